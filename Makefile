@@ -1,0 +1,42 @@
+# Every target makes what it needs: a fresh machine has python3 and make.
+PYTHON ?= python3
+BIN := .venv/bin
+SOURCES := keras_poolformer conversion tests
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: demo test test-slow check lint types imports clean
+
+demo: .venv/demo.installed  ## convert, compare, export, classify: one table and one picture
+	$(BIN)/python -m keras_poolformer.demo --output build/demo
+
+test: .venv/test.installed
+	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadscope
+
+test-slow: .venv/test.installed
+	$(BIN)/python -m pytest -m slow
+
+check: lint types imports
+
+lint: .venv/test.installed
+	$(BIN)/ruff check $(SOURCES)
+	$(BIN)/ruff format --check $(SOURCES)
+
+types: .venv/test.installed
+	$(BIN)/pyright --pythonpath $(BIN)/python
+
+imports: .venv/test.installed
+	$(BIN)/lint-imports
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/demo.installed: setup.cfg constraints.txt | .venv/bin/python
+	$(PIP) --editable '.[demo]'
+	touch $@
+
+.venv/test.installed: setup.cfg constraints.txt | .venv/bin/python
+	$(PIP) --editable '.[test]'
+	touch $@
+
+clean:
+	rm -rf .venv build

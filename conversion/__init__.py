@@ -1,0 +1,1 @@
+"""Scripts that need PyTorch: convert with proof, and train the demo checkpoint."""

@@ -1,0 +1,107 @@
+"""`python -m conversion verify | convert | train-demo | pack-demo` (needs PyTorch)."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from keras_poolformer.cli import add_checkpoint_options, add_output, add_source, one_line_errors
+from keras_poolformer.commands import checkpoint_arguments
+from keras_poolformer.errors import InputError
+from keras_poolformer.files import refuse_existing, replacing
+from keras_poolformer.progress import Progress
+
+
+def main(arguments=None):
+    """Runs the command line; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    return one_line_errors(f"conversion {options.command}", options.handler, options)
+
+
+def _parser():
+    parser = argparse.ArgumentParser(prog="python -m conversion", description=__doc__)
+    group = parser.add_subparsers(dest="command", required=True)
+
+    verify = group.add_parser("verify", help="compare Keras with the PyTorch class")
+    verify.set_defaults(handler=_verify)
+    convert = group.add_parser("convert", help="convert, verify, write .keras + provenance")
+    convert.set_defaults(handler=_convert)
+    for command in (verify, convert):
+        add_source(command)
+        add_checkpoint_options(command)
+        command.add_argument("--photos", nargs="+", help="image files instead of the shipped")
+    add_output(convert, "the .keras file to write; OUTPUT.provenance.json goes beside it")
+
+    train = group.add_parser("train-demo", help="train the demo checkpoint in PyTorch")
+    train.set_defaults(handler=_train_demo)
+    train.add_argument("--epochs", type=int, default=40)
+    pack = group.add_parser("pack-demo", help="put the trained demo checkpoint into the package")
+    pack.set_defaults(handler=_pack_demo)
+    pack.add_argument("--assets", default="keras_poolformer/assets")
+    for command in (train, pack):
+        command.add_argument("--data", required=True, help="folder cifar-10-batches-bin22")
+        command.add_argument("--workdir", required=True, help="checkpoints and results")
+    return parser
+
+
+def _verify(options):
+    from conversion.verify import verify
+
+    progress = Progress([f"loading {options.source}", "comparing with PyTorch"])
+    progress.start()
+    _, verification = verify(
+        options.source, options.photos, progress=progress, **checkpoint_arguments(options)
+    )
+    progress.finish()
+    print(verification)
+    _require_equal(verification)
+
+
+def _convert(options):
+    from conversion.verify import verify
+    from keras_poolformer.loading import provenance_json
+
+    output = Path(options.output)
+    if output.suffix != ".keras":
+        raise InputError(f"the output must end in .keras. Received: {output}")
+    provenance_file = output.with_suffix(".provenance.json")
+    for path in (output, provenance_file):
+        refuse_existing(path, options.overwrite)
+    steps = [f"loading {options.source}", "comparing with PyTorch", f"writing {output}"]
+    progress = Progress(steps)
+    progress.start()
+    model, verification = verify(
+        options.source, options.photos, progress=progress, **checkpoint_arguments(options)
+    )
+    _require_equal(verification)
+    model.provenance = dict(model.provenance) | {
+        "verified_against": verification.oracle,
+        "relative_errors": verification.errors,
+    }
+    progress.start()
+    with replacing(output, options.overwrite) as written:
+        model.save(written)
+    with replacing(provenance_file, options.overwrite) as written:
+        written.write_text(provenance_json(model))
+    progress.finish()
+    print(verification)
+
+
+def _require_equal(verification):
+    if not verification.passed:
+        raise InputError(f"Keras and PyTorch differ: {verification}")
+
+
+def _train_demo(options):
+    from conversion.train_demo import train
+
+    train(options.data, options.workdir, options.epochs)
+
+
+def _pack_demo(options):
+    from conversion.pack_demo import pack
+
+    pack(options.data, options.workdir, options.assets)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,157 @@
+"""PyTorch's own PoolFormers, as the judges of ours.
+
+transformers' class computes what the authors' code computes, bit for bit at inference, and
+is the oracle of the norm_pool head; timm's class is that of the pool_norm head. Names are
+mapped here by rules of their own, so that a mistake in `keras_poolformer`'s layouts cannot
+hide itself.
+"""
+
+import re
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from conversion.torch_imports import declare_torchvision_operators
+from keras_poolformer.errors import InputError
+
+declare_torchvision_operators()
+
+from timm.models.metaformer import GroupNorm1, MetaFormer  # noqa: E402
+from transformers import PoolFormerConfig as HFConfig  # noqa: E402
+from transformers import PoolFormerForImageClassification  # noqa: E402
+
+_HF_TO_SAIL = (
+    (r"^poolformer\.encoder\.patch_embeddings\.0\.projection\.", lambda m: "patch_embed.proj."),
+    (
+        r"^poolformer\.encoder\.patch_embeddings\.(\d)\.projection\.",
+        lambda m: f"network.{2 * int(m[1]) - 1}.proj.",
+    ),
+    (r"^poolformer\.encoder\.block\.(\d)\.", lambda m: f"network.{2 * int(m[1])}."),
+    (r"\.before_norm\.", lambda m: ".norm1."),
+    (r"\.after_norm\.", lambda m: ".norm2."),
+    (r"\.output\.conv(\d)\.", lambda m: f".mlp.fc{m[1]}."),
+    (r"^classifier\.", lambda m: "head."),
+)
+_HF_ACTIVATIONS = {"gelu_tanh": "gelu_pytorch_tanh", "hard_swish": "hardswish"}
+
+
+def sail_name(hf_name):
+    """The authors' name of a tensor of transformers' PoolFormerForImageClassification."""
+    for pattern, replacement in _HF_TO_SAIL:
+        hf_name = re.sub(pattern, replacement, hf_name)
+    return hf_name
+
+
+@dataclass(frozen=True)
+class Oracle:
+    """A PyTorch PoolFormer, and how to ask it.
+
+    Args:
+        name: of its class.
+        module: the `torch.nn.Module`.
+        head: "norm_pool" or "pool_norm".
+        names: {name in the checkpoint's layout: name in the module}.
+    """
+
+    name: str
+    module: torch.nn.Module
+    head: str
+    names: dict
+
+    def load(self, arrays):
+        """Loads {name in the checkpoint's layout: array} in float32.
+
+        Strictly, but for a head that a checkpoint of a backbone does not have.
+        """
+        state = {
+            self.names.get(name, name): torch.from_numpy(np.array(array, np.float32))
+            for name, array in arrays.items()
+        }
+        missing, unexpected = self.module.load_state_dict(state, strict=False)
+        missing = [name for name in missing if not name.startswith(("head", "norm", "classifier"))]
+        if missing or unexpected:
+            raise InputError(
+                f"{self.name} must get exactly its own tensors. Received: missing {missing}, "
+                f"unexpected {unexpected}"
+            )
+
+    def run(self, images):
+        """Runs float32 images (N, H, W, C); returns {"P2": (N, H/4, W/4, C0), ..., "logits"}."""
+        pixels = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
+        with torch.inference_mode():
+            maps, logits = self._forward(pixels)
+        stages = {f"P{i + 2}": one.numpy().transpose(0, 2, 3, 1) for i, one in enumerate(maps)}
+        return stages | {"logits": logits.numpy()}
+
+    def _forward(self, pixels):
+        if isinstance(self.module, MetaFormer):
+            maps = self.module.forward_intermediates(pixels, intermediates_only=True)
+            return maps, self.module(pixels)
+        output = self.module(pixels, output_hidden_states=True)
+        return output.hidden_states, output.logits
+
+
+def build_oracle(config, layout):
+    """Builds the PyTorch class of a layout ("sail", "timm" or "hf"), with fresh weights.
+
+    Raises:
+        InputError: that class cannot have this architecture.
+    """
+    if layout == "timm":
+        return Oracle("timm.models.metaformer.MetaFormer", _timm(config), "pool_norm", {})
+    module = _transformers(config)
+    names = {}
+    if layout == "sail":
+        names = {sail_name(name): name for name in module.state_dict()}
+    return Oracle("transformers.PoolFormerForImageClassification", module, "norm_pool", names)
+
+
+def _transformers(config):
+    return PoolFormerForImageClassification(
+        HFConfig(
+            num_channels=config.in_channels,
+            depths=list(config.depths),
+            hidden_sizes=list(config.widths),
+            patch_sizes=list(config.patch_sizes),
+            strides=list(config.strides),
+            padding=list(config.paddings),
+            num_encoder_blocks=len(config.depths),
+            pool_size=config.pool_size,
+            mlp_ratio=config.mlp_ratio,
+            hidden_act=_HF_ACTIVATIONS.get(config.activation, config.activation),
+            use_layer_scale=config.use_layer_scale,
+            layer_scale_init_value=config.layer_scale_init,
+            num_labels=config.num_classes,
+        )
+    ).eval()
+
+
+def _timm(config):
+    stages = len(config.depths)
+    fixed = {
+        "mlp_ratio": 4.0,
+        "activation": "gelu",
+        "patch_sizes": (7, 3, 3, 3)[:stages],
+        "strides": (4, 2, 2, 2)[:stages],
+        "paddings": (2, 1, 1, 1)[:stages],
+    }
+    for name, value in fixed.items():
+        if getattr(config, name) != value:
+            raise InputError(
+                f"timm's PoolFormer has {name}={value}. Received: {getattr(config, name)}"
+            )
+    return MetaFormer(
+        in_chans=config.in_channels,
+        num_classes=config.num_classes,
+        depths=config.depths,
+        dims=config.widths,
+        downsample_norm=None,
+        mlp_act=torch.nn.GELU,
+        mlp_bias=True,
+        norm_layers=GroupNorm1,
+        layer_scale_init_values=config.layer_scale_init if config.use_layer_scale else None,
+        res_scale_init_values=None,
+        use_mlp_head=False,
+        pool_size=config.pool_size,
+    ).eval()

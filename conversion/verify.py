@@ -1,0 +1,109 @@
+"""Proves that a Keras model equals the PyTorch class its checkpoint belongs to."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from conversion.oracles import build_oracle
+from keras_poolformer import presets
+from keras_poolformer.checkpoints import layouts, readers
+from keras_poolformer.errors import InputError
+from keras_poolformer.loading import image_transform, load_preset
+from keras_poolformer.model import PoolFormerImageClassifier
+
+TOLERANCE = 2e-6  # relative L2; a right port in float32 measures up to 6e-7
+
+
+@dataclass(frozen=True)
+class Verification:
+    """Errors of a Keras model against a PyTorch one.
+
+    Args:
+        oracle: name of the PyTorch class.
+        images: how many photographs went through both.
+        errors: relative L2 distance of each stage's map and, where both compute the same
+            head, of the logits.
+        logits_compared: whether they do.
+    """
+
+    oracle: str
+    images: int
+    errors: dict
+    logits_compared: bool
+
+    @property
+    def passed(self):
+        """Whether every error is within `TOLERANCE`."""
+        return all(error <= TOLERANCE for error in self.errors.values())
+
+    def __str__(self):
+        lines = [f"{self.images} photographs through {self.oracle}, relative L2 error:"]
+        lines += [f"  {name:6} {error:.2e}" for name, error in self.errors.items()]
+        if not self.logits_compared:
+            lines.append("  logits not compared: the model's head is another or new")
+        verdict = "equal" if self.passed else "NOT EQUAL"
+        return "\n".join([*lines, f"{verdict} (tolerance {TOLERANCE:.0e})"])
+
+
+def verify(source, photographs=None, progress=None, **arguments):
+    """Loads a checkpoint into Keras and into PyTorch, and compares the two.
+
+    Args:
+        source: a checkpoint file, hub directory or preset, not a .keras file.
+        photographs: image files; by default those that the package ships.
+        progress: a `Progress` whose next step is the comparison, or None.
+        **arguments: of `keras_poolformer.loading.load_preset`.
+
+    Returns:
+        (the Keras model, a `Verification`).
+    """
+    source = presets.resolve(source)
+    if source.is_keras:
+        raise InputError(f"{source.name}: give the PyTorch checkpoint that it was made from")
+    presets.require_weights(source)
+    model = load_preset(PoolFormerImageClassifier, source, **arguments)
+    checkpoint = readers.read_checkpoint(source.weights, arguments.get("use_ema", True))
+    layout, own = presets.describe(checkpoint, source, arguments.get("layout"))
+    oracle = build_oracle(
+        model.config.replace(num_classes=own.num_classes, labels=None), layout.name
+    )
+    oracle.load(layouts.normalize_names(checkpoint.tensors))
+    if progress:
+        progress.start()
+    images = _images(model, photographs)
+    errors, logits_compared = compare(model, oracle, images, progress)
+    return model, Verification(oracle.name, len(images), errors, logits_compared)
+
+
+def compare(model, oracle, images, progress=None):
+    """Relative L2 errors of stage maps and logits, and whether the logits are comparable."""
+    import keras
+
+    stages = keras.Model(model.backbone.input, model.backbone.pyramid_outputs)
+    squares = {}
+    for done, image in enumerate(images, start=1):
+        expected = oracle.run(image[None])
+        received = dict(stages(image[None])) | {"logits": model(image[None])}
+        if received["logits"].shape != expected["logits"].shape:
+            del expected["logits"]
+        for name, right in expected.items():
+            ours = keras.ops.convert_to_numpy(received[name]).astype(np.float64)
+            distance, size = squares.get(name, (0.0, 0.0))
+            squares[name] = (distance + ((ours - right) ** 2).sum(), size + (right**2).sum())
+        if progress:
+            progress.advance(done, len(images))
+    new_head = (model.provenance or {}).get("new_tensors")
+    logits_compared = model.config.head == oracle.head and not new_head
+    if not logits_compared:
+        squares.pop("logits", None)
+    errors = {name: float(np.sqrt(a / b)) for name, (a, b) in squares.items()}
+    return errors, logits_compared
+
+
+def _images(model, photographs):
+    """The photographs, prepared; for other than three channels, channels are repeated."""
+    if photographs is None:
+        photographs = sorted((presets.ASSETS / "photos").glob("*.jpg"))
+    batch = image_transform(model)(list(photographs))
+    channels = model.config.in_channels
+    return batch[..., np.arange(channels) % 3]

@@ -1,0 +1,50 @@
+"""PoolFormer for Keras 3: PyTorch checkpoints in; Keras, SavedModel and LiteRT out.
+
+Importing this package imports neither Keras nor TensorFlow: each name below does so when it
+is first used, if it needs them.
+"""
+
+import importlib
+from typing import TYPE_CHECKING
+
+from keras_poolformer.version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from keras_poolformer.checkpoints.transplant import (
+        load_torch_weights as load_torch_weights,
+    )
+    from keras_poolformer.checkpoints.transplant import (
+        save_torch_weights as save_torch_weights,
+    )
+    from keras_poolformer.config import PoolFormerConfig as PoolFormerConfig
+    from keras_poolformer.export.saved_model import export_saved_model as export_saved_model
+    from keras_poolformer.export.tflite import export_tflite as export_tflite
+    from keras_poolformer.image_transform import ImageTransform as ImageTransform
+    from keras_poolformer.model import PoolFormerBackbone as PoolFormerBackbone
+    from keras_poolformer.model import PoolFormerImageClassifier as PoolFormerImageClassifier
+    from keras_poolformer.presets import list_presets as list_presets
+
+_MODULES = {
+    "ImageTransform": "image_transform",
+    "PoolFormerBackbone": "model",
+    "PoolFormerConfig": "config",
+    "PoolFormerImageClassifier": "model",
+    "export_saved_model": "export.saved_model",
+    "export_tflite": "export.tflite",
+    "list_presets": "presets",
+    "load_torch_weights": "checkpoints.transplant",
+    "save_torch_weights": "checkpoints.transplant",
+}
+__all__ = ["__version__", *_MODULES]  # pyright: ignore[reportUnsupportedDunderAll]
+
+
+def __getattr__(name):
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    globals()[name] = value  # found directly from now on
+    return value
+
+
+def __dir__():
+    return sorted([*globals(), *_MODULES])

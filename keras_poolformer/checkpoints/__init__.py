@@ -1,0 +1,1 @@
+"""PyTorch weights without PyTorch: reading, naming and moving them."""

@@ -1,0 +1,273 @@
+"""How sail-sg, timm and transformers name and shape the weights of a PoolFormer.
+
+One declarative row for each layout. From a row and a config follows the whole table of
+tensors that a checkpoint must hold, and from a checkpoint's tensors follow its row and, as
+far as shapes can tell, its config.
+"""
+
+import math
+import re
+from dataclasses import dataclass
+
+from keras_poolformer.config import VARIANTS, PoolFormerConfig
+from keras_poolformer.errors import InputError
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Templates of tensor names: {i} is the stage, {j} the block, both from 0.
+
+    sail-sg keeps stages and downsampling convolutions in one list: {s} = 2i is the stage's
+    place there, {e} = 2i - 1 that of the convolution before it.
+    """
+
+    name: str
+    head_kind: str  # the head that this library computes with these weights
+    stem: str
+    downsampling: str
+    block: str
+    norm1: str
+    norm2: str
+    fc1: str
+    fc2: str
+    layer_scale1: str
+    layer_scale2: str
+    head_norm: str
+    head: str
+
+
+SAIL = Layout(
+    name="sail",
+    head_kind="norm_pool",
+    stem="patch_embed.proj",
+    downsampling="network.{e}.proj",
+    block="network.{s}.{j}",
+    norm1="norm1",
+    norm2="norm2",
+    fc1="mlp.fc1",
+    fc2="mlp.fc2",
+    layer_scale1="layer_scale_1",
+    layer_scale2="layer_scale_2",
+    head_norm="norm",
+    head="head",
+)
+TIMM = Layout(
+    name="timm",
+    head_kind="pool_norm",
+    stem="stem.conv",
+    downsampling="stages.{i}.downsample.conv",
+    block="stages.{i}.blocks.{j}",
+    norm1="norm1",
+    norm2="norm2",
+    fc1="mlp.fc1",
+    fc2="mlp.fc2",
+    layer_scale1="layer_scale1.scale",
+    layer_scale2="layer_scale2.scale",
+    head_norm="head.norm",
+    head="head.fc",
+)
+HF = Layout(
+    name="hf",
+    head_kind="norm_pool",
+    stem="poolformer.encoder.patch_embeddings.0.projection",
+    downsampling="poolformer.encoder.patch_embeddings.{i}.projection",
+    block="poolformer.encoder.block.{i}.{j}",
+    norm1="before_norm",
+    norm2="after_norm",
+    fc1="output.conv1",
+    fc2="output.conv2",
+    layer_scale1="layer_scale_1",
+    layer_scale2="layer_scale_2",
+    head_norm="norm",
+    head="classifier",
+)
+LAYOUTS = {layout.name: layout for layout in (SAIL, TIMM, HF)}
+
+# Axes of a PyTorch tensor in Keras' order, by role.
+TO_KERAS = {"conv": (2, 3, 1, 0), "linear": (1, 0), "vector": (0,)}
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """One weight: its name and shape in PyTorch, its variable path here, and its role."""
+
+    name: str
+    shape: tuple[int, ...]
+    path: str
+    role: str  # a key of TO_KERAS
+
+    @property
+    def is_head(self):
+        """Whether it belongs to the head (norm or classifier), not to the backbone."""
+        return self.path.startswith("head")
+
+    @property
+    def is_classifier(self):
+        """Whether it belongs to the classifier, whose shape depends on the classes."""
+        return self.path.startswith("head/")
+
+
+def get_layout(name):
+    """Returns the layout called "sail", "timm" or "hf"."""
+    if name not in LAYOUTS:
+        raise InputError(f"`layout` must be one of {', '.join(LAYOUTS)}. Received: {name!r}")
+    return LAYOUTS[name]
+
+
+def expected_tensors(config, layout):
+    """Returns every `Tensor` of a classifier (or, without classes, up to its last norm)."""
+    table = []
+    for i, depth in enumerate(config.depths):
+        inputs = config.widths[i - 1] if i else config.in_channels
+        table += _embedding(config, layout, i, inputs)
+        for j in range(depth):
+            table += _block(config, layout, i, j)
+    last = config.widths[-1]
+    table += _norm(layout.head_norm, "head_norm", last)
+    if config.num_classes:
+        table += _affine(layout.head, "head", (config.num_classes, last), "linear")
+    return table
+
+
+def _embedding(config, layout, i, inputs):
+    template = layout.downsampling if i else layout.stem
+    size = config.patch_sizes[i]
+    return _affine(
+        template.format(i=i, e=2 * i - 1),
+        f"stages_{i}_embedding/projection",
+        (config.widths[i], inputs, size, size),
+        "conv",
+    )
+
+
+def _block(config, layout, i, j):
+    name = layout.block.format(i=i, j=j, s=2 * i)
+    path = f"stages_{i}_blocks_{j}"
+    width, hidden = config.widths[i], config.hidden_width(i)
+    table = [
+        *_norm(f"{name}.{layout.norm1}", f"{path}/norm1", width),
+        *_norm(f"{name}.{layout.norm2}", f"{path}/norm2", width),
+        *_affine(f"{name}.{layout.fc1}", f"{path}/mlp/fc1", (hidden, width, 1, 1), "conv"),
+        *_affine(f"{name}.{layout.fc2}", f"{path}/mlp/fc2", (width, hidden, 1, 1), "conv"),
+    ]
+    if config.use_layer_scale:
+        for scale, template in ((1, layout.layer_scale1), (2, layout.layer_scale2)):
+            scale_path = f"{path}/layer_scale{scale}/gamma"
+            table.append(Tensor(f"{name}.{template}", (width,), scale_path, "vector"))
+    return table
+
+
+def _affine(name, path, shape, role):
+    return [
+        Tensor(f"{name}.weight", shape, f"{path}/kernel", role),
+        Tensor(f"{name}.bias", shape[:1], f"{path}/bias", "vector"),
+    ]
+
+
+def _norm(name, path, width):
+    return [
+        Tensor(f"{name}.weight", (width,), f"{path}/gamma", "vector"),
+        Tensor(f"{name}.bias", (width,), f"{path}/beta", "vector"),
+    ]
+
+
+def normalize_names(tensors):
+    """Gives transformers' bare `PoolFormerModel` the names of its classifier.
+
+    Args:
+        tensors: {name: anything}.
+    """
+    return {
+        f"poolformer.{name}" if name.startswith("encoder.") else name: value
+        for name, value in tensors.items()
+    }
+
+
+def detect_layout(names):
+    """Returns the layout whose stem is among `names`.
+
+    Raises:
+        InputError: no layout fits; the message shows what was found.
+    """
+    for layout in LAYOUTS.values():
+        if f"{layout.stem}.weight" in names:
+            return layout
+    found = ", ".join(sorted(names)[:3])
+    stems = ", ".join(f"{layout.stem}.weight ({name})" for name, layout in LAYOUTS.items())
+    raise InputError(
+        f"the checkpoint is no PoolFormer in a known layout: it holds {len(names)} tensors "
+        f"({found}, ...), none of them a stem: {stems}"
+    )
+
+
+def infer_config(shapes, layout, base=None):
+    """Reads the architecture off tensor shapes.
+
+    What shapes cannot tell (pool size, strides, paddings, activation, rates) comes from
+    `base`, or from the released variant of the same depths and widths, or is the default.
+
+    Args:
+        shapes: {tensor name: shape}, in the names of `layout`.
+        layout: a `Layout`.
+        base: fields of `PoolFormerConfig` that are known, as a dict, or None.
+
+    Raises:
+        InputError: a tensor that tells the architecture is missing or misshaped.
+    """
+    stages = 1
+    while f"{layout.downsampling.format(i=stages, e=2 * stages - 1)}.weight" in shapes:
+        stages += 1
+    embeddings = [
+        _shape(shapes, (layout.downsampling if i else layout.stem).format(i=i, e=2 * i - 1), 4)
+        for i in range(stages)
+    ]
+    first_blocks = [layout.block.format(i=i, j=0, s=2 * i) for i in range(stages)]
+    hidden = [_shape(shapes, f"{block}.{layout.fc1}", 4)[0] for block in first_blocks]
+    widths = tuple(shape[0] for shape in embeddings)
+    classifier = f"{layout.head}.weight"
+    fields = {
+        "depths": tuple(_depth(shapes, layout, i) for i in range(stages)),
+        "widths": widths,
+        "patch_sizes": tuple(shape[2] for shape in embeddings),
+        "in_channels": embeddings[0][1],
+        "mlp_ratio": _mlp_ratio(hidden, widths),
+        "use_layer_scale": f"{first_blocks[0]}.{layout.layer_scale1}" in shapes,
+        "num_classes": shapes[classifier][0] if shapes.get(classifier) else 0,
+        "head": layout.head_kind,
+    }
+    return PoolFormerConfig(**(_released(fields) | fields | (base or {})))
+
+
+def _shape(shapes, module, rank):
+    name = f"{module}.weight"
+    if len(shapes.get(name, ())) != rank:
+        raise InputError(
+            f"the checkpoint must hold {name} with {rank} dimensions. "
+            f"Received: {shapes.get(name, 'no such tensor')}"
+        )
+    return shapes[name]
+
+
+def _mlp_ratio(hidden, widths):
+    """The roundest ratio r for which int(width * r) is the hidden width of every stage."""
+    low = max(h / max(w, 1) for h, w in zip(hidden, widths, strict=True))
+    candidates = [math.ceil(low * 10**digits) / 10**digits for digits in range(5)]
+    for ratio in [*candidates, low, math.nextafter(low, math.inf)]:
+        if all(int(w * ratio) == h for h, w in zip(hidden, widths, strict=True)):
+            return float(ratio)
+    return low  # no ratio fits: the comparison of shapes will name the tensor
+
+
+def _depth(shapes, layout, i):
+    pattern = re.escape(layout.block.format(i=i, j=0, s=2 * i))[:-1] + r"(\d{1,4})\."
+    blocks = [int(match[1]) for match in (re.match(pattern, name) for name in shapes) if match]
+    if not blocks:
+        raise InputError(f"the checkpoint has no blocks in stage {i}: none matches {pattern}")
+    return max(blocks) + 1
+
+
+def _released(fields):
+    for variant in VARIANTS.values():
+        if (variant.depths, variant.widths) == (fields["depths"], fields["widths"]):
+            return variant.to_dict()
+    return {}

@@ -1,0 +1,200 @@
+"""Moves weights between PyTorch checkpoints and whatever has our variable paths.
+
+Strict both ways: the two sets of names must be equal and so must all shapes, or nothing is
+assigned. The model is never imported; it only has to have `config` and `variables`.
+"""
+
+import dataclasses
+from dataclasses import dataclass
+
+import numpy as np
+
+from keras_poolformer.checkpoints import layouts, readers
+from keras_poolformer.errors import InputError, MissingExtraError
+from keras_poolformer.files import replacing
+
+# Far beyond any trained weight, far below what a flipped exponent bit makes of one.
+LARGEST_WEIGHT = 1e6
+
+
+@dataclass(frozen=True)
+class LoadReport:
+    """What was loaded, and what it was loaded from."""
+
+    source: str
+    sha256: str
+    layout: str
+    head: str  # that the model computes
+    wrapper: str  # the entry of the checkpoint that held the weights, "" for none
+    dtype: str  # of the tensors in the file
+    tensors: int  # loaded
+    parameters: int  # loaded
+    new_tensors: tuple[str, ...]  # variables that keep their fresh values
+    unused_tensors: tuple[str, ...]  # the checkpoint's head, where the model has none
+
+    def to_dict(self):
+        """Returns the report as JSON-ready values."""
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in dataclasses.asdict(self).items()
+        }
+
+    def __str__(self):
+        lines = [
+            f"{self.tensors} tensors, {self.parameters:,} parameters, {self.dtype}, "
+            f"layout {self.layout}, head {self.head}"
+        ]
+        if self.new_tensors:
+            lines.append(f"new, not from the checkpoint: {', '.join(self.new_tensors)}")
+        if self.unused_tensors:
+            lines.append(f"in the checkpoint, not used: {', '.join(self.unused_tensors)}")
+        return "\n".join([*lines, f"sha256 {self.sha256} of {self.source}"])
+
+
+def load_torch_weights(model, path, layout=None):
+    """Loads a PyTorch checkpoint into a PoolFormer.
+
+    Args:
+        model: a `PoolFormerImageClassifier` or `PoolFormerBackbone`; a backbone takes the
+            checkpoint's backbone and leaves its head alone.
+        path: a .pth / .pth.tar / .safetensors file, or a directory with such a file.
+        layout: "sail", "timm" or "hf"; by default the one whose names the checkpoint has.
+
+    Returns:
+        A `LoadReport`.
+
+    Raises:
+        InputError: the file is damaged, would run code, or does not hold exactly the
+            model's tensors; the model is then unchanged.
+    """
+    return load_checkpoint(model, readers.read_checkpoint(path), layout)
+
+
+def load_checkpoint(model, checkpoint, layout=None, new_classifier=False):
+    """Loads an already read `readers.Checkpoint`; see `load_torch_weights`.
+
+    Args:
+        new_classifier: whether the model's last linear layer keeps its fresh weights, and
+            the checkpoint's, of another number of classes or absent, are left alone.
+    """
+    source = str(checkpoint.paths[0])
+    tensors = layouts.normalize_names(checkpoint.tensors)
+    layout = layouts.get_layout(layout) if layout else layouts.detect_layout(tensors)
+    variables = {variable.path: variable for variable in weights(model)}
+    wanted = [t for t in layouts.expected_tensors(model.config, layout) if t.path in variables]
+    new = [t for t in wanted if new_classifier and _is_new(t, tensors)]
+    wanted = [t for t in wanted if t not in new]
+    unused = _unused(tensors, wanted, layout)
+    _check_names(source, layout, wanted, set(tensors) - unused)
+    arrays = {t.path: _checked(source, t, tensors[t.name]) for t in wanted}
+
+    for path, array in arrays.items():
+        variables[path].assign(array)
+    return LoadReport(
+        source=source,
+        sha256=checkpoint.sha256,
+        layout=layout.name,
+        head=model.config.head,
+        wrapper=checkpoint.wrapper,
+        dtype=", ".join(sorted(set(checkpoint.dtypes.values()))),
+        tensors=len(arrays),
+        parameters=sum(array.size for array in arrays.values()),
+        new_tensors=tuple(t.path for t in new),
+        unused_tensors=tuple(sorted(unused)),
+    )
+
+
+def save_torch_weights(model, path, layout="sail", dtype=None, allow_other_head=False):
+    """Writes a PoolFormer's weights as safetensors with the names of a PyTorch library.
+
+    Args:
+        model: a `PoolFormerImageClassifier` or `PoolFormerBackbone`.
+        path: the .safetensors file to write.
+        layout: "sail", "timm" or "hf".
+        dtype: "float32", "float16" or None for the model's own.
+        allow_other_head: whether a library may get weights whose head it computes in
+            another way, so that its logits differ and only its feature maps are equal.
+
+    Raises:
+        InputError: unknown layout or dtype, or the library's head is not the model's.
+    """
+    try:
+        from safetensors.numpy import save_file
+    except ImportError:
+        raise MissingExtraError("safetensors", "keras") from None
+    row = layouts.get_layout(layout)
+    if dtype not in (None, "float32", "float16"):
+        raise InputError(f"`dtype` must be float32, float16 or None. Received: {dtype!r}")
+    variables = {variable.path: variable for variable in weights(model)}
+    table = [t for t in layouts.expected_tensors(model.config, row) if t.path in variables]
+    has_head = any(t.is_head for t in table)
+    if has_head and row.head_kind != model.config.head and not allow_other_head:
+        raise InputError(
+            f"layout {layout!r} is read by a library whose head is {row.head_kind}, the "
+            f"model's is {model.config.head}: its logits would differ. Received: "
+            f"allow_other_head=False; True writes the file all the same"
+        )
+    arrays = {t.name: _to_torch(t, variables[t.path], dtype) for t in table}
+    with replacing(path) as written:
+        save_file(arrays, written, metadata={"format": "pt"})
+
+
+def weights(model):
+    """The variables that PyTorch knows too: seed generators have no counterpart there."""
+    return [variable for variable in model.variables if "seed_generator" not in variable.path]
+
+
+def _is_new(tensor, tensors):
+    if tensor.is_classifier:
+        return True
+    return tensor.is_head and tensor.name not in tensors
+
+
+def _unused(tensors, wanted, layout):
+    """The checkpoint's head tensors that the model has no place for."""
+    modules = (layout.head, layout.head_norm)
+    heads = {f"{module}.{leaf}" for module in modules for leaf in ("weight", "bias")}
+    return heads & set(tensors) - {tensor.name for tensor in wanted}
+
+
+def _check_names(source, layout, wanted, names):
+    expected = {tensor.name for tensor in wanted}
+    missing, extra = sorted(expected - names), sorted(names - expected)
+    if missing or extra:
+        parts = []
+        if missing:
+            parts.append(f"lacks {_some(missing)}")
+        if extra:
+            parts.append(f"holds {_some(extra)}, which the model has no place for")
+        raise InputError(f"{source} (layout {layout.name}) {' and '.join(parts)}")
+
+
+def _some(names, most=5):
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def _checked(source, tensor, array):
+    """The array in Keras' axes, in single precision at least, or an error with its name."""
+    if array.shape != tensor.shape:
+        raise InputError(
+            f"{source}: {tensor.name} must have shape {tensor.shape}. Received: {array.shape}"
+        )
+    if array.dtype.kind != "f":
+        raise InputError(
+            f"{source}: {tensor.name} must hold floating-point numbers. Received: {array.dtype}"
+        )
+    extreme = max(abs(float(array.max())), abs(float(array.min())))  # NaN stays NaN
+    if not extreme <= LARGEST_WEIGHT:
+        raise InputError(
+            f"{source}: {tensor.name} must hold finite weights. Received: a value of "
+            f"{extreme:g}, so the file is damaged or its training diverged"
+        )
+    precision = np.promote_types(array.dtype, np.float32)
+    return array.transpose(layouts.TO_KERAS[tensor.role]).astype(precision)
+
+
+def _to_torch(tensor, variable, dtype):
+    from_keras = np.argsort(layouts.TO_KERAS[tensor.role])
+    array = np.asarray(variable.numpy()).transpose(from_keras)
+    return np.ascontiguousarray(array, dtype or array.dtype)

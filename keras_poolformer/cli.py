@@ -1,0 +1,150 @@
+"""The command line: `keras-poolformer presets | summary | convert | predict | export`.
+
+Results go to stdout, progress and errors to stderr. Status 0 means success, 2 that what was
+given cannot be used.
+"""
+
+import argparse
+import os
+import sys
+
+from keras_poolformer import commands
+from keras_poolformer.errors import InputError, MissingExtraError
+from keras_poolformer.native_log import native_log_hidden
+from keras_poolformer.version import __version__
+
+PROGRAM = "keras-poolformer"
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, with errors of one line."""
+
+    def error(self, message):
+        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+
+
+def main(arguments=None):
+    """Runs the command line; returns the exit status."""
+    options = _parser().parse_args(arguments)
+    return one_line_errors(f"{PROGRAM} {options.command}", options.handler, options)
+
+
+def one_line_errors(program, handler, options):
+    """Calls a handler; turns what it raises into one line on stderr and an exit status."""
+    try:
+        with native_log_hidden():
+            return _status(program, handler, options)
+    except BrokenPipeError:  # the reader of our output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _status(program, handler, options):
+    try:
+        handler(options)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except (InputError, MissingExtraError, OSError) as error:
+        message = " ".join(str(error).split())
+        print(f"{program}: error: {message}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"{program}: interrupted", file=sys.stderr)
+        return 130
+    return 0
+
+
+def _parser():
+    parser = _Parser(
+        prog=PROGRAM, description="PoolFormer for Keras 3 and LiteRT, from PyTorch checkpoints."
+    )
+    parser.add_argument("--version", action="version", version=__version__)
+    group = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
+
+    presets = _command(group, "presets", commands.presets, "list the named weights", "presets")
+    presets.add_argument("--json", action="store_true", help="print JSON")
+
+    summary = _command(
+        group, "summary", commands.summary, "show an architecture", "summary poolformer_s12"
+    )
+    add_source(summary)
+    summary.add_argument("--json", action="store_true", help="print JSON")
+
+    convert = _command(
+        group,
+        "convert",
+        commands.convert,
+        "turn a PyTorch checkpoint into a .keras file, without PyTorch",
+        "convert poolformer_s12.pth.tar -o poolformer_s12.keras",
+    )
+    add_source(convert)
+    add_checkpoint_options(convert)
+    add_output(convert, "the .keras file to write")
+
+    predict = _command(
+        group,
+        "predict",
+        commands.predict,
+        "classify images",
+        "predict poolformer_tiny_cifar10 photo.jpg holiday/",
+    )
+    predict.add_argument("source", metavar="SOURCE", help="preset, checkpoint or .tflite file")
+    predict.add_argument("images", metavar="IMAGE", nargs="+", help="image files and folders")
+    predict.add_argument("--top-k", type=_positive, default=5, help="classes to show (5)")
+    predict.add_argument("--json", action="store_true", help="print JSON")
+
+    export = _command(
+        group,
+        "export",
+        commands.export,
+        "write a .tflite file or a SavedModel",
+        "export poolformer_s12 --recipe dynamic_int8 -o s12.tflite",
+    )
+    add_source(export)
+    export.add_argument(
+        "--recipe", default="fp32", help="fp32, fp16, dynamic_int8 (.tflite) or saved_model"
+    )
+    export.add_argument("--inputs", default="normalized", help="normalized or pixels")
+    export.add_argument("--outputs", default="logits", help="logits or probabilities")
+    add_output(export, "the file or directory to write")
+    return parser
+
+
+def _command(group, name, handler, purpose, example):
+    command = group.add_parser(
+        name, help=purpose, description=purpose, epilog=f"example: {PROGRAM} {example}"
+    )
+    command.set_defaults(handler=handler)
+    return command
+
+
+def add_source(command):
+    """Adds SOURCE."""
+    command.add_argument(
+        "source", metavar="SOURCE", help="preset, checkpoint file, or directory of a hub"
+    )
+
+
+def add_checkpoint_options(command):
+    """Adds what may have to be said about a checkpoint."""
+    command.add_argument("--layout", help="sail, timm or hf; told by the tensors' names")
+    command.add_argument("--head", help="norm_pool or pool_norm instead of the layout's own")
+    command.add_argument("--num-classes", type=int, help="other than the checkpoint's: new head")
+    command.add_argument("--pool-size", type=int, help="of the token mixer, if it is not 3")
+    command.add_argument("--activation", help="of the MLPs, if it is not gelu")
+    command.add_argument("--no-ema", action="store_true", help="not the averaged weights")
+    command.add_argument("--sha256", help="refuse the file unless it has this checksum")
+
+
+def add_output(command, purpose):
+    """Adds --output, --overwrite and --json."""
+    command.add_argument("-o", "--output", required=True, metavar="PATH", help=purpose)
+    command.add_argument("--overwrite", action="store_true", help="replace an existing one")
+    command.add_argument("--json", action="store_true", help="print the report as JSON")
+
+
+def _positive(text):
+    if not text.isdigit() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1. Received: {text!r}")
+    return int(text)

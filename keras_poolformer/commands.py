@@ -1,0 +1,201 @@
+"""What each subcommand does; heavy imports are inside, so that --help is instant."""
+
+import json
+import math
+from pathlib import Path
+
+from keras_poolformer import presets as preset_table
+from keras_poolformer.errors import InputError
+from keras_poolformer.files import refuse_existing, replacing
+from keras_poolformer.progress import Progress
+from keras_poolformer.ranking import softmax, top_classes
+
+IMAGE_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+
+
+def presets(options):
+    descriptions = preset_table.list_presets()
+    if options.json:
+        print(json.dumps(descriptions, indent=2))
+        return
+    width = max(map(len, descriptions))
+    for name, description in descriptions.items():
+        print(f"{name:{width}}  {description}")
+
+
+def summary(options):
+    model = _load(options.source, load_weights=False)
+    from keras_poolformer.loading import image_transform
+
+    config, transform = model.config, image_transform(model)
+    stages = [
+        {
+            "stage": stage + 1,
+            "stride": math.prod(config.strides[: stage + 1]),
+            "width": config.widths[stage],
+            "blocks": depth,
+            "params": sum(
+                layer.count_params()
+                for layer in model.backbone.layers
+                if layer.name.startswith(f"stages_{stage}_")
+            ),
+        }
+        for stage, depth in enumerate(config.depths)
+    ]
+    params = model.count_params()
+    if options.json:
+        fields = {"params": params, "stages": stages, "config": config.to_dict()}
+        print(json.dumps(fields | {"transform": transform.to_dict()}, indent=2))
+        return
+    print(
+        f"{options.source}: {params:,} parameters, {config.num_classes} classes, "
+        f"head {config.head}, {transform.output_size} pixels"
+    )
+    print(f"{'stage':>5} {'stride':>6} {'width':>5} {'blocks':>6} {'parameters':>12}")
+    for row in stages:
+        counts = f"{row['width']:5} {row['blocks']:6} {row['params']:12,}"
+        print(f"{row['stage']:5} {row['stride']:6} {counts}")
+    head = params - sum(row["params"] for row in stages)
+    print(f"{'head':>5} {'':6} {'':5} {'':6} {head:12,}")
+
+
+def convert(options):
+    if Path(options.output).suffix != ".keras":
+        raise InputError(f"the output must end in .keras. Received: {options.output}")
+    refuse_existing(options.output, options.overwrite)
+    progress = Progress([f"reading {options.source}", f"writing {options.output}"])
+    progress.start()
+    model = _load(options.source, progress=progress.advance, **checkpoint_arguments(options))
+    from keras_poolformer.loading import provenance_json
+
+    progress.start()
+    with replacing(options.output, options.overwrite) as written:
+        model.save(written)
+    progress.finish()
+    if options.json:
+        print(provenance_json(model), end="")
+        return
+    print(_report(model.get_config()["provenance"] or {}))
+
+
+def checkpoint_arguments(options):
+    """Arguments of `load_preset` that say what a checkpoint does not."""
+    names = ("head", "num_classes", "pool_size", "activation")
+    given = {name: getattr(options, name) for name in names}
+    return {
+        "overrides": {name: value for name, value in given.items() if value is not None},
+        "layout": options.layout,
+        "use_ema": not options.no_ema,
+        "sha256": options.sha256,
+    }
+
+
+def _report(provenance):
+    lines = [
+        "{source}: {tensors} tensors, {parameters:,} parameters, {dtype}, layout {layout}, "
+        "head {head}".format(**provenance),
+        f"sha256 {provenance['sha256']}",
+    ]
+    if provenance["new_tensors"]:
+        lines.append(f"new, not from the checkpoint: {', '.join(provenance['new_tensors'])}")
+    return "\n".join(lines)
+
+
+def predict(options):
+    images = _image_files(options.images)
+    classify = _classifier(options.source, options.top_k)
+    progress = Progress([f"classifying {len(images)} images"])
+    progress.start()
+    results = {}
+    for done, image in enumerate(images, start=1):
+        results[str(image)] = classify(image)
+        progress.advance(done, len(images))
+    progress.finish()
+    if options.json:
+        rows = {
+            image: [{"label": label, "probability": probability} for label, probability in top]
+            for image, top in results.items()
+        }
+        print(json.dumps(rows, indent=2))
+        return
+    for image, top in results.items():
+        print(image)
+        for label, probability in top:
+            print(f"  {probability:6.1%}  {label}")
+
+
+def _classifier(source, top_k):
+    """A function from an image file to [(label, probability), ...]."""
+    if str(source).endswith(".tflite"):
+        from keras_poolformer.runtime import TFLiteClassifier
+
+        classifier = TFLiteClassifier(source)
+        return lambda image: classifier.classify(image, top_k)
+
+    model = _load(source)
+    from keras_poolformer.loading import image_transform
+
+    transform = image_transform(model)
+
+    def classify(image):
+        logits = model.predict_on_batch(transform(image)[None])[0]
+        return top_classes(softmax(logits), model.config.labels, top_k)
+
+    return classify
+
+
+def _image_files(paths):
+    """The image files among paths and in folders, in order; none of them missing."""
+    files = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+            if not inside:
+                suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
+                raise InputError(f"{path} holds no image files ({suffixes})")
+            files += inside
+        elif path.exists():
+            files.append(path)
+        else:
+            raise InputError(f"{path} must be an image file or a folder. Received: no such file")
+    return files
+
+
+def export(options):
+    refuse_existing(options.output, options.overwrite)
+    progress = Progress([f"reading {options.source}", f"exporting {options.output}"])
+    progress.start()
+    model = _load(options.source, progress=progress.advance)
+    progress.start()
+    if options.recipe == "saved_model":
+        from keras_poolformer.export.saved_model import export_saved_model
+
+        path = export_saved_model(model, options.output, overwrite=options.overwrite)
+        report = {"path": str(path), "recipe": "saved_model"}
+    else:
+        from keras_poolformer.export.tflite import export_tflite
+
+        report = export_tflite(
+            model,
+            options.output,
+            recipe=options.recipe,
+            inputs=options.inputs,
+            outputs=options.outputs,
+            overwrite=options.overwrite,
+        ).to_dict()
+    progress.finish()
+    if options.json:
+        print(json.dumps(report, indent=2))
+        return
+    print(", ".join(f"{name} {value}" for name, value in report.items()))
+
+
+def _load(source, load_weights=True, **arguments):
+    """The classifier of a source; what is missing is said before TensorFlow is imported."""
+    source = preset_table.resolve(source)
+    if load_weights:
+        preset_table.require_weights(source)
+    from keras_poolformer.loading import load_preset
+    from keras_poolformer.model import PoolFormerImageClassifier
+
+    return load_preset(PoolFormerImageClassifier, source, load_weights, **arguments)

@@ -1,0 +1,273 @@
+"""The architecture of a PoolFormer as plain data: no framework is imported here."""
+
+import dataclasses
+import difflib
+import math
+from dataclasses import dataclass
+
+from keras_poolformer.errors import InputError
+
+# Words that timm, transformers and the authors' code use for our fields.
+NEIGHBOUR_WORDS = {
+    "act_layer": "activation",
+    "dims": "widths",
+    "drop_rate": "dropout_rate",
+    "embed_dims": "widths",
+    "hidden_act": "activation",
+    "hidden_sizes": "widths",
+    "id2label": "labels",
+    "in_chans": "in_channels",
+    "layer_scale_init_value": "layer_scale_init",
+    "layer_scale_init_values": "layer_scale_init",
+    "layers": "depths",
+    "mlp_ratios": "mlp_ratio",
+    "num_channels": "in_channels",
+    "num_labels": "num_classes",
+    "padding": "paddings",
+    "proj_drop_rate": "dropout_rate",
+}
+HEADS = ("norm_pool", "pool_norm")
+ACTIVATIONS = (
+    "gelu", "gelu_tanh", "relu", "relu6", "silu", "hard_swish", "mish", "sigmoid", "tanh"
+)  # fmt: skip
+
+# Bounds on what a configuration file may ask for; the largest released model has 48 blocks
+# and widths up to 768.
+MAX_DEPTH, MAX_WIDTH, MAX_KERNEL, MAX_CLASSES = 512, 16_384, 128, 1_000_000
+
+
+@dataclass(frozen=True)
+class PoolFormerConfig:
+    """Architecture of a PoolFormer (arXiv 2111.11418; the defaults are poolformer_s12).
+
+    Args:
+        depths: blocks in each of the 1 to 4 stages.
+        widths: channels of each stage.
+        patch_sizes: kernel size, in pixels of its input, of the convolution that opens each
+            stage.
+        strides: its strides.
+        paddings: its zero padding on every side.
+        pool_size: window of the pooling token mixer, odd.
+        mlp_ratio: hidden channels of the MLP over the stage's width.
+        activation: of the MLP, one of `ACTIVATIONS`; "gelu" is the exact one.
+        in_channels: channels of the image.
+        num_classes: length of the logits; 0 stops at the embedding.
+        head: "norm_pool" (sail-sg, Hugging Face: group norm, then mean over H and W) or
+            "pool_norm" (timm since 0.9: mean, then layer norm). The same weights fit both
+            and give different logits.
+        use_layer_scale: whether each branch is scaled per channel.
+        layer_scale_init: its initial value.
+        initializer_range: standard deviation of the initial weights of MLPs and classifier.
+        drop_path_rate: stochastic depth of the last block; earlier ones rise to it linearly.
+        dropout_rate: dropout in the MLPs.
+        labels: class names, `num_classes` of them, or None.
+
+    Raises:
+        InputError: a field is unknown (the message knows the words of timm and
+            transformers), of the wrong type, or out of bounds.
+    """
+
+    depths: tuple[int, ...] = (2, 2, 6, 2)
+    widths: tuple[int, ...] = (64, 128, 320, 512)
+    patch_sizes: tuple[int, ...] = (7, 3, 3, 3)
+    strides: tuple[int, ...] = (4, 2, 2, 2)
+    paddings: tuple[int, ...] = (2, 1, 1, 1)
+    pool_size: int = 3
+    mlp_ratio: float = 4.0
+    activation: str = "gelu"
+    in_channels: int = 3
+    num_classes: int = 1000
+    head: str = "norm_pool"
+    use_layer_scale: bool = True
+    layer_scale_init: float = 1e-5
+    initializer_range: float = 0.02
+    drop_path_rate: float = 0.0
+    dropout_rate: float = 0.0
+    labels: tuple[str, ...] | None = None
+
+    def __new__(cls, *args, **fields):
+        _refuse_unknown(fields, [field.name for field in dataclasses.fields(cls)])
+        return super().__new__(cls)
+
+    def __post_init__(self):
+        self._check_stages()
+        self._check_scalars()
+        self._check_labels()
+
+    @classmethod
+    def from_variant(cls, name, **overrides):
+        """Returns the configuration of a released variant, with some fields replaced.
+
+        Args:
+            name: one of `VARIANTS`: "poolformer_s12", s24, s36, m36, m48.
+            **overrides: fields of this class.
+        """
+        if name not in VARIANTS:
+            raise InputError(
+                f"`name` must be one of {', '.join(VARIANTS)}.{_did_you_mean(name, VARIANTS)} "
+                f"Received: {name!r}"
+            )
+        return dataclasses.replace(VARIANTS[name], **overrides)
+
+    def replace(self, **overrides):
+        """Returns a copy with some fields replaced."""
+        return dataclasses.replace(self, **overrides)
+
+    def to_dict(self):
+        """Returns the fields as JSON-ready values; `PoolFormerConfig(**d)` reads them back."""
+        return {
+            field.name: list(value) if isinstance(value, tuple) else value
+            for field in dataclasses.fields(self)
+            for value in [getattr(self, field.name)]
+        }
+
+    @property
+    def drop_path_rates(self):
+        """Stochastic depth rate of every block, stage by stage (tuples of floats)."""
+        last = max(sum(self.depths) - 1, 1)
+        starts = [sum(self.depths[:stage]) for stage in range(len(self.depths))]
+        return tuple(
+            tuple(self.drop_path_rate * (start + block) / last for block in range(depth))
+            for start, depth in zip(starts, self.depths, strict=True)
+        )
+
+    def hidden_width(self, stage):
+        """Channels between the two layers of the MLPs of one stage."""
+        return int(self.widths[stage] * self.mlp_ratio)
+
+    def _check_stages(self):
+        bounds = {
+            "depths": (1, MAX_DEPTH),
+            "widths": (1, MAX_WIDTH),
+            "patch_sizes": (1, MAX_KERNEL),
+            "strides": (1, MAX_KERNEL),
+            "paddings": (0, MAX_KERNEL),
+        }
+        for name, (low, high) in bounds.items():
+            self._set(name, _whole_numbers(name, getattr(self, name), low, high))
+        stages = len(self.depths)
+        if not 1 <= stages <= 4:
+            raise InputError(f"`depths` must name 1 to 4 stages. Received: {stages} stages")
+        for name in ("patch_sizes", "strides", "paddings"):
+            # The defaults are for four stages; a shorter network uses the first ones.
+            if getattr(self, name) == getattr(type(self), name):
+                self._set(name, getattr(self, name)[:stages])
+        for name in bounds:
+            if len(getattr(self, name)) != stages:
+                raise InputError(
+                    f"`{name}` must have one entry for each of the {stages} stages of "
+                    f"`depths`={self.depths}. Received: {name}={getattr(self, name)}"
+                )
+        if sum(self.depths) > MAX_DEPTH:
+            raise InputError(
+                f"`depths` must sum to at most {MAX_DEPTH} blocks. Received: {self.depths}"
+            )
+
+    def _check_scalars(self):
+        _check_whole("pool_size", self.pool_size, 1, MAX_KERNEL)
+        if self.pool_size % 2 == 0:
+            raise InputError(
+                f"`pool_size` must be odd, so that the window has a centre. "
+                f"Received: pool_size={self.pool_size}"
+            )
+        _check_whole("in_channels", self.in_channels, 1, MAX_WIDTH)
+        _check_whole("num_classes", self.num_classes, 0, MAX_CLASSES)
+        _check_real("mlp_ratio", self.mlp_ratio, 1 / min(self.widths), 64)
+        _check_real("layer_scale_init", self.layer_scale_init, 0, 1e3)
+        _check_real("initializer_range", self.initializer_range, 0, 1e3)
+        for name in ("drop_path_rate", "dropout_rate"):
+            _check_real(name, getattr(self, name), 0, 0.999)
+        _check_choice("head", self.head, HEADS)
+        _check_choice("activation", self.activation, ACTIVATIONS)
+        if not isinstance(self.use_layer_scale, bool):
+            raise InputError(
+                f"`use_layer_scale` must be true or false. Received: {self.use_layer_scale!r}"
+            )
+
+    def _check_labels(self):
+        if self.labels is None:
+            return
+        if isinstance(self.labels, str) or not all(isinstance(one, str) for one in self.labels):
+            raise InputError(
+                f"`labels` must be a list of class names. Received: {_short(self.labels)}"
+            )
+        self._set("labels", tuple(self.labels))
+        if len(self.labels) != self.num_classes:
+            raise InputError(
+                f"`labels` must name all {self.num_classes} classes. "
+                f"Received: {len(self.labels)} labels"
+            )
+
+    def _set(self, name, value):
+        object.__setattr__(self, name, value)
+
+
+def _refuse_unknown(names, known):
+    for name in names:
+        if name not in known:
+            raise InputError(
+                f"PoolFormerConfig has no field `{name}`.{_did_you_mean(name, known)} "
+                f"Its fields are {', '.join(known)}"
+            )
+
+
+def _did_you_mean(name, known):
+    if name in NEIGHBOUR_WORDS:
+        return f" Did you mean `{NEIGHBOUR_WORDS[name]}`?"
+    close = difflib.get_close_matches(str(name), list(known), n=1)
+    return f" Did you mean `{close[0]}`?" if close else ""
+
+
+def _whole_numbers(name, values, low, high):
+    if isinstance(values, str) or not hasattr(values, "__iter__"):
+        raise InputError(
+            f"`{name}` must be a list of whole numbers, one a stage. Received: {_short(values)}"
+        )
+    values = tuple(values)
+    for value in values:
+        _check_whole(name, value, low, high)
+    return values
+
+
+def _check_whole(name, value, low, high):
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise InputError(
+            f"`{name}` must be a whole number from {low} to {high}. Received: {_short(value)}"
+        )
+
+
+def _check_real(name, value, low, high):
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    if not number or not math.isfinite(value) or not low <= value <= high:
+        raise InputError(
+            f"`{name}` must be a number from {low:g} to {high:g}. Received: {_short(value)}"
+        )
+
+
+def _check_choice(name, value, choices):
+    if value not in choices:
+        raise InputError(f"`{name}` must be one of {', '.join(choices)}. Received: {_short(value)}")
+
+
+def _short(value):
+    text = repr(value)
+    return text if len(text) <= 80 else text[:77] + "..."
+
+
+def _variant(depths, widths, drop_path_rate, layer_scale_init):
+    return PoolFormerConfig(
+        depths=depths,
+        widths=widths,
+        drop_path_rate=drop_path_rate,
+        layer_scale_init=layer_scale_init,
+    )
+
+
+# Table 1 of arXiv 2111.11418; drop path and layer scale from the authors' scripts/README.
+VARIANTS = {
+    "poolformer_s12": _variant((2, 2, 6, 2), (64, 128, 320, 512), 0.1, 1e-5),
+    "poolformer_s24": _variant((4, 4, 12, 4), (64, 128, 320, 512), 0.1, 1e-5),
+    "poolformer_s36": _variant((6, 6, 18, 6), (64, 128, 320, 512), 0.2, 1e-6),
+    "poolformer_m36": _variant((6, 6, 18, 6), (96, 192, 384, 768), 0.3, 1e-6),
+    "poolformer_m48": _variant((8, 8, 24, 8), (96, 192, 384, 768), 0.4, 1e-6),
+}

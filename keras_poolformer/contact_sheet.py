@@ -1,0 +1,52 @@
+"""A picture of classified photographs: each with its likeliest classes as bars."""
+
+import math
+
+from PIL import Image, ImageDraw, ImageFont
+
+from keras_poolformer.image_files import load_image
+from keras_poolformer.ranking import top_classes
+
+COLUMNS, SIDE, MARGIN, BAR, SHOWN = 8, 128, 12, 16, 3
+BACKGROUND, TEXT, FIRST, OTHERS = "#ffffff", "#202124", "#f4a261", "#e3e7ec"
+
+
+def draw_contact_sheet(path, photographs, probabilities, labels):
+    """Draws photographs with their top classes.
+
+    Args:
+        path: the PNG file to write.
+        photographs: image files.
+        probabilities: (N, classes), one row for each photograph.
+        labels: class names, or None.
+    """
+    rows = math.ceil(len(photographs) / COLUMNS)
+    cell_height = SIDE + SHOWN * (BAR + 2) + MARGIN
+    width = MARGIN + COLUMNS * (SIDE + MARGIN)
+    sheet = Image.new("RGB", (width, MARGIN + rows * (cell_height + MARGIN)), BACKGROUND)
+    for place, (photograph, row) in enumerate(zip(photographs, probabilities, strict=True)):
+        x = MARGIN + (place % COLUMNS) * (SIDE + MARGIN)
+        y = MARGIN + (place // COLUMNS) * (cell_height + MARGIN)
+        sheet.paste(_thumbnail(photograph), (x, y))
+        _draw_bars(ImageDraw.Draw(sheet), x, y + SIDE + 4, top_classes(row, labels, SHOWN))
+    sheet.save(path)
+
+
+def _thumbnail(photograph):
+    image = load_image(photograph)
+    side = min(image.size)
+    left, top = (image.width - side) // 2, (image.height - side) // 2
+    box = (left, top, left + side, top + side)
+    return image.resize((SIDE, SIDE), Image.Resampling.BICUBIC, box)
+
+
+def _draw_bars(draw, x, y, top):
+    font = ImageFont.load_default(size=11)
+    for place, (label, probability) in enumerate(top):
+        bar_top = y + place * (BAR + 2)
+        length = max(1, round(SIDE * probability))
+        colour = OTHERS if place else FIRST
+        draw.rectangle((x, bar_top, x + length - 1, bar_top + BAR - 1), fill=colour)
+        draw.text((x + 3, bar_top + 1), label[:14], TEXT, font)
+        percent = f"{probability:.0%}"
+        draw.text((x + SIDE - 3 - draw.textlength(percent, font), bar_top + 1), percent, TEXT, font)

@@ -1,0 +1,141 @@
+"""The main job, end to end: `python -m keras_poolformer.demo` (or `make demo`).
+
+Converts the shipped PyTorch checkpoint, compares it with the logits that its PyTorch class
+gave, exports every format, classifies the shipped photographs with each of them, prints one
+table, and draws a contact sheet.
+"""
+
+import argparse
+import json
+import statistics
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from keras_poolformer.cli import one_line_errors
+from keras_poolformer.contact_sheet import draw_contact_sheet
+from keras_poolformer.export.recipes import RECIPES
+from keras_poolformer.presets import ASSETS, resolve
+from keras_poolformer.progress import Progress
+from keras_poolformer.ranking import softmax
+
+PRESET = "poolformer_tiny_cifar10"
+WARM_UPS, ROUNDS = 5, 40
+
+
+def main(arguments=None):
+    """Runs the demo; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m keras_poolformer.demo", description=__doc__)
+    parser.add_argument("--output", default="build/demo", help="folder for what the demo makes")
+    return one_line_errors("demo", run, parser.parse_args(arguments))
+
+
+def run(options):
+    """Makes everything under `options.output`."""
+    folder = Path(options.output)
+    folder.mkdir(parents=True, exist_ok=True)
+    progress = Progress(
+        [
+            f"converting {PRESET}",
+            "comparing with PyTorch's logits",
+            *(f"exporting {name}" for name in ("SavedModel", *RECIPES)),
+            "classifying with each format",
+            "drawing the contact sheet",
+        ]
+    )
+    progress.start()
+    model = _convert(folder / f"{PRESET}.keras")
+    progress.start()
+    torch_error, torch_images = _compare_with_torch(model)
+    formats = _export(model, folder, progress)
+    progress.start()
+    photographs = sorted((ASSETS / "photos").iterdir())
+    batch = _transform(model)(photographs)
+    logits = {name: predict(batch) for name, (_, predict) in formats.items()}
+    milliseconds = _time([predict for _, predict in formats.values()], batch[:1])
+    progress.start()
+    sheet = folder / "contact_sheet.png"
+    draw_contact_sheet(sheet, photographs, softmax(logits["Keras"]), model.config.labels)
+    progress.finish()
+
+    print(f"PyTorch's logits on {torch_images} images: relative L2 error {torch_error:.1e}")
+    _print_table(formats, logits, milliseconds)
+    print(f"{len(photographs)} photographs: {sheet}")
+
+
+def _convert(path):
+    """The model of the shipped checkpoint, by way of a .keras file."""
+    from keras_poolformer.model import PoolFormerImageClassifier
+
+    source = resolve(PRESET)
+    PoolFormerImageClassifier.from_preset(source).save(path)
+    return PoolFormerImageClassifier.from_preset(path)
+
+
+def _transform(model):
+    from keras_poolformer.loading import image_transform
+
+    return image_transform(model)
+
+
+def _compare_with_torch(model):
+    """Relative L2 error against the logits stored beside the checkpoint."""
+    stored = json.loads((resolve(PRESET).weights.parent / "torch_logits.json").read_text())
+    images = [ASSETS / "photos" / name for name in stored]
+    expected = np.array(list(stored.values()))
+    received = model.predict_on_batch(_transform(model)(images))
+    error = np.linalg.norm(received - expected) / np.linalg.norm(expected)
+    return float(error), len(images)
+
+
+def _export(model, folder, progress):
+    """{format: (path, function from a normalised batch to logits)}."""
+    import tensorflow as tf
+
+    from keras_poolformer.export.saved_model import export_saved_model
+    from keras_poolformer.export.tflite import export_tflite
+    from keras_poolformer.runtime import TFLiteClassifier
+
+    formats = {"Keras": (folder / f"{PRESET}.keras", model.predict_on_batch)}
+    progress.start()
+    path = export_saved_model(model, folder / "saved_model")
+    signature = tf.saved_model.load(str(path)).signatures["normalized"]
+    formats["SavedModel"] = (path, lambda batch: signature(tf.constant(batch))["logits"].numpy())
+    for recipe in RECIPES:
+        progress.start()
+        path = folder / f"{PRESET}_{recipe}.tflite"
+        export_tflite(model, path, recipe=recipe)
+        formats[f"TFLite {recipe}"] = (path, TFLiteClassifier(path).predict)
+    return formats
+
+
+def _time(predicts, image):
+    """Median milliseconds of each function on one image, taken in turns."""
+    seconds = [[] for _ in predicts]
+    for step in range(WARM_UPS + ROUNDS):
+        for predict, taken in zip(predicts, seconds, strict=True):
+            start = time.perf_counter()
+            predict(image)
+            if step >= WARM_UPS:
+                taken.append(time.perf_counter() - start)
+    return [1000 * statistics.median(taken) for taken in seconds]
+
+
+def _print_table(formats, logits, milliseconds):
+    reference = logits["Keras"]
+    print(f"{'format':20} {'MB':>6} {'max error':>10} {'agreement':>10} {'ms/image':>9}")
+    for (name, (path, _)), duration in zip(formats.items(), milliseconds, strict=True):
+        error = np.abs(logits[name] - reference).max()
+        agreement = (logits[name].argmax(1) == reference.argmax(1)).mean()
+        print(f"{name:20} {_size(path) / 1e6:6.2f} {error:10.1e} {agreement:10.1%} {duration:9.2f}")
+
+
+def _size(path):
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,19 @@
+"""The errors that users meet: one line that names what was wrong and what would be right."""
+
+
+class InputError(ValueError):
+    """A file, image, option or configuration from outside cannot be used.
+
+    The message is one line: what was wrong, what was received, what would be right. The
+    command line prints it and exits with status 2.
+    """
+
+
+class MissingExtraError(ImportError):
+    """An optional dependency is not installed; the message names the extra that brings it."""
+
+    def __init__(self, package, extra):
+        super().__init__(
+            f"{package} is not installed: `pip install 'keras-poolformer[{extra}]'` brings it",
+            name=package,
+        )

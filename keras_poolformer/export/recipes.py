@@ -1,0 +1,53 @@
+"""How weights and arithmetic are stored in a .tflite file: one named recipe each."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from keras_poolformer.errors import InputError
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A way to export.
+
+    Args:
+        name: that users type.
+        description: when to use it.
+        configure: sets up a `tf.lite.TFLiteConverter`.
+    """
+
+    name: str
+    description: str
+    configure: Callable
+
+
+def fp32(converter):
+    """Single precision: the reference that the others are measured against."""
+
+
+def fp16(converter):
+    """Half-precision weights: half the size, for GPUs; CPUs expand them when loading."""
+    import tensorflow as tf
+
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.target_spec.supported_types = [tf.float16]
+
+
+def dynamic_int8(converter):
+    """8-bit weights, floats in and out: the first choice on phone and desktop CPUs."""
+    import tensorflow as tf
+
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+
+
+RECIPES = {
+    configure.__name__: Recipe(configure.__name__, configure.__doc__, configure)
+    for configure in (fp32, fp16, dynamic_int8)
+}
+
+
+def get_recipe(name):
+    """Returns a recipe by its name."""
+    if name not in RECIPES:
+        raise InputError(f"`recipe` must be one of {', '.join(RECIPES)}. Received: {name!r}")
+    return RECIPES[name]

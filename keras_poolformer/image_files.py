@@ -1,0 +1,96 @@
+"""Pictures from outside, as upright RGB images: the one place that meets damaged files."""
+
+import os
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from keras_poolformer.errors import InputError
+
+MAX_SOURCE_PIXELS = 178_956_970  # where Pillow, by default, calls a file a decompression bomb
+
+
+def load_image(source) -> Image.Image:
+    """Opens a picture as RGB, upright as its EXIF orientation says.
+
+    Exactly `ImageOps.exif_transpose(image).convert("RGB")` for grey, palette, transparent, CMYK
+    and 16-bit pictures alike: transparency is dropped, not blended, and what Pillow holds as
+    16-bit grey is clipped at 255, not scaled. Of an animation the first frame counts.
+
+    Args:
+        source: path, PIL image, or uint8 array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).
+
+    Returns:
+        PIL image in mode RGB.
+
+    Raises:
+        InputError: missing, unreadable, damaged or too large; wrong type, dtype or shape.
+    """
+    if isinstance(source, Image.Image):
+        return _decoded(source, "the image")
+    if isinstance(source, np.ndarray):
+        return _from_array(source)
+    if not isinstance(source, str | os.PathLike):
+        raise InputError(
+            f"an image must be a path, a PIL image or a uint8 array. Received: {describe(source)}"
+        )
+    name = describe(source)
+    try:
+        if not Path(source).exists():
+            raise InputError(f"{name}: no such file; expected the path of an image")
+        if not Path(source).is_file():
+            raise InputError(f"{name}: not a file; expected the path of an image")
+        with Image.open(source) as image:
+            if image.format == "EPS":  # Pillow would hand the file to Ghostscript
+                raise InputError(f"{name}: EPS is a program, not pixels; convert it to PNG first")
+            return _decoded(image, name)
+    except InputError:
+        raise
+    except Exception as error:  # as in `_decoded`
+        raise InputError(f"{name}: cannot be read as an image: {_one_line(error)}") from error
+
+
+def _decoded(image, name):
+    _check_source_pixels(image.width, image.height, name)
+    try:
+        return ImageOps.exif_transpose(image).convert("RGB")
+    except Exception as error:
+        # Pillow's decoders answer damaged files with almost any exception: OSError, SyntaxError,
+        # struct.error, IndexError, zlib.error, DecompressionBombError, ...
+        raise InputError(f"{name}: cannot be read as an image: {_one_line(error)}") from error
+
+
+def _from_array(array):
+    good_shape = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))
+    if array.dtype != np.uint8 or not good_shape:
+        raise InputError(
+            "an image array must be uint8 of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); "
+            f"pass several as a list. Received: {describe(array)}"
+        )
+    _check_source_pixels(array.shape[1], array.shape[0], "the array")
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    return Image.fromarray(np.ascontiguousarray(array)).convert("RGB")
+
+
+def _check_source_pixels(width, height, name):
+    """Refuses a picture by the size in its header, before memory is spent on its pixels."""
+    if not 0 < width * height <= MAX_SOURCE_PIXELS:
+        raise InputError(
+            f"{name}: {width} x {height} is {width * height:,} pixels; "
+            f"expected 1 to {MAX_SOURCE_PIXELS:,}"
+        )
+
+
+def describe(source) -> str:
+    """What an error calls a picture: its path, or dtype and shape, or type; one line."""
+    if isinstance(source, str | os.PathLike):
+        return f"image {os.fspath(source)!r}"
+    if isinstance(source, np.ndarray):
+        return f"{source.dtype} array {source.shape}"
+    return "the image" if isinstance(source, Image.Image) else type(source).__name__
+
+
+def _one_line(error):
+    return " ".join(str(error).split()) or type(error).__name__

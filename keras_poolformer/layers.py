@@ -1,0 +1,353 @@
+"""The layers of PoolFormer (arXiv 2111.11418, sections 3 and A; sail-sg models/poolformer.py).
+
+Feature maps are (N, H, W, C). Everything is written in `keras.ops`, so that the layers run
+on Keras' TensorFlow, JAX and PyTorch backends alike.
+"""
+
+import functools
+import math
+
+import keras
+from keras import activations, initializers, layers, ops
+
+GROUP_NORM_EPSILON = 1e-5  # PyTorch's default; Keras' own is 1e-3
+
+_ACTIVATIONS = {
+    "gelu": activations.gelu,
+    "gelu_tanh": functools.partial(activations.gelu, approximate=True),
+    "relu": activations.relu,
+    "relu6": activations.relu6,
+    "silu": activations.silu,
+    "hard_swish": activations.hard_swish,
+    "mish": activations.mish,
+    "sigmoid": activations.sigmoid,
+    "tanh": activations.tanh,
+}
+
+_register = keras.saving.register_keras_serializable(package="keras_poolformer")
+
+
+def group_norm(name, dtype=None):
+    """The norm of PoolFormer: one group, so statistics over H, W and C of each image."""
+    return layers.GroupNormalization(groups=1, epsilon=GROUP_NORM_EPSILON, name=name, dtype=dtype)
+
+
+@_register
+class PatchEmbedding(layers.Layer):
+    """Opens a stage: a strided convolution with explicit symmetric zero padding, no norm.
+
+    `padding="same"` would pad (1, 2) where PyTorch pads (2, 2), and give other numbers.
+    Weights start as PyTorch's convolutions do: uniform in +-1 / sqrt(fan in), bias too.
+
+    Args:
+        width: output channels.
+        patch_size: kernel size in pixels.
+        stride: stride in pixels.
+        padding: zero pixels on every side.
+
+    Call arguments:
+        inputs: (N, H, W, C).
+
+    Returns:
+        (N, H', W', width) with H' = (H + 2 * padding - patch_size) // stride + 1.
+    """
+
+    def __init__(self, width, patch_size, stride, padding, **kwargs):
+        super().__init__(**kwargs)
+        self.width, self.patch_size = width, patch_size
+        self.stride, self.padding = stride, padding
+        self.pad = layers.ZeroPadding2D(padding, name="pad", dtype=self.dtype_policy)
+
+    def build(self, input_shape):
+        bound = 1 / math.sqrt(self.patch_size**2 * input_shape[-1])
+        self.projection = layers.Conv2D(
+            self.width,
+            self.patch_size,
+            self.stride,
+            padding="valid",
+            kernel_initializer=initializers.RandomUniform(-bound, bound),
+            bias_initializer=initializers.RandomUniform(-bound, bound),
+            name="projection",
+            dtype=self.dtype_policy,
+        )
+        self.projection.build(self.pad.compute_output_shape(input_shape))
+        super().build(input_shape)
+
+    def call(self, inputs):
+        return self.projection(self.pad(inputs))
+
+    def compute_output_shape(self, input_shape):
+        def side(length):
+            if length is None:
+                return None
+            return (length + 2 * self.padding - self.patch_size) // self.stride + 1
+
+        return (input_shape[0], side(input_shape[1]), side(input_shape[2]), self.width)
+
+    def get_config(self):
+        return super().get_config() | {
+            "width": self.width,
+            "patch_size": self.patch_size,
+            "stride": self.stride,
+            "padding": self.padding,
+        }
+
+
+@_register
+class Pooling(layers.Layer):
+    """The token mixer: average of the window, minus the pixel itself.
+
+    Windows at the border average over the pixels that exist, as PyTorch's
+    `AvgPool2d(count_include_pad=False)` does. The subtraction makes room for the residual
+    connection around the mixer.
+
+    Args:
+        pool_size: odd window size in pixels.
+
+    Call arguments:
+        inputs: (N, H, W, C).
+
+    Returns:
+        (N, H, W, C).
+    """
+
+    def __init__(self, pool_size=3, **kwargs):
+        super().__init__(**kwargs)
+        self.pool_size = pool_size
+
+    def call(self, inputs):
+        return ops.average_pool(inputs, self.pool_size, strides=1, padding="same") - inputs
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return super().get_config() | {"pool_size": self.pool_size}
+
+
+@_register
+class Mlp(layers.Layer):
+    """Two 1x1 convolutions with an activation between; works on each pixel by itself.
+
+    Args:
+        width: input and output channels.
+        hidden_width: channels in between.
+        activation: a name of `keras_poolformer.config.ACTIVATIONS`.
+        dropout_rate: after the activation and after the second convolution.
+        initializer_range: standard deviation of the initial weights; biases start at 0.
+
+    Call arguments:
+        inputs: (N, H, W, width).
+        training: whether dropout is active.
+
+    Returns:
+        (N, H, W, width).
+    """
+
+    def __init__(
+        self,
+        width,
+        hidden_width,
+        activation="gelu",
+        dropout_rate=0.0,
+        initializer_range=0.02,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        self.width, self.hidden_width = width, hidden_width
+        self.activation, self.dropout_rate = activation, dropout_rate
+        self.initializer_range = initializer_range
+        self.fc1 = self._pixelwise(hidden_width, "fc1")
+        self.fc2 = self._pixelwise(width, "fc2")
+        self.dropout = layers.Dropout(dropout_rate, name="dropout", dtype=self.dtype_policy)
+
+    def _pixelwise(self, width, name):
+        # The original truncates at +-2 absolute, a hundred deviations: not at all.
+        normal = initializers.RandomNormal(stddev=self.initializer_range)
+        return layers.Conv2D(
+            width, 1, kernel_initializer=normal, name=name, dtype=self.dtype_policy
+        )
+
+    def build(self, input_shape):
+        self.fc1.build(input_shape)
+        self.fc2.build((*input_shape[:-1], self.hidden_width))
+        super().build(input_shape)
+
+    def call(self, inputs, training=False):
+        hidden = _ACTIVATIONS[self.activation](self.fc1(inputs))
+        hidden = self.dropout(hidden, training=training)
+        return self.dropout(self.fc2(hidden), training=training)
+
+    def compute_output_shape(self, input_shape):
+        return (*input_shape[:-1], self.width)
+
+    def get_config(self):
+        return super().get_config() | {
+            "width": self.width,
+            "hidden_width": self.hidden_width,
+            "activation": self.activation,
+            "dropout_rate": self.dropout_rate,
+            "initializer_range": self.initializer_range,
+        }
+
+
+@_register
+class LayerScale(layers.Layer):
+    """Multiplies each channel by a learnt factor (arXiv 2103.17239).
+
+    Args:
+        initial: the factors' initial value.
+
+    Call arguments:
+        inputs: (..., C).
+
+    Returns:
+        The same shape.
+    """
+
+    def __init__(self, initial=1e-5, **kwargs):
+        super().__init__(**kwargs)
+        self.initial = initial
+
+    def build(self, input_shape):
+        self.gamma = self.add_weight(
+            name="gamma",
+            shape=(input_shape[-1],),
+            initializer=initializers.Constant(self.initial),
+        )
+        super().build(input_shape)
+
+    def call(self, inputs):
+        return inputs * self.gamma
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return super().get_config() | {"initial": self.initial}
+
+
+@_register
+class DropPath(layers.Layer):
+    """Stochastic depth (arXiv 1603.09382): drops a residual branch for whole images.
+
+    Args:
+        rate: probability that an image's branch is dropped; the others are scaled up by
+            1 / (1 - rate).
+        seed: of the random stream, or None.
+
+    Call arguments:
+        inputs: (N, ...).
+        training: whether anything is dropped.
+
+    Returns:
+        The same shape.
+    """
+
+    def __init__(self, rate=0.0, seed=None, **kwargs):
+        super().__init__(**kwargs)
+        self.rate, self.seed = rate, seed
+        if rate:
+            self.seed_generator = keras.random.SeedGenerator(seed)
+
+    def call(self, inputs, training=False):
+        if not self.rate or not training:
+            return inputs
+        one_per_image = (ops.shape(inputs)[0], *[1] * (len(inputs.shape) - 1))
+        # Drawn in float32: uniform bfloat16 has too few values to hit a rate exactly.
+        drawn = keras.random.uniform(one_per_image, dtype="float32", seed=self.seed_generator)
+        kept = ops.cast(drawn >= self.rate, inputs.dtype)
+        return inputs * kept / (1.0 - self.rate)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return super().get_config() | {"rate": self.rate, "seed": self.seed}
+
+
+@_register
+class PoolFormerBlock(layers.Layer):
+    """x + scale1 * pooling(norm1(x)), then x + scale2 * mlp(norm2(x)) (paper, figure 2).
+
+    Args:
+        width: channels.
+        hidden_width: channels inside the MLP.
+        pool_size: odd window of the token mixer.
+        activation: of the MLP.
+        use_layer_scale: whether the branches are scaled per channel.
+        layer_scale_init: initial value of those scales.
+        drop_path_rate: probability that an image skips a branch.
+        dropout_rate: in the MLP.
+        initializer_range: standard deviation of the MLP's initial weights.
+
+    Call arguments:
+        inputs: (N, H, W, width).
+        training: whether dropout and stochastic depth are active.
+
+    Returns:
+        (N, H, W, width).
+    """
+
+    def __init__(
+        self,
+        width,
+        hidden_width,
+        pool_size=3,
+        activation="gelu",
+        use_layer_scale=True,
+        layer_scale_init=1e-5,
+        drop_path_rate=0.0,
+        dropout_rate=0.0,
+        initializer_range=0.02,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        dtype = self.dtype_policy
+        self._arguments = {
+            "width": width,
+            "hidden_width": hidden_width,
+            "pool_size": pool_size,
+            "activation": activation,
+            "use_layer_scale": use_layer_scale,
+            "layer_scale_init": layer_scale_init,
+            "drop_path_rate": drop_path_rate,
+            "dropout_rate": dropout_rate,
+            "initializer_range": initializer_range,
+        }
+        self.norm1 = group_norm("norm1", dtype)
+        self.token_mixer = Pooling(pool_size, name="token_mixer", dtype=dtype)
+        self.norm2 = group_norm("norm2", dtype)
+        self.mlp = Mlp(
+            width, hidden_width, activation, dropout_rate, initializer_range,
+            name="mlp", dtype=dtype,
+        )  # fmt: skip
+        self.layer_scale1 = self.layer_scale2 = None
+        if use_layer_scale:
+            self.layer_scale1 = LayerScale(layer_scale_init, name="layer_scale1", dtype=dtype)
+            self.layer_scale2 = LayerScale(layer_scale_init, name="layer_scale2", dtype=dtype)
+        self.drop_path1 = DropPath(drop_path_rate, name="drop_path1", dtype=dtype)
+        self.drop_path2 = DropPath(drop_path_rate, name="drop_path2", dtype=dtype)
+
+    def build(self, input_shape):
+        sublayers = (self.norm1, self.norm2, self.mlp, self.layer_scale1, self.layer_scale2)
+        for layer in sublayers:
+            if layer is not None:
+                layer.build(input_shape)
+        super().build(input_shape)
+
+    def call(self, inputs, training=False):
+        mixed = self.token_mixer(self.norm1(inputs))
+        if self.layer_scale1 is not None:
+            mixed = self.layer_scale1(mixed)
+        outputs = inputs + self.drop_path1(mixed, training=training)
+        expanded = self.mlp(self.norm2(outputs), training=training)
+        if self.layer_scale2 is not None:
+            expanded = self.layer_scale2(expanded)
+        return outputs + self.drop_path2(expanded, training=training)
+
+    def compute_output_shape(self, input_shape):
+        return input_shape
+
+    def get_config(self):
+        return super().get_config() | self._arguments

@@ -1,0 +1,133 @@
+"""From a source of weights to a Keras model that has them, and knows where they are from."""
+
+import json
+from pathlib import Path
+
+import keras
+
+from keras_poolformer import presets
+from keras_poolformer.checkpoints import readers, transplant
+from keras_poolformer.checkpoints.keras_archive import read_keras_archive
+from keras_poolformer.config import PoolFormerConfig
+from keras_poolformer.errors import InputError
+from keras_poolformer.image_transform import ImageTransform
+from keras_poolformer.version import __version__
+
+
+def load_preset(
+    model_class,
+    source,
+    load_weights=True,
+    overrides=None,
+    layout=None,
+    use_ema=True,
+    sha256=None,
+    progress=None,
+):
+    """Builds the model of a source and loads its weights.
+
+    Args:
+        model_class: `PoolFormerImageClassifier` or `PoolFormerBackbone`.
+        source: a `presets.Source`, or what `presets.resolve` takes.
+        load_weights: False builds the architecture with fresh weights.
+        overrides: fields of `PoolFormerConfig` that replace the source's.
+        layout: "sail", "timm", "hf", or None to tell by the names of the tensors.
+        use_ema: whether averaged weights are preferred where a checkpoint has both.
+        sha256: that the file must have, or None.
+        progress: called with (bytes read, bytes in all), or None.
+
+    Raises:
+        InputError: the source cannot be found, read, or does not fit.
+    """
+    source, overrides = presets.resolve(source), dict(overrides or {})
+    if source.is_keras:
+        return _load_keras(model_class, source, load_weights, overrides)
+    if not load_weights and "depths" in source.config:
+        own = PoolFormerConfig(**source.config)
+        return model_class(_override(own, overrides), provenance=_origin(source, own))
+    presets.require_weights(source)
+    checkpoint = readers.read_checkpoint(source.weights, use_ema=use_ema, progress=progress)
+    _check_sha256(source, checkpoint, sha256 or source.sha256)
+    row, own = presets.describe(checkpoint, source, layout)
+    config = _override(own, overrides)
+    model = model_class(config, provenance=_origin(source, own))
+    if load_weights:
+        new_classifier = config.num_classes != own.num_classes
+        report = transplant.load_checkpoint(model, checkpoint, row.name, new_classifier)
+        model.provenance = report.to_dict() | _origin(source, own)
+    return model
+
+
+def image_transform(model):
+    """The `ImageTransform` that a model's provenance names, or the one of its architecture."""
+    options = (model.provenance or {}).get("transform")
+    return ImageTransform.from_dict(options or presets.default_transform(model.config))
+
+
+def _override(config, overrides):
+    classes = overrides.get("num_classes", config.num_classes)
+    if classes != config.num_classes:
+        overrides = {"labels": None, **overrides}
+    return config.replace(**overrides)
+
+
+def _check_sha256(source, checkpoint, expected):
+    if expected and checkpoint.sha256 != expected.lower():
+        raise InputError(
+            f"{source.weights} must have the sha256 {expected}. Received: "
+            f"{checkpoint.sha256}, so the file is damaged or another one"
+        )
+
+
+def _origin(source, config):
+    """What is known of a source before its weights are loaded."""
+    options = source.transform or presets.default_transform(config)
+    is_path = source.weights == Path(source.name)
+    return {
+        "source": source.weights.name if is_path else source.name,
+        "transform": ImageTransform.from_dict(options).to_dict(),
+        "keras_poolformer": __version__,
+    }
+
+
+def _load_keras(model_class, source, load_weights, overrides):
+    archive = read_keras_archive(source.weights)
+    own = PoolFormerConfig(**archive.config)
+    config = _override(own, overrides)
+    if not load_weights:
+        return model_class(config)
+    saved_class = keras.saving.get_registered_object(f"keras_poolformer>{archive.class_name}")
+    if saved_class is None:
+        raise InputError(f"{source.name} holds an unknown class {archive.class_name!r}")
+    saved = saved_class(own, provenance=archive.provenance or None, dtype=archive.dtype)
+    try:
+        saved.load_weights(source.weights)
+    except (OSError, ValueError, KeyError, RuntimeError, AttributeError) as error:
+        first_line = str(error).strip().partition("\n")[0]
+        raise InputError(f"{source.name}: its weights cannot be read: {first_line}") from None
+    if saved_class is model_class and config == own:
+        return saved
+    model = model_class(config, provenance=archive.provenance or None, dtype=archive.dtype)
+    _copy(saved, model, new_classifier=config.num_classes != own.num_classes)
+    return model
+
+
+def _copy(saved, model, new_classifier):
+    """Copies variables by path; a classifier for other classes keeps its fresh ones."""
+    values = {variable.path: variable for variable in saved.variables}
+    for variable in transplant.weights(model):
+        if new_classifier and variable.path.startswith("head/"):
+            continue
+        value = values.get(variable.path)
+        if value is None or value.shape != variable.shape:
+            found = "no such variable" if value is None else f"shape {tuple(value.shape)}"
+            raise InputError(
+                f"the saved model does not fit: {variable.path} must have shape "
+                f"{tuple(variable.shape)}. Received: {found}"
+            )
+        variable.assign(value)
+
+
+def provenance_json(model):
+    """A model's provenance as the text of a JSON file."""
+    return json.dumps(model.get_config()["provenance"], indent=2, sort_keys=True) + "\n"

@@ -1,0 +1,33 @@
+"""Keeps the chatter of native libraries off a person's terminal."""
+
+import contextlib
+import os
+import sys
+import tempfile
+
+
+@contextlib.contextmanager
+def native_log_hidden():
+    """Hides what C++ code writes to stderr; what Python writes still appears.
+
+    TensorFlow, XLA and LiteRT log past Python and cannot all be told not to. If the block
+    ends in an unexpected error, what they wrote is shown after all.
+    """
+    sys.stderr.flush()
+    terminal = os.dup(2)
+    python_stderr = sys.stderr
+    with (
+        tempfile.TemporaryFile() as log,
+        open(terminal, "w", buffering=1, errors="backslashreplace") as stream,
+    ):
+        os.dup2(log.fileno(), 2)
+        sys.stderr = stream
+        try:
+            yield
+        except Exception:
+            log.seek(0)
+            stream.write(log.read().decode(errors="replace"))
+            raise
+        finally:
+            os.dup2(terminal, 2)
+            sys.stderr = python_stderr

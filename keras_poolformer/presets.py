@@ -1,0 +1,226 @@
+"""Where weights come from: named presets, files and hub directories."""
+
+import dataclasses
+import difflib
+import functools
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from keras_poolformer.checkpoints import hub_json, layouts, readers
+from keras_poolformer.checkpoints.keras_archive import read_keras_archive
+from keras_poolformer.config import VARIANTS, PoolFormerConfig
+from keras_poolformer.errors import InputError
+
+ASSETS = Path(__file__).parent / "assets"
+CIFAR10_LABELS = (
+    "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Source:
+    """Weights, and what is known about them besides.
+
+    Args:
+        name: as the user said it.
+        weights: the file or directory that holds them.
+        config: known fields of `PoolFormerConfig`; the shapes of the tensors tell the rest.
+        transform: arguments of `ImageTransform`; empty where nothing is known.
+        sha256: that the file must have, or None.
+        download: where to get the file by hand if it is not there, or None.
+        description: one line for lists.
+        top1: top-1 accuracy in per cent on the data set's validation or test images.
+    """
+
+    name: str
+    weights: Path
+    config: dict = field(default_factory=dict)
+    transform: dict = field(default_factory=dict)
+    sha256: str | None = None
+    download: str | None = None
+    description: str = ""
+    top1: float | None = None
+
+    @property
+    def is_keras(self):
+        """Whether the weights are a .keras file."""
+        return self.weights.suffix == ".keras"
+
+
+RELEASE = "https://github.com/sail-sg/poolformer/releases/download/v1.0"
+# Accuracies: table 1 of arXiv 2111.11418. crop_pct: the authors' validation commands.
+_RELEASED = {
+    "poolformer_s12": (0.9, 77.2),
+    "poolformer_s24": (0.9, 80.3),
+    "poolformer_s36": (0.9, 81.4),
+    "poolformer_m36": (0.95, 82.1),
+    "poolformer_m48": (0.95, 82.5),
+}
+
+
+def list_presets():
+    """Returns {name: one line of description} of every preset."""
+    return {name: source.description for name, source in _presets().items()}
+
+
+def resolve(source):
+    """Finds out what `source` means; reads JSON files, but no weights yet.
+
+    Args:
+        source: a preset's name ("poolformer_s12" is short for "poolformer_s12_in1k"), a
+            checkpoint file, or a directory as timm or transformers save it.
+
+    Returns:
+        A `Source`.
+
+    Raises:
+        InputError: there is no such preset or file, or a JSON file cannot be used.
+    """
+    if isinstance(source, Source):
+        return source
+    text = os.fspath(source)
+    presets = _presets()
+    for name in (text, f"{text}_in1k"):
+        if name in presets:
+            return presets[name]
+    if text.startswith("hf://"):
+        hub_id = text.removeprefix("hf://")
+        raise InputError(
+            f"{text} is not downloaded by this version: `hf download {hub_id} --local-dir DIR` "
+            f"fetches it, then give DIR"
+        )
+    path = Path(text)
+    if path.is_dir():
+        return _directory(path)
+    if path.exists():
+        source = Source(name=text, weights=path)
+        return _keras_file(source) if source.is_keras else source
+    close = difflib.get_close_matches(text, presets, n=1)
+    hint = f" Did you mean {close[0]}?" if close else ""
+    raise InputError(f"{text} is neither a file, nor a directory, nor a preset.{hint} "
+                     f"Presets are {', '.join(presets)}")  # fmt: skip
+
+
+def require_weights(source):
+    """Raises InputError, saying where to get them, if a source's weights are not there."""
+    if not source.weights.exists():
+        raise InputError(
+            f"the weights of {source.name} are not at {source.weights}: download "
+            f"{source.download} to that place"
+        )
+
+
+def describe(checkpoint, source, layout=None):
+    """Returns the `Layout` and the `PoolFormerConfig` of a checkpoint read from a source."""
+    tensors = layouts.normalize_names(checkpoint.tensors)
+    row = layouts.get_layout(layout) if layout else layouts.detect_layout(tensors)
+    shapes = {name: array.shape for name, array in tensors.items()}
+    config = layouts.infer_config(shapes, row, source.config)
+    if config.labels is None:
+        config = config.replace(labels=default_labels(config))
+    return row, config
+
+
+def transform_options(source):
+    """Returns the arguments of `ImageTransform` that belong to a source.
+
+    A checkpoint that comes without a description is read to tell which variant it is.
+    """
+    source = resolve(source)
+    if source.transform:
+        return source.transform
+    if source.is_keras:
+        return default_transform(PoolFormerConfig(**source.config))
+    require_weights(source)
+    _, config = describe(readers.read_checkpoint(source.weights), source)
+    return default_transform(config)
+
+
+def default_transform(config):
+    """Arguments of `ImageTransform` for a checkpoint that says nothing about its images."""
+    for name, variant in VARIANTS.items():
+        if (variant.depths, variant.widths) == (config.depths, config.widths):
+            return {"crop_pct": _RELEASED[name][0]}
+    return {}
+
+
+def default_labels(config):
+    """ImageNet's class names for a released architecture with 1,000 classes, else None."""
+    released = {(variant.depths, variant.widths) for variant in VARIANTS.values()}
+    if config.num_classes != 1000 or (config.depths, config.widths) not in released:
+        return None
+    return _imagenet_labels()
+
+
+@functools.cache
+def _imagenet_labels():
+    return tuple((ASSETS / "imagenet_labels.txt").read_text(encoding="utf-8").splitlines())
+
+
+@functools.cache
+def _presets():
+    sources = [_tiny_cifar10(), *(_released(name) for name in _RELEASED)]
+    return {source.name: source for source in sources}
+
+
+def _tiny_cifar10():
+    folder = ASSETS / "poolformer_tiny_cifar10"
+    card = readers.read_json(folder / "preset.json")
+    return Source(
+        name="poolformer_tiny_cifar10",
+        weights=folder / "model.safetensors",
+        config={"labels": CIFAR10_LABELS, "layer_scale_init": card["layer_scale_init"]},
+        transform={"size": 64, "crop_pct": 1.0},
+        sha256=card["sha256"],
+        description=f"{card['parameters'] / 1e6:.1f} M parameters, CIFAR-10 at 64 pixels, "
+        f"{card['top1']:.1f} % top-1, inside this package",
+        top1=card["top1"],
+    )
+
+
+def _released(name):
+    crop_pct, top1 = _RELEASED[name]
+    variant = VARIANTS[name]
+    url = f"{RELEASE}/{name}.pth.tar"
+    return Source(
+        name=f"{name}_in1k",
+        weights=_cache_folder() / f"{name}.pth.tar",
+        config=variant.to_dict() | {"labels": _imagenet_labels()},
+        transform={"crop_pct": crop_pct},
+        download=url,
+        description=f"ImageNet-1k at 224 pixels, {top1} % top-1 (paper), {url}",
+        top1=top1,
+    )
+
+
+def _cache_folder():
+    home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"
+    return Path(home) / "models" / "keras_poolformer"
+
+
+def _keras_file(source):
+    archive = read_keras_archive(source.weights)
+    transform = archive.provenance.get("transform", {})
+    return dataclasses.replace(source, config=archive.config, transform=transform)
+
+
+def _directory(folder):
+    config_file = folder / "config.json"
+    config = readers.read_json(config_file) if config_file.exists() else {}
+    source = Source(name=str(folder), weights=folder)
+    if not config:
+        return source
+    if not hub_json.is_hf(config):
+        return dataclasses.replace(
+            source,
+            config=hub_json.timm_config(config),
+            transform=hub_json.timm_transform(config),
+        )
+    preprocessor_file = folder / "preprocessor_config.json"
+    preprocessor = readers.read_json(preprocessor_file) if preprocessor_file.exists() else {}
+    return dataclasses.replace(
+        source,
+        config=hub_json.hf_config(config),
+        transform=hub_json.hf_transform(preprocessor) if preprocessor else {},
+    )

@@ -1,0 +1,3 @@
+"""Runs exported .tflite files with LiteRT alone: neither Keras nor TensorFlow is imported."""
+
+from keras_poolformer.runtime.classifier import TFLiteClassifier as TFLiteClassifier

@@ -1,0 +1,3 @@
+"""The one place that names the version (setup.cfg reads it)."""
+
+__version__ = "0.1.0"
