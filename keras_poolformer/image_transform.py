@@ -95,8 +95,8 @@ class ImageTransform:
 
     def _check_range(self):
         with np.errstate(all="ignore"):
-            levels = self.normalize(np.repeat(np.uint8([0, 255])[:, None], 3, axis=1))
-            usable = np.isfinite(levels).all() and (np.float32(self.std) > 0).all()
+            levels = self.normalize(np.array([[0] * 3, [255] * 3], np.uint8))
+            usable = np.isfinite(levels).all() and (np.array(self.std, np.float32) > 0).all()
         if not usable:
             raise InputError(
                 "`std` must be positive; `mean`, `std`, `rescale_factor` must keep values finite. "
@@ -145,7 +145,7 @@ class ImageTransform:
         """Side of the square result in pixels, or None where nothing is cropped."""
         if not self.do_center_crop:
             return None
-        return self.size if self.crop_size is None else self.crop_size
+        return self.crop_size or self.size
 
     @property
     def shorter_side(self) -> int | None:
@@ -203,16 +203,17 @@ class ImageTransform:
         if self.do_resize:
             image = image.resize((width, height), INTERPOLATIONS[self.interpolation])
         if self.do_center_crop:
-            side = self.output_size
+            side = self.crop_size or self.size
             left, top = self._crop_start(width), self._crop_start(height)
             image = image.crop((left, top, left + side, top + side))  # black beyond the picture
         return np.array(image)
 
     def _resized(self, width, height):
-        if not self.do_resize:
+        shorter = self.shorter_side
+        if shorter is None:
             return width, height
-        longer = int(self.shorter_side * max(width, height) / min(width, height))
-        return (self.shorter_side, longer) if width <= height else (longer, self.shorter_side)
+        longer = int(shorter * max(width, height) / min(width, height))
+        return (shorter, longer) if width <= height else (longer, shorter)
 
     def _crop_start(self, length):
         """First row or column of the crop; negative where zeros are put before the picture."""
@@ -241,7 +242,7 @@ class ImageTransform:
         else:
             values = (pixels.astype(np.float64) * self.rescale_factor).astype(np.float32)
         if self.do_normalize:
-            values = (values - np.float32(self.mean)) / np.float32(self.std)
+            values = (values - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
         return values
 
     def tf(self, images):
@@ -281,7 +282,8 @@ def _shown(value):
 
 
 def _checked_side(name, value):
-    if not (_is_number(value) and isinstance(value, numbers.Integral) and 1 <= value <= MAX_SIZE):
+    whole = _is_number(value) and isinstance(value, numbers.Integral)
+    if not whole or not 1 <= int(value) <= MAX_SIZE:
         raise InputError(
             f"`{name}` must be a whole number of pixels, 1 to {MAX_SIZE}. Received: {_shown(value)}"
         )

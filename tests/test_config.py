@@ -1,0 +1,103 @@
+import json
+
+import pytest
+
+from keras_poolformer import PoolFormerConfig
+from keras_poolformer.config import VARIANTS
+from keras_poolformer.errors import InputError
+
+
+def test_variants_are_those_of_the_paper():
+    """Table 1 of arXiv 2111.11418, and the drop path rates of the authors' scripts."""
+    rows = {
+        name: (config.depths, config.widths, config.drop_path_rate, config.layer_scale_init)
+        for name, config in VARIANTS.items()
+    }
+    small, medium = (64, 128, 320, 512), (96, 192, 384, 768)
+    assert rows == {
+        "poolformer_s12": ((2, 2, 6, 2), small, 0.1, 1e-5),
+        "poolformer_s24": ((4, 4, 12, 4), small, 0.1, 1e-5),
+        "poolformer_s36": ((6, 6, 18, 6), small, 0.2, 1e-6),
+        "poolformer_m36": ((6, 6, 18, 6), medium, 0.3, 1e-6),
+        "poolformer_m48": ((8, 8, 24, 8), medium, 0.4, 1e-6),
+    }
+
+
+def test_json_round_trip(odd_config):
+    config = odd_config.replace(labels=tuple("abcdefg"))
+    assert PoolFormerConfig(**json.loads(json.dumps(config.to_dict()))) == config
+
+
+def test_drop_path_rates_rise_to_the_full_rate():
+    config = PoolFormerConfig.from_variant("poolformer_s12", drop_path_rate=0.11)
+    rates = [rate for stage in config.drop_path_rates for rate in stage]
+    assert rates == pytest.approx([0.01 * block for block in range(12)])
+
+
+def test_a_shorter_network_takes_the_first_strides():
+    config = PoolFormerConfig(depths=(1, 1), widths=(8, 8))
+    assert (config.patch_sizes, config.strides, config.paddings) == ((7, 3), (4, 2), (2, 1))
+
+
+@pytest.mark.parametrize(
+    ("theirs", "ours"),
+    [
+        ("hidden_sizes", "widths"),
+        ("embed_dims", "widths"),
+        ("num_labels", "num_classes"),
+        ("in_chans", "in_channels"),
+        ("padding", "paddings"),
+        ("deptsh", "depths"),
+    ],
+)
+def test_neighbours_words_are_understood(theirs, ours):
+    with pytest.raises(InputError, match=f"`{theirs}`. Did you mean `{ours}`?"):
+        PoolFormerConfig(**{theirs: 1})
+    with pytest.raises(InputError, match=f"Did you mean `{ours}`?"):
+        PoolFormerConfig.from_variant("poolformer_s12", **{theirs: 1})
+
+
+def test_unknown_variant_names_the_variants():
+    with pytest.raises(InputError, match=r"poolformer_m48\. Did.*Received: 'poolformer_s13'"):
+        PoolFormerConfig.from_variant("poolformer_s13")
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"depths": 3},
+        {"depths": (2, 2)},  # widths has four
+        {"depths": (1,) * 5, "widths": (8,) * 5},
+        {"depths": (0, 1, 1, 1)},
+        {"depths": (1, 1, 1, 10**9)},
+        {"depths": (512, 1, 1, 1)},
+        {"widths": (64, 128, 320, 10**9)},
+        {"widths": (64, 128, 320, 1.5)},
+        {"widths": "64,128"},
+        {"strides": (4, 2, 2, -2)},
+        {"paddings": (2, 1, 1, True)},
+        {"pool_size": 4},
+        {"pool_size": "3"},
+        {"mlp_ratio": 0},
+        {"mlp_ratio": float("nan")},
+        {"activation": "nope"},
+        {"activation": ["gelu"]},
+        {"in_channels": 0},
+        {"num_classes": -1},
+        {"head": "norm"},
+        {"use_layer_scale": 1},
+        {"drop_path_rate": 1.0},
+        {"dropout_rate": float("inf")},
+        {"labels": "abc"},
+        {"labels": ["a", "b"]},
+        {"labels": [1] * 1000},
+    ],
+)
+def test_bad_fields_are_refused_in_one_line(fields):
+    with pytest.raises(InputError) as raised:
+        PoolFormerConfig(**fields)
+    message = str(raised.value)
+    assert next(iter(fields)) in message
+    assert "Received" in message
+    assert "\n" not in message
+    assert len(message) < 400

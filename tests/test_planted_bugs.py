@@ -1,0 +1,97 @@
+"""The parity check can fail: each bug a port may have (FACTS of the original) is planted."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_poolformer import PoolFormerImageClassifier, layers, load_torch_weights
+
+torch = pytest.importorskip("torch")
+oracles = pytest.importorskip("conversion.oracles")
+
+TOLERANCE = 2e-6
+
+
+def tanh_gelu(monkeypatch):
+    monkeypatch.setitem(layers._ACTIVATIONS, "gelu", layers._ACTIVATIONS["gelu_tanh"])
+
+
+def padding_counts_in_the_average(monkeypatch):
+    def call(self, inputs):
+        margin = self.pool_size // 2
+        padded = keras.ops.pad(inputs, ((0, 0), (margin, margin), (margin, margin), (0, 0)))
+        return keras.ops.average_pool(padded, self.pool_size, 1, "valid") - inputs
+
+    monkeypatch.setattr(layers.Pooling, "call", call)
+
+
+def no_subtraction_in_the_mixer(monkeypatch):
+    def call(self, inputs):
+        return keras.ops.average_pool(inputs, self.pool_size, 1, "same")
+
+    monkeypatch.setattr(layers.Pooling, "call", call)
+
+
+def all_blocks_removed(monkeypatch):
+    monkeypatch.setattr(layers.PoolFormerBlock, "call", lambda self, inputs, **_: inputs)
+
+
+def same_padding(monkeypatch):
+    def call(self, inputs):
+        self.projection.padding = "same"
+        return self.projection(inputs)
+
+    monkeypatch.setattr(layers.PatchEmbedding, "call", call)
+
+
+def kerass_group_norm_epsilon(monkeypatch):
+    monkeypatch.setattr(layers, "GROUP_NORM_EPSILON", 1e-3)
+
+
+def the_other_head(monkeypatch):
+    original = PoolFormerImageClassifier.__init__
+
+    def with_other_head(self, config, **arguments):
+        original(self, config.replace(head="pool_norm"), **arguments)
+
+    monkeypatch.setattr(PoolFormerImageClassifier, "__init__", with_other_head)
+
+
+BUGS = [
+    tanh_gelu,
+    padding_counts_in_the_average,
+    no_subtraction_in_the_mixer,
+    all_blocks_removed,
+    same_padding,
+    kerass_group_norm_epsilon,
+    the_other_head,
+]
+
+
+@pytest.fixture(scope="module")
+def judge(randomize, odd_config, images, tmp_path_factory):
+    """Checks a freshly built model; returns the largest error of its logits and stages."""
+    oracle = oracles.build_oracle(odd_config, "hf")
+    randomize(oracle.module)
+    file = tmp_path_factory.mktemp("weights") / "weights.pth"
+    torch.save(oracle.module.state_dict(), file)
+    inputs = images[:1][..., np.arange(4) % 3]
+    expected = oracle.run(inputs)["logits"]
+
+    def error():
+        model = PoolFormerImageClassifier(odd_config)
+        load_torch_weights(model, file)
+        received = np.asarray(model(inputs))
+        return np.linalg.norm(received - expected) / np.linalg.norm(expected)
+
+    return error
+
+
+def test_without_a_bug_the_check_passes(judge):
+    assert judge() <= TOLERANCE
+
+
+@pytest.mark.parametrize("plant", BUGS, ids=lambda plant: plant.__name__)
+def test_a_planted_bug_fails_the_check(judge, monkeypatch, plant):
+    plant(monkeypatch)
+    assert judge() > 10 * TOLERANCE
