@@ -13,7 +13,7 @@ test: .venv/test.installed
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadscope
 
 test-slow: .venv/test.installed
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -rP
 
 check: lint types imports
 

@@ -122,7 +122,7 @@ def _transformers(config):
             hidden_act=_HF_ACTIVATIONS.get(config.activation, config.activation),
             use_layer_scale=config.use_layer_scale,
             layer_scale_init_value=config.layer_scale_init,
-            num_labels=config.num_classes,
+            num_labels=config.num_classes,  # pyright: ignore[reportCallIssue]
         )
     ).eval()
 

@@ -37,7 +37,7 @@ def pack(data, workdir, assets):
     for name, image in zip(names, images, strict=False):
         Image.fromarray(image).save(photos / name, optimize=True)
     logits = np.load(workdir / "test_logits.npy")[:SHIPPED_IMAGES]
-    reference = {name: row for name, row in zip(names, logits.tolist(), strict=True)}
+    reference = dict(zip(names, logits.tolist(), strict=True))
     (folder / "torch_logits.json").write_text(json.dumps(reference, indent=1) + "\n")
 
     results = json.loads((workdir / "results.json").read_text())

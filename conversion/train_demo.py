@@ -73,14 +73,16 @@ def train(data, workdir, epochs):
 def build_model():
     """transformers' PoolFormer classifier of ARCHITECTURE, channels last in memory."""
     model = PoolFormerForImageClassification(PoolFormerConfig(**ARCHITECTURE))
-    return model.to(memory_format=torch.channels_last)
+    model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
+    return model
 
 
 def enlarge(images):
     """uint8 (N, 32, 32, 3) -> uint8 tensor (N, 64, 64, 3), bicubic, as evaluation does it."""
     large = np.empty((len(images), SIZE, SIZE, 3), np.uint8)
     for i, image in enumerate(images):
-        large[i] = Image.fromarray(image).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
+        resized = Image.fromarray(image).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
+        large[i] = np.asarray(resized)
     return torch.from_numpy(large)
 
 

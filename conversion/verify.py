@@ -87,7 +87,7 @@ def compare(model, oracle, images, progress=None):
         if received["logits"].shape != expected["logits"].shape:
             del expected["logits"]
         for name, right in expected.items():
-            ours = keras.ops.convert_to_numpy(received[name]).astype(np.float64)
+            ours = np.asarray(keras.ops.convert_to_numpy(received[name]), np.float64)
             distance, size = squares.get(name, (0.0, 0.0))
             squares[name] = (distance + ((ours - right) ** 2).sum(), size + (right**2).sum())
         if progress:

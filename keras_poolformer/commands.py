@@ -14,6 +14,7 @@ IMAGE_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".we
 
 
 def presets(options):
+    """Lists the presets."""
     descriptions = preset_table.list_presets()
     if options.json:
         print(json.dumps(descriptions, indent=2))
@@ -24,6 +25,7 @@ def presets(options):
 
 
 def summary(options):
+    """Prints an architecture, stage by stage."""
     model = _load(options.source, load_weights=False)
     from keras_poolformer.loading import image_transform
 
@@ -60,6 +62,7 @@ def summary(options):
 
 
 def convert(options):
+    """Turns a checkpoint into a .keras file."""
     if Path(options.output).suffix != ".keras":
         raise InputError(f"the output must end in .keras. Received: {options.output}")
     refuse_existing(options.output, options.overwrite)
@@ -91,6 +94,8 @@ def checkpoint_arguments(options):
 
 
 def _report(provenance):
+    if "tensors" not in provenance:  # a .keras file of a model that was never loaded
+        return "the file does not say where its weights are from"
     lines = [
         "{source}: {tensors} tensors, {parameters:,} parameters, {dtype}, layout {layout}, "
         "head {head}".format(**provenance),
@@ -102,6 +107,7 @@ def _report(provenance):
 
 
 def predict(options):
+    """Classifies image files."""
     images = _image_files(options.images)
     classify = _classifier(options.source, options.top_k)
     progress = Progress([f"classifying {len(images)} images"])
@@ -162,6 +168,7 @@ def _image_files(paths):
 
 
 def export(options):
+    """Writes a .tflite file or a SavedModel."""
     refuse_existing(options.output, options.overwrite)
     progress = Progress([f"reading {options.source}", f"exporting {options.output}"])
     progress.start()

@@ -86,6 +86,7 @@ class PoolFormerConfig:
     labels: tuple[str, ...] | None = None
 
     def __new__(cls, *args, **fields):
+        """Refuses unknown fields in words, before the dataclass would with a TypeError."""
         _refuse_unknown(fields, [field.name for field in dataclasses.fields(cls)])
         return super().__new__(cls)
 

@@ -39,4 +39,4 @@ def replacing(path, overwrite=True):
         yield written
         if path.is_dir() and not path.is_symlink():
             shutil.move(path, Path(folder) / "replaced")
-        os.replace(written, path)
+        written.replace(path)

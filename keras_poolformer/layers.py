@@ -253,7 +253,8 @@ class DropPath(layers.Layer):
     def call(self, inputs, training=False):
         if not self.rate or not training:
             return inputs
-        one_per_image = (ops.shape(inputs)[0], *[1] * (len(inputs.shape) - 1))
+        batch = ops.shape(inputs)[0]  # pyright: ignore[reportOptionalSubscript]
+        one_per_image = (batch, *[1] * (len(inputs.shape) - 1))
         # Drawn in float32: uniform bfloat16 has too few values to hit a rate exactly.
         drawn = keras.random.uniform(one_per_image, dtype="float32", seed=self.seed_generator)
         kept = ops.cast(drawn >= self.rate, inputs.dtype)

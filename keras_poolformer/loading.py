@@ -1,6 +1,9 @@
 """From a source of weights to a Keras model that has them, and knows where they are from."""
 
+import hashlib
 import json
+import warnings
+import zipfile
 from pathlib import Path
 
 import keras
@@ -41,13 +44,16 @@ def load_preset(
     """
     source, overrides = presets.resolve(source), dict(overrides or {})
     if source.is_keras:
+        if sha256:
+            with source.weights.open("rb") as file:
+                _check_sha256(source, hashlib.file_digest(file, "sha256").hexdigest(), sha256)
         return _load_keras(model_class, source, load_weights, overrides)
-    if not load_weights and "depths" in source.config:
+    if not load_weights and {"depths", "num_classes"} <= source.config.keys():
         own = PoolFormerConfig(**source.config)
         return model_class(_override(own, overrides), provenance=_origin(source, own))
     presets.require_weights(source)
     checkpoint = readers.read_checkpoint(source.weights, use_ema=use_ema, progress=progress)
-    _check_sha256(source, checkpoint, sha256 or source.sha256)
+    _check_sha256(source, checkpoint.sha256, sha256 or source.sha256)
     row, own = presets.describe(checkpoint, source, layout)
     config = _override(own, overrides)
     model = model_class(config, provenance=_origin(source, own))
@@ -71,11 +77,11 @@ def _override(config, overrides):
     return config.replace(**overrides)
 
 
-def _check_sha256(source, checkpoint, expected):
-    if expected and checkpoint.sha256 != expected.lower():
+def _check_sha256(source, received, expected):
+    if expected and received != expected.lower():
         raise InputError(
             f"{source.weights} must have the sha256 {expected}. Received: "
-            f"{checkpoint.sha256}, so the file is damaged or another one"
+            f"{received}, so the file is damaged or another one"
         )
 
 
@@ -97,17 +103,29 @@ def _load_keras(model_class, source, load_weights, overrides):
     if not load_weights:
         return model_class(config)
     saved_class = keras.saving.get_registered_object(f"keras_poolformer>{archive.class_name}")
-    if saved_class is None:
-        raise InputError(f"{source.name} holds an unknown class {archive.class_name!r}")
     saved = saved_class(own, provenance=archive.provenance or None, dtype=archive.dtype)
     try:
-        saved.load_weights(source.weights)
-    except (OSError, ValueError, KeyError, RuntimeError, AttributeError) as error:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # that some weights stay fresh
+            saved.load_weights(source.weights)
+    except (
+        OSError,
+        ValueError,
+        KeyError,
+        RuntimeError,
+        AttributeError,
+        EOFError,
+        UserWarning,
+        zipfile.BadZipFile,
+    ) as error:
         first_line = str(error).strip().partition("\n")[0]
         raise InputError(f"{source.name}: its weights cannot be read: {first_line}") from None
     if saved_class is model_class and config == own:
         return saved
-    model = model_class(config, provenance=archive.provenance or None, dtype=archive.dtype)
+    provenance = archive.provenance | {"head": config.head}
+    if config.num_classes != own.num_classes:
+        provenance["new_tensors"] = ["head/kernel", "head/bias"] if config.num_classes else []
+    model = model_class(config, provenance=provenance, dtype=archive.dtype)
     _copy(saved, model, new_classifier=config.num_classes != own.num_classes)
     return model
 

@@ -18,10 +18,11 @@ def native_log_hidden():
     python_stderr = sys.stderr
     with (
         tempfile.TemporaryFile() as log,
-        open(terminal, "w", buffering=1, errors="backslashreplace") as stream,
+        os.fdopen(terminal, "w", buffering=1, errors="backslashreplace") as stream,
     ):
         os.dup2(log.fileno(), 2)
-        sys.stderr = stream
+        if _writes_to_descriptor_2(python_stderr):
+            sys.stderr = stream
         try:
             yield
         except Exception:
@@ -31,3 +32,10 @@ def native_log_hidden():
         finally:
             os.dup2(terminal, 2)
             sys.stderr = python_stderr
+
+
+def _writes_to_descriptor_2(stream):
+    try:
+        return stream.fileno() == 2
+    except (AttributeError, OSError, ValueError):  # a buffer somebody put in its place
+        return False

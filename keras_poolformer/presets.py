@@ -3,6 +3,7 @@
 import dataclasses
 import difflib
 import functools
+import math
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -116,7 +117,19 @@ def describe(checkpoint, source, layout=None):
     tensors = layouts.normalize_names(checkpoint.tensors)
     row = layouts.get_layout(layout) if layout else layouts.detect_layout(tensors)
     shapes = {name: array.shape for name, array in tensors.items()}
-    config = layouts.infer_config(shapes, row, source.config)
+    known = dict(source.config)
+    absent = sorted({f"{row.head}.weight", f"{row.head}.bias"} - shapes.keys())
+    if len(absent) == 1:
+        raise InputError(f"{source.name} (layout {row.name}) lacks {absent[0]}")
+    if not source.download:  # the classifier's shape tells; a backbone has none
+        known.pop("num_classes", None)
+        known |= {"labels": None} if absent else {}
+    config = layouts.infer_config(shapes, row, known)
+    table = layouts.expected_tensors(config, row)
+    described = sum(math.prod(tensor.shape) for tensor in table if not tensor.is_head)
+    held = sum(math.prod(shape) for shape in shapes.values())
+    if described > 4 * held:  # refused before a hostile description costs memory
+        raise InputError(f"{source.name} describes {described:,} weights but holds {held:,}")
     if config.labels is None:
         config = config.replace(labels=default_labels(config))
     return row, config

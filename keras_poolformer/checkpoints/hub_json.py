@@ -54,13 +54,13 @@ def hf_config(config):
         )
     fields = {ours: config[theirs] for theirs, ours in _HF_FIELDS.items() if theirs in config}
     stages = config.get("num_encoder_blocks", 4)
-    if "depths" in fields and stages != len(fields["depths"]):
+    if isinstance(fields.get("depths"), list) and stages != len(fields["depths"]):
         raise InputError(
             f"config.json must have as many depths as encoder blocks. Received: "
-            f"depths={fields['depths']}, num_encoder_blocks={stages}"
+            f"depths={str(fields['depths'])[:60]}, num_encoder_blocks={str(stages)[:60]}"
         )
     activation = config.get("hidden_act", "gelu")
-    if activation not in _HF_ACTIVATIONS:
+    if not isinstance(activation, str) or activation not in _HF_ACTIVATIONS:
         raise InputError(
             f"config.json: hidden_act must be one of {', '.join(_HF_ACTIVATIONS)}. "
             f"Received: {str(activation)[:60]!r}"
@@ -70,6 +70,8 @@ def hf_config(config):
     labels = _id2label(config.get("id2label"))
     if labels:
         fields["labels"] = labels
+    if isinstance(config.get("id2label"), dict) and config["id2label"]:
+        fields["num_classes"] = len(config["id2label"])
     return fields
 
 
@@ -90,10 +92,8 @@ def hf_transform(config):
     """Arguments of `ImageTransform` in transformers' preprocessor_config.json."""
     transform = {name: config[name] for name in _HF_TRANSFORM if name in config}
     transform["crop_mode"] = "hf"
-    if "size" in config:
-        transform["size"] = _side(config["size"])
-    if "crop_size" in config:
-        transform["crop_size"] = _side(config["crop_size"])
+    for name in ("size", "crop_size"):  # the class's default is 224 for each of the two
+        transform[name] = _side(config.get(name, 224))
     for theirs, ours in (("image_mean", "mean"), ("image_std", "std")):
         if theirs in config:
             transform[ours] = config[theirs]
@@ -125,13 +125,17 @@ def _side(size):
 def timm_config(config):
     """Fields of `PoolFormerConfig` in timm's config.json of a PoolFormer."""
     architecture = config.get("architecture")
-    if architecture not in VARIANTS:
+    if not isinstance(architecture, str) or architecture not in VARIANTS:
         raise InputError(
             f"config.json must describe one of timm's {', '.join(VARIANTS)}. "
             f"Received: architecture={str(architecture)[:60]!r}"
         )
     fields = {"head": "pool_norm"}
     labels = config.get("label_names")
+    if isinstance(labels, dict):  # ids to names
+        labels = _id2label(labels)
+    if labels and not isinstance(labels, list):
+        raise InputError(f"config.json: label_names must be a list. Received: {str(labels)[:60]}")
     if labels:
         fields["labels"] = labels
     return fields

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from keras_poolformer.errors import InputError
 
 _REGISTERED = "keras_poolformer>"
+_CLASSES = ("PoolFormerImageClassifier", "PoolFormerBackbone")
+_DTYPES = ("float16", "float32", "float64", "bfloat16", "mixed_float16", "mixed_bfloat16")
 _MAX_CONFIG_BYTES = 8 * 2**20
 
 
@@ -43,7 +45,7 @@ def read_keras_archive(path):
             document = json.loads(archive.read("config.json"))
         registered_name, arguments = document["registered_name"], document["config"]
         class_name = registered_name.removeprefix(_REGISTERED)
-        ours = registered_name.startswith(_REGISTERED)
+        ours = registered_name in [f"{_REGISTERED}{name}" for name in _CLASSES]
         archive_config = KerasArchive(
             class_name=class_name,
             config=dict(arguments["config"]),
@@ -59,6 +61,11 @@ def read_keras_archive(path):
             f"{path} must hold a PoolFormer saved by this package. "
             f"Received: a .keras file whose description differs ({error!r})"
         ) from None
+    if archive_config is not None and archive_config.dtype not in _DTYPES:
+        raise InputError(
+            f"{path}: its dtype policy must be one of {', '.join(_DTYPES)}. "
+            f"Received: {archive_config.dtype[:80]!r}"
+        )
     if archive_config is None:
         raise InputError(
             f"{path} must hold a PoolFormer saved by this package. "

@@ -60,7 +60,7 @@ class Storage:
     @property
     def width(self):
         """Bytes per element."""
-        return WIDTHS.get(self.dtype, 1)
+        return WIDTHS[self.dtype] if self.dtype else 1
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +94,7 @@ INERT = Inert()
 
 
 def is_count(value):
+    """Whether a value read from a file is a plausible number of elements."""
     return type(value) is int and 0 <= value <= MAX_ELEMENTS
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from keras_poolformer.export.backend import require_tensorflow
+from keras_poolformer.export.graphs import require_tensorflow, save_graphs
 from keras_poolformer.files import refuse_existing, replacing
 from keras_poolformer.loading import image_transform
 
@@ -37,18 +37,9 @@ def export_saved_model(model, path, transform=None, labels=None, overwrite=True)
     require_tensorflow()
     refuse_existing(path, overwrite)
     transform = transform or image_transform(model)
-    # Keras' own ExportArchive writes each weight twice: once as its variable, once as
-    # TensorFlow's.
-    module = tf.Module()
-    module.weights = [variable.value for variable in model.variables]
-    signatures = {
-        name: tf.function(function, input_signature=[spec]).get_concrete_function()
-        for name, function, spec in _endpoints(model, transform)
-    }
-    signatures["serving_default"] = next(iter(signatures.values()))
     labels = labels or model.config.labels
     with replacing(path, overwrite) as written:
-        tf.saved_model.save(module, str(written), signatures)
+        save_graphs(written, model, _endpoints(model, transform))
         if labels:
             extra = written / "assets.extra"
             extra.mkdir()

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_poolformer.errors import InputError
-from keras_poolformer.export.backend import require_tensorflow
+from keras_poolformer.export.graphs import require_tensorflow, save_graphs
 from keras_poolformer.export.recipes import get_recipe
 from keras_poolformer.files import refuse_existing, replacing
 from keras_poolformer.loading import image_transform
@@ -127,7 +127,8 @@ def _affine_normalization(transform):
 def _convert(graph, recipe):
     """The flatbuffer; a static batch of 1 makes a missing kernel fail here, not on a phone."""
     with tempfile.TemporaryDirectory() as folder:
-        graph.export(folder, verbose=False)
+        one_image = tf.TensorSpec(graph.input_shape, graph.inputs[0].dtype, "images")
+        save_graphs(folder, graph, [("classify", lambda images: graph(images), one_image)])
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         recipe.configure(converter)

@@ -84,7 +84,7 @@ class TFLiteClassifier:
         Raises:
             InputError: the image cannot be read, or the file does not say how to prepare it.
         """
-        if self.transform is None:
+        if self._description is None or self.transform is None:
             raise InputError(
                 f"{self.path.name} does not say how images are prepared: it was not exported "
                 f"by this package. Prepare them and call predict"

@@ -1,0 +1,37 @@
+"""TensorFlow graphs of a Keras model, the common ground of all exports."""
+
+import keras
+import tensorflow as tf
+
+from keras_poolformer.errors import InputError
+
+
+def require_tensorflow():
+    """Raises InputError unless Keras runs on TensorFlow."""
+    if keras.backend.backend() != "tensorflow":
+        raise InputError(
+            f"exports need Keras' TensorFlow backend: set KERAS_BACKEND=tensorflow and load "
+            f"the model again. Received: KERAS_BACKEND={keras.backend.backend()}"
+        )
+
+
+def save_graphs(path, model, endpoints):
+    """Writes functions of a model as the signatures of a SavedModel.
+
+    Keras' own ExportArchive writes each weight twice, as its variable and as TensorFlow's,
+    and prints what it does.
+
+    Args:
+        path: the directory to write.
+        model: whose variables the functions use.
+        endpoints: [(name, function of one tensor, its `tf.TensorSpec`), ...]; the first is
+            also `serving_default`.
+    """
+    module = tf.Module()
+    module.weights = [variable.value for variable in model.variables]
+    signatures = {
+        name: tf.function(function, input_signature=[spec]).get_concrete_function()
+        for name, function, spec in endpoints
+    }
+    signatures["serving_default"] = signatures[endpoints[0][0]]
+    tf.saved_model.save(module, str(path), signatures)

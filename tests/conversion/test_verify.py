@@ -1,0 +1,106 @@
+"""`python -m conversion`: the proof passes when it should, and only then."""
+
+import json
+
+import numpy as np
+import pytest
+
+from keras_poolformer import PoolFormerConfig, PoolFormerImageClassifier
+
+torch = pytest.importorskip("torch")
+oracles = pytest.importorskip("conversion.oracles")
+
+from timm.models.metaformer import checkpoint_filter_fn  # noqa: E402
+
+from conversion import __main__ as command_line  # noqa: E402
+from conversion.verify import TOLERANCE, verify  # noqa: E402
+
+CONFIG = PoolFormerConfig(depths=(1, 1, 2, 1), widths=(8, 16, 24, 32), num_classes=5)
+HEADS = {"sail": "norm_pool", "hf": "norm_pool", "timm": "pool_norm"}
+
+
+@pytest.fixture
+def checkpoint(randomize, tmp_path):
+    """A function that writes randomised weights in a layout."""
+
+    def write(layout):
+        oracle = oracles.build_oracle(CONFIG, layout)
+        state = randomize(oracle.module).state_dict()
+        if layout == "sail":
+            state = {oracles.sail_name(name): tensor for name, tensor in state.items()}
+        torch.save({"state_dict": state}, tmp_path / "weights.pth")
+        return tmp_path / "weights.pth"
+
+    return write
+
+
+def run(*arguments):
+    return command_line.main([str(one) for one in arguments])
+
+
+def test_sail_names_are_those_that_timm_knows():
+    """timm's own reader of the authors' checkpoints judges our independent name map."""
+    hf, timm = (oracles.build_oracle(CONFIG, layout).module for layout in ("hf", "timm"))
+    sail = {oracles.sail_name(name): tensor for name, tensor in hf.state_dict().items()}
+    timm.load_state_dict(checkpoint_filter_fn(sail, timm), strict=True)
+    assert set(oracles.build_oracle(CONFIG, "sail").names) == set(sail)
+
+
+@pytest.mark.parametrize("layout", HEADS)
+def test_verify_passes(checkpoint, capsys, layout):
+    assert run("verify", checkpoint(layout)) == 0
+    printed = capsys.readouterr().out
+    assert "equal (tolerance 2e-06)" in printed
+    for name in ("P2", "P3", "P4", "P5", "logits"):
+        assert f"  {name}" in printed
+
+
+@pytest.mark.parametrize("layout", ["hf", "timm"])
+def test_the_other_head_compares_the_stages_only(checkpoint, layout):
+    other = {"norm_pool": "pool_norm", "pool_norm": "norm_pool"}[HEADS[layout]]
+    _, verification = verify(checkpoint(layout), overrides={"head": other})
+    assert set(verification.errors) == {"P2", "P3", "P4", "P5"}
+    assert "logits not compared" in str(verification)
+
+
+def test_a_new_classifier_compares_the_stages_only(checkpoint, capsys):
+    assert run("verify", checkpoint("hf"), "--num-classes", 9) == 0
+    assert "logits not compared" in capsys.readouterr().out
+
+
+def test_verify_fails_when_the_models_differ(checkpoint, capsys):
+    assert run("verify", checkpoint("hf"), "--activation", "gelu_tanh") == 0  # both have it
+    path = checkpoint("timm")
+    model, verification = verify(path)
+    assert verification.passed
+    model.head.bias.assign_add(np.full(5, 1e-3, "float32"))
+    from conversion.verify import compare
+    from keras_poolformer.checkpoints.readers import read_checkpoint
+
+    oracle = oracles.build_oracle(CONFIG, "timm")
+    oracle.load(read_checkpoint(path).tensors)
+    errors, _ = compare(model, oracle, np.ones((1, 64, 64, 3), "float32"))
+    assert errors["logits"] > TOLERANCE >= errors["P5"]
+
+
+def test_convert_writes_the_model_and_its_provenance(checkpoint, tmp_path, photographs):
+    output = tmp_path / "model.keras"
+    path = checkpoint("sail")
+    assert run("convert", path, "-o", output, "--photos", photographs[0]) == 0
+    provenance = json.loads((tmp_path / "model.provenance.json").read_text())
+    assert provenance["layout"] == "sail"
+    assert max(provenance["relative_errors"].values()) <= TOLERANCE
+    model = PoolFormerImageClassifier.from_preset(output)
+    assert dict(model.provenance)["sha256"] == provenance["sha256"]
+
+
+def test_a_failed_proof_leaves_no_file(checkpoint, tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("conversion.verify.TOLERANCE", 0.0)
+    assert run("convert", checkpoint("sail"), "-o", tmp_path / "model.keras") == 2
+    assert "differ" in capsys.readouterr().err
+    assert [file.name for file in tmp_path.iterdir()] == ["weights.pth"]
+
+
+def test_timms_class_refuses_what_it_cannot_be(checkpoint, capsys):
+    assert run("verify", checkpoint("timm"), "--activation", "relu") == 2
+    assert "timm's PoolFormer has activation=gelu" in capsys.readouterr().err
