@@ -1,7 +1,7 @@
 """Trains the demo checkpoint: transformers' PoolFormer, in PyTorch, on CIFAR-10 at 64 pixels.
 
-Expected: about 86 % top-1 on the test images after 40 epochs, in about 45 minutes on one
-core with bfloat16 instructions. Hyper-parameters and the epoch are chosen on 5,000 held-out
+Result: 87.1 % top-1 on the test images (87.6 % held out) after 40 epochs, in about 50 minutes
+on one core with bfloat16 instructions. Hyper-parameters and the epoch are chosen on 5,000 held-out
 training images; the test images are classified once, with the half-precision weights that
 are written out.
 

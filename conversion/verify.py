@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import keras
 import numpy as np
 
 from conversion.oracles import build_oracle
@@ -9,7 +10,7 @@ from keras_poolformer import presets
 from keras_poolformer.checkpoints import layouts, readers
 from keras_poolformer.errors import InputError
 from keras_poolformer.loading import image_transform, load_preset
-from keras_poolformer.model import PoolFormerImageClassifier
+from keras_poolformer.model import PoolFormerBackbone, PoolFormerImageClassifier
 
 TOLERANCE = 2e-6  # relative L2; a right port in float32 measures up to 6e-7
 
@@ -40,18 +41,19 @@ class Verification:
         lines = [f"{self.images} photographs through {self.oracle}, relative L2 error:"]
         lines += [f"  {name:6} {error:.2e}" for name, error in self.errors.items()]
         if not self.logits_compared:
-            lines.append("  logits not compared: the model's head is another or new")
+            lines.append("  logits not compared: the model's head is another, new, or absent")
         verdict = "equal" if self.passed else "NOT EQUAL"
         return "\n".join([*lines, f"{verdict} (tolerance {TOLERANCE:.0e})"])
 
 
-def verify(source, photographs=None, progress=None, **arguments):
+def verify(source, photographs=None, progress=None, backbone=False, **arguments):
     """Loads a checkpoint into Keras and into PyTorch, and compares the two.
 
     Args:
         source: a checkpoint file, hub directory or preset, not a .keras file.
         photographs: image files; by default those that the package ships.
         progress: a `Progress` whose next step is the comparison, or None.
+        backbone: whether the checkpoint is compared without a head.
         **arguments: of `keras_poolformer.loading.load_preset`.
 
     Returns:
@@ -61,7 +63,8 @@ def verify(source, photographs=None, progress=None, **arguments):
     if source.is_keras:
         raise InputError(f"{source.name}: give the PyTorch checkpoint that it was made from")
     presets.require_weights(source)
-    model = load_preset(PoolFormerImageClassifier, source, **arguments)
+    model_class = PoolFormerBackbone if backbone else PoolFormerImageClassifier
+    model = load_preset(model_class, source, **arguments)
     checkpoint = readers.read_checkpoint(source.weights, arguments.get("use_ema", True))
     layout, own = presets.describe(checkpoint, source, arguments.get("layout"))
     oracle = build_oracle(
@@ -77,27 +80,32 @@ def verify(source, photographs=None, progress=None, **arguments):
 
 def compare(model, oracle, images, progress=None):
     """Relative L2 errors of stage maps and logits, and whether the logits are comparable."""
-    import keras
-
-    stages = keras.Model(model.backbone.input, model.backbone.pyramid_outputs)
+    outputs = _outputs(model)
     squares = {}
     for done, image in enumerate(images, start=1):
         expected = oracle.run(image[None])
-        received = dict(stages(image[None])) | {"logits": model(image[None])}
-        if received["logits"].shape != expected["logits"].shape:
-            del expected["logits"]
-        for name, right in expected.items():
-            ours = np.asarray(keras.ops.convert_to_numpy(received[name]), np.float64)
+        for name, received in outputs(image[None]).items():
+            ours = np.asarray(keras.ops.convert_to_numpy(received), np.float64)
+            if ours.shape != expected[name].shape and name == "logits":
+                continue  # a new classifier, for other classes
             distance, size = squares.get(name, (0.0, 0.0))
-            squares[name] = (distance + ((ours - right) ** 2).sum(), size + (right**2).sum())
+            distance += ((ours - expected[name]) ** 2).sum()
+            squares[name] = (distance, size + (expected[name] ** 2).sum())
         if progress:
             progress.advance(done, len(images))
     new_head = (model.provenance or {}).get("new_tensors")
-    logits_compared = model.config.head == oracle.head and not new_head
-    if not logits_compared:
+    if model.config.head != oracle.head or new_head:
         squares.pop("logits", None)
     errors = {name: float(np.sqrt(a / b)) for name, (a, b) in squares.items()}
-    return errors, logits_compared
+    return errors, "logits" in errors
+
+
+def _outputs(model):
+    """A function from images to {"P2": stage map, ..., "logits"} of a model or backbone."""
+    if isinstance(model, PoolFormerBackbone):
+        return keras.Model(model.input, model.pyramid_outputs)
+    stages = keras.Model(model.backbone.input, model.backbone.pyramid_outputs)
+    return lambda images: dict(stages(images)) | {"logits": model(images)}
 
 
 def _images(model, photographs):

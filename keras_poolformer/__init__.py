@@ -7,6 +7,7 @@ is first used, if it needs them.
 import importlib
 from typing import TYPE_CHECKING
 
+from keras_poolformer.errors import missing_extra_named
 from keras_poolformer.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -41,7 +42,9 @@ __all__ = ["__version__", *_MODULES]  # pyright: ignore[reportUnsupportedDunderA
 def __getattr__(name):
     if name not in _MODULES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    value = getattr(importlib.import_module(f"{__name__}.{_MODULES[name]}"), name)
+    with missing_extra_named():
+        module = importlib.import_module(f"{__name__}.{_MODULES[name]}")
+    value = getattr(module, name)
     globals()[name] = value  # found directly from now on
     return value
 

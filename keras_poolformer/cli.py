@@ -9,7 +9,8 @@ import os
 import sys
 
 from keras_poolformer import commands
-from keras_poolformer.errors import InputError, MissingExtraError
+from keras_poolformer.errors import InputError, MissingExtraError, missing_extra_named
+from keras_poolformer.export.recipes import INPUTS, OUTPUTS, RECIPES
 from keras_poolformer.native_log import native_log_hidden
 from keras_poolformer.version import __version__
 
@@ -41,7 +42,8 @@ def one_line_errors(program, handler, options):
 
 def _status(program, handler, options):
     try:
-        handler(options)
+        with missing_extra_named():
+            handler(options)
         sys.stdout.flush()
     except BrokenPipeError:
         raise
@@ -103,10 +105,13 @@ def _parser():
     )
     add_source(export)
     export.add_argument(
-        "--recipe", default="fp32", help="fp32, fp16, dynamic_int8 (.tflite) or saved_model"
+        "--recipe",
+        default="fp32",
+        choices=[*RECIPES, "saved_model"],
+        help="of a .tflite file, or saved_model (fp32)",
     )
-    export.add_argument("--inputs", default="normalized", help="normalized or pixels")
-    export.add_argument("--outputs", default="logits", help="logits or probabilities")
+    export.add_argument("--inputs", default="normalized", choices=INPUTS, help="(normalized)")
+    export.add_argument("--outputs", default="logits", choices=OUTPUTS, help="(logits)")
     add_output(export, "the file or directory to write")
     return parser
 
@@ -131,6 +136,7 @@ def add_checkpoint_options(command):
     command.add_argument("--layout", help="sail, timm or hf; told by the tensors' names")
     command.add_argument("--head", help="norm_pool or pool_norm instead of the layout's own")
     command.add_argument("--num-classes", type=int, help="other than the checkpoint's: new head")
+    command.add_argument("--backbone", action="store_true", help="the network without a head")
     command.add_argument("--pool-size", type=int, help="of the token mixer, if it is not 3")
     command.add_argument("--activation", help="of the MLPs, if it is not gelu")
     command.add_argument("--no-ema", action="store_true", help="not the averaged weights")

@@ -26,7 +26,10 @@ def presets(options):
 
 def summary(options):
     """Prints an architecture, stage by stage."""
+    progress = Progress([f"building {options.source}"])
+    progress.start()
     model = _load(options.source, load_weights=False)
+    progress.finish()
     from keras_poolformer.loading import image_transform
 
     config, transform = model.config, image_transform(model)
@@ -86,6 +89,7 @@ def checkpoint_arguments(options):
     names = ("head", "num_classes", "pool_size", "activation")
     given = {name: getattr(options, name) for name in names}
     return {
+        "backbone": options.backbone,
         "overrides": {name: value for name, value in given.items() if value is not None},
         "layout": options.layout,
         "use_ema": not options.no_ema,
@@ -109,8 +113,9 @@ def _report(provenance):
 def predict(options):
     """Classifies image files."""
     images = _image_files(options.images)
+    progress = Progress([f"loading {options.source}", f"classifying {len(images)} images"])
+    progress.start()
     classify = _classifier(options.source, options.top_k)
-    progress = Progress([f"classifying {len(images)} images"])
     progress.start()
     results = {}
     for done, image in enumerate(images, start=1):
@@ -197,12 +202,13 @@ def export(options):
     print(", ".join(f"{name} {value}" for name, value in report.items()))
 
 
-def _load(source, load_weights=True, **arguments):
-    """The classifier of a source; what is missing is said before TensorFlow is imported."""
+def _load(source, load_weights=True, backbone=False, **arguments):
+    """The model of a source; what is missing is said before TensorFlow is imported."""
     source = preset_table.resolve(source)
     if load_weights:
         preset_table.require_weights(source)
     from keras_poolformer.loading import load_preset
-    from keras_poolformer.model import PoolFormerImageClassifier
+    from keras_poolformer.model import PoolFormerBackbone, PoolFormerImageClassifier
 
-    return load_preset(PoolFormerImageClassifier, source, load_weights, **arguments)
+    model_class = PoolFormerBackbone if backbone else PoolFormerImageClassifier
+    return load_preset(model_class, source, load_weights, **arguments)

@@ -157,7 +157,7 @@ class PoolFormerConfig:
             if len(getattr(self, name)) != stages:
                 raise InputError(
                     f"`{name}` must have one entry for each of the {stages} stages of "
-                    f"`depths`={self.depths}. Received: {name}={getattr(self, name)}"
+                    f"`depths`={self.depths}. Received: {name}={_short(getattr(self, name))}"
                 )
         if sum(self.depths) > MAX_DEPTH:
             raise InputError(
@@ -188,7 +188,8 @@ class PoolFormerConfig:
     def _check_labels(self):
         if self.labels is None:
             return
-        if isinstance(self.labels, str) or not all(isinstance(one, str) for one in self.labels):
+        is_list = isinstance(self.labels, list | tuple)
+        if not is_list or not all(isinstance(one, str) for one in self.labels):
             raise InputError(
                 f"`labels` must be a list of class names. Received: {_short(self.labels)}"
             )

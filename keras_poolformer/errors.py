@@ -1,5 +1,7 @@
 """The errors that users meet: one line that names what was wrong and what would be right."""
 
+import contextlib
+
 
 class InputError(ValueError):
     """A file, image, option or configuration from outside cannot be used.
@@ -10,10 +12,26 @@ class InputError(ValueError):
 
 
 class MissingExtraError(ImportError):
-    """An optional dependency is not installed; the message names the extra that brings it."""
+    """An optional dependency is not installed; the message names the extra that brings it.
+
+    Args:
+        package: that is missing.
+        extra: of this package that brings it.
+    """
 
     def __init__(self, package, extra):
         super().__init__(
             f"{package} is not installed: `pip install 'keras-poolformer[{extra}]'` brings it",
             name=package,
         )
+
+
+@contextlib.contextmanager
+def missing_extra_named():
+    """Turns a failing import of Keras or TensorFlow into a MissingExtraError."""
+    try:
+        yield
+    except ModuleNotFoundError as error:
+        if error.name not in ("keras", "tensorflow"):
+            raise
+        raise MissingExtraError(error.name, error.name) from None

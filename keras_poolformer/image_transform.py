@@ -133,7 +133,7 @@ class ImageTransform:
         """
         from keras_poolformer import presets
 
-        return cls.from_dict(presets.resolve(source).transform)
+        return cls.from_dict(presets.transform_options(source))
 
     def to_dict(self) -> dict:
         """The constructor's arguments as plain values that JSON can hold."""

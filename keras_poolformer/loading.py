@@ -9,7 +9,7 @@ from pathlib import Path
 import keras
 
 from keras_poolformer import presets
-from keras_poolformer.checkpoints import readers, transplant
+from keras_poolformer.checkpoints import layouts, readers, transplant
 from keras_poolformer.checkpoints.keras_archive import read_keras_archive
 from keras_poolformer.config import PoolFormerConfig
 from keras_poolformer.errors import InputError
@@ -47,6 +47,8 @@ def load_preset(
         if sha256:
             with source.weights.open("rb") as file:
                 _check_sha256(source, hashlib.file_digest(file, "sha256").hexdigest(), sha256)
+        if layout or not use_ema:
+            raise InputError(f"{source.name}: layout and EMA are told of PyTorch checkpoints only")
         return _load_keras(model_class, source, load_weights, overrides)
     if not load_weights and {"depths", "num_classes"} <= source.config.keys():
         own = PoolFormerConfig(**source.config)
@@ -59,8 +61,8 @@ def load_preset(
     model = model_class(config, provenance=_origin(source, own))
     if load_weights:
         new_classifier = config.num_classes != own.num_classes
-        report = transplant.load_checkpoint(model, checkpoint, row.name, new_classifier)
-        model.provenance = report.to_dict() | _origin(source, own)
+        transplant.load_checkpoint(model, checkpoint, row.name, new_classifier)
+        model.provenance = dict(model.provenance) | _origin(source, own)
     return model
 
 
@@ -102,6 +104,7 @@ def _load_keras(model_class, source, load_weights, overrides):
     config = _override(own, overrides)
     if not load_weights:
         return model_class(config)
+    _check_size(source, own)
     saved_class = keras.saving.get_registered_object(f"keras_poolformer>{archive.class_name}")
     saved = saved_class(own, provenance=archive.provenance or None, dtype=archive.dtype)
     try:
@@ -120,6 +123,7 @@ def _load_keras(model_class, source, load_weights, overrides):
     ) as error:
         first_line = str(error).strip().partition("\n")[0]
         raise InputError(f"{source.name}: its weights cannot be read: {first_line}") from None
+    _check_finite(source, saved)
     if saved_class is model_class and config == own:
         return saved
     provenance = archive.provenance | {"head": config.head}
@@ -128,6 +132,19 @@ def _load_keras(model_class, source, load_weights, overrides):
     model = model_class(config, provenance=provenance, dtype=archive.dtype)
     _copy(saved, model, new_classifier=config.num_classes != own.num_classes)
     return model
+
+
+def _check_size(source, config):
+    """Refuses a hostile description before it costs memory: weights take 2 bytes at least."""
+    described, size = layouts.count_parameters(config), source.weights.stat().st_size
+    if described > size:
+        raise InputError(f"{source.name} describes {described:,} weights in {size:,} bytes")
+
+
+def _check_finite(source, model):
+    for variable in transplant.weights(model):
+        if not keras.ops.all(keras.ops.isfinite(variable)):
+            raise InputError(f"{source.name}: {variable.path} must hold finite weights")
 
 
 def _copy(saved, model, new_classifier):

@@ -5,6 +5,9 @@ import os
 import sys
 import tempfile
 
+# Loggers that were made while the native log was hidden go on writing to these.
+_kept_open: list = []
+
 
 @contextlib.contextmanager
 def native_log_hidden():
@@ -13,24 +16,23 @@ def native_log_hidden():
     TensorFlow, XLA and LiteRT log past Python and cannot all be told not to. If the block
     ends in an unexpected error, what they wrote is shown after all.
     """
-    sys.stderr.flush()
-    terminal = os.dup(2)
     python_stderr = sys.stderr
-    with (
-        tempfile.TemporaryFile() as log,
-        os.fdopen(terminal, "w", buffering=1, errors="backslashreplace") as stream,
-    ):
+    python_stderr.flush()
+    terminal = os.dup(2)
+    if _writes_to_descriptor_2(python_stderr):
+        sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
+        _kept_open.append(sys.stderr)
+    with tempfile.TemporaryFile() as log:
         os.dup2(log.fileno(), 2)
-        if _writes_to_descriptor_2(python_stderr):
-            sys.stderr = stream
         try:
             yield
         except Exception:
             log.seek(0)
-            stream.write(log.read().decode(errors="replace"))
+            sys.stderr.write(log.read().decode(errors="replace"))
             raise
         finally:
             os.dup2(terminal, 2)
+            os.close(terminal)
             sys.stderr = python_stderr
 
 

@@ -129,6 +129,11 @@ def expected_tensors(config, layout):
     return table
 
 
+def count_parameters(config):
+    """How many weights a classifier of this config has, without building it."""
+    return sum(math.prod(tensor.shape) for tensor in expected_tensors(config, SAIL))
+
+
 def _embedding(config, layout, i, inputs):
     template = layout.downsampling if i else layout.stem
     size = config.patch_sizes[i]

@@ -1,7 +1,7 @@
 """Moves weights between PyTorch checkpoints and whatever has our variable paths.
 
 Strict both ways: the two sets of names must be equal and so must all shapes, or nothing is
-assigned. The model is never imported; it only has to have `config` and `variables`.
+assigned. The model is never imported; it only has to have `config`, `variables` and `provenance`.
 """
 
 import dataclasses
@@ -61,7 +61,7 @@ def load_torch_weights(model, path, layout=None):
         layout: "sail", "timm" or "hf"; by default the one whose names the checkpoint has.
 
     Returns:
-        A `LoadReport`.
+        A `LoadReport`, which also becomes the model's provenance.
 
     Raises:
         InputError: the file is damaged, would run code, or does not hold exactly the
@@ -90,8 +90,8 @@ def load_checkpoint(model, checkpoint, layout=None, new_classifier=False):
 
     for path, array in arrays.items():
         variables[path].assign(array)
-    return LoadReport(
-        source=source,
+    report = LoadReport(
+        source=checkpoint.paths[0].name,
         sha256=checkpoint.sha256,
         layout=layout.name,
         head=model.config.head,
@@ -102,6 +102,8 @@ def load_checkpoint(model, checkpoint, layout=None, new_classifier=False):
         new_tensors=tuple(t.path for t in new),
         unused_tensors=tuple(sorted(unused)),
     )
+    model.provenance = dict(model.provenance or {}) | report.to_dict()
+    return report
 
 
 def save_torch_weights(model, path, layout="sail", dtype=None, allow_other_head=False):
@@ -163,7 +165,9 @@ def _check_names(source, layout, wanted, names):
     if missing or extra:
         parts = []
         if missing:
-            parts.append(f"lacks {_some(missing)}")
+            backbone = {tensor.name for tensor in wanted if not tensor.is_head}.isdisjoint(missing)
+            hint = " (without a head it loads as a backbone)" if backbone else ""
+            parts.append(f"lacks {_some(missing)}{hint}")
         if extra:
             parts.append(f"holds {_some(extra)}, which the model has no place for")
         raise InputError(f"{source} (layout {layout.name}) {' and '.join(parts)}")

@@ -30,7 +30,8 @@ def save_graphs(path, model, endpoints):
     module = tf.Module()
     module.weights = [variable.value for variable in model.variables]
     signatures = {
-        name: tf.function(function, input_signature=[spec]).get_concrete_function()
+        # There is no Python control flow for AutoGraph to translate.
+        name: tf.function(function, input_signature=[spec], autograph=False)
         for name, function, spec in endpoints
     }
     signatures["serving_default"] = signatures[endpoints[0][0]]

@@ -5,6 +5,9 @@ from dataclasses import dataclass
 
 from keras_poolformer.errors import InputError
 
+INPUTS = ("normalized", "pixels")
+OUTPUTS = ("logits", "probabilities")
+
 
 @dataclass(frozen=True)
 class Recipe:

@@ -11,15 +11,13 @@ import tensorflow as tf
 
 from keras_poolformer.errors import InputError
 from keras_poolformer.export.graphs import require_tensorflow, save_graphs
-from keras_poolformer.export.recipes import get_recipe
+from keras_poolformer.export.recipes import INPUTS, OUTPUTS, get_recipe
 from keras_poolformer.files import refuse_existing, replacing
 from keras_poolformer.loading import image_transform
 from keras_poolformer.presets import ASSETS
 from keras_poolformer.runtime.classifier import TFLiteClassifier
 from keras_poolformer.runtime.description import Description, append_description
 
-INPUTS = ("normalized", "pixels")
-OUTPUTS = ("logits", "probabilities")
 CHECKED_IMAGES = 8
 
 

@@ -18,6 +18,7 @@ safetensors_torch = pytest.importorskip("safetensors.torch")
 oracles = pytest.importorskip("conversion.oracles")
 
 CONFIG = PoolFormerConfig(depths=(1, 2), widths=(8, 12), num_classes=3)
+HWIO = (2, 3, 1, 0)
 LAYOUT_OF_HEAD = {"norm_pool": ("sail", "hf"), "pool_norm": ("timm",)}
 
 
@@ -47,14 +48,14 @@ def values(model):
 
 def test_report_says_what_was_loaded(saved):
     model = PoolFormerImageClassifier(CONFIG)
-    path = saved()
-    report = load_torch_weights(model, path)
+    report = load_torch_weights(model, saved())
     assert report.to_dict() | {"sha256": ""} == {
-        "source": str(path), "sha256": "", "layout": "sail", "head": "norm_pool",
+        "source": "weights.pth", "sha256": "", "layout": "sail", "head": "norm_pool",
         "wrapper": "", "dtype": "float32", "tensors": len(model.variables),
         "parameters": model.count_params(), "new_tensors": [], "unused_tensors": [],
     }  # fmt: skip
     assert report.sha256 in str(report)
+    assert dict(model.provenance) == report.to_dict()
 
 
 def test_every_tensor_arrives_in_its_place(saved, state):
@@ -63,11 +64,11 @@ def test_every_tensor_arrives_in_its_place(saved, state):
     load_torch_weights(model, saved())
     received = values(model)
     expected = {
-        "stages_0_embedding/projection/kernel": state["patch_embed.proj.weight"].permute(2, 3, 1, 0),
+        "stages_0_embedding/projection/kernel": state["patch_embed.proj.weight"].permute(*HWIO),
         "stages_1_embedding/projection/bias": state["network.1.proj.bias"],
         "stages_1_blocks_1/norm1/gamma": state["network.2.1.norm1.weight"],
         "stages_1_blocks_1/norm2/beta": state["network.2.1.norm2.bias"],
-        "stages_1_blocks_0/mlp/fc2/kernel": state["network.2.0.mlp.fc2.weight"].permute(2, 3, 1, 0),
+        "stages_1_blocks_0/mlp/fc2/kernel": state["network.2.0.mlp.fc2.weight"].permute(*HWIO),
         "stages_0_blocks_0/layer_scale2/gamma": state["network.0.0.layer_scale_2"],
         "head_norm/gamma": state["norm.weight"],
         "head/kernel": state["head.weight"].T,

@@ -68,6 +68,23 @@ def test_a_new_classifier_compares_the_stages_only(checkpoint, capsys):
     assert "logits not compared" in capsys.readouterr().out
 
 
+def test_a_backbone_without_a_head_compares_the_stages_only(checkpoint, capsys):
+    path = checkpoint("hf")
+    state = torch.load(path)["state_dict"]
+    bare = {  # as transformers' PoolFormerModel names its weights
+        name.removeprefix("poolformer."): tensor
+        for name, tensor in state.items()
+        if name.startswith("poolformer.")
+    }
+    torch.save(bare, path)
+    assert run("verify", path) == 2
+    assert "lacks norm.bias, norm.weight (without a head it loads as a backbone)" in (
+        capsys.readouterr().err
+    )
+    assert run("verify", path, "--backbone") == 0
+    assert "logits not compared" in capsys.readouterr().out
+
+
 def test_verify_fails_when_the_models_differ(checkpoint, capsys):
     assert run("verify", checkpoint("hf"), "--activation", "gelu_tanh") == 0  # both have it
     path = checkpoint("timm")

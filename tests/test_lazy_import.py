@@ -1,0 +1,181 @@
+"""What importing and using the package loads, and what it says if something is not installed."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from keras_poolformer import PoolFormerConfig, PoolFormerImageClassifier
+from keras_poolformer.presets import ASSETS
+
+ROOT = Path(__file__).parents[1]
+PHOTO = ASSETS / "photos/chelsea.jpg"
+TINY = PoolFormerConfig(depths=(1, 1, 1, 1), widths=(8, 8, 16, 16), num_classes=3)
+HEAVY = ("keras", "tensorflow", "torch", "jax", "timm", "transformers")
+
+
+def fresh(code, *arguments):
+    """Runs code in a fresh process; returns the lines that it prints."""
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code, *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout.splitlines()
+
+
+REPORT = f"""
+print(sorted(set({HEAVY}) & set(sys.modules)))
+"""
+
+
+def without(*packages):
+    """Code that makes packages impossible to import, as if they were not installed."""
+    return f"import sys\nsys.modules.update(dict.fromkeys({packages}))\n"
+
+
+@pytest.fixture(scope="module")
+def files(tmp_path_factory):
+    """A tiny classifier as .safetensors and .tflite."""
+    from keras_poolformer import export_tflite, save_torch_weights
+
+    folder = tmp_path_factory.mktemp("tiny")
+    model = PoolFormerImageClassifier(TINY.replace(labels=("cat", "dog", "owl")))
+    save_torch_weights(model, folder / "tiny.safetensors")
+    export_tflite(model, folder / "tiny.tflite")
+    return folder
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import keras_poolformer",
+        "import keras_poolformer; keras_poolformer.__version__; dir(keras_poolformer)",
+        "from keras_poolformer import PoolFormerConfig; PoolFormerConfig()",
+        "import keras_poolformer; assert keras_poolformer.list_presets()",
+        "from keras_poolformer import ImageTransform; ImageTransform.from_preset('poolformer_s12')",
+        "from keras_poolformer import load_torch_weights, save_torch_weights",
+        "import keras_poolformer.cli",
+    ],
+)
+def test_the_light_part_imports_no_framework(code):
+    assert fresh(f"import sys\n{code}\n{REPORT}") == ["[]"]
+
+
+def test_every_public_name_can_be_had():
+    code = """
+import keras_poolformer
+for name in keras_poolformer.__all__:
+    assert name in dir(keras_poolformer) and getattr(keras_poolformer, name) is not None
+from keras_poolformer import *
+try:
+    keras_poolformer.PoolFormer
+except AttributeError as error:
+    print(error)
+"""
+    assert "no attribute 'PoolFormer'" in fresh(code)[-1]
+
+
+def test_the_runtime_classifies_without_a_framework(files):
+    code = f"""
+import sys
+from keras_poolformer.runtime import TFLiteClassifier
+top = TFLiteClassifier(sys.argv[1]).classify(sys.argv[2], top_k=2)
+print(*[label for label, _ in top])
+assert 0.3 < top[0][1] <= 1
+{REPORT}
+"""
+    labels, heavy = fresh(code, files / "tiny.tflite", PHOTO)[-2:]
+    assert len(set(labels.split()) & {"cat", "dog", "owl"}) == 2
+    assert heavy == "[]"
+
+
+def test_the_runtime_works_where_no_framework_is_installed(files):
+    code = without(*HEAVY, "safetensors", "h5py") + (
+        "from keras_poolformer.cli import main\n"
+        "raise SystemExit(main(['predict', sys.argv[1], sys.argv[2], '--json']))"
+    )
+    assert '"probability"' in "".join(fresh(code, files / "tiny.tflite", PHOTO))
+
+
+MISSING = {
+    "safetensors": ("safetensors", "keras", "convert {safetensors} -o {output}"),
+    "ai_edge_litert": ("ai-edge-litert", "runtime", "predict {tflite} {photo}"),
+    "keras": ("keras", "keras", "summary poolformer_s12"),
+}
+
+
+@pytest.mark.parametrize("package", ["safetensors", "ai_edge_litert", "keras"])
+def test_a_missing_extra_is_one_line(package, files, tmp_path):
+    name, extra, command = MISSING[package]
+    arguments = command.format(
+        safetensors=files / "tiny.safetensors",
+        tflite=files / "tiny.tflite",
+        photo=PHOTO,
+        output=tmp_path / "x.keras",
+    ).split()
+    code = without(package) + (
+        "from keras_poolformer.cli import main\nprint('status', main(sys.argv[1:]))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, *arguments],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.stdout == "status 2\n", done.stderr
+    line = done.stderr.splitlines()[-1]
+    assert line == (
+        f"keras-poolformer {arguments[0]}: error: {name} is not installed: "
+        f"`pip install 'keras-poolformer[{extra}]'` brings it"
+    )
+    assert all(line.startswith("[") for line in done.stderr.splitlines()[:-1])
+    assert list(tmp_path.iterdir()) == []
+
+
+NAMES = {
+    "PoolFormerImageClassifier": ("keras", "keras"),
+    "PoolFormerBackbone": ("keras", "keras"),
+    "export_saved_model": ("tensorflow", "tensorflow"),
+    "export_tflite": ("tensorflow", "tensorflow"),
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_public_name_whose_extra_is_missing(name):
+    package, extra = NAMES[name]
+    code = without(package) + (
+        "import os\n"
+        "os.environ['KERAS_BACKEND'] = 'torch'\n"
+        "from keras_poolformer.errors import MissingExtraError\n"
+        "try:\n"
+        f"    from keras_poolformer import {name}\n"
+        "except MissingExtraError as error:\n"
+        "    print(error)\n"
+    )
+    (line,) = fresh(code)
+    assert line.endswith(f"`pip install 'keras-poolformer[{extra}]'` brings it")
+
+
+def test_weights_of_safetensors_without_safetensors(files):
+    """Reading and writing alike; a .pth needs nothing."""
+    code = without("safetensors") + (
+        "from keras_poolformer.checkpoints.readers import read_checkpoint\n"
+        "from keras_poolformer.checkpoints.transplant import save_torch_weights\n"
+        "from keras_poolformer.errors import MissingExtraError\n"
+        "for call in (lambda: read_checkpoint(sys.argv[1]),\n"
+        "             lambda: save_torch_weights(None, 'x.safetensors')):\n"
+        "    try:\n"
+        "        call()\n"
+        "    except MissingExtraError as error:\n"
+        "        print(error)\n"
+    )
+    lines = fresh(code, files / "tiny.safetensors")
+    assert len(lines) == 2 and all("keras-poolformer[keras]" in line for line in lines)
