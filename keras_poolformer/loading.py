@@ -5,6 +5,7 @@ import json
 import warnings
 import zipfile
 from pathlib import Path
+from typing import cast
 
 import keras
 
@@ -103,28 +104,9 @@ def _load_keras(model_class, source, load_weights, overrides):
     own = PoolFormerConfig(**archive.config)
     config = _override(own, overrides)
     if not load_weights:
-        return model_class(config)
-    _check_size(source, own)
-    saved_class = keras.saving.get_registered_object(f"keras_poolformer>{archive.class_name}")
-    saved = saved_class(own, provenance=archive.provenance or None, dtype=archive.dtype)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)  # that some weights stay fresh
-            saved.load_weights(source.weights)
-    except (
-        OSError,
-        ValueError,
-        KeyError,
-        RuntimeError,
-        AttributeError,
-        EOFError,
-        UserWarning,
-        zipfile.BadZipFile,
-    ) as error:
-        first_line = str(error).strip().partition("\n")[0]
-        raise InputError(f"{source.name}: its weights cannot be read: {first_line}") from None
-    _check_finite(source, saved)
-    if saved_class is model_class and config == own:
+        return model_class(config, provenance=_origin(source, own))
+    saved = _load_saved(source, archive, own)
+    if type(saved) is model_class and config == own:
         return saved
     provenance = archive.provenance | {"head": config.head}
     if config.num_classes != own.num_classes:
@@ -132,6 +114,32 @@ def _load_keras(model_class, source, load_weights, overrides):
     model = model_class(config, provenance=provenance, dtype=archive.dtype)
     _copy(saved, model, new_classifier=config.num_classes != own.num_classes)
     return model
+
+
+def _load_saved(source, archive, config):
+    """The model of a .keras file, of the class and with the weights that it was saved with."""
+    _check_size(source, config)
+    registered = f"keras_poolformer>{archive.class_name}"
+    saved_class = cast(type, keras.saving.get_registered_object(registered))
+    saved = saved_class(config, provenance=archive.provenance or None, dtype=archive.dtype)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)  # that some weights stay fresh
+            saved.load_weights(source.weights)
+    except (
+        AttributeError,
+        EOFError,
+        KeyError,
+        OSError,
+        RuntimeError,
+        UserWarning,
+        ValueError,
+        zipfile.BadZipFile,
+    ) as error:
+        first_line = str(error).strip().partition("\n")[0]
+        raise InputError(f"{source.name}: its weights cannot be read: {first_line}") from None
+    _check_finite(source, saved)
+    return saved
 
 
 def _check_size(source, config):

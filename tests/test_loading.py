@@ -540,3 +540,18 @@ def test_infinite_weights_in_a_keras_file_are_named(archive, tmp_path):
     model.head.bias.assign([0.0, float("inf"), 0.0])
     model.save(tmp_path / "x.keras")
     assert "head/bias must hold finite weights" in refused(tmp_path / "x.keras")
+
+
+def test_a_compiled_and_trained_model_is_read_back_without_its_optimizer(archive, tmp_path):
+    model = PoolFormerImageClassifier.from_preset(archive)
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    images = np.random.default_rng(0).standard_normal((4, 32, 32, 3)).astype("float32")
+    model.fit(images, np.array([0, 1, 2, 0]), verbose=0)
+    model.save(tmp_path / "x.keras")
+    again = PoolFormerImageClassifier.from_preset(tmp_path / "x.keras")
+    assert np.array_equal(again(images), model(images))
+
+
+def test_the_architecture_of_a_keras_file_keeps_its_transform(archive):
+    model = PoolFormerImageClassifier.from_preset(archive, load_weights=False)
+    assert image_transform(model) == ImageTransform.from_preset(archive)
