@@ -1,10 +1,16 @@
-"""What several tests share: randomised PyTorch oracles, photographs, a user's odd network."""
+"""What several tests share: randomised PyTorch oracles, photographs, networks, processes."""
+
+import subprocess
+import sys
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from keras_poolformer import PoolFormerConfig
 from keras_poolformer.presets import ASSETS
 
+ROOT = Path(__file__).parents[1]
 # A network that no library has a name for.
 ODD = PoolFormerConfig(
     depths=(1, 3, 2),
@@ -13,6 +19,7 @@ ODD = PoolFormerConfig(
     in_channels=4,
     num_classes=7,
 )
+TINY = PoolFormerConfig(depths=(1, 1, 1, 1), widths=(8, 8, 16, 16), num_classes=3)
 
 
 @pytest.fixture(scope="session")
@@ -45,9 +52,33 @@ def odd_config():
 
 
 @pytest.fixture(scope="session")
+def tiny_config():
+    """A network of four stages that is small enough for every test."""
+    return TINY
+
+
+@pytest.fixture(scope="session")
 def photographs():
     """Real photographs, as files."""
     return sorted((ASSETS / "photos").glob("*.jpg"))
+
+
+@pytest.fixture(scope="session")
+def rgb_photographs(photographs):
+    """Three real photographs as RGB images of Pillow."""
+    return [Image.open(file).convert("RGB") for file in photographs[:3]]
+
+
+@pytest.fixture(scope="session")
+def photographs_of(rgb_photographs):
+    """photographs_of(sizes): one RGB image of each (width, height), from real photographs."""
+
+    def photographs_of(sizes):
+        for index, size in enumerate(sizes):
+            photo = rgb_photographs[index % len(rgb_photographs)]
+            yield photo.resize(size, Image.Resampling.BILINEAR)
+
+    return photographs_of
 
 
 @pytest.fixture(scope="session")
@@ -56,3 +87,21 @@ def images(photographs):
     from keras_poolformer import ImageTransform
 
     return ImageTransform()(photographs[:2])
+
+
+@pytest.fixture(scope="session")
+def run_python():
+    """Runs Python in a process of its own; returns its `CompletedProcess`."""
+    return _run_python
+
+
+def _run_python(*arguments, **options):
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+        **options,
+    )

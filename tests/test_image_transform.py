@@ -2,9 +2,6 @@
 
 import dataclasses
 import json
-import pathlib
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -13,7 +10,6 @@ from PIL import Image
 from keras_poolformer.errors import InputError
 from keras_poolformer.image_transform import ImageTransform
 
-ASSETS = pathlib.Path(__file__).parents[1] / "keras_poolformer" / "assets" / "photos"
 # (width, height): square, landscape, portrait, smaller than the crop, thin, and odd margins
 SIZES = [
     (1, 1), (2, 3), (7, 5), (1, 60), (50, 1), (37, 400), (500, 333), (333, 500), (224, 224),
@@ -25,21 +21,6 @@ SIZES = [
 RECIPES = [(224, 0.9), (224, 0.95), (64, 1.0), (65, 0.875)]  # size, crop_pct
 
 
-def photographs():
-    """A few real photographs as RGB images."""
-    files = sorted(ASSETS.glob("*.jpg"))[:3]
-    if not files:
-        data = pathlib.Path(pytest.importorskip("skimage").__file__).parent / "data"
-        files = [data / name for name in ("astronaut.png", "coffee.png", "rocket.jpg")]
-    return [Image.open(file).convert("RGB") for file in files]
-
-
-def sized_photographs():
-    photos = photographs()
-    for index, size in enumerate(SIZES):
-        yield photos[index % len(photos)].resize(size, Image.Resampling.BILINEAR)
-
-
 def import_beside_torch(package):
     pytest.importorskip("torch")
     from conversion.torch_imports import declare_torchvision_operators
@@ -49,8 +30,8 @@ def import_beside_torch(package):
 
 
 @pytest.fixture(scope="module")
-def photo():
-    return photographs()[0].resize((97, 61))
+def photo(rgb_photographs):
+    return rgb_photographs[0].resize((97, 61))
 
 
 @pytest.fixture(scope="module")
@@ -82,10 +63,10 @@ def hf_values(processor, image):
 
 
 @pytest.mark.parametrize(("size", "crop_pct"), RECIPES)
-def test_bit_equal_to_timm(timm_transform, size, crop_pct):
+def test_bit_equal_to_timm(timm_transform, size, crop_pct, photographs_of):
     oracle = timm_transform(size, crop_pct)
     ours = ImageTransform(size=size, crop_pct=crop_pct)
-    for image in sized_photographs():
+    for image in photographs_of(SIZES):
         resized_and_cropped = np.array(oracle.transforms[1](oracle.transforms[0](image)))
         np.testing.assert_array_equal(ours.pixels(image), resized_and_cropped, str(image.size))
         values = oracle(image).numpy().transpose(1, 2, 0)
@@ -93,19 +74,19 @@ def test_bit_equal_to_timm(timm_transform, size, crop_pct):
 
 
 @pytest.mark.parametrize("interpolation", ["nearest", "bilinear", "lanczos", "box", "hamming"])
-def test_every_interpolation_is_timms(timm_transform, interpolation):
+def test_every_interpolation_is_timms(timm_transform, interpolation, rgb_photographs):
     oracle = timm_transform(64, 0.9, interpolation=interpolation, mean=(0.5,) * 3, std=(0.25,) * 3)
     ours = ImageTransform(size=64, interpolation=interpolation, mean=0.5, std=0.25)
-    for image in photographs():
+    for image in rgb_photographs:
         np.testing.assert_array_equal(ours(image), oracle(image).numpy().transpose(1, 2, 0))
 
 
 @pytest.mark.parametrize(("size", "crop_pct"), [*RECIPES, (224, None), (64, None)])
-def test_bit_equal_to_transformers(hf_processor, size, crop_pct):
+def test_bit_equal_to_transformers(hf_processor, size, crop_pct, photographs_of):
     crop = {"height": size, "width": size}
     oracle = hf_processor(size={"shortest_edge": size}, crop_size=crop, crop_pct=crop_pct)
     ours = ImageTransform(size=size, crop_pct=crop_pct, crop_mode="hf")
-    for image in sized_photographs():
+    for image in photographs_of(SIZES):
         values = ours(image)
         assert values.dtype == np.float32
         np.testing.assert_array_equal(values, hf_values(oracle, image), str(image.size))
@@ -125,7 +106,7 @@ def test_bit_equal_to_transformers(hf_processor, size, crop_pct):
         {"crop_size": {"height": 301, "width": 301}},
     ],
 )
-def test_the_image_processors_other_options(hf_processor, options):
+def test_the_image_processors_other_options(hf_processor, options, photographs_of):
     oracle = hf_processor(**options)
     words = {"image_mean": "mean", "image_std": "std", "resample": "interpolation"}
     ours = {words.get(name, name): value for name, value in options.items()}
@@ -134,15 +115,15 @@ def test_the_image_processors_other_options(hf_processor, options):
     if "interpolation" in ours:
         ours["interpolation"] = "bilinear"
     ours = ImageTransform(crop_mode="hf", **ours)
-    for image in sized_photographs():
+    for image in photographs_of(SIZES):
         if max(image.size) < 40 * min(image.size):
             np.testing.assert_array_equal(ours(image), hf_values(oracle, image), str(image.size))
 
 
-def test_timm_pads_a_picture_smaller_than_the_crop(timm_transform):
+def test_timm_pads_a_picture_smaller_than_the_crop(timm_transform, photographs_of):
     crop_only = timm_transform(224, 1.0).transforms[1]
     ours = ImageTransform(do_resize=False)
-    for image in sized_photographs():
+    for image in photographs_of(SIZES):
         np.testing.assert_array_equal(ours.pixels(image), np.array(crop_only(image)))
 
 
@@ -266,11 +247,11 @@ def test_from_preset_takes_the_presets_options(monkeypatch):
     assert ImageTransform.from_preset("tiny") == ImageTransform(size=64, crop_pct=1.0)
 
 
-def test_needs_neither_tensorflow_nor_keras():
+def test_needs_neither_tensorflow_nor_keras(run_python):
     code = (
         "import sys, numpy; from keras_poolformer.image_transform import ImageTransform;"
         "ImageTransform()(numpy.zeros((9, 9, 3), numpy.uint8));"
         "sys.exit(not {'tensorflow', 'keras', 'torch'}.isdisjoint(sys.modules))"
     )
-    root = pathlib.Path(__file__).parents[1]
-    assert subprocess.run([sys.executable, "-c", code], cwd=root, check=False).returncode == 0
+    done = run_python("-c", code)
+    assert done.returncode == 0, done.stderr

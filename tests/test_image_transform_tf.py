@@ -4,8 +4,6 @@ Measured with Pillow 13, 12.3 and 12.1: no pixel differs. Another libm may move 
 bit, so a difference of 1 of 255 is allowed in one value of 10,000.
 """
 
-import pathlib
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -16,27 +14,11 @@ from keras_poolformer.image_transform import ImageTransform
 tf = pytest.importorskip("tensorflow")
 graph = pytest.importorskip("keras_poolformer.image_transform_tf")
 
-ASSETS = pathlib.Path(__file__).parents[1] / "keras_poolformer" / "assets" / "photos"
 SIZES = [
     (1, 1), (2, 3), (7, 5), (1, 60), (50, 1), (37, 400), (500, 333), (333, 500), (224, 224),
     (225, 224), (223, 1000), (640, 480), (481, 641), (100, 100), (13, 900), (900, 13), (248, 248),
     (247, 249), (235, 236), (496, 497), (600, 1399), (1023, 767), (64, 64), (65, 64), (64, 127),
 ]  # fmt: skip  # (width, height)
-
-
-def photographs():
-    """A few real photographs as RGB images."""
-    files = sorted(ASSETS.glob("*.jpg"))[:3]
-    if not files:
-        data = pathlib.Path(pytest.importorskip("skimage").__file__).parent / "data"
-        files = [data / name for name in ("astronaut.png", "coffee.png", "rocket.jpg")]
-    return [Image.open(file).convert("RGB") for file in files]
-
-
-def sized_photographs():
-    photos = photographs()
-    for index, size in enumerate(SIZES):
-        yield photos[index % len(photos)].resize(size, Image.Resampling.BILINEAR)
 
 
 def assert_same_pixels(ours, pillows, name=""):
@@ -53,8 +35,8 @@ def in_graph(function, transform, shape=(None, None, 3)):
 
 
 @pytest.fixture(scope="module")
-def photo():
-    return np.array(photographs()[0].resize((97, 61)))
+def photo(rgb_photographs):
+    return np.array(rgb_photographs[0].resize((97, 61)))
 
 
 @pytest.mark.parametrize(
@@ -71,18 +53,18 @@ def photo():
     ],
     ids=str,
 )
-def test_pixels_are_pillows(options):
+def test_pixels_are_pillows(options, photographs_of):
     transform = ImageTransform(**options)
     pixels = in_graph(graph.pixels, transform)
-    for image in sized_photographs():
+    for image in photographs_of(SIZES):
         assert_same_pixels(pixels(np.array(image)).numpy(), transform.pixels(image), image.size)
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "box", "hamming", "lanczos", "nearest"])
-def test_every_interpolation(interpolation):
+def test_every_interpolation(interpolation, photographs_of):
     transform = ImageTransform(size=80, interpolation=interpolation)
     pixels = in_graph(graph.pixels, transform)
-    for image in sized_photographs():
+    for image in photographs_of(SIZES):
         assert_same_pixels(pixels(np.array(image)).numpy(), transform.pixels(image), image.size)
 
 
@@ -95,10 +77,10 @@ def test_noise_and_extremes():
         assert_same_pixels(pixels(noise).numpy(), transform.pixels(noise), (width, height))
 
 
-def test_without_a_crop():
+def test_without_a_crop(photographs_of):
     transform = ImageTransform(size=50, do_center_crop=False)
     pixels = in_graph(graph.pixels, transform)
-    for image in sized_photographs():
+    for image in photographs_of(SIZES):
         if max(image.size) < 20 * min(image.size):
             assert_same_pixels(pixels(np.array(image)).numpy(), transform.pixels(image))
 
@@ -126,9 +108,9 @@ def test_batches(photo):
     np.testing.assert_array_equal(transform.tf(batch).numpy(), transform.normalize(pixels))
 
 
-def test_in_a_dataset_with_static_shapes():
+def test_in_a_dataset_with_static_shapes(rgb_photographs):
     transform = ImageTransform(size=64)
-    images = [np.array(photo.resize(size)) for photo, size in zip(photographs(), SIZES[5:])]  # noqa: B905
+    images = [np.array(photo.resize(size)) for photo, size in zip(rgb_photographs, SIZES[5:])]  # noqa: B905
     dataset = tf.data.Dataset.from_generator(
         lambda: iter(images), output_signature=tf.TensorSpec((None, None, 3), tf.uint8)
     )

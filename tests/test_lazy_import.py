@@ -1,32 +1,24 @@
 """What importing and using the package loads, and what it says if something is not installed."""
 
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 
-from keras_poolformer import PoolFormerConfig, PoolFormerImageClassifier
+from keras_poolformer import PoolFormerImageClassifier
 from keras_poolformer.presets import ASSETS
 
-ROOT = Path(__file__).parents[1]
 PHOTO = ASSETS / "photos/chelsea.jpg"
-TINY = PoolFormerConfig(depths=(1, 1, 1, 1), widths=(8, 8, 16, 16), num_classes=3)
 HEAVY = ("keras", "tensorflow", "torch", "jax", "timm", "transformers")
 
 
-def fresh(code, *arguments):
+@pytest.fixture
+def fresh(run_python):
     """Runs code in a fresh process; returns the lines that it prints."""
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code, *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    return done.stdout.splitlines()
+
+    def fresh(code, *arguments):
+        done = run_python("-W", "error", "-c", code, *arguments)
+        assert done.returncode == 0, done.stderr
+        return done.stdout.splitlines()
+
+    return fresh
 
 
 REPORT = f"""
@@ -40,12 +32,12 @@ def without(*packages):
 
 
 @pytest.fixture(scope="module")
-def files(tmp_path_factory):
+def files(tiny_config, tmp_path_factory):
     """A tiny classifier as .safetensors and .tflite."""
     from keras_poolformer import export_tflite, save_torch_weights
 
     folder = tmp_path_factory.mktemp("tiny")
-    model = PoolFormerImageClassifier(TINY.replace(labels=("cat", "dog", "owl")))
+    model = PoolFormerImageClassifier(tiny_config.replace(labels=("cat", "dog", "owl")))
     save_torch_weights(model, folder / "tiny.safetensors")
     export_tflite(model, folder / "tiny.tflite")
     return folder
@@ -63,11 +55,11 @@ def files(tmp_path_factory):
         "import keras_poolformer.cli",
     ],
 )
-def test_the_light_part_imports_no_framework(code):
+def test_the_light_part_imports_no_framework(code, fresh):
     assert fresh(f"import sys\n{code}\n{REPORT}") == ["[]"]
 
 
-def test_every_public_name_can_be_had():
+def test_every_public_name_can_be_had(fresh):
     code = """
 import keras_poolformer
 for name in keras_poolformer.__all__:
@@ -81,7 +73,7 @@ except AttributeError as error:
     assert "no attribute 'PoolFormer'" in fresh(code)[-1]
 
 
-def test_the_runtime_classifies_without_a_framework(files):
+def test_the_runtime_classifies_without_a_framework(files, fresh):
     code = f"""
 import sys
 from keras_poolformer.runtime import TFLiteClassifier
@@ -95,7 +87,7 @@ assert 0.3 < top[0][1] <= 1
     assert heavy == "[]"
 
 
-def test_the_runtime_works_where_no_framework_is_installed(files):
+def test_the_runtime_works_where_no_framework_is_installed(files, fresh):
     code = without(*HEAVY, "safetensors", "h5py") + (
         "from keras_poolformer.cli import main\n"
         "raise SystemExit(main(['predict', sys.argv[1], sys.argv[2], '--json']))"
@@ -111,7 +103,7 @@ MISSING = {
 
 
 @pytest.mark.parametrize("package", ["safetensors", "ai_edge_litert", "keras"])
-def test_a_missing_extra_is_one_line(package, files, tmp_path):
+def test_a_missing_extra_is_one_line(package, files, tmp_path, run_python):
     name, extra, command = MISSING[package]
     arguments = command.format(
         safetensors=files / "tiny.safetensors",
@@ -122,14 +114,7 @@ def test_a_missing_extra_is_one_line(package, files, tmp_path):
     code = without(package) + (
         "from keras_poolformer.cli import main\nprint('status', main(sys.argv[1:]))"
     )
-    done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    done = run_python("-c", code, *arguments)
     assert done.stdout == "status 2\n", done.stderr
     line = done.stderr.splitlines()[-1]
     assert line == (
@@ -149,7 +134,7 @@ NAMES = {
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_public_name_whose_extra_is_missing(name):
+def test_a_public_name_whose_extra_is_missing(name, fresh):
     package, extra = NAMES[name]
     code = without(package) + (
         "import os\n"
@@ -164,7 +149,7 @@ def test_a_public_name_whose_extra_is_missing(name):
     assert line.endswith(f"`pip install 'keras-poolformer[{extra}]'` brings it")
 
 
-def test_weights_of_safetensors_without_safetensors(files):
+def test_weights_of_safetensors_without_safetensors(files, fresh):
     """Reading and writing alike; a .pth needs nothing."""
     code = without("safetensors") + (
         "from keras_poolformer.checkpoints.readers import read_checkpoint\n"

@@ -1,0 +1,38 @@
+"""JSON beside a checkpoint, read and refused."""
+
+import pytest
+
+from keras_poolformer.checkpoints.readers import read_json
+
+
+def test_read_json(tmp_path):
+    path = tmp_path / "config.json"
+    path.write_text('{"a": [1, 2.5, null, "ä"]}', encoding="utf-8")
+    assert read_json(path) == {"a": [1, 2.5, None, "ä"]}
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b"", "no valid JSON"),
+        (b"{'a': 1}", "no valid JSON"),
+        (b"[1]", "Received: list"),
+        (b"null", "Received: NoneType"),
+        (b'{"a": NaN}', "NaN"),
+        (b'{"a": -Infinity}', "-Infinity"),
+        (b'{"a": "\xff"}', "no valid JSON"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "no valid JSON"),
+        (b'{"a":' * 200_000, "nested too deeply"),
+        (b'{"a": "' + b"x" * 2**21 + b'"}', "bytes"),
+    ],
+    ids=lambda value: str(value)[:20],
+)
+def test_read_json_refuses(tmp_path, content, said, refusal):
+    path = tmp_path / "config.json"
+    path.write_bytes(content)
+    assert said in refusal(path, read=read_json, max_bytes=2**21)
+
+
+def test_read_json_of_no_file(tmp_path, refusal):
+    assert "does not exist" in refusal(tmp_path / "config.json", read=read_json)
+    assert "not a regular file" in refusal(tmp_path, read=read_json)

@@ -1,0 +1,89 @@
+"""What `convert` prints and writes."""
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+
+from keras_poolformer import PoolFormerImageClassifier
+
+torch = pytest.importorskip("torch")
+
+
+def config_of(path):
+    return PoolFormerImageClassifier.from_preset(path).config
+
+
+def test_convert_reports_and_writes(files, run, out):
+    status, printed, lines = run("convert", files / "tiny.pth.tar", "-o", out / "x.keras")
+    assert (status, lines) == (0, [])
+    assert printed.startswith("tiny.pth.tar: 52 tensors, 10,987 parameters, float32, layout sail")
+    assert [path.name for path in out.iterdir()] == ["x.keras"]
+
+
+def test_an_output_is_replaced_only_if_asked(files, run, refusal, out, tiny_config):
+    output = out / "x.keras"
+    output.write_text("precious")
+    arguments = ("convert", files / "tiny.pth.tar", "-o", output)
+    assert "exists already" in refusal(*arguments)
+    assert "exists already" in refusal("convert", "nosuch.pth", "-o", output)  # before reading
+    assert output.read_text() == "precious"
+    assert run(*arguments, "--overwrite")[0] == 0
+    assert config_of(output).widths == tiny_config.widths
+
+
+def test_outputs_that_cannot_be(files, refusal, out):
+    source = files / "tiny.pth.tar"
+    message = refusal("convert", source, "-o", out / "missing/x.keras")
+    assert "missing is not an existing folder" in message
+    assert "must end in .keras" in refusal("convert", source, "-o", out / "x.h5")
+    (out / "folder.keras").mkdir()
+    assert "exists already" in refusal("convert", source, "-o", out / "folder.keras")
+
+
+@pytest.mark.parametrize("name", ["tiny.pth.tar", "tiny.safetensors", "tiny.keras"])
+def test_checksums(name, files, run, refusal, out):
+    right = hashlib.sha256((files / name).read_bytes()).hexdigest()
+    arguments = ("convert", files / name, "-o", out / "x.keras", "--sha256")
+    message = refusal(*arguments, right[:-1] + ("0" if right[-1] != "0" else "1"))
+    assert f"Received: {right}" in message
+    assert run(*arguments, right.upper())[0] == 0
+
+
+def test_averaged_weights_are_preferred_unless_refused(state, run, out, tmp_path, random_weights):
+    averaged = random_weights(seed=1)
+    torch.save({"state_dict": state, "state_dict_ema": averaged}, tmp_path / "x.pth")
+    arguments = ("convert", tmp_path / "x.pth", "--overwrite", "-o", out / "x.keras")
+    for option, expected in ((), averaged), (("--no-ema",), state):
+        assert run(*arguments, *option)[0] == 0
+        model = PoolFormerImageClassifier.from_preset(out / "x.keras")
+        np.testing.assert_array_equal(model.head.bias, expected["head.bias"])
+
+
+@pytest.mark.parametrize("name", ["tiny.pth.tar", "tiny.keras"])
+def test_other_classes_get_a_new_head(name, files, run, out):
+    arguments = ("convert", files / name, "--num-classes", 5, "-o", out / "x.keras")
+    status, printed, _ = run(*arguments)
+    assert status == 0
+    assert "new, not from the checkpoint: head/kernel, head/bias" in printed
+    status, printed, _ = run(*arguments, "--json", "--overwrite")
+    assert json.loads(printed)["new_tensors"] == ["head/kernel", "head/bias"]
+    assert config_of(out / "x.keras").num_classes == 5
+
+
+def test_what_shapes_do_not_tell(files, run, out):
+    options = ("--pool-size", 5, "--activation", "relu", "--head", "pool_norm")
+    status, printed, _ = run("convert", files / "tiny.pth.tar", "-o", out / "x.keras", *options)
+    assert status == 0 and "head pool_norm" in printed
+    config = config_of(out / "x.keras")
+    assert (config.pool_size, config.activation, config.head) == (5, "relu", "pool_norm")
+
+
+def test_a_model_without_an_origin_can_be_converted(run, out, tiny_config):
+    PoolFormerImageClassifier(tiny_config).save(out / "fresh.keras")
+    arguments = ("convert", out / "fresh.keras", "--overwrite", "-o", out / "x.keras")
+    status, printed, _ = run(*arguments)
+    assert status == 0 and "does not say" in printed
+    status, printed, _ = run(*arguments, "--json")
+    assert status == 0 and json.loads(printed) is None

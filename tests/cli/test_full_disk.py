@@ -1,0 +1,63 @@
+"""Nothing half-written is left behind where the disk is full."""
+
+import errno
+import os
+import resource
+from pathlib import Path
+
+import keras
+import pytest
+
+
+@pytest.fixture
+def small_disk():
+    """A disk on which no file grows beyond a few kilobytes: the kernel refuses the rest."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+
+    def limit(size):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+
+    yield limit
+    resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def half_written(path, data=b"half of it"):
+    Path(path).parent.mkdir(exist_ok=True)
+    with Path(path).open("wb") as file:
+        file.write(data)
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("existing", [None, "precious"])
+def test_convert_on_a_full_disk(existing, files, refusal, out, monkeypatch):
+    if existing:
+        (out / "x.keras").write_text(existing)
+    monkeypatch.setattr(keras.Model, "save", lambda self, path: half_written(path))
+    arguments = ("convert", files / "tiny.pth.tar", "-o", out / "x.keras", "--overwrite")
+    assert "No space left on device" in refusal(*arguments)
+    assert not existing or (out / "x.keras").read_text() == existing
+
+
+def test_convert_where_the_kernel_stops_the_writing(files, refusal, out, small_disk):
+    small_disk(20_000)
+    message = refusal("convert", files / "tiny.pth.tar", "-o", out / "x.keras")
+    assert "too large" in message
+
+
+def test_export_on_a_full_disk(files, refusal, out, monkeypatch):
+    monkeypatch.setattr(Path, "write_bytes", half_written)
+    (out / "x.tflite").touch()
+    arguments = ("export", files / "tiny.keras", "-o", out / "x.tflite", "--overwrite")
+    assert "No space left on device" in refusal(*arguments)
+    assert (out / "x.tflite").stat().st_size == 0
+
+
+def test_saved_model_on_a_full_disk(files, refusal, out, monkeypatch):
+    import tensorflow as tf
+
+    def save(module, path, signatures):
+        half_written(f"{path}/saved_model.pb")
+
+    monkeypatch.setattr(tf.saved_model, "save", save)
+    arguments = ("export", files / "tiny.keras", "--recipe", "saved_model", "-o", out / "x")
+    assert "No space left on device" in refusal(*arguments)

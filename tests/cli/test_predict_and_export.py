@@ -1,0 +1,110 @@
+"""What `predict` and `export` print, write and refuse."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_poolformer import ImageTransform, PoolFormerImageClassifier
+from keras_poolformer.presets import CIFAR10_LABELS
+
+# ---------------------------------------------------------------------------------------
+# predict
+
+
+def expected_probabilities(files, image):
+    model = PoolFormerImageClassifier.from_preset(files / "tiny.keras")
+    logits = np.asarray(model(ImageTransform()(image)[None]))[0].astype(np.float64)
+    return np.exp(logits) / np.exp(logits).sum()
+
+
+@pytest.mark.parametrize("name", ["tiny.keras", "tiny.tflite", "tiny.pth.tar"])
+def test_predict_agrees_with_the_model(name, files, run, photographs):
+    status, printed, lines = run("predict", files / name, *photographs[:2], "--json")
+    assert (status, lines) == (0, [])
+    rows = json.loads(printed)
+    assert list(rows) == [str(photo) for photo in photographs[:2]]
+    for photo in photographs[:2]:
+        expected = expected_probabilities(files, photo)
+        received = {row["label"]: row["probability"] for row in rows[str(photo)]}
+        assert list(received) == [str(i) for i in np.argsort(-expected)]
+        np.testing.assert_allclose([received[str(i)] for i in range(3)], expected, atol=1e-6)
+
+
+def test_predict_takes_files_and_folders_in_order(files, run, tmp_path, photographs):
+    for name in ("b.PNG", "a.png", "c.webp"):
+        Image.open(photographs[0]).save(tmp_path / name)
+    (tmp_path / "notes.txt").write_text("no picture")
+    status, printed, _ = run(
+        "predict", files / "tiny.tflite", photographs[1], tmp_path, "--top-k", 2, "--json"
+    )
+    assert status == 0
+    rows = json.loads(printed)
+    assert [Path(name).name for name in rows] == [photographs[1].name, "a.png", "b.PNG", "c.webp"]
+    assert all(len(top) == 2 for top in rows.values())
+
+
+def test_predict_prints_a_table_with_labels(run, photographs):
+    status, printed, lines = run("predict", "poolformer_tiny_cifar10", photographs[0], "--top-k", 3)
+    assert (status, lines) == (0, [])
+    first, *rows = printed.splitlines()
+    assert first == str(photographs[0]) and len(rows) == 3
+    shares = [float(row.split()[0].rstrip("%")) for row in rows]
+    assert shares == sorted(shares, reverse=True)
+    assert {row.split()[1] for row in rows} <= set(CIFAR10_LABELS)
+
+
+def test_predict_says_which_image_is_missing(files, refusal, tmp_path, photographs):
+    message = refusal("predict", files / "tiny.keras", photographs[0], tmp_path / "nosuch.png")
+    assert "nosuch.png must be an image file or a folder" in message
+    assert "holds no image files" in refusal("predict", files / "tiny.keras", tmp_path)
+
+
+def test_predict_refuses_files_that_are_no_models(files, refusal, tmp_path, photographs):
+    (tmp_path / "x.tflite").write_text("no model")
+    assert "no usable TFLite model" in refusal("predict", tmp_path / "x.tflite", photographs[0])
+    assert "no such file" in refusal("predict", tmp_path / "y.tflite", photographs[0])
+    data = (files / "tiny.tflite").read_bytes()
+    (tmp_path / "x.tflite").write_bytes(data[: len(data) // 2])
+    refusal("predict", tmp_path / "x.tflite", photographs[0])
+
+
+# ---------------------------------------------------------------------------------------
+# export
+
+
+def test_export_reports_what_it_wrote(files, run, out):
+    output = out / "x.tflite"
+    options = ("--recipe", "dynamic_int8", "--inputs", "pixels", "--outputs", "probabilities")
+    status, printed, lines = run("export", files / "tiny.keras", "-o", output, "--json", *options)
+    assert (status, lines) == (0, [])
+    report = json.loads(printed)
+    assert report.keys() == {"path", "bytes", "recipe", "error"}
+    assert (report["path"], report["recipe"]) == (str(output), "dynamic_int8")
+    assert report["bytes"] == output.stat().st_size
+    assert 0 <= report["error"] < 0.1
+    assert [path.name for path in out.iterdir()] == ["x.tflite"]
+
+
+def test_export_refuses_unknown_words(files, refusal, out):
+    arguments = ("export", files / "tiny.keras", "-o", out / "x.tflite")
+    choices = {
+        "--recipe": ["'fp32'", "'fp16'", "'dynamic_int8'", "'saved_model'"],
+        "--inputs": ["'normalized'", "'pixels'"],
+        "--outputs": ["'logits'", "'probabilities'"],
+    }
+    for option, words in choices.items():
+        message = refusal(*arguments, option, "foo")
+        assert all(word in message for word in ["'foo'", *words]), message
+
+
+def test_export_replaces_only_if_asked(files, refusal, run, out):
+    output = out / "x.tflite"
+    output.write_text("precious")
+    assert "exists already" in refusal("export", files / "tiny.keras", "-o", output)
+    assert "exists already" in refusal("export", "nosuch.keras", "-o", output)  # before reading
+    assert output.read_text() == "precious"
+    assert run("export", files / "tiny.keras", "-o", output, "--overwrite")[0] == 0
+    assert output.stat().st_size > 40_000

@@ -1,0 +1,99 @@
+""".keras files: the same class, numbers, origin and transform as before saving."""
+
+import hashlib
+import json
+
+import keras
+import numpy as np
+import pytest
+
+from keras_poolformer import ImageTransform, PoolFormerImageClassifier
+from keras_poolformer.loading import image_transform
+
+FRESH = """
+import json, sys
+import numpy as np
+{load}
+images = np.load(sys.argv[2])
+transform = keras_poolformer.loading.image_transform(model).to_dict()
+print(json.dumps([type(model).__name__, np.asarray(model(images)).tolist(),
+                  model.get_config()["provenance"], transform, list(model.config.labels)]))
+"""
+WAYS = {
+    "keras": """
+from keras_poolformer import PoolFormerImageClassifier
+import keras, keras_poolformer.loading
+model = keras.saving.load_model(sys.argv[1])
+""",
+    "from_preset": """
+import keras_poolformer
+model = keras_poolformer.PoolFormerImageClassifier.from_preset(sys.argv[1])
+""",
+}
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_an_archive_in_a_fresh_process(
+    way, archive, hub, images, tmp_path, class_names, run_python
+):
+    np.save(tmp_path / "images.npy", images)
+    script = FRESH.format(load=WAYS[way])
+    done = run_python("-c", script, archive, tmp_path / "images.npy")
+    assert done.returncode == 0, done.stderr
+    name, logits, provenance, transform, labels = json.loads(done.stdout.splitlines()[-1])
+    model = PoolFormerImageClassifier.from_preset(hub / "labelled")
+    assert name == "PoolFormerImageClassifier"
+    np.testing.assert_array_equal(np.float32(logits), model(images))
+    assert provenance == model.get_config()["provenance"]
+    weights = (hub / "labelled/model.safetensors").read_bytes()
+    assert provenance["sha256"] == hashlib.sha256(weights).hexdigest()
+    assert provenance["head"] == "norm_pool"
+    assert transform == image_transform(model).to_dict()
+    assert transform["crop_mode"] == "hf"
+    assert tuple(labels) == class_names
+
+
+def test_an_archive_is_the_same_class_and_numbers(archive, hub, images):
+    original = PoolFormerImageClassifier.from_preset(hub / "labelled")
+    for model in (
+        PoolFormerImageClassifier.from_preset(archive),
+        PoolFormerImageClassifier.from_preset(str(archive)),
+        keras.saving.load_model(archive),
+    ):
+        assert type(model) is PoolFormerImageClassifier
+        assert model.config == original.config
+        np.testing.assert_array_equal(model(images), original(images))
+    assert ImageTransform.from_preset(archive) == image_transform(original)
+
+
+def test_an_archive_keeps_its_dtype_policy(hub, tmp_path, tiny_config):
+    model = PoolFormerImageClassifier(tiny_config, dtype="mixed_bfloat16")
+    model.save(tmp_path / "x.keras")
+    loaded = PoolFormerImageClassifier.from_preset(tmp_path / "x.keras")
+    assert loaded.dtype_policy.name == "mixed_bfloat16"
+
+
+def test_an_archive_without_origin(images, tmp_path, tiny_config):
+    model = PoolFormerImageClassifier(tiny_config)
+    model.save(tmp_path / "x.keras")
+    loaded = PoolFormerImageClassifier.from_preset(tmp_path / "x.keras")
+    assert not loaded.provenance
+    np.testing.assert_array_equal(loaded(images), model(images))
+    assert ImageTransform.from_preset(tmp_path / "x.keras") == ImageTransform()
+    other = PoolFormerImageClassifier.from_preset(tmp_path / "x.keras", num_classes=2)
+    assert other.provenance["new_tensors"] == ["head/kernel", "head/bias"]
+
+
+def test_a_compiled_and_trained_model_is_read_back_without_its_optimizer(archive, tmp_path):
+    model = PoolFormerImageClassifier.from_preset(archive)
+    model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    images = np.random.default_rng(0).standard_normal((4, 32, 32, 3)).astype("float32")
+    model.fit(images, np.array([0, 1, 2, 0]), verbose=0)
+    model.save(tmp_path / "x.keras")
+    again = PoolFormerImageClassifier.from_preset(tmp_path / "x.keras")
+    assert np.array_equal(again(images), model(images))
+
+
+def test_the_architecture_of_a_keras_file_keeps_its_transform(archive):
+    model = PoolFormerImageClassifier.from_preset(archive, load_weights=False)
+    assert image_transform(model) == ImageTransform.from_preset(archive)
