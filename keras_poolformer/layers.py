@@ -12,7 +12,7 @@ from keras import activations, initializers, layers, ops
 
 GROUP_NORM_EPSILON = 1e-5  # PyTorch's default; Keras' own is 1e-3
 
-_ACTIVATIONS = {
+ACTIVATION_FUNCTIONS = {
     "gelu": activations.gelu,
     "gelu_tanh": functools.partial(activations.gelu, approximate=True),
     "relu": activations.relu,
@@ -174,7 +174,7 @@ class Mlp(layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs, training=False):
-        hidden = _ACTIVATIONS[self.activation](self.fc1(inputs))
+        hidden = ACTIVATION_FUNCTIONS[self.activation](self.fc1(inputs))
         hidden = self.dropout(hidden, training=training)
         return self.dropout(self.fc2(hidden), training=training)
 

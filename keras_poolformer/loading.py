@@ -150,7 +150,7 @@ def _check_size(source, config):
 
 
 def _check_finite(source, model):
-    for variable in transplant.weights(model):
+    for variable in model.weights:
         if not keras.ops.all(keras.ops.isfinite(variable)):
             raise InputError(f"{source.name}: {variable.path} must hold finite weights")
 
@@ -158,7 +158,7 @@ def _check_finite(source, model):
 def _copy(saved, model, new_classifier):
     """Copies variables by path; a classifier for other classes keeps its fresh ones."""
     values = {variable.path: variable for variable in saved.variables}
-    for variable in transplant.weights(model):
+    for variable in model.weights:
         if new_classifier and variable.path.startswith("head/"):
             continue
         value = values.get(variable.path)

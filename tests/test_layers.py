@@ -16,7 +16,7 @@ from keras_poolformer.layers import (
 )
 
 torch = pytest.importorskip("torch")
-TOLERANCE = 2e-6  # relative L2, float32; measured up to 4e-7
+TOLERANCE = 2e-6  # relative L2, float32; measured up to 1.3e-7
 
 
 def random(*shape, seed=0):

@@ -83,7 +83,7 @@ def test_mixed_precision_gives_float32_logits(policy):
     assert model.embed(images).dtype == tf.float32
     assert model.backbone(images).dtype == policy.removeprefix("mixed_")
     assert {variable.dtype for variable in model.trainable_variables} == {"float32"}
-    # bfloat16 keeps 8 bits: measured 0.9 %, float16 0.1 %.
+    # bfloat16 keeps 8 bits: measured 0.8 %, float16 0.3 %.
     difference = np.linalg.norm(model(images) - weights(images))
     assert difference < 0.03 * np.linalg.norm(weights(images))
 
@@ -168,7 +168,7 @@ assert strategy.num_replicas_in_sync == 2
 mirrored.fit(dataset(), epochs=2, verbose=0, shuffle=False)
 pairs = zip(alone.predict(dataset(), verbose=0), mirrored.predict(dataset(), verbose=0))
 error = max(np.abs(a - b).max() for a, b in pairs)
-assert error < 1e-3, error  # sums in another order; measured 2e-6
+assert error < 1e-3, error  # sums in another order; measured 5e-6
 """
 
 

@@ -21,7 +21,7 @@ oracles = pytest.importorskip("conversion.oracles")
 
 from timm.models.metaformer import checkpoint_filter_fn  # noqa: E402
 
-TOLERANCE = 2e-6  # relative L2, float32; measured: up to 9e-7
+TOLERANCE = 2e-6  # relative L2, float32; measured: up to 8.4e-7 (`pytest -rP` prints it)
 LAYOUTS, HEADS = ("sail", "timm", "hf"), ("norm_pool", "pool_norm")
 
 
@@ -76,6 +76,7 @@ def test_logits_and_stages_equal_pytorchs(judged, layout, head):
     errors = {name: relative_error(one, expected[head][name]) for name, one in stages.items()}
     errors["logits"] = relative_error(model(inputs), expected[head]["logits"])
     assert len(errors) == len(model.config.depths) + 1
+    print(f"largest relative error, {layout}, {head}: {max(errors.values()):.1e}")
     assert max(errors.values()) <= TOLERANCE, errors
 
 

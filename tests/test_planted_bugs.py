@@ -13,7 +13,9 @@ TOLERANCE = 2e-6
 
 
 def tanh_gelu(monkeypatch):
-    monkeypatch.setitem(layers._ACTIVATIONS, "gelu", layers._ACTIVATIONS["gelu_tanh"])
+    monkeypatch.setitem(
+        layers.ACTIVATION_FUNCTIONS, "gelu", layers.ACTIVATION_FUNCTIONS["gelu_tanh"]
+    )
 
 
 def padding_counts_in_the_average(monkeypatch):

@@ -1,7 +1,7 @@
 """Moves weights between PyTorch checkpoints and whatever has our variable paths.
 
 Strict both ways: the two sets of names must be equal and so must all shapes, or nothing is
-assigned. The model is never imported; it only has to have `config`, `variables` and `provenance`.
+assigned. The model is never imported; it only has to have `config`, `weights` and `provenance`.
 """
 
 import dataclasses
@@ -80,7 +80,7 @@ def load_checkpoint(model, checkpoint, layout=None, new_classifier=False):
     source = str(checkpoint.paths[0])
     tensors = layouts.normalize_names(checkpoint.tensors)
     layout = layouts.get_layout(layout) if layout else layouts.detect_layout(tensors)
-    variables = {variable.path: variable for variable in weights(model)}
+    variables = {variable.path: variable for variable in model.weights}
     wanted = [t for t in layouts.expected_tensors(model.config, layout) if t.path in variables]
     new = [t for t in wanted if new_classifier and _is_new(t, tensors)]
     wanted = [t for t in wanted if t not in new]
@@ -127,7 +127,7 @@ def save_torch_weights(model, path, layout="sail", dtype=None, allow_other_head=
     row = layouts.get_layout(layout)
     if dtype not in (None, "float32", "float16"):
         raise InputError(f"`dtype` must be float32, float16 or None. Received: {dtype!r}")
-    variables = {variable.path: variable for variable in weights(model)}
+    variables = {variable.path: variable for variable in model.weights}
     table = [t for t in layouts.expected_tensors(model.config, row) if t.path in variables]
     has_head = any(t.is_head for t in table)
     if has_head and row.head_kind != model.config.head and not allow_other_head:
@@ -139,11 +139,6 @@ def save_torch_weights(model, path, layout="sail", dtype=None, allow_other_head=
     arrays = {t.name: _to_torch(t, variables[t.path], dtype) for t in table}
     with replacing(path) as written:
         save_file(arrays, written, metadata={"format": "pt"})
-
-
-def weights(model):
-    """The variables that PyTorch knows too: seed generators have no counterpart there."""
-    return [variable for variable in model.variables if "seed_generator" not in variable.path]
 
 
 def _is_new(tensor, tensors):

@@ -15,20 +15,20 @@ def require_tensorflow():
         )
 
 
-def save_graphs(path, model, endpoints):
-    """Writes functions of a model as the signatures of a SavedModel.
+def save_graphs(path, variables, endpoints):
+    """Writes functions as the signatures of a SavedModel.
 
     Keras' own ExportArchive writes each weight twice, as its variable and as TensorFlow's,
     and prints what it does.
 
     Args:
         path: the directory to write.
-        model: whose variables the functions use.
+        variables: Keras variables that the functions use.
         endpoints: [(name, function of one tensor, its `tf.TensorSpec`), ...]; the first is
             also `serving_default`.
     """
     module = tf.Module()
-    module.weights = [variable.value for variable in model.variables]
+    module.weights = [variable.value for variable in variables]
     signatures = {
         # There is no Python control flow for AutoGraph to translate.
         name: tf.function(function, input_signature=[spec], autograph=False)

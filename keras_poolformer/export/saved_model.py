@@ -19,8 +19,9 @@ def export_saved_model(model, path, transform=None, labels=None, overwrite=True)
       the graph, within 1 of 255 of `ImageTransform` before normalisation.
     - `encoded(image_bytes)`: strings (N,), each a whole JPEG or PNG file, as TF Serving
       clients send them; also `serving_default`. TensorFlow's accurate decoder equals
-      Pillow's for 8-bit grey and RGB files and is within 4 of 255 for CMYK ones; EXIF
-      orientation is not applied.
+      Pillow's for 8-bit grey, palette and RGB files and is within 4 of 255 for CMYK ones.
+      16-bit files are scaled to 8 bits, where Pillow clips them; EXIF orientation is not
+      applied.
 
     Models whose images are not RGB get `normalized` alone, as `serving_default`.
 
@@ -39,7 +40,7 @@ def export_saved_model(model, path, transform=None, labels=None, overwrite=True)
     transform = transform or image_transform(model)
     labels = labels or model.config.labels
     with replacing(path, overwrite) as written:
-        save_graphs(written, model, _endpoints(model, transform))
+        save_graphs(written, model.variables, _endpoints(model, transform))
         if labels:
             extra = written / "assets.extra"
             extra.mkdir()

@@ -5,16 +5,18 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import keras
 import numpy as np
 import tensorflow as tf
 
 from keras_poolformer.errors import InputError
+from keras_poolformer.export.folding import fold
 from keras_poolformer.export.graphs import require_tensorflow, save_graphs
 from keras_poolformer.export.recipes import INPUTS, OUTPUTS, get_recipe
 from keras_poolformer.files import refuse_existing, replacing
 from keras_poolformer.loading import image_transform
+from keras_poolformer.model import PoolFormerImageClassifier
 from keras_poolformer.presets import ASSETS
+from keras_poolformer.ranking import softmax
 from keras_poolformer.runtime.classifier import TFLiteClassifier
 from keras_poolformer.runtime.description import Description, append_description
 
@@ -79,8 +81,9 @@ def export_tflite(
             raise InputError(f"`{name}` must be one of {', '.join(choices)}. Received: {value!r}")
     refuse_existing(path, overwrite)
     transform = transform or image_transform(model)
-    graph = _inference_graph(model, transform, inputs, outputs)
-    flatbuffer = _convert(graph, chosen)
+    _require_exportable(model, transform, inputs)
+    images, classify = _inference_function(model, transform, inputs, outputs)
+    flatbuffer = _convert(images, classify, chosen)
     description = Description(
         recipe=recipe,
         outputs=outputs,
@@ -91,29 +94,37 @@ def export_tflite(
     with replacing(path, overwrite) as written:
         written.write_bytes(flatbuffer)
         append_description(written, description)
-        error = _error(graph, written, transform)
+        error = _error(model, written, transform, outputs)
     return ExportResult(Path(path), Path(path).stat().st_size, recipe, error)
 
 
-def _inference_graph(model, transform, inputs, outputs):
-    """The model for one image of static size, with what goes before and after it."""
-    side, channels = transform.output_size, model.config.in_channels
-    if side is None:
-        raise InputError("export needs a fixed size, but the transform does not crop")
-    if inputs == "pixels" and channels != 3:
+def _require_exportable(model, transform, inputs):
+    if not isinstance(model, PoolFormerImageClassifier):
         raise InputError(
-            f"`inputs`='pixels' needs a model of RGB images. Received: {channels} channels"
+            f"`model` must be a PoolFormerImageClassifier. Received: {type(model).__name__}"
         )
-    dtype = "uint8" if inputs == "pixels" else "float32"
-    images = keras.Input(batch_shape=(1, side, side, channels), dtype=dtype, name="images")
-    x = images
-    if inputs == "pixels":
-        scale, offset = _affine_normalization(transform)
-        x = keras.ops.cast(x, "float32") * scale + offset
-    scores = model(x)
-    if outputs == "probabilities":
-        scores = keras.layers.Softmax(name="probabilities")(scores)
-    return keras.Model(images, scores, name="export")
+    if transform.output_size is None:
+        raise InputError("export needs a fixed size, but the transform does not crop")
+    if inputs == "pixels" and model.config.in_channels != 3:
+        raise InputError(
+            f"`inputs`='pixels' needs a model of RGB images. "
+            f"Received: {model.config.in_channels} channels"
+        )
+
+
+def _inference_function(model, transform, inputs, outputs):
+    """The input of one image, and the folded network with what goes before and after it."""
+    network = fold(model)
+    side, dtype = transform.output_size, tf.uint8 if inputs == "pixels" else tf.float32
+    scale, offset = _affine_normalization(transform)
+
+    def classify(images):
+        if inputs == "pixels":
+            images = tf.cast(images, tf.float32) * scale + offset
+        scores = network(images)
+        return tf.nn.softmax(scores) if outputs == "probabilities" else scores
+
+    return tf.TensorSpec((1, side, side, model.config.in_channels), dtype, "images"), classify
 
 
 def _affine_normalization(transform):
@@ -122,31 +133,33 @@ def _affine_normalization(transform):
     return (white - black) / 255, black
 
 
-def _convert(graph, recipe):
+def _convert(images, classify, recipe):
     """The flatbuffer; a static batch of 1 makes a missing kernel fail here, not on a phone."""
     with tempfile.TemporaryDirectory() as folder:
-        one_image = tf.TensorSpec(graph.input_shape, graph.inputs[0].dtype, "images")
-        save_graphs(folder, graph, [("classify", lambda images: graph(images), one_image)])
+        save_graphs(folder, [], [("classify", classify, images)])
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         recipe.configure(converter)
         return converter.convert()
 
 
-def _error(graph, path, transform):
-    """Relative L2 distance between the file's outputs and the graph's, over photographs."""
-    batch = _check_images(graph, transform)
-    expected = np.concatenate([graph(image[None]).numpy() for image in batch])
-    received = TFLiteClassifier(path).predict(batch)
+def _error(model, path, transform, outputs):
+    """Relative L2 distance between the file's outputs and the model's, over photographs."""
+    classifier = TFLiteClassifier(path)
+    normalized = pixels = _noise(classifier.input_shape)
+    if model.config.in_channels == 3:
+        photographs = sorted((ASSETS / "photos").iterdir())
+        every = len(photographs) // CHECKED_IMAGES
+        pixels = transform.pixels(photographs[::every][:CHECKED_IMAGES])
+        normalized = transform.normalize(pixels)
+    expected = np.concatenate([model(image[None], training=False) for image in normalized])
+    if outputs == "probabilities":
+        expected = softmax(expected)
+    received = classifier.predict(pixels if classifier.input_kind == "pixels" else normalized)
     return float(np.linalg.norm(received - expected) / np.linalg.norm(expected))
 
 
-def _check_images(graph, transform):
-    shape, dtype = graph.input_shape[1:], graph.inputs[0].dtype
-    if shape[-1] != 3:  # no photographs of other channels: noise on the normalised scale
-        noise = np.random.default_rng(0).standard_normal((CHECKED_IMAGES, *shape))
-        return noise.astype("float32")
-    photographs = sorted((ASSETS / "photos").iterdir())
-    every = len(photographs) // CHECKED_IMAGES
-    pixels = transform.pixels(photographs[::every][:CHECKED_IMAGES])
-    return pixels if dtype == "uint8" else transform.normalize(pixels)
+def _noise(shape):
+    """Stands in for photographs of other than three channels, on the normalised scale."""
+    noise = np.random.default_rng(0).standard_normal((CHECKED_IMAGES, *shape))
+    return noise.astype("float32")

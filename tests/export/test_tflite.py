@@ -13,7 +13,7 @@ from keras_poolformer.errors import InputError
 from keras_poolformer.runtime import TFLiteClassifier
 from keras_poolformer.runtime.description import read_description
 
-# Relative L2 error of the logits; measured 3e-7, 4e-4, 9e-3 on these randomised weights.
+# Relative L2 error of the logits; measured 4e-7, 5e-4, 9e-3 on these randomised weights.
 TOLERANCES = {"fp32": 1e-5, "fp16": 2e-3, "dynamic_int8": 3e-2}
 LABELS = ("cat", "dog", "frog")
 TRANSFORM = ImageTransform(size=96, crop_pct=1.0)

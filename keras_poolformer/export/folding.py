@@ -1,0 +1,167 @@
+"""The network as a device runs it: the same function, with all done that can be done before.
+
+Exact in real arithmetic; only the order of roundings differs from the model's:
+
+- The pooling mixer takes away what is constant over H and W, so the mean and the beta of
+  norm1 cancel: x + s1 * (pool(norm1(x)) - norm1(x)) becomes
+  x + rstd(x) * (s1 * gamma1) * (pool(x) - x).
+- gamma and beta of norm2 go into the first layer of the MLP, the second layer scale into the
+  second one, gamma and beta of the head's norm into the classifier.
+- Dropout and stochastic depth, which do nothing at inference, are gone.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from keras import ops
+
+from keras_poolformer.layers import ACTIVATION_FUNCTIONS, GROUP_NORM_EPSILON
+from keras_poolformer.model import LAYER_NORM_EPSILON, PoolFormerBackbone
+
+
+@dataclass(frozen=True)
+class FoldedBlock:
+    """One block: the mixer's scale (C,), and kernels (1, 1, in, out) and biases of the MLP."""
+
+    mixer_scale: np.ndarray
+    fc1_kernel: np.ndarray
+    fc1_bias: np.ndarray
+    fc2_kernel: np.ndarray
+    fc2_bias: np.ndarray
+
+
+@dataclass(frozen=True)
+class FoldedStage:
+    """One stage: its opening convolution (kernel as Keras has it), then its blocks."""
+
+    kernel: np.ndarray
+    bias: np.ndarray
+    stride: int
+    padding: int
+    blocks: tuple[FoldedBlock, ...]
+
+
+@dataclass(frozen=True)
+class FoldedNetwork:
+    """A PoolFormer for inference, made of constants; call it with a tensor of any backend.
+
+    Args:
+        stages: in order.
+        pool_size: window of the mixer.
+        activation: of the MLPs, a name.
+        head: "norm_pool", "pool_norm", or None for a backbone.
+        head_kernel: (C, outputs), the classifier with the norm's gamma in it; without a
+            classifier gamma itself, (C,).
+        head_bias: (outputs,).
+    """
+
+    stages: tuple[FoldedStage, ...]
+    pool_size: int
+    activation: str
+    head: str | None = None
+    head_kernel: np.ndarray | None = None
+    head_bias: np.ndarray | None = None
+
+    def __call__(self, images):
+        """Returns what the model returns: logits, embedding, or last feature map.
+
+        Args:
+            images: float tensor (N, H, W, in_channels), normalised; its dtype is computed in.
+        """
+        features = self.pyramid(images)[f"P{len(self.stages) + 1}"]
+        if self.head is None:
+            return features
+        embedding = self._normed_and_pooled(features)
+        if self.head_kernel.ndim == 1:
+            return embedding * _like(self.head_kernel, images) + _like(self.head_bias, images)
+        logits = ops.matmul(embedding, _like(self.head_kernel, images))
+        return logits + _like(self.head_bias, images)
+
+    def pyramid(self, images):
+        """Returns the un-normed output of each stage: {"P2": (N, H/4, W/4, C0), ...}."""
+        x, maps = images, {}
+        for index, stage in enumerate(self.stages):
+            margin = (stage.padding, stage.padding)
+            x = ops.pad(x, ((0, 0), margin, margin, (0, 0)))
+            x = _convolution(x, stage.kernel, stage.bias, stage.stride)
+            for block in stage.blocks:
+                x = self._block(x, block)
+            maps[f"P{index + 2}"] = x
+        return maps
+
+    def _block(self, x, block):
+        _, rstd = _centred(x, (1, 2, 3), GROUP_NORM_EPSILON)
+        pooled = ops.average_pool(x, self.pool_size, strides=1, padding="same")
+        x = x + (pooled - x) * (rstd * _like(block.mixer_scale, x))
+        centred, rstd = _centred(x, (1, 2, 3), GROUP_NORM_EPSILON)
+        hidden = _convolution(centred * rstd, block.fc1_kernel, block.fc1_bias)
+        hidden = ACTIVATION_FUNCTIONS[self.activation](hidden)
+        return x + _convolution(hidden, block.fc2_kernel, block.fc2_bias)
+
+    def _normed_and_pooled(self, x):
+        """The head up to its gamma and beta: (N, C)."""
+        if self.head == "norm_pool":
+            centred, rstd = _centred(x, (1, 2, 3), GROUP_NORM_EPSILON)
+            return ops.mean(centred, (1, 2)) * ops.reshape(rstd, (-1, 1))
+        centred, rstd = _centred(ops.mean(x, (1, 2)), (1,), LAYER_NORM_EPSILON)
+        return centred * rstd
+
+
+def fold(model):
+    """Folds a model.
+
+    Args:
+        model: a `PoolFormerImageClassifier` or `PoolFormerBackbone`.
+
+    Returns:
+        A `FoldedNetwork`, its constants in float64.
+    """
+    weights = {
+        variable.path: np.asarray(variable.numpy(), np.float64) for variable in model.weights
+    }
+    config = model.config
+    stages = tuple(
+        FoldedStage(
+            weights[f"stages_{i}_embedding/projection/kernel"],
+            weights[f"stages_{i}_embedding/projection/bias"],
+            config.strides[i],
+            config.paddings[i],
+            tuple(_fold_block(weights, f"stages_{i}_blocks_{j}") for j in range(depth)),
+        )
+        for i, depth in enumerate(config.depths)
+    )
+    if isinstance(model, PoolFormerBackbone):
+        return FoldedNetwork(stages, config.pool_size, config.activation)
+    kernel, bias = weights["head_norm/gamma"], weights["head_norm/beta"]
+    if config.num_classes:
+        bias = bias @ weights["head/kernel"] + weights["head/bias"]
+        kernel = kernel[:, None] * weights["head/kernel"]
+    return FoldedNetwork(stages, config.pool_size, config.activation, config.head, kernel, bias)
+
+
+def _fold_block(weights, path):
+    scale1, scale2 = (weights.get(f"{path}/layer_scale{i}/gamma", 1.0) for i in (1, 2))
+    fc1, fc2 = weights[f"{path}/mlp/fc1/kernel"], weights[f"{path}/mlp/fc2/kernel"]
+    return FoldedBlock(
+        mixer_scale=scale1 * weights[f"{path}/norm1/gamma"],
+        fc1_kernel=weights[f"{path}/norm2/gamma"][:, None] * fc1,
+        fc1_bias=weights[f"{path}/norm2/beta"] @ fc1[0, 0] + weights[f"{path}/mlp/fc1/bias"],
+        fc2_kernel=fc2 * scale2,
+        fc2_bias=weights[f"{path}/mlp/fc2/bias"] * scale2,
+    )
+
+
+def _like(array, tensor):
+    return ops.convert_to_tensor(array, dtype=tensor.dtype)
+
+
+def _convolution(x, kernel, bias, stride=1):
+    return ops.conv(x, _like(kernel, x), stride, "valid") + _like(bias, x)
+
+
+def _centred(x, axes, epsilon):
+    """x minus its mean, and 1 / sqrt(variance + epsilon)."""
+    centred = x - ops.mean(x, axes, keepdims=True)
+    # Not E[x^2] - E[x]^2, which costs the same and cancels where the mean is large.
+    variance = ops.mean(centred * centred, axes, keepdims=True)
+    return centred, ops.rsqrt(variance + epsilon)
