@@ -42,6 +42,22 @@ class FoldedStage:
 
 
 @dataclass(frozen=True)
+class FoldedHead:
+    """The head.
+
+    Args:
+        kind: "norm_pool" or "pool_norm".
+        kernel: (C, classes), the classifier with the norm's gamma in it; without a
+            classifier gamma itself, (C,).
+        bias: (classes,) or (C,).
+    """
+
+    kind: str
+    kernel: np.ndarray
+    bias: np.ndarray
+
+
+@dataclass(frozen=True)
 class FoldedNetwork:
     """A PoolFormer for inference, made of constants; call it with a tensor of any backend.
 
@@ -49,18 +65,13 @@ class FoldedNetwork:
         stages: in order.
         pool_size: window of the mixer.
         activation: of the MLPs, a name.
-        head: "norm_pool", "pool_norm", or None for a backbone.
-        head_kernel: (C, outputs), the classifier with the norm's gamma in it; without a
-            classifier gamma itself, (C,).
-        head_bias: (outputs,).
+        head: None for a backbone.
     """
 
     stages: tuple[FoldedStage, ...]
     pool_size: int
     activation: str
-    head: str | None = None
-    head_kernel: np.ndarray | None = None
-    head_bias: np.ndarray | None = None
+    head: FoldedHead | None = None
 
     def __call__(self, images):
         """Returns what the model returns: logits, embedding, or last feature map.
@@ -69,13 +80,7 @@ class FoldedNetwork:
             images: float tensor (N, H, W, in_channels), normalised; its dtype is computed in.
         """
         features = self.pyramid(images)[f"P{len(self.stages) + 1}"]
-        if self.head is None:
-            return features
-        embedding = self._normed_and_pooled(features)
-        if self.head_kernel.ndim == 1:
-            return embedding * _like(self.head_kernel, images) + _like(self.head_bias, images)
-        logits = ops.matmul(embedding, _like(self.head_kernel, images))
-        return logits + _like(self.head_bias, images)
+        return features if self.head is None else _head(self.head, features)
 
     def pyramid(self, images):
         """Returns the un-normed output of each stage: {"P2": (N, H/4, W/4, C0), ...}."""
@@ -98,13 +103,18 @@ class FoldedNetwork:
         hidden = ACTIVATION_FUNCTIONS[self.activation](hidden)
         return x + _convolution(hidden, block.fc2_kernel, block.fc2_bias)
 
-    def _normed_and_pooled(self, x):
-        """The head up to its gamma and beta: (N, C)."""
-        if self.head == "norm_pool":
-            centred, rstd = _centred(x, (1, 2, 3), GROUP_NORM_EPSILON)
-            return ops.mean(centred, (1, 2)) * ops.reshape(rstd, (-1, 1))
+
+def _head(head, x):
+    """Logits (N, classes) or embedding (N, C) of the last feature map (N, H, W, C)."""
+    if head.kind == "norm_pool":
+        centred, rstd = _centred(x, (1, 2, 3), GROUP_NORM_EPSILON)
+        embedding = ops.mean(centred, (1, 2)) * ops.reshape(rstd, (-1, 1))
+    else:
         centred, rstd = _centred(ops.mean(x, (1, 2)), (1,), LAYER_NORM_EPSILON)
-        return centred * rstd
+        embedding = centred * rstd
+    kernel, bias = _like(head.kernel, x), _like(head.bias, x)
+    apply_kernel = ops.matmul if head.kernel.ndim == 2 else ops.multiply
+    return apply_kernel(embedding, kernel) + bias
 
 
 def fold(model):
@@ -130,13 +140,16 @@ def fold(model):
         )
         for i, depth in enumerate(config.depths)
     )
-    if isinstance(model, PoolFormerBackbone):
-        return FoldedNetwork(stages, config.pool_size, config.activation)
+    head = None if isinstance(model, PoolFormerBackbone) else _fold_head(weights, config)
+    return FoldedNetwork(stages, config.pool_size, config.activation, head)
+
+
+def _fold_head(weights, config):
     kernel, bias = weights["head_norm/gamma"], weights["head_norm/beta"]
     if config.num_classes:
         bias = bias @ weights["head/kernel"] + weights["head/bias"]
         kernel = kernel[:, None] * weights["head/kernel"]
-    return FoldedNetwork(stages, config.pool_size, config.activation, config.head, kernel, bias)
+    return FoldedHead(config.head, kernel, bias)
 
 
 def _fold_block(weights, path):
