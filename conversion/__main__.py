@@ -1,9 +1,13 @@
-"""`python -m conversion verify | convert | train-demo | pack-demo` (needs PyTorch)."""
+"""`python -m conversion verify | convert | cifar10-folders | train-demo | pack-demo`.
+
+All but cifar10-folders need PyTorch.
+"""
 
 import argparse
 import sys
 from pathlib import Path
 
+from conversion import cifar10
 from keras_poolformer.cli import add_checkpoint_options, add_output, add_source, one_line_errors
 from keras_poolformer.commands import checkpoint_arguments
 from keras_poolformer.errors import InputError
@@ -37,8 +41,14 @@ def _parser():
     pack = group.add_parser("pack-demo", help="put the trained demo checkpoint into the package")
     pack.set_defaults(handler=_pack_demo)
     pack.add_argument("--assets", default="keras_poolformer/assets")
-    for command in (train, pack):
+    folders = group.add_parser("cifar10-folders", help="write CIFAR-10 as class folders of PNGs")
+    folders.set_defaults(handler=_cifar10_folders)
+    folders.add_argument("--split", default="test", choices=cifar10.SPLITS, help="(test)")
+    folders.add_argument("-o", "--output", required=True, metavar="DIR", help="folder to write")
+    folders.add_argument("--overwrite", action="store_true", help="replace an existing one")
+    for command in (train, pack, folders):
         command.add_argument("--data", required=True, help="folder cifar-10-batches-bin22")
+    for command in (train, pack):
         command.add_argument("--workdir", required=True, help="checkpoints and results")
     return parser
 
@@ -89,6 +99,17 @@ def _convert(options):
 def _require_equal(verification):
     if not verification.passed:
         raise InputError(f"Keras and PyTorch differ: {verification}")
+
+
+def _cifar10_folders(options):
+    refuse_existing(options.output, options.overwrite)
+    progress = Progress([f"writing {options.output}"])
+    progress.start()
+    count = cifar10.write_class_folders(
+        options.data, options.split, options.output, options.overwrite, progress.advance
+    )
+    progress.finish()
+    print(f"{options.output}: {count:,} images in {len(cifar10.LABELS)} class folders")
 
 
 def _train_demo(options):

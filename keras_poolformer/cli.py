@@ -1,4 +1,4 @@
-"""The command line: `keras-poolformer presets | summary | convert | predict | export`.
+"""The command line: `keras-poolformer presets | summary | convert | predict | evaluate | export`.
 
 Results go to stdout, progress and errors to stderr. Status 0 means success, 2 that what was
 given cannot be used.
@@ -84,17 +84,8 @@ def _parser():
     add_checkpoint_options(convert)
     add_output(convert, "the .keras file to write")
 
-    predict = _command(
-        group,
-        "predict",
-        commands.predict,
-        "classify images",
-        "predict poolformer_tiny_cifar10 photo.jpg holiday/",
-    )
-    predict.add_argument("source", metavar="SOURCE", help="preset, checkpoint or .tflite file")
-    predict.add_argument("images", metavar="IMAGE", nargs="+", help="image files and folders")
-    predict.add_argument("--top-k", type=_positive, default=5, help="classes to show (5)")
-    predict.add_argument("--json", action="store_true", help="print JSON")
+    _add_predict(group)
+    _add_evaluate(group)
 
     export = _command(
         group,
@@ -114,6 +105,44 @@ def _parser():
     export.add_argument("--outputs", default="logits", choices=OUTPUTS, help="(logits)")
     add_output(export, "the file or directory to write")
     return parser
+
+
+def _add_predict(group):
+    predict = _command(
+        group,
+        "predict",
+        commands.predict,
+        "classify images",
+        "predict poolformer_tiny_cifar10 photo.jpg holiday/",
+    )
+    predict.add_argument("source", metavar="SOURCE", help="preset, checkpoint or .tflite file")
+    predict.add_argument("images", metavar="IMAGE", nargs="+", help="image files and folders")
+    predict.add_argument("--top-k", type=_positive, default=5, help="classes to show (5)")
+    predict.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_evaluate(group):
+    evaluate = _command(
+        group,
+        "evaluate",
+        commands.evaluate,
+        "measure top-1 and top-5 accuracy, in per cent, on a folder of class folders",
+        "evaluate s12.tflite --data photos/  (where photos/ holds cat/1.jpg, dog/7.png, ...)",
+    )
+    evaluate.add_argument(
+        "source", metavar="SOURCE", help="preset, checkpoint, .tflite file or SavedModel"
+    )
+    evaluate.add_argument(
+        "--data", required=True, metavar="FOLDER", help="class folders, named by label or number"
+    )
+    evaluate.add_argument(
+        "--limit", type=_positive, metavar="N", help="at most N images, evenly spread"
+    )
+    evaluate.add_argument("--batch-size", type=_positive, default=64, help="images at once (64)")
+    evaluate.add_argument(
+        "--skip-broken", action="store_true", help="leave unreadable images out, and count them"
+    )
+    evaluate.add_argument("--json", action="store_true", help="print JSON")
 
 
 def _command(group, name, handler, purpose, example):

@@ -2,15 +2,22 @@
 
 import json
 import math
+import os
+import sys
 from pathlib import Path
 
+from keras_poolformer import evaluation
 from keras_poolformer import presets as preset_table
+from keras_poolformer.data import folders
+from keras_poolformer.data.folders import IMAGE_SUFFIXES
 from keras_poolformer.errors import InputError
 from keras_poolformer.files import refuse_existing, replacing
 from keras_poolformer.progress import Progress
 from keras_poolformer.ranking import softmax, top_classes
+from keras_poolformer.scorers import open_scorer
 
-IMAGE_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+SHOWN_BROKEN = 5
+TOP_NAMES = {"top-1": "top1", "top-5": "top5"}
 
 
 def presets(options):
@@ -170,6 +177,45 @@ def _image_files(paths):
         else:
             raise InputError(f"{path} must be an image file or a folder. Received: no such file")
     return files
+
+
+def evaluate(options):
+    """Measures accuracy on a folder of class folders."""
+    class_folders = folders.find_class_folders(options.data)
+    progress = Progress([f"loading {options.source}", f"classifying the images of {options.data}"])
+    progress.start()
+    scorer = open_scorer(options.source, num_workers=os.cpu_count() or 1)
+    labelled = folders.label_images(class_folders, scorer.labels, scorer.num_classes)
+    examples = folders.spread(labelled, options.limit)
+    broken = []
+    batches = folders.read_batches(
+        examples,
+        scorer.prepare,
+        options.batch_size if scorer.fixed_size else 1,
+        on_broken=(lambda path, error: broken.append(path)) if options.skip_broken else None,
+    )
+    progress.start()
+    accuracy = evaluation.evaluate(scorer.predict, _counted(batches, progress, len(examples)))
+    progress.finish()
+    if broken:
+        names = ", ".join(map(str, broken[:SHOWN_BROKEN]))
+        more = f" and {len(broken) - SHOWN_BROKEN} more" if len(broken) > SHOWN_BROKEN else ""
+        print(f"skipped {len(broken)} broken images: {names}{more}", file=sys.stderr)
+    result = accuracy.to_dict() | ({"skipped": len(broken)} if options.skip_broken else {})
+    if options.json:
+        print(json.dumps(result, indent=2))
+        return
+    shares = [f"{name} {result[key]:.2f} %" for name, key in TOP_NAMES.items() if key in result]
+    print(f"{accuracy.images:,} images: {', '.join(shares)}")
+
+
+def _counted(batches, progress, total):
+    """The same batches; each one that was used up moves the progress on."""
+    done = 0
+    for images, classes in batches:
+        yield images, classes
+        done += len(classes)
+        progress.advance(done, total)
 
 
 def export(options):

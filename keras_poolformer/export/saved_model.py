@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras_poolformer.export.graphs import require_tensorflow, save_graphs
 from keras_poolformer.files import refuse_existing, replacing
 from keras_poolformer.loading import image_transform
+from keras_poolformer.runtime.description import Description, add_description
 
 
 def export_saved_model(model, path, transform=None, labels=None, overwrite=True):
@@ -25,11 +26,14 @@ def export_saved_model(model, path, transform=None, labels=None, overwrite=True)
 
     Models whose images are not RGB get `normalized` alone, as `serving_default`.
 
+    assets.extra/keras_poolformer.json says how images are prepared and where the weights are
+    from, and assets.extra/labels.txt names the classes, if they have names.
+
     Args:
         model: a `PoolFormerImageClassifier`.
         path: the directory to write.
         transform: the `ImageTransform` of the model; by default the one it was loaded with.
-        labels: class names, written to assets.extra/labels.txt; by default the config's.
+        labels: class names; by default the config's.
         overwrite: whether an existing directory may be replaced.
 
     Returns:
@@ -38,13 +42,16 @@ def export_saved_model(model, path, transform=None, labels=None, overwrite=True)
     require_tensorflow()
     refuse_existing(path, overwrite)
     transform = transform or image_transform(model)
-    labels = labels or model.config.labels
+    description = Description(
+        recipe="saved_model",
+        outputs="logits",
+        transform=transform.to_dict(),
+        labels=tuple(labels or model.config.labels or ()),
+        provenance=model.get_config()["provenance"] or {},
+    )
     with replacing(path, overwrite) as written:
         save_graphs(written, model.variables, _endpoints(model, transform))
-        if labels:
-            extra = written / "assets.extra"
-            extra.mkdir()
-            (extra / "labels.txt").write_text("".join(f"{one}\n" for one in labels))
+        add_description(written, description)
     return Path(path)
 
 

@@ -1,16 +1,19 @@
-"""What an exported .tflite file says of itself: labels and preprocessing.
+"""What an exported model says of itself: labels and preprocessing.
 
 TFLite's own convention for files that belong to a model is a zip archive behind the
-flatbuffer; interpreters ignore it and Python's zipfile reads it.
+flatbuffer; interpreters ignore it and Python's zipfile reads it. TensorFlow's convention for a
+SavedModel is its folder assets.extra.
 """
 
 import json
 import zipfile
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 
 from keras_poolformer.errors import InputError
 
 LABELS, DESCRIPTION = "labels.txt", "keras_poolformer.json"
+EXTRA = "assets.extra"
 
 
 @dataclass(frozen=True)
@@ -34,29 +37,54 @@ class Description:
 
 def append_description(path, description):
     """Appends a description to a .tflite file."""
+    with zipfile.ZipFile(path, "a") as archive:
+        for name, text in _texts(description).items():
+            archive.writestr(name, text)
+
+
+def add_description(folder, description):
+    """Puts a description into a SavedModel directory."""
+    extra = Path(folder) / EXTRA
+    extra.mkdir()
+    for name, text in _texts(description).items():
+        (extra / name).write_text(text, encoding="utf-8")
+
+
+def _texts(description):
+    """{file name: text} of a description."""
     document = asdict(description)
     labels = document.pop("labels")
-    with zipfile.ZipFile(path, "a") as archive:
-        archive.writestr(DESCRIPTION, json.dumps(document, indent=2))
-        if labels:
-            archive.writestr(LABELS, "".join(f"{label}\n" for label in labels))
+    texts = {DESCRIPTION: json.dumps(document, indent=2)}
+    if labels:
+        texts[LABELS] = "".join(f"{label}\n" for label in labels)
+    return texts
 
 
 def read_description(path):
-    """Reads the description of a .tflite file; None if it has none.
+    """Reads the description of a .tflite file or a SavedModel directory; None if it has none.
 
     Raises:
         InputError: the description is damaged.
     """
-    if not zipfile.is_zipfile(path):
-        return None
     try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            if DESCRIPTION not in names:
-                return None
-            document = json.loads(archive.read(DESCRIPTION))
-            labels = archive.read(LABELS).decode().splitlines() if LABELS in names else []
+        files = _read_folder(Path(path) / EXTRA) if Path(path).is_dir() else _read_zip(path)
+        if DESCRIPTION not in files:
+            return None
+        document = json.loads(files[DESCRIPTION])
+        labels = files.get(LABELS, b"").decode().splitlines()
         return Description(**document, labels=tuple(labels))
     except (zipfile.BadZipFile, ValueError, TypeError) as error:
         raise InputError(f"{path}: its description is damaged: {error}") from None
+
+
+def _read_zip(path):
+    if not zipfile.is_zipfile(path):
+        return {}
+    with zipfile.ZipFile(path) as archive:
+        names = {LABELS, DESCRIPTION}.intersection(archive.namelist())
+        return {name: archive.read(name) for name in names}
+
+
+def _read_folder(folder):
+    paths = [folder / name for name in (LABELS, DESCRIPTION)]
+    return {path.name: path.read_bytes() for path in paths if path.is_file()}

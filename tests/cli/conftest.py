@@ -1,10 +1,22 @@
 """What the tests of the command line share: one network in every format, and running a command."""
 
 import re
+import shutil
 
 import pytest
 
 from keras_poolformer.cli import main
+from keras_poolformer.presets import ASSETS
+
+PRESET = "poolformer_tiny_cifar10"
+PHOTOS = sorted((ASSETS / "photos").glob("cifar10_test_*_*.png"))
+EXPORTS = {
+    "saved_model": ("--recipe", "saved_model"),
+    "fp32.tflite": ("--recipe", "fp32"),
+    "fp16.tflite": ("--recipe", "fp16"),
+    "dynamic_int8.tflite": ("--recipe", "dynamic_int8"),
+    "pixels.tflite": ("--inputs", "pixels", "--outputs", "probabilities"),
+}
 
 
 @pytest.fixture(scope="session")
@@ -99,3 +111,31 @@ def convert_refusal(refusal, out):
         return refusal("convert", source, "-o", out / "x.keras", *options)
 
     return convert_refusal
+
+
+@pytest.fixture(scope="session")
+def exports(tmp_path_factory):
+    """The tiny preset in every format."""
+    folder = tmp_path_factory.mktemp("exports")
+    for name, options in EXPORTS.items():
+        assert main(["export", PRESET, *options, "-o", str(folder / name)]) == 0
+    return folder
+
+
+@pytest.fixture
+def data(tmp_path):
+    """The shipped CIFAR-10 images in class folders."""
+    for photo in PHOTOS:
+        label = photo.stem.rpartition("_")[2]
+        (tmp_path / "data" / label).mkdir(parents=True, exist_ok=True)
+        shutil.copy(photo, tmp_path / "data" / label)
+    return tmp_path / "data"
+
+
+@pytest.fixture
+def numbered(tmp_path):
+    """Nine photographs in the class folders 0, 1 and 2: two, three and four of them."""
+    for number, photo in zip((0, 0, 1, 1, 1, 2, 2, 2, 2), PHOTOS[:9], strict=True):
+        (tmp_path / "numbered" / str(number)).mkdir(parents=True, exist_ok=True)
+        shutil.copy(photo, tmp_path / "numbered" / str(number))
+    return tmp_path / "numbered"

@@ -15,6 +15,7 @@ from keras_poolformer import (
 )
 from keras_poolformer.errors import InputError
 from keras_poolformer.export.saved_model import decode
+from keras_poolformer.runtime.description import read_description
 
 TRANSFORM = ImageTransform(size=64, crop_pct=0.9)
 CONFIG = PoolFormerConfig(
@@ -106,3 +107,13 @@ def test_an_existing_directory_is_kept_or_replaced_whole(model, path):
     assert (path / "old").exists()
     export_saved_model(model, path, overwrite=True)
     assert not (path / "old").exists()
+
+
+def test_it_says_how_to_use_it(model, tmp_path):
+    labels = ("żaba", "crane, bird")
+    path = export_saved_model(model, tmp_path / "other", labels=labels)
+    description = read_description(path)
+    assert description.labels == labels
+    assert description.transform == TRANSFORM.to_dict()
+    assert description.provenance["transform"] == TRANSFORM.to_dict()
+    assert (description.recipe, description.outputs) == ("saved_model", "logits")

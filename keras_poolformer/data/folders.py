@@ -1,0 +1,167 @@
+"""Labelled images in class folders, ROOT/label/image.png: needs numpy and Pillow alone."""
+
+import difflib
+from pathlib import Path
+
+import numpy as np
+
+from keras_poolformer.errors import InputError
+
+IMAGE_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+
+
+def find_class_folders(root):
+    """Lists the images of each class folder, without opening them.
+
+    Names that begin with a dot are ignored, and so are files that do not end in one of
+    `IMAGE_SUFFIXES`, in either case.
+
+    Args:
+        root: folder that holds one folder per class, and in these the images.
+
+    Returns:
+        {name of the class folder: [path, ...]}, both sorted by name.
+
+    Raises:
+        InputError: there is no such folder, it holds no class folders, one of these holds no
+            images, or images lie where they have no class.
+    """
+    root = Path(root)
+    if not root.is_dir():
+        found = "a file" if root.exists() else "no such folder"
+        raise InputError(f"{root} must be a folder of class folders. Received: {found}")
+    inside = _visible(root)
+    folders = {path.name: _images(path) for path in inside if path.is_dir()}
+    if not folders:
+        raise InputError(
+            f"{root} must hold a folder for each class, as in {root.name}/cat/1.png. "
+            f"Received: {len(inside)} files and no folder"
+        )
+    for path in inside:
+        if path.name not in folders and _is_image(path):
+            raise InputError(f"{path} has no class: images must lie in the class folders")
+    return folders
+
+
+def label_images(folders, labels, num_classes):
+    """Gives each image the number of its class.
+
+    A class folder is named exactly as one of the labels. Instead, all of them can be named by
+    class number, which is the only way where a model has no labels or uses one of them twice.
+    Classes without a folder are no error.
+
+    Args:
+        folders: {name: [path, ...]}, as `find_class_folders` returns it.
+        labels: class names in the order of the classes; None or empty if unknown.
+        num_classes: of the model.
+
+    Returns:
+        [(path, class index), ...], in the order of `folders`.
+
+    Raises:
+        InputError: a folder's name is neither a label nor a class number, or two classes have
+            that label.
+    """
+    labels = list(labels or ())
+    by_number = not set(folders) & set(labels) and all(map(_is_number, folders))
+    index_of = _class_number if by_number or not labels else _class_of_label
+    indices = {name: index_of(name, labels, num_classes) for name in folders}
+    return [(path, indices[name]) for name, paths in folders.items() for path in paths]
+
+
+def spread(examples, limit):
+    """At most `limit` examples at even distances, so that every class keeps its share.
+
+    Args:
+        examples: a list.
+        limit: a number, or None for all.
+    """
+    if limit is None or limit >= len(examples):
+        return examples
+    return [examples[i * len(examples) // limit] for i in range(limit)]
+
+
+def read_batches(examples, prepare, batch_size, on_broken=None):
+    """Reads images batch by batch, when they are asked for.
+
+    Args:
+        examples: [(path, class index), ...].
+        prepare: function from a path to an array; it raises InputError for a broken image.
+        batch_size: images in a batch; the last one may have fewer.
+        on_broken: called with (path, error) for each broken image, which is then left out;
+            None to stop at the first.
+
+    Yields:
+        (arrays (N, ...), int64 class indices (N,)).
+
+    Raises:
+        InputError: an image cannot be read, and `on_broken` is None.
+    """
+    arrays, indices = [], []
+    for path, index in examples:
+        try:
+            arrays.append(prepare(path))
+        except InputError as error:
+            if on_broken is None:
+                raise
+            on_broken(path, error)
+            continue
+        indices.append(index)
+        if len(arrays) == batch_size:
+            yield np.stack(arrays), np.array(indices)
+            arrays, indices = [], []
+    if arrays:
+        yield np.stack(arrays), np.array(indices)
+
+
+def _visible(folder):
+    return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
+
+
+def _is_image(path):
+    return path.suffix.lower() in IMAGE_SUFFIXES
+
+
+def _images(folder):
+    inside = _visible(folder)
+    for path in inside:
+        if path.is_dir():
+            raise InputError(
+                f"{path} must be an image: class folders hold no folders. Received: a folder"
+            )
+    images = [path for path in inside if _is_image(path)]
+    if not images:
+        suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
+        raise InputError(f"the class folder {folder} holds no image files ({suffixes})")
+    return images
+
+
+def _is_number(name):
+    return name.isascii() and name.isdigit()
+
+
+def _class_number(name, labels, num_classes):
+    if _is_number(name) and int(name) < num_classes:
+        return int(name)
+    known = "has" if labels else "has no labels and"
+    raise InputError(
+        f"class folders must be named by class number, 0 to {num_classes - 1}: the model {known} "
+        f"{num_classes} classes. Received: {name!r}"
+    )
+
+
+def _class_of_label(name, labels, num_classes):
+    if labels.count(name) > 1:
+        raise InputError(
+            f"class folder {name!r}: {labels.count(name)} classes of the model have this label; "
+            f"name all folders by class number instead, 0 to {num_classes - 1}"
+        )
+    if name in labels:
+        return labels.index(name)
+    close = difflib.get_close_matches(name, labels, n=1, cutoff=0.5)
+    hint = f" Did you mean {close[0]!r}?" if close else ""
+    shown = ", ".join(labels) if len(labels) <= 10 else f"{labels[0]} ... {labels[-1]}"
+    raise InputError(
+        f"class folders must be named by the model's labels ({shown}), or all by class number, "
+        f"0 to {num_classes - 1}. Received: {name!r}.{hint}"
+    )

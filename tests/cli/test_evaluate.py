@@ -1,0 +1,275 @@
+"""What `evaluate` counts, in every format, and what it refuses."""
+
+import json
+import re
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from keras_poolformer import (
+    ImageTransform,
+    PoolFormerImageClassifier,
+    export_saved_model,
+)
+from keras_poolformer.cli import main
+from keras_poolformer.presets import ASSETS, CIFAR10_LABELS
+
+PRESET = "poolformer_tiny_cifar10"
+PHOTOS = sorted((ASSETS / "photos").glob("cifar10_test_*_*.png"))
+NUMBERED = (0, 0, 1, 1, 1, 2, 2, 2, 2)
+ROOT = Path(__file__).parents[2]
+FORMATS = ("saved_model", "fp32.tflite", "fp16.tflite", "dynamic_int8.tflite", "pixels.tflite")
+
+
+@pytest.fixture(scope="session")
+def ranked():
+    """{photograph: its classes, the likeliest first}, of the Keras model."""
+    model = PoolFormerImageClassifier.from_preset(PRESET)
+    logits = np.asarray(model(ImageTransform.from_preset(PRESET)(PHOTOS)))
+    return dict(zip(PHOTOS, np.argsort(-logits, kind="stable").tolist(), strict=True))
+
+
+def counted(ranked, truth):
+    """The result that is expected, where `truth` gives a photograph's class."""
+    places = [order.index(truth(photo)) for photo, order in ranked.items()]
+    shares = [100 * sum(place < top for place in places) / len(places) for top in (1, 5)]
+    return {"images": len(places), "top1": shares[0], "top5": shares[1]}
+
+
+def true_class(photo):
+    return CIFAR10_LABELS.index(photo.stem.rpartition("_")[2])
+
+
+def result_of(done):
+    status, printed, lines = done
+    assert (status, lines) == (0, [])
+    return json.loads(printed)
+
+
+# ---------------------------------------------------------------------------------------
+# What is counted
+
+
+@pytest.mark.parametrize("name", [None, *FORMATS])
+def test_every_format_counts_the_same(name, exports, data, ranked, run):
+    source = exports / name if name else PRESET
+    assert result_of(run("evaluate", source, "--data", data, "--json")) == counted(
+        ranked, true_class
+    )
+
+
+@pytest.mark.parametrize("name", [None, "saved_model", "fp32.tflite"])
+def test_wrong_labels_are_counted_as_wrong(name, exports, data, tmp_path, ranked, run):
+    """Each folder under the name of the next class, so that most images are wrong."""
+    for index, label in enumerate(CIFAR10_LABELS):
+        if (data / label).exists():
+            (data / label).rename(tmp_path / str((index + 1) % 10))
+    shifted = tmp_path / "shifted"
+    shifted.mkdir()
+    for index in range(10):
+        if (tmp_path / str(index)).exists():
+            (tmp_path / str(index)).rename(shifted / CIFAR10_LABELS[index])
+    source = exports / name if name else PRESET
+    expected = counted(ranked, lambda photo: (true_class(photo) + 1) % 10)
+    assert expected["top1"] < 20 < expected["top5"] < 100
+    assert result_of(run("evaluate", source, "--data", shifted, "--json")) == expected
+
+
+@pytest.mark.parametrize("size", [1, 5, 1000])
+def test_the_batch_size_changes_nothing(size, exports, data, ranked, run):
+    arguments = ("--data", data, "--batch-size", size, "--json")
+    for source in (PRESET, exports / "fp32.tflite"):
+        assert result_of(run("evaluate", source, *arguments)) == counted(ranked, true_class)
+
+
+def test_a_limit_keeps_every_class(exports, data, run):
+    classes = len(list(data.iterdir()))
+    for path in data.glob("*/*"):  # as many of each class
+        path.unlink()
+    for folder in data.iterdir():
+        for number in range(4):
+            shutil.copy(next(p for p in PHOTOS if p.stem.endswith(folder.name)),
+                        folder / f"{number}.png")  # fmt: skip
+    source = exports / "fp32.tflite"
+    whole = result_of(run("evaluate", source, "--data", data, "--json"))
+    part = result_of(run("evaluate", source, "--data", data, "--limit", 2 * classes, "--json"))
+    assert part == whole | {"images": 2 * classes}
+    assert whole["images"] == 4 * classes
+
+
+@pytest.mark.parametrize("name", ["tiny.keras", "tiny.pth.tar", "tiny.tflite"])
+def test_a_model_without_labels_takes_class_numbers(name, files, numbered, run):
+    result = result_of(run("evaluate", files / name, "--data", numbered, "--json"))
+    assert result.keys() == {"images", "top1"}  # three classes have no top-5
+    model = PoolFormerImageClassifier.from_preset(files / "tiny.keras")
+    predicted = np.asarray(model(ImageTransform()(PHOTOS[:9]))).argmax(1)
+    assert result == {"images": 9, "top1": 100 * (predicted == NUMBERED).sum() / 9}
+
+
+def test_text_is_one_line(exports, data, ranked, run):
+    status, printed, lines = run("evaluate", exports / "fp32.tflite", "--data", data)
+    assert (status, lines) == (0, [])
+    expected = counted(ranked, true_class)
+    assert printed == f"24 images: top-1 {expected['top1']:.2f} %, top-5 {expected['top5']:.2f} %\n"
+
+
+def test_images_of_different_sizes_that_are_not_cropped(data, tiny_config, out, run, photographs):
+    transform = ImageTransform(size=32, crop_pct=None, do_center_crop=False)
+    model = PoolFormerImageClassifier(
+        tiny_config.replace(labels=("cat", "dog", "ship")),
+        provenance={"transform": transform.to_dict()},
+    )
+    model.save(out / "x.keras")
+    export_saved_model(model, out / "x")
+    shutil.copy(photographs[2], data / "cat")  # not square
+    for folder in data.iterdir():
+        if folder.name not in ("cat", "dog", "ship"):
+            shutil.rmtree(folder)
+    sizes = {transform.pixels(path).shape for path in data.glob("*/*")}
+    assert len(sizes) > 1
+    results = [
+        result_of(run("evaluate", out / name, "--data", data, "--json"))
+        for name in ("x.keras", "x")
+    ]
+    assert results[0] == results[1] and results[0]["images"] == len(list(data.glob("*/*")))
+
+
+def test_progress_advances_per_batch(data, exports, monkeypatch):
+    advanced = []
+    monkeypatch.setattr(
+        "keras_poolformer.progress.Progress.advance", lambda self, *one: advanced.append(one)
+    )
+    arguments = ["evaluate", f"{exports}/fp32.tflite", "--data", str(data), "--batch-size", "10"]
+    assert main(arguments) == 0
+    assert advanced == [(10, 24), (20, 24), (24, 24)]
+
+
+def test_a_tflite_file_needs_no_framework(exports, data, ranked, run_python):
+    """As on a small board: a fresh process in which neither Keras nor TensorFlow exists."""
+    heavy = ("keras", "tensorflow", "torch", "jax", "safetensors", "h5py")
+    code = (
+        f"import sys\nsys.modules.update(dict.fromkeys({heavy}))\n"
+        "from keras_poolformer.cli import main\n"
+        "status = main(sys.argv[1:])\n"
+        f"assert not any(sys.modules[name] for name in {heavy})\n"
+        "assert not [name for name in sys.modules if name.startswith(('keras.', 'tensorflow.'))]\n"
+        "raise SystemExit(status)\n"
+    )
+    arguments = ("evaluate", exports / "fp32.tflite", "--data", data, "--json")
+    done = run_python("-W", "error", "-c", code, *arguments)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout) == counted(ranked, true_class)
+
+
+@pytest.mark.parametrize("module", ["evaluation", "data.folders", "scorers", "commands"])
+def test_importing_evaluation_imports_no_framework(module, run_python):
+    code = (
+        f"import sys, keras_poolformer.{module}\n"
+        "print({'keras', 'tensorflow', 'torch', 'jax'} & set(sys.modules))"
+    )
+    done = run_python("-W", "error", "-c", code)
+    assert (done.returncode, done.stdout) == (0, "set()\n"), done.stderr
+
+
+# ---------------------------------------------------------------------------------------
+# Data that are refused
+
+
+@pytest.mark.parametrize("name", [None, "saved_model", "fp32.tflite"])
+def test_a_folder_that_is_no_label(name, exports, data, refusal):
+    (data / "cat").rename(data / "kitty")
+    message = refusal("evaluate", exports / name if name else PRESET, "--data", data)
+    assert "named by the model's labels (airplane, automobile, " in message
+    assert "Received: 'kitty'" in message
+
+
+def test_labels_where_the_model_has_none(files, data, refusal):
+    message = refusal("evaluate", files / "tiny.tflite", "--data", data)
+    assert "class number, 0 to 2: the model has no labels" in message
+    assert "Received: 'airplane'" in message
+
+
+def test_bad_folders_are_said_before_the_model_is_loaded(data, tmp_path, refusal):
+    assert "no such folder" in refusal("evaluate", "nosuch", "--data", tmp_path / "nosuch")
+    (data / "cat" / "more").mkdir()
+    assert "cat/more" in refusal("evaluate", "nosuch", "--data", data)
+    shutil.rmtree(data)
+    data.mkdir()
+    assert "a folder for each class" in refusal("evaluate", "nosuch", "--data", data)
+
+
+@pytest.fixture
+def broken(data):
+    """Three images that cannot be read."""
+    good = (data / "cat" / PHOTOS[0].name).read_bytes()
+    paths = [data / "cat" / "aaa.png", data / "dog" / "zzz.jpg", data / "ship" / "link.png"]
+    paths[0].write_bytes(good[: len(good) // 2])
+    paths[1].write_text("<!DOCTYPE html>")
+    paths[2].symlink_to(data / "nosuch.png")
+    return paths
+
+
+@pytest.mark.parametrize("name", [None, "saved_model", "fp32.tflite"])
+def test_a_broken_image_stops_and_is_named(name, exports, data, broken, refusal):
+    message = refusal("evaluate", exports / name if name else PRESET, "--data", data)
+    assert str(broken[0]) in message and "cannot be read as an image" in message
+
+
+@pytest.mark.parametrize("name", [None, "fp32.tflite"])
+def test_broken_images_are_skipped_if_asked(name, exports, data, broken, ranked, run):
+    source = exports / name if name else PRESET
+    arguments = ("evaluate", source, "--data", data, "--skip-broken", "--batch-size", 3)
+    status, printed, (line,) = run(*arguments, "--json")
+    assert status == 0
+    assert json.loads(printed) == counted(ranked, true_class) | {"skipped": 3}
+    assert line == "skipped 3 broken images: " + ", ".join(map(str, broken))
+
+
+def test_many_broken_images_are_not_all_named(exports, data, run):
+    for number in range(8):
+        (data / "cat" / f"{number}.png").touch()
+    _, printed, (line,) = run(
+        "evaluate", exports / "fp32.tflite", "--data", data, "--skip-broken", "--json"
+    )
+    assert line.startswith("skipped 8 broken images: ") and line.endswith("cat/4.png and 3 more")
+    assert json.loads(printed)["skipped"] == 8
+
+
+def test_nothing_but_broken_images(exports, data, refusal):
+    for path in data.glob("*/*"):
+        path.write_text("no picture")
+    message = refusal("evaluate", exports / "fp32.tflite", "--data", data, "--skip-broken")
+    assert "at least one image" in message
+
+
+# ---------------------------------------------------------------------------------------
+# Usage
+
+
+@pytest.mark.parametrize(
+    "options",
+    [(), ("--data",), ("--data", "x", "--limit", "0"), ("--data", "x", "--batch-size", "-1")],
+)
+def test_bad_usage_is_one_line(options, run):
+    status, printed, (line,) = run("evaluate", PRESET, *options)
+    assert (status, printed) == (2, "")
+    assert ": error: " in line and "--help" in line
+
+
+def test_help_names_the_options(run):
+    status, printed, lines = run("evaluate", "--help")
+    assert (status, lines) == (0, [])
+    assert "example: keras-poolformer evaluate" in printed
+    for option in ("--data", "--limit", "--batch-size", "--skip-broken", "--json"):
+        assert option in printed
+
+
+def test_readme_states_what_the_preset_card_says():
+    """The table of measured accuracies begins with the preset itself."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    section = readme.partition("## Measure accuracy")[2].partition("\n## ")[0]
+    (row,) = re.findall(r"^\| Keras .*$", section, re.MULTILINE)
+    card = json.loads((ASSETS / PRESET / "preset.json").read_text())
+    assert f"{card['top1']:.2f} %" in row
