@@ -1,7 +1,7 @@
 # Every target makes what it needs: a fresh machine has python3 and make.
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := keras_poolformer conversion tests
+SOURCES := keras_poolformer conversion benchmarks tests
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo test test-slow check lint types imports clean

@@ -87,6 +87,11 @@ def _parser():
     _add_predict(group)
     _add_evaluate(group)
 
+    _add_export(group)
+    return parser
+
+
+def _add_export(group):
     export = _command(
         group,
         "export",
@@ -101,10 +106,17 @@ def _parser():
         choices=[*RECIPES, "saved_model"],
         help="of a .tflite file, or saved_model (fp32)",
     )
-    export.add_argument("--inputs", default="normalized", choices=INPUTS, help="(normalized)")
+    export.add_argument(
+        "--inputs", choices=INPUTS, help="(normalized; pixels for int8, which takes nothing else)"
+    )
     export.add_argument("--outputs", default="logits", choices=OUTPUTS, help="(logits)")
+    export.add_argument(
+        "--calibration", metavar="FOLDER", help="a few hundred images, for int8; no test images"
+    )
+    export.add_argument(
+        "--skip-broken", action="store_true", help="leave unreadable calibration images out"
+    )
     add_output(export, "the file or directory to write")
-    return parser
 
 
 def _add_predict(group):

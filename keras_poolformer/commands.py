@@ -221,6 +221,8 @@ def _counted(batches, progress, total):
 def export(options):
     """Writes a .tflite file or a SavedModel."""
     refuse_existing(options.output, options.overwrite)
+    if options.recipe == "int8" and options.calibration is None:
+        raise InputError("recipe int8 needs --calibration FOLDER, with a few hundred images")
     progress = Progress([f"reading {options.source}", f"exporting {options.output}"])
     progress.start()
     model = _load(options.source, progress=progress.advance)
@@ -239,7 +241,10 @@ def export(options):
             recipe=options.recipe,
             inputs=options.inputs,
             outputs=options.outputs,
+            calibration=options.calibration,
             overwrite=options.overwrite,
+            skip_broken=options.skip_broken,
+            progress=progress.advance,
         ).to_dict()
     progress.finish()
     if options.json:

@@ -16,12 +16,12 @@ import numpy as np
 
 from keras_poolformer.cli import one_line_errors
 from keras_poolformer.contact_sheet import draw_contact_sheet
-from keras_poolformer.export.recipes import RECIPES
 from keras_poolformer.presets import ASSETS, resolve
 from keras_poolformer.progress import Progress
 from keras_poolformer.ranking import softmax
 
 PRESET = "poolformer_tiny_cifar10"
+RECIPES = ("fp32", "fp16", "dynamic_int8")  # int8 wants calibration images of its own
 WARM_UPS, ROUNDS = 5, 40
 
 

@@ -1,6 +1,7 @@
 """TensorFlow graphs of a Keras model, the common ground of all exports."""
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from keras_poolformer.errors import InputError
@@ -13,6 +14,12 @@ def require_tensorflow():
             f"exports need Keras' TensorFlow backend: set KERAS_BACKEND=tensorflow and load "
             f"the model again. Received: KERAS_BACKEND={keras.backend.backend()}"
         )
+
+
+def affine_normalization(transform):
+    """Scale and offset per channel that do to pixels what `transform.normalize` does."""
+    black, white = transform.normalize(np.uint8([[[0, 0, 0], [255, 255, 255]]]))[0]
+    return (white - black) / 255, black
 
 
 def save_graphs(path, variables, endpoints):

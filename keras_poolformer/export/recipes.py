@@ -43,9 +43,18 @@ def dynamic_int8(converter):
     converter.optimizations = [tf.lite.Optimize.DEFAULT]
 
 
+def int8(converter):
+    """8-bit integers throughout, uint8 pixels in, int8 out: for NPUs and microcontrollers."""
+    import tensorflow as tf
+
+    converter.optimizations = [tf.lite.Optimize.DEFAULT]
+    converter.inference_input_type = tf.uint8
+    converter.inference_output_type = tf.int8
+
+
 RECIPES = {
     configure.__name__: Recipe(configure.__name__, configure.__doc__, configure)
-    for configure in (fp32, fp16, dynamic_int8)
+    for configure in (fp32, fp16, dynamic_int8, int8)
 }
 
 

@@ -8,9 +8,16 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from keras_poolformer.data.folders import spread
 from keras_poolformer.errors import InputError
+from keras_poolformer.export.calibration import calibrate, read_calibration
 from keras_poolformer.export.folding import fold
-from keras_poolformer.export.graphs import require_tensorflow, save_graphs
+from keras_poolformer.export.graphs import (
+    affine_normalization,
+    require_tensorflow,
+    save_graphs,
+)
+from keras_poolformer.export.ranges import Quantizer
 from keras_poolformer.export.recipes import INPUTS, OUTPUTS, get_recipe
 from keras_poolformer.files import refuse_existing, replacing
 from keras_poolformer.loading import image_transform
@@ -21,6 +28,7 @@ from keras_poolformer.runtime.classifier import TFLiteClassifier
 from keras_poolformer.runtime.description import Description, append_description
 
 CHECKED_IMAGES = 8
+SOFTMAX_RANGE = (0.0, 255 / 256)  # what LiteRT's integer softmax has
 
 
 @dataclass(frozen=True)
@@ -32,41 +40,54 @@ class ExportResult:
         bytes: its size.
         recipe: that it was made with.
         error: relative L2 distance of its outputs from the Keras model's, over
-            `CHECKED_IMAGES` photographs that the package ships.
+            `CHECKED_IMAGES` of the calibration images, or of the photographs that the
+            package ships.
+        calibration_images: how many were used; 0 where none are needed.
+        skipped: calibration files that could not be read.
     """
 
     path: Path
     bytes: int
     recipe: str
     error: float
+    calibration_images: int = 0
+    skipped: tuple[str, ...] = ()
 
     def to_dict(self):
         """Returns the result as JSON-ready values."""
-        return dataclasses.asdict(self) | {"path": str(self.path)}
+        return dataclasses.asdict(self) | {"path": str(self.path), "skipped": list(self.skipped)}
 
 
 def export_tflite(
     model,
     path,
     recipe="fp32",
-    inputs="normalized",
+    inputs=None,
     outputs="logits",
+    calibration=None,
     transform=None,
     labels=None,
     overwrite=True,
+    skip_broken=False,
+    progress=None,
 ):
     """Writes a classifier as a .tflite file, runs it, and compares it with the model.
 
     Args:
         model: a `PoolFormerImageClassifier`.
         path: the file to write.
-        recipe: "fp32", "fp16" or "dynamic_int8".
-        inputs: "normalized" takes float32 as the model does; "pixels" takes uint8 and
-            normalises inside the graph.
+        recipe: "fp32", "fp16", "dynamic_int8" or "int8".
+        inputs: "normalized" takes float32 as the model does, the default; "pixels" takes
+            uint8 and normalises inside the graph, the only way and the default of int8.
         outputs: "logits" or "probabilities".
+        calibration: what int8 chooses its ranges by: a few hundred images like those that
+            the model will see, none of them test images; a folder, or a list or array of
+            uint8 images of any size.
         transform: the `ImageTransform` of the model; by default the one it was loaded with.
         labels: class names; by default the config's.
         overwrite: whether an existing file may be replaced.
+        skip_broken: whether unreadable calibration images are left out instead of refused.
+        progress: called with (done, in all) while int8 calibrates, or None.
 
     Returns:
         An `ExportResult`.
@@ -76,14 +97,20 @@ def export_tflite(
     """
     require_tensorflow()
     chosen = get_recipe(recipe)
+    inputs = inputs or ("pixels" if recipe == "int8" else "normalized")
     for name, value, choices in (("inputs", inputs, INPUTS), ("outputs", outputs, OUTPUTS)):
         if value not in choices:
             raise InputError(f"`{name}` must be one of {', '.join(choices)}. Received: {value!r}")
     refuse_existing(path, overwrite)
     transform = transform or image_transform(model)
-    _require_exportable(model, transform, inputs)
-    images, classify = _inference_function(model, transform, inputs, outputs)
-    flatbuffer = _convert(images, classify, chosen)
+    _require_exportable(model, transform, recipe, inputs)
+    if recipe == "int8":
+        images, skipped = read_calibration(calibration, transform, skip_broken)
+        classify = _integer_function(model, transform, images, outputs, progress)
+    else:
+        images, skipped = [], []
+        classify = _float_function(model, transform, inputs, outputs)
+    flatbuffer = _convert(_image_spec(model, transform, recipe, inputs), classify, chosen)
     description = Description(
         recipe=recipe,
         outputs=outputs,
@@ -94,17 +121,21 @@ def export_tflite(
     with replacing(path, overwrite) as written:
         written.write_bytes(flatbuffer)
         append_description(written, description)
-        error = _error(model, written, transform, outputs)
-    return ExportResult(Path(path), Path(path).stat().st_size, recipe, error)
+        error = _error(model, written, transform, outputs, images)
+    return ExportResult(
+        Path(path), Path(path).stat().st_size, recipe, error, len(images), tuple(skipped)
+    )
 
 
-def _require_exportable(model, transform, inputs):
+def _require_exportable(model, transform, recipe, inputs):
     if not isinstance(model, PoolFormerImageClassifier):
         raise InputError(
             f"`model` must be a PoolFormerImageClassifier. Received: {type(model).__name__}"
         )
     if transform.output_size is None:
         raise InputError("export needs a fixed size, but the transform does not crop")
+    if recipe == "int8" and inputs != "pixels":
+        raise InputError("recipe int8 takes `inputs`='pixels'. Received: 'normalized'")
     if inputs == "pixels" and model.config.in_channels != 3:
         raise InputError(
             f"`inputs`='pixels' needs a model of RGB images. "
@@ -112,11 +143,17 @@ def _require_exportable(model, transform, inputs):
         )
 
 
-def _inference_function(model, transform, inputs, outputs):
-    """The input of one image, and the folded network with what goes before and after it."""
+def _image_spec(model, transform, recipe, inputs):
+    """The input of one image; the converter itself makes int8's floats uint8."""
+    dtype = tf.uint8 if inputs == "pixels" and recipe != "int8" else tf.float32
+    side = transform.output_size
+    return tf.TensorSpec((1, side, side, model.config.in_channels), dtype, "images")
+
+
+def _float_function(model, transform, inputs, outputs):
+    """The folded network, with what goes before and after it."""
     network = fold(model)
-    side, dtype = transform.output_size, tf.uint8 if inputs == "pixels" else tf.float32
-    scale, offset = _affine_normalization(transform)
+    scale, offset = affine_normalization(transform)
 
     def classify(images):
         if inputs == "pixels":
@@ -124,13 +161,21 @@ def _inference_function(model, transform, inputs, outputs):
         scores = network(images)
         return tf.nn.softmax(scores) if outputs == "probabilities" else scores
 
-    return tf.TensorSpec((1, side, side, model.config.in_channels), dtype, "images"), classify
+    return classify
 
 
-def _affine_normalization(transform):
-    """Scale and offset per channel that do to pixels what `transform.normalize` does."""
-    black, white = transform.normalize(np.uint8([[[0, 0, 0], [255, 255, 255]]]))[0]
-    return (white - black) / 255, black
+def _integer_function(model, transform, images, outputs, progress):
+    """The integer network, every tensor rounded to the 8 bits of its range."""
+    network, ranges = calibrate(model, transform, images, progress)
+    quantizer = Quantizer(ranges | {"probabilities": SOFTMAX_RANGE})
+
+    def classify(images):
+        scores = network(quantizer("pixels", images), quantizer)
+        if outputs == "probabilities":
+            return quantizer("probabilities", tf.nn.softmax(scores))
+        return scores
+
+    return classify
 
 
 def _convert(images, classify, recipe):
@@ -143,15 +188,17 @@ def _convert(images, classify, recipe):
         return converter.convert()
 
 
-def _error(model, path, transform, outputs):
-    """Relative L2 distance between the file's outputs and the model's, over photographs."""
+def _error(model, path, transform, outputs, calibration):
+    """Relative L2 distance between the file's outputs and the model's."""
     classifier = TFLiteClassifier(path)
-    normalized = pixels = _noise(classifier.input_shape)
-    if model.config.in_channels == 3:
+    if len(calibration):
+        pixels = np.stack(spread(calibration, CHECKED_IMAGES))
+    elif model.config.in_channels == 3:
         photographs = sorted((ASSETS / "photos").iterdir())
-        every = len(photographs) // CHECKED_IMAGES
-        pixels = transform.pixels(photographs[::every][:CHECKED_IMAGES])
-        normalized = transform.normalize(pixels)
+        pixels = transform.pixels(spread(photographs, CHECKED_IMAGES))
+    else:
+        pixels = None
+    normalized = _noise(classifier.input_shape) if pixels is None else transform.normalize(pixels)
     expected = np.concatenate([model(image[None], training=False) for image in normalized])
     if outputs == "probabilities":
         expected = softmax(expected)

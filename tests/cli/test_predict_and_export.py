@@ -81,7 +81,9 @@ def test_export_reports_what_it_wrote(files, run, out):
     status, printed, lines = run("export", files / "tiny.keras", "-o", output, "--json", *options)
     assert (status, lines) == (0, [])
     report = json.loads(printed)
-    assert report.keys() == {"path", "bytes", "recipe", "error"}
+    assert report.keys() == {
+        "path", "bytes", "recipe", "error", "calibration_images", "skipped"
+    }  # fmt: skip
     assert (report["path"], report["recipe"]) == (str(output), "dynamic_int8")
     assert report["bytes"] == output.stat().st_size
     assert 0 <= report["error"] < 0.1
@@ -108,3 +110,22 @@ def test_export_replaces_only_if_asked(files, refusal, run, out):
     assert output.read_text() == "precious"
     assert run("export", files / "tiny.keras", "-o", output, "--overwrite")[0] == 0
     assert output.stat().st_size > 40_000
+
+
+def test_int8_needs_calibration_and_says_how_much_it_used(
+    files, refusal, run, out, tmp_path, photographs
+):
+    arguments = ("export", files / "tiny.keras", "--recipe", "int8", "-o", out / "x.tflite")
+    assert "needs --calibration FOLDER" in refusal(*arguments)
+    assert "must be a folder" in refusal(*arguments, "--calibration", tmp_path / "nowhere")
+    assert "at least one readable image" in refusal(*arguments, "--calibration", tmp_path)
+    photo = photographs[0]
+    (tmp_path / "good.jpg").write_bytes(photo.read_bytes())
+    (tmp_path / "broken.jpg").write_bytes(photo.read_bytes()[:50])
+    status, _, lines = run(*arguments, "--calibration", tmp_path)
+    assert (status, "broken.jpg" in lines[-1]) == (2, True)
+    status, printed, _ = run(*arguments, "--calibration", tmp_path, "--skip-broken", "--json")
+    assert status == 0
+    report = json.loads(printed)
+    assert (report["calibration_images"], report["recipe"]) == (1, "int8")
+    assert report["skipped"] == [str(tmp_path / "broken.jpg")]

@@ -1,0 +1,1 @@
+"""Measurements that print the tables and figures of the documentation."""

@@ -1,0 +1,154 @@
+"""From calibration images to the constants of an integer network."""
+
+import dataclasses
+import re
+from pathlib import Path
+
+import numpy as np
+import tensorflow as tf
+
+from keras_poolformer.data.folders import IMAGE_SUFFIXES, spread
+from keras_poolformer.errors import InputError
+from keras_poolformer.export.folding import fold
+from keras_poolformer.export.graphs import affine_normalization
+from keras_poolformer.export.integer import IntegerNetwork
+from keras_poolformer.export.ranges import Marker, Quantizer, Recorder
+
+LARGEST_FOLDER = 500  # images used of a folder, evenly spread; more change nothing
+BATCH = 16  # images at a time, so that memory does not grow with their number
+# The places in the graph that carry the residual stream of a stage.
+STREAM = re.compile(r"stage (\d+)( inside| block \d+ (mixer|mlp) sum)?")
+
+
+def read_calibration(calibration, transform, skip_broken=False, progress=None):
+    """Reads calibration images.
+
+    Args:
+        calibration: a folder (searched through, with its subfolders; of more than
+            `LARGEST_FOLDER` images an even selection), or a list or array of uint8 images of
+            any size.
+        transform: the `ImageTransform` that is applied to them.
+        skip_broken: whether unreadable files are left out instead of refused.
+        progress: called with (images read, images in all), or None.
+
+    Returns:
+        (uint8 images (N, size, size, 3), names of the files that were left out).
+
+    Raises:
+        InputError: there are none, or one cannot be read.
+    """
+    sources = _sources(calibration)
+    images, broken = [], []
+    for done, source in enumerate(sources, start=1):
+        try:
+            images.append(transform.pixels(source))
+        except InputError:
+            if not skip_broken:
+                raise
+            broken.append(str(source) if isinstance(source, Path) else f"image {done - 1}")
+        if progress:
+            progress(done, len(sources))
+    if not images:
+        raise InputError(
+            f"calibration needs at least one readable image. Received: {len(sources)} images, "
+            f"{len(broken)} of them unreadable"
+        )
+    return np.stack(images), broken
+
+
+def _sources(calibration):
+    if calibration is None:
+        raise InputError(
+            "recipe int8 needs calibration images, a few hundred like those that the model "
+            "will see: a folder, or a list of uint8 arrays. Received: None"
+        )
+    if not isinstance(calibration, str | Path):
+        return list(calibration)
+    folder = Path(calibration)
+    if not folder.is_dir():
+        raise InputError(f"calibration must be a folder of images. Received: {calibration}")
+    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
+    return spread(files, LARGEST_FOLDER)
+
+
+def calibrate(model, transform, images, progress=None):
+    """Chooses channel scales, 8-bit ranges and corrected biases for a model.
+
+    Args:
+        model: a `PoolFormerImageClassifier` of RGB images.
+        transform: its `ImageTransform`.
+        images: uint8 (N, size, size, 3).
+        progress: called with (passes done, passes in all), or None.
+
+    Returns:
+        (IntegerNetwork, {tensor name: (low, high)}).
+    """
+    network = fold(model)
+    progress = progress or (lambda done, total: None)
+    unscaled = tuple(np.ones_like(stage.bias) for stage in network.stages)
+    integer = IntegerNetwork(network, unscaled, *affine_normalization(transform))
+    pixels = images.astype(np.float32)
+
+    stream = _StreamStatistics(len(unscaled))
+    _in_batches(integer, (), pixels, stream)
+    progress(1, 3)
+    integer = dataclasses.replace(integer, scales=stream.scales())
+    recorder = Recorder()
+    _in_batches(integer, (), pixels, recorder)
+    ranges = recorder.ranges() | {"pixels": (0.0, 255.0)}
+    progress(2, 3)
+    integer = _correct_biases(integer, Quantizer(ranges), pixels)
+    progress(3, 3)
+    return integer, ranges
+
+
+def _correct_biases(integer, quantizer, pixels):
+    """Takes off each block's output what rounding adds to it on average, block after block.
+
+    What a block adds is measured with all blocks before it rounded and corrected.
+    """
+    exact, rounded, untouched = pixels, pixels, Marker()
+    for index, stage in enumerate(integer.network.stages):
+        exact = _in_batches(integer.embedding, (index,), exact, untouched)
+        rounded = _in_batches(integer.embedding, (index,), rounded, quantizer)
+        for number in range(len(stage.blocks)):
+            place = (index, number)
+            exact = _in_batches(integer.block, place, exact, untouched)
+            drifted = _in_batches(integer.block, place, rounded, quantizer)
+            drift = (drifted - exact).mean((0, 1, 2), np.float64) * integer.scales[index]
+            integer = integer.with_less_bias(index, number, drift)
+            rounded = _in_batches(integer.block, place, rounded, quantizer)
+    return integer
+
+
+def _in_batches(part, place, images, mark):
+    """`part(*place, images, mark)` of an integer network, a few images at a time."""
+    batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
+    return np.concatenate([part(*place, tf.constant(batch), mark).numpy() for batch in batches])
+
+
+class _StreamStatistics(Marker):
+    """Gathers the largest value and the root mean square of every channel of the stream."""
+
+    def __init__(self, stages):
+        self._largest, self._squares, self._count = [0.0] * stages, [0.0] * stages, [0] * stages
+
+    def __call__(self, name, tensor):
+        if match := STREAM.fullmatch(name):
+            stage, values = int(match[1]), np.asarray(tensor, np.float64)
+            self._largest[stage] = np.maximum(self._largest[stage], abs(values).max((0, 1, 2)))
+            self._squares[stage] = self._squares[stage] + (values**2).mean((0, 1, 2))
+            self._count[stage] += 1
+        return tensor
+
+    def scales(self):
+        """One constant per channel: between its deviation and its maximum.
+
+        By the maximum alone, a channel with a long tail would use few of its 256 steps; by
+        the deviation alone, its tail would be cut.
+        """
+        scales = []
+        for largest, squares, count in zip(self._largest, self._squares, self._count, strict=True):
+            scale = np.sqrt(largest * np.sqrt(squares / count))
+            scales.append(np.maximum(scale, 1e-3 * scale.max() + 1e-12))  # silent channels
+        return tuple(scales)
