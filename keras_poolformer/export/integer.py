@@ -187,4 +187,7 @@ def _convolution(x, kernel, bias, stage=None):
 
 
 def _constant(array):
-    return tf.constant(np.asarray(array, np.float32))
+    # Made outside the graph that is being traced and captured by it: inside, a SavedModel and
+    # the converter would hold several copies of the weights, 3 GB more for m48.
+    with tf.init_scope():
+        return tf.constant(np.asarray(array, np.float32))

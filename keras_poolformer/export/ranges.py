@@ -8,7 +8,7 @@ range.
 import numpy as np
 import tensorflow as tf
 
-SAMPLES = 20_000  # values kept of each tensor and batch
+SAMPLES = 2_000  # values kept of each tensor and batch; m48 has 1,200 tensors
 SHRINKING = np.linspace(1.0, 0.2, 33)
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -152,7 +153,7 @@ def _image_spec(model, transform, recipe, inputs):
 
 def _float_function(model, transform, inputs, outputs):
     """The folded network, with what goes before and after it."""
-    network = fold(model)
+    network = _as_tensors(fold(model))
     scale, offset = affine_normalization(transform)
 
     def classify(images):
@@ -162,6 +163,17 @@ def _float_function(model, transform, inputs, outputs):
         return tf.nn.softmax(scores) if outputs == "probabilities" else scores
 
     return classify
+
+
+def _as_tensors(part) -> Any:
+    """The same folded network, its arrays as tensors: graphs capture them instead of copies."""
+    if isinstance(part, np.ndarray):
+        return tf.constant(part, tf.float32)
+    if isinstance(part, tuple):
+        return tuple(map(_as_tensors, part))
+    if dataclasses.is_dataclass(part):
+        return type(part)(*(_as_tensors(getattr(part, f.name)) for f in dataclasses.fields(part)))
+    return part
 
 
 def _integer_function(model, transform, images, outputs, progress):
@@ -181,7 +193,7 @@ def _integer_function(model, transform, images, outputs, progress):
 def _convert(images, classify, recipe):
     """The flatbuffer; a static batch of 1 makes a missing kernel fail here, not on a phone."""
     with tempfile.TemporaryDirectory() as folder:
-        save_graphs(folder, [], [("classify", classify, images)])
+        save_graphs(folder, [], [("serving_default", classify, images)])
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         recipe.configure(converter)
