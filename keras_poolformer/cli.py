@@ -1,4 +1,4 @@
-"""The command line: `keras-poolformer presets | summary | convert | predict | evaluate | export`.
+"""The command line: `keras-poolformer COMMAND`, where --help lists the commands.
 
 Results go to stdout, progress and errors to stderr. Status 0 means success, 2 that what was
 given cannot be used.
@@ -9,8 +9,10 @@ import os
 import sys
 
 from keras_poolformer import commands
+from keras_poolformer.benchmark_command import benchmark
 from keras_poolformer.errors import InputError, MissingExtraError, missing_extra_named
 from keras_poolformer.export.recipes import INPUTS, OUTPUTS, RECIPES
+from keras_poolformer.export_command import export
 from keras_poolformer.native_log import native_log_hidden
 from keras_poolformer.version import __version__
 
@@ -88,35 +90,36 @@ def _parser():
     _add_evaluate(group)
 
     _add_export(group)
+    _add_benchmark(group)
     return parser
 
 
 def _add_export(group):
-    export = _command(
+    command = _command(
         group,
         "export",
-        commands.export,
+        export,
         "write a .tflite file or a SavedModel",
         "export poolformer_s12 --recipe dynamic_int8 -o s12.tflite",
     )
-    add_source(export)
-    export.add_argument(
+    add_source(command)
+    command.add_argument(
         "--recipe",
         default="fp32",
         choices=[*RECIPES, "saved_model"],
         help="of a .tflite file, or saved_model (fp32)",
     )
-    export.add_argument(
+    command.add_argument(
         "--inputs", choices=INPUTS, help="(normalized; pixels for int8, which takes nothing else)"
     )
-    export.add_argument("--outputs", default="logits", choices=OUTPUTS, help="(logits)")
-    export.add_argument(
+    command.add_argument("--outputs", default="logits", choices=OUTPUTS, help="(logits)")
+    command.add_argument(
         "--calibration", metavar="FOLDER", help="a few hundred images, for int8; no test images"
     )
-    export.add_argument(
+    command.add_argument(
         "--skip-broken", action="store_true", help="leave unreadable calibration images out"
     )
-    add_output(export, "the file or directory to write")
+    add_output(command, "the file or directory to write; OUTPUT.json records it")
 
 
 def _add_predict(group):
@@ -157,6 +160,36 @@ def _add_evaluate(group):
     evaluate.add_argument("--json", action="store_true", help="print JSON")
 
 
+def _add_benchmark(group):
+    command = _command(
+        group,
+        "benchmark",
+        benchmark,
+        "measure latency, throughput and memory of .tflite files, side by side, and tell which "
+        "operators run outside XNNPACK",
+        "benchmark s12_fp32.tflite s12_int8.tflite --threads 1,4",
+    )
+    command.add_argument(
+        "files", metavar="FILE", nargs="+", help=".tflite files of any origin that take one image"
+    )
+    command.add_argument(
+        "--threads",
+        type=_thread_counts,
+        metavar="N,N",
+        help="thread counts to measure latency at (1 and the number of cores)",
+    )
+    command.add_argument(
+        "--workers",
+        type=_positive,
+        metavar="N",
+        help="interpreters that share the images when throughput is measured (number of cores)",
+    )
+    command.add_argument(
+        "--runs", type=_positive, default=50, metavar="N", help="timed calls of each (50)"
+    )
+    command.add_argument("--json", action="store_true", help="print JSON")
+
+
 def _command(group, name, handler, purpose, example):
     command = group.add_parser(
         name, help=purpose, description=purpose, epilog=f"example: {PROGRAM} {example}"
@@ -192,6 +225,10 @@ def add_output(command, purpose):
 
 
 def _positive(text):
-    if not text.isdigit() or int(text) == 0:
+    if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"must be a whole number from 1. Received: {text!r}")
     return int(text)
+
+
+def _thread_counts(text):
+    return [_positive(count) for count in text.split(",")]

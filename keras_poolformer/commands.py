@@ -35,7 +35,7 @@ def summary(options):
     """Prints an architecture, stage by stage."""
     progress = Progress([f"building {options.source}"])
     progress.start()
-    model = _load(options.source, load_weights=False)
+    model = load_model(options.source, load_weights=False)
     progress.finish()
     from keras_poolformer.loading import image_transform
 
@@ -78,7 +78,7 @@ def convert(options):
     refuse_existing(options.output, options.overwrite)
     progress = Progress([f"reading {options.source}", f"writing {options.output}"])
     progress.start()
-    model = _load(options.source, progress=progress.advance, **checkpoint_arguments(options))
+    model = load_model(options.source, progress=progress.advance, **checkpoint_arguments(options))
     from keras_poolformer.loading import provenance_json
 
     progress.start()
@@ -150,7 +150,7 @@ def _classifier(source, top_k):
         classifier = TFLiteClassifier(source)
         return lambda image: classifier.classify(image, top_k)
 
-    model = _load(source)
+    model = load_model(source)
     from keras_poolformer.loading import image_transform
 
     transform = image_transform(model)
@@ -218,42 +218,7 @@ def _counted(batches, progress, total):
         progress.advance(done, total)
 
 
-def export(options):
-    """Writes a .tflite file or a SavedModel."""
-    refuse_existing(options.output, options.overwrite)
-    if options.recipe == "int8" and options.calibration is None:
-        raise InputError("recipe int8 needs --calibration FOLDER, with a few hundred images")
-    progress = Progress([f"reading {options.source}", f"exporting {options.output}"])
-    progress.start()
-    model = _load(options.source, progress=progress.advance)
-    progress.start()
-    if options.recipe == "saved_model":
-        from keras_poolformer.export.saved_model import export_saved_model
-
-        path = export_saved_model(model, options.output, overwrite=options.overwrite)
-        report = {"path": str(path), "recipe": "saved_model"}
-    else:
-        from keras_poolformer.export.tflite import export_tflite
-
-        report = export_tflite(
-            model,
-            options.output,
-            recipe=options.recipe,
-            inputs=options.inputs,
-            outputs=options.outputs,
-            calibration=options.calibration,
-            overwrite=options.overwrite,
-            skip_broken=options.skip_broken,
-            progress=progress.advance,
-        ).to_dict()
-    progress.finish()
-    if options.json:
-        print(json.dumps(report, indent=2))
-        return
-    print(", ".join(f"{name} {value}" for name, value in report.items()))
-
-
-def _load(source, load_weights=True, backbone=False, **arguments):
+def load_model(source, load_weights=True, backbone=False, **arguments):
     """The model of a source; what is missing is said before TensorFlow is imported."""
     source = preset_table.resolve(source)
     if load_weights:

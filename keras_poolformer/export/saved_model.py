@@ -2,8 +2,10 @@
 
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
+from keras_poolformer.export.comparison import ExportResult, compare
 from keras_poolformer.export.graphs import require_tensorflow, save_graphs
 from keras_poolformer.files import refuse_existing, replacing
 from keras_poolformer.loading import image_transform
@@ -53,6 +55,33 @@ def export_saved_model(model, path, transform=None, labels=None, overwrite=True)
         save_graphs(written, model.variables, _endpoints(model, transform))
         add_description(written, description)
     return Path(path)
+
+
+def examine(model, path):
+    """Loads a SavedModel that `export_saved_model` wrote, and compares it with its model.
+
+    Args:
+        model: that it was made of.
+        path: the directory.
+
+    Returns:
+        An `ExportResult`.
+    """
+    normalized = tf.saved_model.load(str(path)).signatures["normalized"]
+
+    def predict(images):
+        # One by one, as the model is run: another batch would round differently.
+        return np.concatenate([normalized(images=tf.constant(x[None]))["logits"] for x in images])
+
+    return ExportResult(
+        path=Path(path),
+        bytes=sum(file.stat().st_size for file in Path(path).rglob("*") if file.is_file()),
+        recipe="saved_model",
+        inputs="any",
+        outputs="logits and probabilities",
+        errors=compare(model, image_transform(model), predict, "normalized", "logits"),
+        provenance=model.get_config()["provenance"] or {},
+    )
 
 
 def _endpoints(model, transform):

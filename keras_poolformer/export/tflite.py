@@ -2,16 +2,16 @@
 
 import dataclasses
 import tempfile
-from dataclasses import dataclass
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from keras_poolformer.data.folders import spread
 from keras_poolformer.errors import InputError
 from keras_poolformer.export.calibration import calibrate, read_calibration
+from keras_poolformer.export.comparison import ExportResult, compare
 from keras_poolformer.export.folding import fold
 from keras_poolformer.export.graphs import (
     affine_normalization,
@@ -23,40 +23,10 @@ from keras_poolformer.export.recipes import INPUTS, OUTPUTS, get_recipe
 from keras_poolformer.files import refuse_existing, replacing
 from keras_poolformer.loading import image_transform
 from keras_poolformer.model import PoolFormerImageClassifier
-from keras_poolformer.presets import ASSETS
-from keras_poolformer.ranking import softmax
 from keras_poolformer.runtime.classifier import TFLiteClassifier
 from keras_poolformer.runtime.description import Description, append_description
 
-CHECKED_IMAGES = 8
 SOFTMAX_RANGE = (0.0, 255 / 256)  # what LiteRT's integer softmax has
-
-
-@dataclass(frozen=True)
-class ExportResult:
-    """An exported file, and how far it is from the model it came from.
-
-    Args:
-        path: of the file.
-        bytes: its size.
-        recipe: that it was made with.
-        error: relative L2 distance of its outputs from the Keras model's, over
-            `CHECKED_IMAGES` of the calibration images, or of the photographs that the
-            package ships.
-        calibration_images: how many were used; 0 where none are needed.
-        skipped: calibration files that could not be read.
-    """
-
-    path: Path
-    bytes: int
-    recipe: str
-    error: float
-    calibration_images: int = 0
-    skipped: tuple[str, ...] = ()
-
-    def to_dict(self):
-        """Returns the result as JSON-ready values."""
-        return dataclasses.asdict(self) | {"path": str(self.path), "skipped": list(self.skipped)}
 
 
 def export_tflite(
@@ -122,9 +92,22 @@ def export_tflite(
     with replacing(path, overwrite) as written:
         written.write_bytes(flatbuffer)
         append_description(written, description)
-        error = _error(model, written, transform, outputs, images)
+        classifier = TFLiteClassifier(written)
+        errors = compare(
+            model, transform, classifier.predict, classifier.input_kind, outputs, images
+        )
     return ExportResult(
-        Path(path), Path(path).stat().st_size, recipe, error, len(images), tuple(skipped)
+        path=Path(path),
+        bytes=Path(path).stat().st_size,
+        recipe=recipe,
+        inputs=inputs,
+        outputs=outputs,
+        errors=errors,
+        provenance=description.provenance,
+        operators=dict(Counter(classifier.operators())),
+        partitions=classifier.partitions(),
+        calibration_images=len(images),
+        skipped=tuple(skipped),
     )
 
 
@@ -198,27 +181,3 @@ def _convert(images, classify, recipe):
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         recipe.configure(converter)
         return converter.convert()
-
-
-def _error(model, path, transform, outputs, calibration):
-    """Relative L2 distance between the file's outputs and the model's."""
-    classifier = TFLiteClassifier(path)
-    if len(calibration):
-        pixels = np.stack(spread(calibration, CHECKED_IMAGES))
-    elif model.config.in_channels == 3:
-        photographs = sorted((ASSETS / "photos").iterdir())
-        pixels = transform.pixels(spread(photographs, CHECKED_IMAGES))
-    else:
-        pixels = None
-    normalized = _noise(classifier.input_shape) if pixels is None else transform.normalize(pixels)
-    expected = np.concatenate([model(image[None], training=False) for image in normalized])
-    if outputs == "probabilities":
-        expected = softmax(expected)
-    received = classifier.predict(pixels if classifier.input_kind == "pixels" else normalized)
-    return float(np.linalg.norm(received - expected) / np.linalg.norm(expected))
-
-
-def _noise(shape):
-    """Stands in for photographs of other than three channels, on the normalised scale."""
-    noise = np.random.default_rng(0).standard_normal((CHECKED_IMAGES, *shape))
-    return noise.astype("float32")

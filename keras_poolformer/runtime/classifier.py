@@ -6,10 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_poolformer.errors import InputError, MissingExtraError
+from keras_poolformer.errors import InputError
 from keras_poolformer.image_transform import ImageTransform
 from keras_poolformer.ranking import softmax, top_classes
+from keras_poolformer.runtime.delegation import count_partitions, operators_outside
 from keras_poolformer.runtime.description import read_description
+from keras_poolformer.runtime.interpreters import load_interpreter, read_model
 
 
 class TFLiteClassifier:
@@ -24,6 +26,7 @@ class TFLiteClassifier:
     Attributes:
         input_kind: "pixels" (uint8) or "normalized" (float32), what `predict` takes.
         input_shape: (size, size, channels) of one image.
+        input_dtype: numpy type of an image.
         labels: class names, () if the file has none.
         transform: the `ImageTransform` that makes its input, None if the file has none.
 
@@ -35,16 +38,15 @@ class TFLiteClassifier:
     def __init__(self, path, num_threads=1, num_workers=1):
         self.path = Path(path)
         self._num_threads = num_threads
+        self._num_workers = num_workers
         self._local = threading.local()
         self._pool = ThreadPoolExecutor(num_workers) if num_workers > 1 else None
-        if not self.path.is_file():
-            raise InputError(f"{path} must be a .tflite file. Received: no such file")
-        self._model = self.path.read_bytes()
+        self._model = read_model(self.path)
         self._description = read_description(self.path)
-        (one_input,) = self._interpreter().get_input_details()
+        one_input = self._one_input()
         self.input_shape = tuple(int(side) for side in one_input["shape"][1:])
-        self._input_dtype = one_input["dtype"]
-        self.input_kind = "pixels" if self._input_dtype == np.uint8 else "normalized"
+        self.input_dtype = np.dtype(one_input["dtype"])
+        self.input_kind = "pixels" if self.input_dtype == np.uint8 else "normalized"
         self.labels = self._description.labels if self._description else ()
         self.transform = None
         if self._description:
@@ -61,9 +63,9 @@ class TFLiteClassifier:
             float32 (N, num_classes), logits or probabilities as exported.
         """
         images = np.asarray(images)
-        if images.shape[1:] != self.input_shape or images.dtype != self._input_dtype:
+        if images.shape[1:] != self.input_shape or images.dtype != self.input_dtype:
             raise InputError(
-                f"{self.path.name} takes {np.dtype(self._input_dtype).name} images of shape "
+                f"{self.path.name} takes {self.input_dtype.name} images of shape "
                 f"(N, {', '.join(map(str, self.input_shape))}). Received: {images.dtype} "
                 f"{images.shape}"
             )
@@ -96,6 +98,25 @@ class TFLiteClassifier:
             scores = softmax(scores)
         return top_classes(scores, self.labels, top_k)
 
+    def warm_up(self):
+        """Runs an empty image on every worker, so that the next images find them all loaded."""
+        blank = np.zeros(self.input_shape, self.input_dtype)
+        if self._pool is None:
+            self._predict_one(blank)
+            return
+        # Nobody goes on before all are here: a thread that were done would serve again, and
+        # another one would not be started.
+        all_here = threading.Barrier(self._num_workers)
+
+        def meet_and_run(_):
+            all_here.wait()
+            self._predict_one(blank)
+
+        try:
+            list(self._pool.map(meet_and_run, range(self._num_workers)))
+        finally:
+            all_here.abort()
+
     def operators(self):
         """Names of the operators in the file, with repetition; no delegate among them."""
         interpreter = self._load(without_delegates=True)
@@ -103,8 +124,11 @@ class TFLiteClassifier:
 
     def partitions(self):
         """Into how many pieces XNNPACK took the graph; 1 is best."""
-        names = [one["op_name"] for one in self._interpreter()._get_ops_details()]
-        return names.count("DELEGATE")
+        return count_partitions(self._interpreter()._get_ops_details())
+
+    def operators_outside_xnnpack(self):
+        """Names of the operators that XNNPACK did not take, with repetition; none is best."""
+        return operators_outside(self._interpreter()._get_ops_details())
 
     def _predict_one(self, image):
         interpreter = self._interpreter()
@@ -124,21 +148,18 @@ class TFLiteClassifier:
         return self._local.interpreter
 
     def _load(self, without_delegates=False):
-        try:
-            from ai_edge_litert.interpreter import Interpreter, OpResolverType
-        except ImportError:
-            raise MissingExtraError("ai-edge-litert", "runtime") from None
-        resolver = OpResolverType.AUTO
-        if without_delegates:
-            resolver = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-        try:
-            interpreter = Interpreter(
-                model_content=self._model,
-                num_threads=self._num_threads,
-                experimental_op_resolver_type=resolver,
+        return load_interpreter(self._model, self.path, self._num_threads, without_delegates)
+
+    def _one_input(self):
+        """What LiteRT says of the only input; refuses files that do not take one image."""
+        interpreter = self._interpreter()
+        inputs, outputs = interpreter.get_input_details(), interpreter.get_output_details()
+        shapes = [tuple(map(int, one["shape_signature"])) for one in inputs]
+        one_image = len(shapes) == 1 and len(shapes[0]) == 4 and shapes[0][0] in (1, -1)
+        if not one_image or min(shapes[0][1:]) < 1 or len(outputs) != 1:
+            raise InputError(
+                f"{self.path} must have one input, an image of a fixed size (1, H, W, C) or "
+                f"(1, C, H, W), and one output. Received: inputs {shapes}, "
+                f"{len(outputs)} outputs"
             )
-            interpreter.allocate_tensors()
-        except (ValueError, RuntimeError) as error:
-            first_line = str(error).partition("\n")[0]
-            raise InputError(f"{self.path} is no usable TFLite model: {first_line}") from None
-        return interpreter
+        return inputs[0]

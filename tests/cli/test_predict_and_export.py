@@ -1,5 +1,6 @@
 """What `predict` and `export` print, write and refuse."""
 
+import hashlib
 import json
 from pathlib import Path
 
@@ -8,7 +9,8 @@ import pytest
 from PIL import Image
 
 from keras_poolformer import ImageTransform, PoolFormerImageClassifier
-from keras_poolformer.presets import CIFAR10_LABELS
+from keras_poolformer.presets import ASSETS, CIFAR10_LABELS
+from keras_poolformer.version import __version__
 
 # ---------------------------------------------------------------------------------------
 # predict
@@ -82,12 +84,37 @@ def test_export_reports_what_it_wrote(files, run, out):
     assert (status, lines) == (0, [])
     report = json.loads(printed)
     assert report.keys() == {
-        "path", "bytes", "recipe", "error", "calibration_images", "skipped"
+        "path", "bytes", "recipe", "inputs", "outputs", "error", "errors", "provenance",
+        "source_sha256", "operators", "partitions", "calibration_images", "skipped", "versions",
     }  # fmt: skip
     assert (report["path"], report["recipe"]) == (str(output), "dynamic_int8")
     assert report["bytes"] == output.stat().st_size
-    assert 0 <= report["error"] < 0.1
-    assert [path.name for path in out.iterdir()] == ["x.tflite"]
+    assert report["errors"].keys() == {"photographs"}
+    assert 0 <= report["error"] == report["errors"]["photographs"] < 0.1
+    assert report["operators"]["CONV_2D"] == 12  # four stages of one block each
+    assert report["partitions"] == 1
+    assert report["versions"]["keras-poolformer"] == __version__
+    assert (out / "x.tflite.json").read_text() == printed
+    assert sorted(path.name for path in out.iterdir()) == ["x.tflite", "x.tflite.json"]
+
+
+def test_export_records_the_checkpoint(run, out):
+    output = out / "preset.tflite"
+    assert run("export", "poolformer_tiny_cifar10", "-o", output)[0] == 0
+    weights = ASSETS / "poolformer_tiny_cifar10" / "model.safetensors"
+    record = json.loads((out / "preset.tflite.json").read_text())
+    assert record["source_sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
+
+
+def test_saved_model_is_recorded_too(files, run, out):
+    options = ("--recipe", "saved_model", "-o", out / "saved")
+    status, printed, _ = run("export", files / "tiny.keras", *options)
+    assert status == 0
+    assert "error on photographs" in printed
+    record = json.loads((out / "saved.json").read_text())
+    assert record["error"] <= 1e-6
+    in_files = sum(path.stat().st_size for path in (out / "saved").rglob("*") if path.is_file())
+    assert record["bytes"] == in_files
 
 
 def test_export_refuses_unknown_words(files, refusal, out):
@@ -104,6 +131,10 @@ def test_export_refuses_unknown_words(files, refusal, out):
 
 def test_export_replaces_only_if_asked(files, refusal, run, out):
     output = out / "x.tflite"
+    record = out / "x.tflite.json"
+    record.write_text("precious")
+    assert "exists already" in refusal("export", files / "tiny.keras", "-o", output)
+    record.unlink()
     output.write_text("precious")
     assert "exists already" in refusal("export", files / "tiny.keras", "-o", output)
     assert "exists already" in refusal("export", "nosuch.keras", "-o", output)  # before reading

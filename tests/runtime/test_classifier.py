@@ -1,5 +1,9 @@
 """TFLiteClassifier: what it takes, what it refuses, and its pool of workers."""
 
+import time
+from concurrent.futures import ThreadPoolExecutor
+from threading import get_ident
+
 import numpy as np
 import pytest
 
@@ -11,6 +15,7 @@ from keras_poolformer import (
 )
 from keras_poolformer.errors import InputError
 from keras_poolformer.runtime import TFLiteClassifier
+from keras_poolformer.runtime import classifier as classifier_module
 
 TRANSFORM = ImageTransform(size=32, crop_pct=1.0)
 
@@ -39,6 +44,23 @@ def test_a_pool_of_workers_keeps_the_order(path):
     images = np.random.default_rng(0).standard_normal((40, 32, 32, 3)).astype("float32")
     alone = TFLiteClassifier(path).predict(images)
     assert np.array_equal(TFLiteClassifier(path, num_workers=3).predict(images), alone)
+
+
+def test_a_warm_up_reaches_every_worker(path, monkeypatch):
+    """Even where each would be done before the next is asked for."""
+
+    class UnhurriedPool(ThreadPoolExecutor):
+        def submit(self, *arguments):
+            future = super().submit(*arguments)
+            time.sleep(0.1)
+            return future
+
+    threads = []
+    monkeypatch.setattr(classifier_module, "ThreadPoolExecutor", UnhurriedPool)
+    classifier = TFLiteClassifier(path, num_workers=4)
+    monkeypatch.setattr(classifier, "_predict_one", lambda _: threads.append(get_ident()))
+    classifier.warm_up()
+    assert len(threads) == len(set(threads)) == 4
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,67 @@
+"""`keras-poolformer export`: the file, a record of it beside it, and a table."""
+
+import json
+
+from keras_poolformer.commands import load_model
+from keras_poolformer.errors import InputError
+from keras_poolformer.files import refuse_existing, replacing
+from keras_poolformer.progress import Progress
+
+
+def export(options):
+    """Writes a .tflite file or a SavedModel, and OUTPUT.json."""
+    record = f"{options.output}.json"
+    for path in (options.output, record):
+        refuse_existing(path, options.overwrite)
+    if options.recipe == "int8" and options.calibration is None:
+        raise InputError("recipe int8 needs --calibration FOLDER, with a few hundred images")
+    progress = Progress([f"reading {options.source}", f"exporting {options.output}"])
+    progress.start()
+    model = load_model(options.source, progress=progress.advance)
+    progress.start()
+    result = _export(model, options, progress.advance)
+    text = json.dumps(result.to_dict(), indent=2) + "\n"
+    with replacing(record, options.overwrite) as written:
+        written.write_text(text, encoding="utf-8")
+    progress.finish()
+    print(text if options.json else _table(result), end="")
+
+
+def _export(model, options, progress):
+    if options.recipe == "saved_model":
+        from keras_poolformer.export.saved_model import examine, export_saved_model
+
+        return examine(model, export_saved_model(model, options.output, overwrite=True))
+    from keras_poolformer.export.tflite import export_tflite
+
+    return export_tflite(
+        model,
+        options.output,
+        recipe=options.recipe,
+        inputs=options.inputs,
+        outputs=options.outputs,
+        calibration=options.calibration,
+        overwrite=options.overwrite,
+        skip_broken=options.skip_broken,
+        progress=progress,
+    )
+
+
+def _table(result):
+    """One line for each thing to know of an `ExportResult`."""
+    rows = [
+        ("file", result.path),
+        ("recipe", result.recipe),
+        ("takes, returns", f"{result.inputs}, {result.outputs}"),
+        ("size", f"{result.bytes / 1e6:.2f} MB"),
+    ]
+    if result.operators:
+        rows.append(("operators", f"{sum(result.operators.values())}"))
+        rows.append(("XNNPACK partitions", f"{result.partitions}"))
+    if result.calibration_images:
+        rows.append(("calibration images", f"{result.calibration_images}"))
+    if result.skipped:
+        rows.append(("skipped", f"{len(result.skipped)}: {', '.join(result.skipped)}"))
+    rows += [(f"error on {name}", f"{error:.2g}") for name, error in result.errors.items()]
+    width = max(len(name) for name, _ in rows)
+    return "".join(f"{name:{width}}  {value}\n" for name, value in rows)

@@ -1,0 +1,75 @@
+"""LiteRT's interpreter of a file, and errors that name the file."""
+
+from pathlib import Path
+
+from keras_poolformer.errors import InputError, MissingExtraError
+
+
+def import_litert():
+    """Returns the module `ai_edge_litert.interpreter`.
+
+    Raises:
+        MissingExtraError: ai-edge-litert is not installed.
+    """
+    try:
+        from ai_edge_litert import interpreter
+    except ImportError:
+        raise MissingExtraError("ai-edge-litert", "runtime") from None
+    return interpreter
+
+
+def litert_version():
+    """Returns the version of LiteRT that is installed.
+
+    Raises:
+        MissingExtraError: ai-edge-litert is not installed.
+    """
+    import_litert()
+    import ai_edge_litert
+
+    return ai_edge_litert.__version__
+
+
+def read_model(path):
+    """Returns the bytes of a .tflite file.
+
+    Raises:
+        InputError: there is no such file.
+    """
+    path = Path(path)
+    if not path.is_file():
+        received = "a directory" if path.is_dir() else "no such file"
+        raise InputError(f"{path} must be a .tflite file. Received: {received}")
+    return path.read_bytes()
+
+
+def load_interpreter(model, path, num_threads=1, without_delegates=False):
+    """Makes an interpreter that is ready to run.
+
+    Args:
+        model: the bytes of the file.
+        path: of the file, for the error's message.
+        num_threads: threads inside one call.
+        without_delegates: whether LiteRT's own kernels run everything, without XNNPACK.
+
+    Returns:
+        An `ai_edge_litert.interpreter.Interpreter` with its tensors allocated.
+
+    Raises:
+        InputError: LiteRT cannot load the model.
+        MissingExtraError: ai-edge-litert is not installed.
+    """
+    litert = import_litert()
+    resolvers = litert.OpResolverType
+    resolver = resolvers.AUTO
+    if without_delegates:
+        resolver = resolvers.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    try:
+        interpreter = litert.Interpreter(
+            model_content=model, num_threads=num_threads, experimental_op_resolver_type=resolver
+        )
+        interpreter.allocate_tensors()
+    except (ValueError, RuntimeError) as error:
+        first_line = str(error).partition("\n")[0]
+        raise InputError(f"{path} is no usable TFLite model: {first_line}") from None
+    return interpreter
