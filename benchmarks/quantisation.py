@@ -30,7 +30,7 @@ from keras_poolformer.runtime import TFLiteClassifier
 PRESET = "poolformer_tiny_cifar10"
 BATCH, SIMULATED = 250, 1000
 KINDS = {
-    "stream": r"stage \d+( inside| block \d+ (mixer|mlp) sum)?",
+    "stream": r"stage \d+( block \d+ (mixer|mlp) sum)?",
     "pool(x) - x": r".* pool",
     "mixer's branch and gain": r".* (mixer|gain)",
     "x - mean": r".* (means|mean|centred)",

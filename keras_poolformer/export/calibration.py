@@ -17,7 +17,7 @@ from keras_poolformer.export.ranges import Marker, Quantizer, Recorder
 LARGEST_FOLDER = 500  # images used of a folder, evenly spread; more change nothing
 BATCH = 16  # images at a time, so that memory does not grow with their number
 # The places in the graph that carry the residual stream of a stage.
-STREAM = re.compile(r"stage \d+( inside| block \d+ (mixer|mlp) sum)?")
+STREAM = re.compile(r"stage \d+( block \d+ (mixer|mlp) sum)?")
 BLOCK_OUTPUT = re.compile(r"stage (\d+) block (\d+) mlp sum")
 
 

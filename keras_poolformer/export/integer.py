@@ -4,8 +4,7 @@
   all channels fill the same 8-bit range. The pooling mixer commutes with it; s goes into the
   convolutions before and after and into the weights of the norms' statistics.
 - Pixels are not normalised first, which would round them: scale and offset go into the first
-  convolution. Its zero padding must not get the offset, so the border is made right by a
-  constant map.
+  convolution, whose padding becomes a frame of the pixel that would be normalised to 0.
 - pool(x) - x is one depthwise convolution, whose weights -120 and 15 are exact in 8 bits. The
   margin that makes a mean over 9 pixels equal the mean over the valid ones is the mean of the
   two outermost rows (columns): (p + a + b) / 3 = (a + b) / 2 where p = (a + b) / 2.
@@ -62,10 +61,10 @@ class IntegerNetwork:
             kernel = stage.kernel * self.scales[index - 1][:, None] / scale
             return mark(name, _convolution(x, kernel, stage.bias / scale, stage))
         kernel = stage.kernel * self.pixel_scale[:, None] / scale
-        offsets = self._offset_map(stage, x.shape[1:3]) / scale
-        middle = offsets[offsets.shape[0] // 2, offsets.shape[1] // 2]
-        x = mark(f"{name} inside", _convolution(x, kernel, stage.bias / scale + middle, stage))
-        return mark(name, x + _constant(offsets - middle))
+        bias = stage.bias + (stage.kernel * self.pixel_offset[:, None]).sum((0, 1, 2))
+        unpadded = dataclasses.replace(stage, padding=0)
+        x = self._framed(x, stage.padding, mark)
+        return mark(name, _convolution(x, kernel, bias / scale, unpadded))
 
     def block(self, index, number, x, mark):
         """One block, stream to stream."""
@@ -85,13 +84,15 @@ class IntegerNetwork:
         network = dataclasses.replace(self.network, stages=tuple(stages))
         return dataclasses.replace(self, network=network)
 
-    def _offset_map(self, stage, sides):
-        """What the pixels' offset adds to the first convolution: (H', W', C)."""
-        with tf.init_scope():
-            offsets = np.broadcast_to(self.pixel_offset, (1, *sides, self.pixel_offset.size))
-            no_bias = np.zeros_like(stage.bias)
-            offsets = _convolution(_constant(offsets), stage.kernel, no_bias, stage)
-            return np.asarray(offsets[0], np.float64)
+    def _framed(self, pixels, width, mark):
+        """Pixels with a frame, `width` pixels wide, of what is 0 once it is normalised."""
+        for axis in (1, 2) if width else ():
+            shape = [*pixels.shape]
+            shape[axis] = width
+            edge = _constant(np.broadcast_to(-self.pixel_offset / self.pixel_scale, shape))
+            edge = mark.like("pixels", edge)
+            pixels = mark.like("pixels", tf.concat([edge, pixels, edge], axis))
+        return pixels
 
     def _mixer(self, block, scale, x, stream, name, mark):
         _, rstd = _statistics(x, scale, f"{name} norm1", mark)
@@ -168,7 +169,7 @@ def _with_margins(x, axis, same_range):
     kernel = _constant(np.full((*window, channels, 1), 0.5))
 
     def margin(start):
-        begin, size = [0, 0, 0, 0], [-1, -1, -1, -1]
+        begin, size = [0, 0, 0, 0], list(x.shape)
         begin[axis], size[axis] = start, 2
         outermost = tf.slice(x, begin, size)
         return same_range(tf.nn.depthwise_conv2d(outermost, kernel, [1, 1, 1, 1], "VALID"))
