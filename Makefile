@@ -4,10 +4,13 @@ BIN := .venv/bin
 SOURCES := keras_poolformer conversion benchmarks tests
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo test test-slow check lint types imports clean
+.PHONY: demo bench test test-slow check lint types imports clean
 
 demo: .venv/demo.installed  ## convert, compare, export, classify: one table and one picture
 	$(BIN)/python -m keras_poolformer.demo --output build/demo
+
+bench: .venv-bench/installed  ## our files beside all alternatives: tables, targets and a plot
+	.venv-bench/bin/python -m benchmarks.compare --output build/bench $(BENCH)
 
 test: .venv/test.installed
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadscope
@@ -38,5 +41,14 @@ imports: .venv/test.installed
 	$(PIP) --editable '.[test]'
 	touch $@
 
+# The peers' own environment: litert-torch wants older versions than constraints.txt has.
+.venv-bench/bin/python:
+	$(PYTHON) -m venv .venv-bench
+
+.venv-bench/installed: setup.cfg benchmarks/constraints.txt | .venv-bench/bin/python
+	.venv-bench/bin/pip install --quiet --disable-pip-version-check \
+	    --constraint benchmarks/constraints.txt --editable '.[bench]'
+	touch $@
+
 clean:
-	rm -rf .venv build
+	rm -rf .venv .venv-bench build

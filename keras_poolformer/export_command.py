@@ -13,11 +13,14 @@ def export(options):
     record = f"{options.output}.json"
     for path in (options.output, record):
         refuse_existing(path, options.overwrite)
+    if options.recipe == "saved_model" and (options.inputs or options.outputs):
+        raise InputError("recipe saved_model has all inputs and outputs: leave the options out")
     if options.recipe == "int8" and options.calibration is None:
         raise InputError("recipe int8 needs --calibration FOLDER, with a few hundred images")
     progress = Progress([f"reading {options.source}", f"exporting {options.output}"])
     progress.start()
-    model = load_model(options.source, progress=progress.advance)
+    backbone = options.outputs == "pyramid"  # whatever head the source has, or none
+    model = load_model(options.source, backbone=backbone, progress=progress.advance)
     progress.start()
     result = _export(model, options, progress.advance)
     text = json.dumps(result.to_dict(), indent=2) + "\n"

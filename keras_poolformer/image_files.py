@@ -1,6 +1,8 @@
 """Pictures from outside, as upright RGB images: the one place that meets damaged files."""
 
+import io
 import os
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +13,22 @@ from keras_poolformer.errors import InputError
 MAX_SOURCE_PIXELS = 178_956_970  # where Pillow, by default, calls a file a decompression bomb
 
 
+@dataclass(frozen=True)
+class EncodedImage:
+    """A picture's file that lies in memory.
+
+    Args:
+        content: bytes of the file.
+        name: what errors call it.
+    """
+
+    content: bytes = field(repr=False)
+    name: str
+
+    def __str__(self):
+        return self.name
+
+
 def load_image(source) -> Image.Image:
     """Opens a picture as RGB, upright as its EXIF orientation says.
 
@@ -19,7 +37,8 @@ def load_image(source) -> Image.Image:
     16-bit grey is clipped at 255, not scaled. Of an animation the first frame counts.
 
     Args:
-        source: path, PIL image, or uint8 array (H, W), (H, W, 1), (H, W, 3) or (H, W, 4).
+        source: path, `EncodedImage`, PIL image, or uint8 array (H, W), (H, W, 1), (H, W, 3) or
+            (H, W, 4).
 
     Returns:
         PIL image in mode RGB.
@@ -31,17 +50,13 @@ def load_image(source) -> Image.Image:
         return _decoded(source, "the image")
     if isinstance(source, np.ndarray):
         return _from_array(source)
-    if not isinstance(source, str | os.PathLike):
+    if not isinstance(source, str | os.PathLike | EncodedImage):
         raise InputError(
             f"an image must be a path, a PIL image or a uint8 array. Received: {describe(source)}"
         )
     name = describe(source)
     try:
-        if not Path(source).exists():
-            raise InputError(f"{name}: no such file; expected the path of an image")
-        if not Path(source).is_file():
-            raise InputError(f"{name}: not a file; expected the path of an image")
-        with Image.open(source) as image:
+        with Image.open(_file(source, name)) as image:
             if image.format == "EPS":  # Pillow would hand the file to Ghostscript
                 raise InputError(f"{name}: EPS is a program, not pixels; convert it to PNG first")
             return _decoded(image, name)
@@ -49,6 +64,17 @@ def load_image(source) -> Image.Image:
         raise
     except Exception as error:  # as in `_decoded`
         raise InputError(f"{name}: cannot be read as an image: {_one_line(error)}") from error
+
+
+def _file(source, name):
+    """What Pillow opens: a path, or the file in memory."""
+    if isinstance(source, EncodedImage):
+        return io.BytesIO(source.content)
+    if not Path(source).exists():
+        raise InputError(f"{name}: no such file; expected the path of an image")
+    if not Path(source).is_file():
+        raise InputError(f"{name}: not a file; expected the path of an image")
+    return source
 
 
 def _decoded(image, name):
@@ -84,9 +110,11 @@ def _check_source_pixels(width, height, name):
 
 
 def describe(source) -> str:
-    """What an error calls a picture: its path, or dtype and shape, or type; one line."""
+    """What an error calls a picture: its path or name, or dtype and shape, or type; one line."""
     if isinstance(source, str | os.PathLike):
         return f"image {os.fspath(source)!r}"
+    if isinstance(source, EncodedImage):
+        return source.name
     if isinstance(source, np.ndarray):
         return f"{source.dtype} array {source.shape}"
     return "the image" if isinstance(source, Image.Image) else type(source).__name__

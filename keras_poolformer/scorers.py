@@ -19,7 +19,8 @@ class Scorer:
 
     Args:
         predict: function from a batch of prepared images to scores (N, num_classes).
-        prepare: function from an image file to the array that `predict` takes a batch of.
+        prepare: function from an image's path or `EncodedImage` to the array that `predict`
+            takes a batch of.
         num_classes: how many.
         labels: class names, () if unknown.
         fixed_size: whether all prepared images have the same size.

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image, ImageOps
 
 from keras_poolformer.errors import InputError
+from keras_poolformer.image_files import EncodedImage
 from keras_poolformer.image_transform import ImageTransform, load_image
 
 
@@ -58,6 +59,8 @@ def test_every_kind_of_file_is_as_its_rgb_conversion(photo, tmp_path):
         with Image.open(path) as image:
             rgb = ImageOps.exif_transpose(image).convert("RGB")
         np.testing.assert_array_equal(np.array(load_image(path)), np.array(rgb), path.name)
+        encoded = EncodedImage(path.read_bytes(), "example 1")
+        np.testing.assert_array_equal(np.array(load_image(encoded)), np.array(rgb), path.name)
         expected = transform(rgb)
         np.testing.assert_array_equal(transform(path), expected, path.name)
         np.testing.assert_array_equal(transform(str(path)), expected, path.name)
@@ -152,6 +155,15 @@ def test_damaged_files(photo, tmp_path, suffix):
             flipped[position] ^= 1 << int(random.integers(0, 8))
         path.write_bytes(flipped)
         assert_refused_or_read(path)
+
+
+def test_damaged_files_in_memory_are_named(photo, tmp_path):
+    photo.save(tmp_path / "photo.png")
+    content = (tmp_path / "photo.png").read_bytes()
+    for damaged in (b"", b"no picture", content[: len(content) // 2], b"%!PS-Adobe-3.0 EPSF-3.0\n"):
+        with pytest.raises(InputError, match=r"^example 1: ") as raised:
+            load_image(EncodedImage(damaged, "example 1"))
+        assert "\n" not in str(raised.value)
 
 
 def test_what_is_no_image(tmp_path):

@@ -62,11 +62,35 @@ def label_images(folders, labels, num_classes):
         InputError: a folder's name is neither a label nor a class number, or two classes have
             that label.
     """
+    indices = match_labels(list(folders), labels, num_classes)
+    return [
+        (path, index)
+        for paths, index in zip(folders.values(), indices, strict=True)
+        for path in paths
+    ]
+
+
+def match_labels(names, labels, num_classes, subject="class folders", numbers=True):
+    """Finds the model's class for each name, as `label_images` does.
+
+    Args:
+        names: list of names.
+        labels, num_classes: as for `label_images`.
+        subject: what errors call the names' owners, in the plural.
+        numbers: whether class numbers are an alternative to labels.
+
+    Returns:
+        [class index, ...], in the order of `names`.
+
+    Raises:
+        InputError: as `label_images`.
+    """
     labels = list(labels or ())
-    by_number = not set(folders) & set(labels) and all(map(_is_number, folders))
-    index_of = _class_number if by_number or not labels else _class_of_label
-    indices = {name: index_of(name, labels, num_classes) for name in folders}
-    return [(path, indices[name]) for name, paths in folders.items() for path in paths]
+    by_number = not set(names) & set(labels) and all(map(_is_number, names))
+    if numbers and (by_number or not labels):
+        return [_class_number(name, labels, num_classes) for name in names]
+    instead = f"all by class number, 0 to {num_classes - 1}" if numbers else ""
+    return [_class_of_label(name, labels, subject, instead) for name in names]
 
 
 def spread(examples, limit):
@@ -150,18 +174,19 @@ def _class_number(name, labels, num_classes):
     )
 
 
-def _class_of_label(name, labels, num_classes):
+def _class_of_label(name, labels, subject, instead):
     if labels.count(name) > 1:
+        advice = f"; name them {instead}" if instead else ""
         raise InputError(
-            f"class folder {name!r}: {labels.count(name)} classes of the model have this label; "
-            f"name all folders by class number instead, 0 to {num_classes - 1}"
+            f"{subject}: {labels.count(name)} classes of the model have the label {name!r}{advice}"
         )
     if name in labels:
         return labels.index(name)
     close = difflib.get_close_matches(name, labels, n=1, cutoff=0.5)
     hint = f" Did you mean {close[0]!r}?" if close else ""
+    alternative = f", or {instead}" if instead else ""
     shown = ", ".join(labels) if len(labels) <= 10 else f"{labels[0]} ... {labels[-1]}"
     raise InputError(
-        f"class folders must be named by the model's labels ({shown}), or all by class number, "
-        f"0 to {num_classes - 1}. Received: {name!r}.{hint}"
+        f"{subject} must be named by the model's labels ({shown}){alternative}. "
+        f"Received: {name!r}.{hint}"
     )

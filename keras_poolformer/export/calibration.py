@@ -9,7 +9,6 @@ import tensorflow as tf
 
 from keras_poolformer.data.folders import IMAGE_SUFFIXES, spread
 from keras_poolformer.errors import InputError
-from keras_poolformer.export.folding import fold
 from keras_poolformer.export.graphs import affine_normalization
 from keras_poolformer.export.integer import IntegerNetwork
 from keras_poolformer.export.ranges import Marker, Quantizer, Recorder
@@ -72,11 +71,11 @@ def _sources(calibration):
     return spread(files, LARGEST_FOLDER)
 
 
-def calibrate(model, transform, images, progress=None):
-    """Chooses channel scales, 8-bit ranges and corrected biases for a model.
+def calibrate(network, transform, images, progress=None):
+    """Chooses channel scales, 8-bit ranges and corrected biases for a network.
 
     Args:
-        model: a `PoolFormerImageClassifier` of RGB images.
+        network: the `FoldedNetwork` of a model of RGB images.
         transform: its `ImageTransform`.
         images: uint8 (N, size, size, 3).
         progress: called with (passes done, passes in all), or None.
@@ -84,18 +83,19 @@ def calibrate(model, transform, images, progress=None):
     Returns:
         (IntegerNetwork, {tensor name: (low, high)}).
     """
-    network = fold(model)
     progress = progress or (lambda done, total: None)
     unscaled = tuple(np.ones_like(stage.bias) for stage in network.stages)
     integer = IntegerNetwork(network, unscaled, *affine_normalization(transform))
     pixels = images.astype(np.float32)
 
     stream = _StreamStatistics()
-    _in_batches(integer, (), pixels, stream)
+    for batch in _batches(pixels):
+        integer(batch, stream)
     progress(1, 3)
     integer = dataclasses.replace(integer, scales=stream.scales())
     recorder = Recorder()
-    _in_batches(integer, (), pixels, recorder)
+    for batch in _batches(pixels):
+        integer(batch, recorder)
     ranges = recorder.ranges() | {"pixels": (0.0, 255.0)}
     progress(2, 3)
     integer = _correct_biases(integer, Quantizer(ranges), pixels, stream.means())
@@ -133,8 +133,11 @@ def _correct_biases(integer, quantizer, pixels, means):
 
 def _in_batches(part, place, images, mark):
     """`part(*place, images, mark)` of an integer network, a few images at a time."""
-    batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
-    return np.concatenate([part(*place, tf.constant(batch), mark).numpy() for batch in batches])
+    return np.concatenate([part(*place, batch, mark).numpy() for batch in _batches(images)])
+
+
+def _batches(images):
+    return (tf.constant(images[i : i + BATCH]) for i in range(0, len(images), BATCH))
 
 
 class _StreamStatistics(Marker):

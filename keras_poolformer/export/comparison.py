@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from keras_poolformer.data.folders import spread
@@ -25,7 +26,7 @@ class ExportResult:
         bytes: its size.
         recipe: that it was made with.
         inputs: "normalized" or "pixels".
-        outputs: "logits" or "probabilities".
+        outputs: as `export_tflite` takes it.
         errors: {set of images: relative L2 distance of the outputs from the Keras model's},
             over `CHECKED_IMAGES` of each set: "calibration" for int8, "photographs" (that the
             package ships) for models of RGB images, "noise" for the others.
@@ -76,28 +77,46 @@ def versions():
     return installed
 
 
-def compare(model, transform, predict, input_kind, outputs, calibration=()):
+def compare(model, transform, run, input_kind, outputs, calibration=()):
     """Runs an export and its model on the same images.
 
     Args:
-        model: the Keras classifier.
+        model: the Keras model.
         transform: its `ImageTransform`.
-        predict: the export, a function from images to outputs.
+        run: the export, a function from images to {name of the output: array}.
         input_kind: what it takes, "pixels" or "normalized".
-        outputs: what it returns, "logits" or "probabilities".
+        outputs: what it returns, as `export_tflite` takes it.
         calibration: uint8 images (N, size, size, 3) that it was calibrated with.
 
     Returns:
-        {set of images: relative L2 distance}, as in `ExportResult.errors`.
+        {set of images: relative L2 distance, the largest of all outputs}, as in
+        `ExportResult.errors`.
     """
     errors = {}
     for name, pixels, normalized in _image_sets(model, transform, calibration):
-        expected = np.concatenate([model(image[None], training=False) for image in normalized])
-        if outputs == "probabilities":
-            expected = softmax(expected)
-        received = predict(pixels if input_kind == "pixels" else normalized)
-        errors[name] = float(np.linalg.norm(received - expected) / np.linalg.norm(expected))
+        # One by one: another batch would round differently.
+        results = [_expected(model, image[None], outputs) for image in normalized]
+        received = run(pixels if input_kind == "pixels" else normalized)
+        errors[name] = max(
+            _distance(received[output], np.concatenate([result[output] for result in results]))
+            for output in results[0]
+        )
     return errors
+
+
+def _expected(model, images, outputs):
+    """{name of the output: what the Keras model makes of it}."""
+    if outputs == "pyramid":
+        backbone = getattr(model, "backbone", model)
+        return keras.Model(backbone.input, backbone.pyramid_outputs)(images, training=False)
+    if outputs == "embedding":
+        return {outputs: model.embed(images)}
+    logits = model(images, training=False)
+    return {outputs: softmax(np.asarray(logits)) if outputs == "probabilities" else logits}
+
+
+def _distance(received, expected):
+    return float(np.linalg.norm(received - expected) / np.linalg.norm(expected))
 
 
 def _image_sets(model, transform, calibration):

@@ -117,11 +117,13 @@ def _head(head, x):
     return apply_kernel(embedding, kernel) + bias
 
 
-def fold(model):
+def fold(model, outputs="logits"):
     """Folds a model.
 
     Args:
         model: a `PoolFormerImageClassifier` or `PoolFormerBackbone`.
+        outputs: "pyramid" leaves the head out, "embedding" the classifier; anything else
+            keeps all that the model has.
 
     Returns:
         A `FoldedNetwork`, its constants in float64.
@@ -140,16 +142,18 @@ def fold(model):
         )
         for i, depth in enumerate(config.depths)
     )
-    head = None if isinstance(model, PoolFormerBackbone) else _fold_head(weights, config)
+    headless = outputs == "pyramid" or isinstance(model, PoolFormerBackbone)
+    with_classifier = config.num_classes and outputs != "embedding"
+    head = None if headless else _fold_head(weights, config.head, with_classifier)
     return FoldedNetwork(stages, config.pool_size, config.activation, head)
 
 
-def _fold_head(weights, config):
+def _fold_head(weights, kind, with_classifier):
     kernel, bias = weights["head_norm/gamma"], weights["head_norm/beta"]
-    if config.num_classes:
+    if with_classifier:
         bias = bias @ weights["head/kernel"] + weights["head/bias"]
         kernel = kernel[:, None] * weights["head/kernel"]
-    return FoldedHead(config.head, kernel, bias)
+    return FoldedHead(kind, kernel, bias)
 
 
 def _fold_block(weights, path):

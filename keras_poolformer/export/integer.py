@@ -26,10 +26,10 @@ from keras_poolformer.model import LAYER_NORM_EPSILON
 
 @dataclass(frozen=True)
 class IntegerNetwork:
-    """A classifier for one size of image; every tensor passes through a marker.
+    """A network for one size of image; every tensor passes through a marker.
 
     Args:
-        network: the folded network, with a head.
+        network: the folded network.
         scales: s of each stage, (C,).
         pixel_scale: per channel; normalised = pixel * pixel_scale + pixel_offset.
         pixel_offset: per channel.
@@ -41,18 +41,20 @@ class IntegerNetwork:
     pixel_offset: np.ndarray
 
     def __call__(self, pixels, mark):
-        """Returns logits or embedding, (N, outputs).
+        """Returns logits or embedding, (N, outputs); without a head the un-normed pyramid,
+        {"P2": (N, side/4, side/4, C), ...}.
 
         Args:
             pixels: float32 (N, side, side, 3) with values 0 to 255.
             mark: a `Recorder` or `Quantizer`, or a function of (name, tensor).
         """
-        x = pixels
+        x, streams = pixels, []
         for index, stage in enumerate(self.network.stages):
             x = self.embedding(index, x, mark)
             for number in range(len(stage.blocks)):
                 x = self.block(index, number, x, mark)
-        return self.head(x, mark)
+            streams.append(x)
+        return self.head(x, mark) if self.network.head else self._pyramid(streams, mark)
 
     def embedding(self, index, x, mark):
         """The convolution that opens a stage: its stream, from pixels or the stage before."""
@@ -125,6 +127,14 @@ class IntegerNetwork:
         kernel, bias = block.fc2_kernel / scale, block.fc2_bias / scale
         branch = mark(f"{name} mlp", _convolution(hidden, kernel, bias))
         return mark(f"{name} mlp sum", x + branch)
+
+    def _pyramid(self, streams, mark):
+        """The streams on the model's scale."""
+        names = [f"P{index + 2}" for index in range(len(streams))]
+        return {
+            name: mark(name, x * _constant(scale))
+            for name, x, scale in zip(names, streams, self.scales, strict=True)
+        }
 
     def head(self, x, mark):
         """From the last stream to logits or embedding."""

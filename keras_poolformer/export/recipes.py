@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from keras_poolformer.errors import InputError
 
 INPUTS = ("normalized", "pixels")
-OUTPUTS = ("logits", "probabilities")
+OUTPUTS = ("logits", "probabilities", "embedding", "pyramid")
 
 
 @dataclass(frozen=True)

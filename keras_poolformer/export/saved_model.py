@@ -69,9 +69,9 @@ def examine(model, path):
     """
     normalized = tf.saved_model.load(str(path)).signatures["normalized"]
 
-    def predict(images):
-        # One by one, as the model is run: another batch would round differently.
-        return np.concatenate([normalized(images=tf.constant(x[None]))["logits"] for x in images])
+    def run(images):
+        logits = [normalized(images=tf.constant(image[None]))["logits"] for image in images]
+        return {"logits": np.concatenate(logits)}
 
     return ExportResult(
         path=Path(path),
@@ -79,7 +79,7 @@ def examine(model, path):
         recipe="saved_model",
         inputs="any",
         outputs="logits and probabilities",
-        errors=compare(model, image_transform(model), predict, "normalized", "logits"),
+        errors=compare(model, image_transform(model), run, "normalized", "logits"),
         provenance=model.get_config()["provenance"] or {},
     )
 

@@ -22,9 +22,9 @@ from keras_poolformer.export.ranges import Quantizer
 from keras_poolformer.export.recipes import INPUTS, OUTPUTS, get_recipe
 from keras_poolformer.files import refuse_existing, replacing
 from keras_poolformer.loading import image_transform
-from keras_poolformer.model import PoolFormerImageClassifier
-from keras_poolformer.runtime.classifier import TFLiteClassifier
+from keras_poolformer.model import PoolFormerBackbone, PoolFormerImageClassifier
 from keras_poolformer.runtime.description import Description, append_description
+from keras_poolformer.runtime.tflite_model import TFLiteModel
 
 SOFTMAX_RANGE = (0.0, 255 / 256)  # what LiteRT's integer softmax has
 
@@ -34,7 +34,7 @@ def export_tflite(
     path,
     recipe="fp32",
     inputs=None,
-    outputs="logits",
+    outputs=None,
     calibration=None,
     transform=None,
     labels=None,
@@ -42,15 +42,17 @@ def export_tflite(
     skip_broken=False,
     progress=None,
 ):
-    """Writes a classifier as a .tflite file, runs it, and compares it with the model.
+    """Writes a model as a .tflite file, runs it, and compares it with the model.
 
     Args:
-        model: a `PoolFormerImageClassifier`.
+        model: a `PoolFormerImageClassifier` or `PoolFormerBackbone`.
         path: the file to write.
         recipe: "fp32", "fp16", "dynamic_int8" or "int8".
         inputs: "normalized" takes float32 as the model does, the default; "pixels" takes
             uint8 and normalises inside the graph, the only way and the default of int8.
-        outputs: "logits" or "probabilities".
+        outputs: "logits", the default, or "probabilities"; "embedding", what the classifier's
+            linear layer sees; "pyramid", the un-normed outputs P2, P3, ... of the stages, the
+            default of a backbone.
         calibration: what int8 chooses its ranges by: a few hundred images like those that
             the model will see, none of them test images; a folder, or a list or array of
             uint8 images of any size.
@@ -69,19 +71,20 @@ def export_tflite(
     require_tensorflow()
     chosen = get_recipe(recipe)
     inputs = inputs or ("pixels" if recipe == "int8" else "normalized")
+    outputs = outputs or ("pyramid" if isinstance(model, PoolFormerBackbone) else "logits")
     for name, value, choices in (("inputs", inputs, INPUTS), ("outputs", outputs, OUTPUTS)):
         if value not in choices:
             raise InputError(f"`{name}` must be one of {', '.join(choices)}. Received: {value!r}")
     refuse_existing(path, overwrite)
     transform = transform or image_transform(model)
-    _require_exportable(model, transform, recipe, inputs)
+    _require_exportable(model, transform, recipe, inputs, outputs)
     if recipe == "int8":
         images, skipped = read_calibration(calibration, transform, skip_broken)
-        classify = _integer_function(model, transform, images, outputs, progress)
+        function = _integer_function(model, transform, images, outputs, progress)
     else:
         images, skipped = [], []
-        classify = _float_function(model, transform, inputs, outputs)
-    flatbuffer = _convert(_image_spec(model, transform, recipe, inputs), classify, chosen)
+        function = _float_function(model, transform, inputs, outputs)
+    flatbuffer = convert(_image_spec(model, transform, recipe, inputs), function, chosen)
     description = Description(
         recipe=recipe,
         outputs=outputs,
@@ -92,10 +95,8 @@ def export_tflite(
     with replacing(path, overwrite) as written:
         written.write_bytes(flatbuffer)
         append_description(written, description)
-        classifier = TFLiteClassifier(written)
-        errors = compare(
-            model, transform, classifier.predict, classifier.input_kind, outputs, images
-        )
+        exported = TFLiteModel(written)
+        errors = compare(model, transform, exported.run, exported.input_kind, outputs, images)
     return ExportResult(
         path=Path(path),
         bytes=Path(path).stat().st_size,
@@ -104,18 +105,21 @@ def export_tflite(
         outputs=outputs,
         errors=errors,
         provenance=description.provenance,
-        operators=dict(Counter(classifier.operators())),
-        partitions=classifier.partitions(),
+        operators=dict(Counter(exported.operators())),
+        partitions=exported.partitions(),
         calibration_images=len(images),
         skipped=tuple(skipped),
     )
 
 
-def _require_exportable(model, transform, recipe, inputs):
-    if not isinstance(model, PoolFormerImageClassifier):
+def _require_exportable(model, transform, recipe, inputs, outputs):
+    if not isinstance(model, PoolFormerImageClassifier | PoolFormerBackbone):
         raise InputError(
-            f"`model` must be a PoolFormerImageClassifier. Received: {type(model).__name__}"
+            f"`model` must be a PoolFormerImageClassifier or PoolFormerBackbone. "
+            f"Received: {type(model).__name__}"
         )
+    if isinstance(model, PoolFormerBackbone) and outputs != "pyramid":
+        raise InputError(f"a backbone has `outputs`='pyramid' alone. Received: {outputs!r}")
     if transform.output_size is None:
         raise InputError("export needs a fixed size, but the transform does not crop")
     if recipe == "int8" and inputs != "pixels":
@@ -136,16 +140,18 @@ def _image_spec(model, transform, recipe, inputs):
 
 def _float_function(model, transform, inputs, outputs):
     """The folded network, with what goes before and after it."""
-    network = _as_tensors(fold(model))
+    network = _as_tensors(fold(model, outputs))
     scale, offset = affine_normalization(transform)
 
-    def classify(images):
+    def run(images):
         if inputs == "pixels":
             images = tf.cast(images, tf.float32) * scale + offset
-        scores = network(images)
-        return tf.nn.softmax(scores) if outputs == "probabilities" else scores
+        if outputs == "pyramid":
+            return network.pyramid(images)
+        result = network(images)
+        return {outputs: tf.nn.softmax(result) if outputs == "probabilities" else result}
 
-    return classify
+    return run
 
 
 def _as_tensors(part) -> Any:
@@ -161,22 +167,30 @@ def _as_tensors(part) -> Any:
 
 def _integer_function(model, transform, images, outputs, progress):
     """The integer network, every tensor rounded to the 8 bits of its range."""
-    network, ranges = calibrate(model, transform, images, progress)
+    network, ranges = calibrate(fold(model, outputs), transform, images, progress)
     quantizer = Quantizer(ranges | {"probabilities": SOFTMAX_RANGE})
 
-    def classify(images):
-        scores = network(quantizer("pixels", images), quantizer)
+    def run(images):
+        result = network(quantizer("pixels", images), quantizer)
         if outputs == "probabilities":
-            return quantizer("probabilities", tf.nn.softmax(scores))
-        return scores
+            result = quantizer("probabilities", tf.nn.softmax(result))
+        return result if outputs == "pyramid" else {outputs: result}
 
-    return classify
+    return run
 
 
-def _convert(images, classify, recipe):
-    """The flatbuffer; a static batch of 1 makes a missing kernel fail here, not on a phone."""
+def convert(images, function, recipe):
+    """Returns the flatbuffer of a function of one tensor.
+
+    A static batch of 1 makes a missing kernel fail here, not on a phone.
+
+    Args:
+        images: the `tf.TensorSpec` of its input.
+        function: that returns a tensor or {name: tensor}.
+        recipe: a `Recipe`.
+    """
     with tempfile.TemporaryDirectory() as folder:
-        save_graphs(folder, [], [("serving_default", classify, images)])
+        save_graphs(folder, [], [("serving_default", function, images)])
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
         recipe.configure(converter)

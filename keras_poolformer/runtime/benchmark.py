@@ -12,10 +12,10 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from keras_poolformer.errors import InputError
-from keras_poolformer.runtime.classifier import TFLiteClassifier
 from keras_poolformer.runtime.inputs import random_image
 from keras_poolformer.runtime.interpreters import load_interpreter, read_model
 from keras_poolformer.runtime.memory import peak_memory
+from keras_poolformer.runtime.tflite_model import TFLiteModel
 
 RUNS = 50
 ROUNDS = 5
@@ -54,7 +54,7 @@ class Benchmark:
         peak_memory_bytes: additional resident memory, see `peak_memory`; None if unknown.
         latencies: one `Latency` for each thread count, in the order asked for.
         workers: interpreters that shared the images when throughput was measured.
-        images_per_second: throughput of `TFLiteClassifier.predict` with these workers of one
+        images_per_second: throughput of `TFLiteModel.run` with these workers of one
             thread each; the median of the rounds.
         operators: {name: count} of the file's main graph.
         partitions: pieces that XNNPACK took of it; 1 is best.
@@ -149,11 +149,11 @@ class _Subject:
 
     def __init__(self, path):
         self.path, self.model = path, read_model(path)
-        classifier = TFLiteClassifier(path)
-        self.image = random_image(classifier)
-        self.operators = _counts(classifier.operators())
-        self.partitions = classifier.partitions()
-        self.outside_xnnpack = _counts(classifier.operators_outside_xnnpack())
+        model = TFLiteModel(path)
+        self.image = random_image(model)
+        self.operators = _counts(model.operators())
+        self.partitions = model.partitions()
+        self.outside_xnnpack = _counts(model.operators_outside_xnnpack())
 
     def time_calls(self, num_threads, calls):
         """The seconds that each of some calls took, after a warm-up."""
@@ -170,12 +170,12 @@ class _Subject:
 
     def images_per_second(self, workers, images_each):
         """How many images a warm pool of interpreters classifies in a second."""
-        classifier = TFLiteClassifier(self.path, num_workers=workers)
-        classifier.warm_up()
+        model = TFLiteModel(self.path, num_workers=workers)
+        model.warm_up()
         images = np.broadcast_to(self.image, (workers * images_each, *self.image.shape))
-        classifier.predict(images[: workers * WARM_UP_CALLS])
+        model.run(images[: workers * WARM_UP_CALLS])
         start = time.perf_counter()
-        classifier.predict(images)
+        model.run(images)
         return len(images) / (time.perf_counter() - start)
 
 

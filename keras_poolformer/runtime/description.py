@@ -22,7 +22,7 @@ class Description:
 
     Args:
         recipe: that the file was exported with.
-        outputs: "logits" or "probabilities".
+        outputs: "logits", "probabilities", "embedding" or "pyramid".
         transform: arguments of `ImageTransform`.
         labels: class names in order; () if unknown.
         provenance: of the weights.

@@ -5,24 +5,24 @@ import numpy as np
 from keras_poolformer.errors import InputError
 
 
-def random_image(classifier):
-    """Makes one image of noise for a `TFLiteClassifier`.
+def random_image(model):
+    """Makes one image of noise for a `TFLiteModel`.
 
     Args:
-        classifier: that will take it.
+        model: that will take it.
 
     Returns:
-        An array of `classifier.input_shape` and `classifier.input_dtype`: floats from the
+        An array of `model.input_shape` and `model.input_dtype`: floats from the
         standard normal distribution, integers from their whole range. Always the same one.
 
     Raises:
         InputError: the input is neither of floats nor of integers.
     """
-    shape, dtype = classifier.input_shape, classifier.input_dtype
+    shape, dtype = model.input_shape, model.input_dtype
     generator = np.random.default_rng(0)
     if dtype.kind == "f":
         return generator.standard_normal(shape).astype(dtype)
     if dtype.kind in "iu":
         bounds = np.iinfo(dtype)
         return generator.integers(bounds.min, bounds.max, shape, dtype, endpoint=True)
-    raise InputError(f"{classifier.path} must take floats or integers. Received: {dtype.name}")
+    raise InputError(f"{model.path} must take floats or integers. Received: {dtype.name}")

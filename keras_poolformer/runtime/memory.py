@@ -11,9 +11,9 @@ import sys
 from pathlib import Path
 
 from keras_poolformer.errors import InputError
-from keras_poolformer.runtime.classifier import TFLiteClassifier
 from keras_poolformer.runtime.inputs import random_image
 from keras_poolformer.runtime.interpreters import import_litert
+from keras_poolformer.runtime.tflite_model import TFLiteModel
 
 CALLS = 3
 
@@ -22,7 +22,7 @@ def peak_memory(path):
     """Measures the peak of additional resident memory that running a .tflite file takes.
 
     A fresh process imports LiteRT, notes its peak of resident memory, loads the file as
-    `TFLiteClassifier` does, with one thread, classifies random data three times and notes the
+    `TFLiteModel` does, with one thread, classifies random data three times and notes the
     peak again. The difference holds the file's bytes, the weights as XNNPACK packs them, the
     activations, and the pages of LiteRT's own code that are touched for the first time.
 
@@ -63,12 +63,12 @@ def _measure(path):
     import_litert()
     before = _peak_resident()
     try:
-        classifier = TFLiteClassifier(path)
-        image = random_image(classifier)
+        model = TFLiteModel(path)
+        image = random_image(model)
     except InputError as error:
         return {"error": str(error)}
     for _ in range(CALLS):
-        classifier.predict(image[None])
+        model.run(image[None])
     after = _peak_resident()
     known = before is not None and after is not None
     return {"peak_memory_bytes": after - before if known else None}

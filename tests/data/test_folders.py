@@ -98,7 +98,7 @@ def test_a_label_that_two_classes_have_needs_numbers(root):
     labels, folder = ("crane", "dog", "crane"), root("dog/a.png")
     assert labelled(folder, labels) == [("dog/a.png", 1)]
     root("crane/b.png")
-    with pytest.raises(InputError, match=r"'crane': 2 classes .* number instead, 0 to 2"):
+    with pytest.raises(InputError, match=r"2 classes .* label 'crane'; .* number, 0 to 2"):
         labelled(folder, labels)
 
 

@@ -123,7 +123,7 @@ def test_correcting_biases_keeps_the_mean_of_the_stream(preset):
     """Rounding moves the mean of each channel; block by block it is moved back."""
     transform = ImageTransform.from_preset("poolformer_tiny_cifar10")
     images = transform.pixels(PHOTOS)
-    network, ranges = calibrate(preset, transform, images)
+    network, ranges = calibrate(fold(preset), transform, images)
     uncorrected = IntegerNetwork(
         fold(preset), network.scales, network.pixel_scale, network.pixel_offset
     )
@@ -205,7 +205,7 @@ class TestCalibrationImages:
 def test_the_exact_network_runs_in_batches(preset):
     """Calibration batches are smaller than the set; the last one is not full."""
     transform = ImageTransform.from_preset("poolformer_tiny_cifar10")
-    steps = []
-    calibrate(preset, transform, transform.pixels(PHOTOS[:17]), lambda *step: steps.append(step))
+    pixels, steps = transform.pixels(PHOTOS[:17]), []
+    calibrate(fold(preset), transform, pixels, lambda *step: steps.append(step))
     assert steps == [(1, 3), (2, 3), (3, 3)]
     assert keras.backend.backend() == "tensorflow"

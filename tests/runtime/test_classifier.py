@@ -14,8 +14,7 @@ from keras_poolformer import (
     export_tflite,
 )
 from keras_poolformer.errors import InputError
-from keras_poolformer.runtime import TFLiteClassifier
-from keras_poolformer.runtime import classifier as classifier_module
+from keras_poolformer.runtime import TFLiteClassifier, tflite_model
 
 TRANSFORM = ImageTransform(size=32, crop_pct=1.0)
 
@@ -56,9 +55,9 @@ def test_a_warm_up_reaches_every_worker(path, monkeypatch):
             return future
 
     threads = []
-    monkeypatch.setattr(classifier_module, "ThreadPoolExecutor", UnhurriedPool)
+    monkeypatch.setattr(tflite_model, "ThreadPoolExecutor", UnhurriedPool)
     classifier = TFLiteClassifier(path, num_workers=4)
-    monkeypatch.setattr(classifier, "_predict_one", lambda _: threads.append(get_ident()))
+    monkeypatch.setattr(classifier, "_run_one", lambda _: threads.append(get_ident()))
     classifier.warm_up()
     assert len(threads) == len(set(threads)) == 4
 

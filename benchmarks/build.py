@@ -1,0 +1,161 @@
+"""Makes the contestants' files: `python -m benchmarks.build FOLDER GROUP NAME...`.
+
+Each group is made in a process of its own: TensorFlow and PyTorch stay out of each other's way.
+"""
+
+import dataclasses
+import sys
+import tempfile
+
+import numpy as np
+
+from benchmarks.contestants import CONTESTANTS
+from benchmarks.job import Job
+
+
+def build_tensorflow(job, names):
+    """The weights, the expected logits, our files, the floors and the plain Keras export."""
+    from keras_poolformer import PoolFormerImageClassifier, load_torch_weights, save_torch_weights
+
+    model = PoolFormerImageClassifier(job.config)
+    randomize(model)
+    save_torch_weights(model, job.weights, layout="timm")
+    load_torch_weights(model, job.weights, layout="timm")
+    images = job.images("normalized")
+    np.save(job.expected, np.concatenate([model(image[None]) for image in images]))
+    makers = {"ours": _ours, "floor": _floor, "keras": _plain_keras, "saved_model": _saved_model}
+    for name in names:
+        make = makers.get(name.split("-")[0])
+        if make:
+            make(job, model, CONTESTANTS[name])
+
+
+def randomize(model):
+    """Randomises every weight: fresh layer scales of 1e-5 would hide the blocks."""
+    rng = np.random.default_rng(0)
+    for variable in model.weights:
+        noise = rng.standard_normal(variable.shape)
+        if len(variable.shape) > 1:
+            variable.assign(noise * np.prod(variable.shape[:-1]) ** -0.5)
+        else:  # norm weights and layer scales are around 0.5, biases around 0
+            variable.assign(0.2 * noise + (0.5 if "gamma" in variable.path else 0.0))
+
+
+def _ours(job, model, contestant):
+    from keras_poolformer import export_tflite
+
+    export_tflite(
+        model,
+        job.folder / contestant.file,
+        recipe=contestant.arithmetic,
+        calibration=list(job.images("pixels", checked_only=False)),
+        transform=job.transform,
+    )
+
+
+def _saved_model(job, model, contestant):
+    from keras_poolformer import export_saved_model
+
+    export_saved_model(model, job.folder / contestant.file, transform=job.transform)
+
+
+def _floor(job, model, contestant):
+    import tensorflow as tf
+
+    from benchmarks.floor import floor_function, require_floor
+    from keras_poolformer.export.folding import fold
+    from keras_poolformer.export.tflite import convert
+
+    network, path = fold(model), job.folder / contestant.file
+    spec = tf.TensorSpec((1, job.size, job.size, job.config.in_channels), tf.float32, "images")
+    recipe = _calibrated_recipe(job, contestant.arithmetic)
+    path.write_bytes(convert(spec, floor_function(network), recipe))
+    require_floor(path, network, contestant.arithmetic)
+
+
+def _plain_keras(job, model, contestant):
+    """What Keras and the converter do by themselves, with a static batch of 1."""
+    import keras
+    import tensorflow as tf
+
+    shape = (1, job.size, job.size, job.config.in_channels)
+    signature = [keras.InputSpec(shape=shape, dtype="float32")]
+    with tempfile.TemporaryDirectory() as folder:
+        model.export(folder, format="tf_saved_model", input_signature=signature, verbose=False)
+        converter = tf.lite.TFLiteConverter.from_saved_model(
+            folder, signature_keys=["serving_default"]
+        )
+        _calibrated_recipe(job, contestant.arithmetic).configure(converter)
+        (job.folder / contestant.file).write_bytes(converter.convert())
+
+
+def _calibrated_recipe(job, name):
+    """Our recipe of this name; int8 with the converter's own choice of ranges."""
+    from keras_poolformer.export.recipes import get_recipe
+
+    recipe = get_recipe(name)
+    if name != "int8":
+        return recipe
+    images = job.images("normalized", checked_only=False)
+
+    def configure(converter):
+        recipe.configure(converter)
+        converter.representative_dataset = lambda: ([image[None]] for image in images)
+
+    return dataclasses.replace(recipe, configure=configure)
+
+
+def build_litert_torch(job, names):
+    """timm's network through litert-torch, as its documentation does it."""
+    import litert_torch
+
+    from benchmarks.engines import load_timm, to_nchw
+
+    image = to_nchw(job.images("normalized")[:1])
+    path = job.folder / CONTESTANTS["litert-torch-fp32"].file
+    litert_torch.convert(load_timm(job), (image,)).export(str(path))
+    if "litert-torch-dynamic_int8" in names:
+        from ai_edge_quantizer import quantizer, recipe
+
+        quantized = quantizer.Quantizer(str(path), recipe.dynamic_wi8_afp32()).quantize()
+        target = job.folder / CONTESTANTS["litert-torch-dynamic_int8"].file
+        quantized.export_model(str(target), overwrite=True)
+
+
+def build_onnxruntime(job, names):
+    """timm's network through PyTorch's ONNX exporter, any batch; and its dynamic int8."""
+    import torch
+
+    from benchmarks.engines import load_timm, to_nchw
+
+    path = job.folder / CONTESTANTS["onnxruntime-fp32"].file
+    torch.onnx.export(
+        load_timm(job),
+        (to_nchw(job.images("normalized")[:2]),),
+        str(path),
+        dynamo=True,
+        dynamic_shapes=({0: "batch"},),
+        external_data=False,
+        verbose=False,
+    )
+    if "onnxruntime-dynamic_int8" in names:
+        from onnxruntime.quantization import QuantType, quantize_dynamic
+        from onnxruntime.quantization.shape_inference import quant_pre_process
+
+        target = job.folder / CONTESTANTS["onnxruntime-dynamic_int8"].file
+        with tempfile.TemporaryDirectory() as folder:
+            prepared = f"{folder}/prepared.onnx"
+            quant_pre_process(str(path), prepared)
+            # Its convolutions know unsigned weights only.
+            quantize_dynamic(prepared, str(target), weight_type=QuantType.QUInt8)
+
+
+GROUPS = {
+    "tensorflow": build_tensorflow,  # first: the others load the weights that it writes
+    "litert-torch": build_litert_torch,
+    "onnxruntime": build_onnxruntime,
+}
+
+
+if __name__ == "__main__":
+    GROUPS[sys.argv[2]](Job.read(sys.argv[1]), sys.argv[3:])

@@ -1,0 +1,247 @@
+"""Our exported files and all alternatives side by side, in one run: `make bench`.
+
+    python -m benchmarks.compare --only ours-fp32,floor-fp32 --calls 5
+
+Every contestant has the same random weights and a process of its own with one thread. After a
+check against the Keras model, all of them are called in turn, in rounds; then those that serve
+many images run on two cores, each at the batch size it likes best. Prints the tables and the
+targets; writes results.json and plot.png. See benchmarks/ratios.py for the intervals.
+"""
+
+import argparse
+import contextlib
+import json
+import math
+import statistics
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks import ratios
+from benchmarks.build import GROUPS
+from benchmarks.contestants import CONTESTANTS, choose
+from benchmarks.job import new_job, relative_error
+from benchmarks.machine import busy_cores, describe_machine
+from benchmarks.processes import Worker, measure, run_to_end
+from benchmarks.tables import print_tables
+from benchmarks.targets import check_targets
+from keras_poolformer.cli import one_line_errors
+from keras_poolformer.config import VARIANTS, PoolFormerConfig
+from keras_poolformer.errors import InputError
+from keras_poolformer.progress import Progress
+
+ROUNDS, CALLS = 9, 20
+CORES = 2  # of the throughput
+BATCHES = (1, 4, 8, 16, 32)
+PROBES = 3  # of every batch size, before the best one is measured
+LEAST_CALLS = 3  # in a round, however large the batch
+# Relative L2 distances from the Keras model. Measured on s12: 6e-7, 4e-4, 0.03, 0.04; a wrong
+# network, head or order of channels gives about 1.
+MOST_ERROR = {"fp32": 1e-5, "fp16": 3e-3, "dynamic_int8": 0.1, "int8": 0.3}
+
+
+def compare(config, size, names=(), rounds=ROUNDS, calls=CALLS, folder="build/bench"):
+    """Builds, checks and measures contestants.
+
+    Args:
+        config: a `PoolFormerConfig` with a classifier.
+        size: side of the images, in pixels.
+        names: of the contestants; all if there are none.
+        rounds: how often each is measured.
+        calls: timed in each round.
+        folder: for everything that is made.
+
+    Returns:
+        JSON-ready results: "machine", "contestants", "throughput", "targets", ...
+
+    Raises:
+        InputError: a contestant fails, or does not compute what the Keras model computes.
+        MissingExtraError: a contestant's package is not installed.
+    """
+    ratios.interval_rank(rounds)  # refuses too few before an hour's work
+    chosen = choose(names)
+    many = [contestant for contestant in chosen if contestant.throughput]
+    groups = [name for name in GROUPS if name in {"tensorflow", *(c.group for c in chosen)}]
+    progress = Progress(_steps(groups, chosen, many))
+
+    job = new_job(config, size, folder)
+    _build(job, chosen, groups, progress)
+    errors, latency, busy = _latency(job, chosen, rounds, calls, progress)
+    batches, throughput, busy_later = {}, {}, busy
+    if many:
+        batches, throughput, busy_later = _throughput(job, many, rounds, calls, progress)
+    progress.finish()
+    sizes = {c.name: [_bytes(job.folder / c.file)] for c in chosen}
+    measured = {"latency": latency, "throughput": throughput, "bytes": sizes}
+    results = {
+        "machine": describe_machine(),
+        "busy_cores": {"latency": busy, "throughput": busy_later},
+        "config": job.config.to_dict(),
+        "size": size,
+        "rounds": rounds,
+        "calls": calls,
+        "coverage": ratios.coverage(rounds, ratios.interval_rank(rounds)),
+        "contestants": _latency_rows(chosen, sizes, errors, latency),
+        "throughput": _throughput_rows(batches, throughput),
+        "targets": check_targets(measured),
+    }
+    (job.folder / "results.json").write_text(json.dumps(results, indent=2), encoding="utf-8")
+    return results
+
+
+def _steps(groups, chosen, many):
+    steps = [f"making files: {group}" for group in groups]
+    steps += ["checking", f"latency, {len(chosen)} contestants in turn"]
+    return steps + (["seeking the best batches", "throughput"] if many else [])
+
+
+def _build(job, chosen, groups, progress):
+    for group in groups:
+        progress.start()
+        wanted = [contestant.name for contestant in chosen if contestant.group == group]
+        run_to_end("benchmarks.build", [group, *wanted], job, group)
+
+
+def _latency(job, chosen, rounds, calls, progress):
+    """({name: error}, {name: seconds of each round}, cores that others kept busy)."""
+    with contextlib.ExitStack() as stack:
+        progress.start()
+        workers = []
+        for done, contestant in enumerate(chosen, start=1):
+            workers.append(stack.enter_context(Worker(job, contestant, 1)))
+            progress.advance(done, len(chosen))
+        errors = {worker.name: _check(job, worker) for worker in workers}
+        progress.start()
+        plan = {worker.name: (1, calls) for worker in workers}
+        busy = busy_cores()
+        return errors, measure(workers, plan, rounds, progress.advance), busy
+
+
+def _check(job, worker):
+    """Relative L2 distance of a worker's logits from the Keras model's; None for a floor."""
+    logits, contestant = worker.check(), CONTESTANTS[worker.name]
+    if contestant.kind == "floor":
+        return None
+    error, most = relative_error(logits, np.load(job.expected)), MOST_ERROR[contestant.arithmetic]
+    if not error <= most:
+        raise InputError(
+            f"{worker.name} must be within {most:g} of the Keras model. Received: {error:.2g}"
+        )
+    return error
+
+
+def _throughput(job, many, rounds, calls, progress):
+    """({name: its best batch}, {name: seconds an image of each round}, cores kept busy)."""
+    with contextlib.ExitStack() as stack:
+        progress.start()
+        workers = [stack.enter_context(Worker(job, contestant, CORES)) for contestant in many]
+        batches = {}
+        for done, worker in enumerate(workers, start=1):
+            batches[worker.name] = _best_batch(worker)
+            progress.advance(done, len(workers))
+        progress.start()
+        busy = busy_cores()
+        plan = {
+            name: (batch, max(LEAST_CALLS, math.ceil(calls / batch)))
+            for name, batch in batches.items()
+        }
+        return batches, measure(workers, plan, rounds, progress.advance), busy
+
+
+def _best_batch(worker):
+    seconds = {batch: [] for batch in BATCHES}
+    for _ in range(PROBES):
+        for batch, taken in seconds.items():
+            taken.append(worker.time(batch, LEAST_CALLS))
+    return min(BATCHES, key=lambda batch: statistics.median(seconds[batch]))
+
+
+def _bytes(path):
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
+def _latency_rows(chosen, sizes, errors, latency):
+    """One row for each contestant; ratios are None where there is nothing to divide by."""
+    peers = [c.name for c in chosen if c.kind == "peer"]
+    best = min(peers, key=lambda name: statistics.median(latency[name]), default=None)
+    return [
+        {
+            "name": contestant.name,
+            "kind": contestant.kind,
+            "arithmetic": contestant.arithmetic,
+            "bytes": sizes[contestant.name][0],
+            "error": errors[contestant.name],
+            "ms": _milliseconds(latency[contestant.name]),
+            "to_floor": _ratio(latency, contestant.name, contestant.floor),
+            "to_best_peer": _ratio(latency, contestant.name, best),
+            "best_peer": contestant.name == best,
+            "rounds_ms": [1000 * second for second in latency[contestant.name]],
+        }
+        for contestant in chosen
+    ]
+
+
+def _throughput_rows(batches, throughput):
+    peers = [name for name in throughput if CONTESTANTS[name].kind == "peer"]
+    best = min(peers, key=lambda name: statistics.median(throughput[name]), default=None)
+    return [
+        {
+            "name": name,
+            "batch": batches[name],
+            "ms": _milliseconds(seconds),
+            "to_best_peer": _ratio(throughput, name, best),
+            "best_peer": name == best,
+            "rounds_ms": [1000 * second for second in seconds],
+        }
+        for name, seconds in throughput.items()
+    ]
+
+
+def _milliseconds(seconds):
+    return ratios.estimate([1000 * second for second in seconds]).to_dict()
+
+
+def _ratio(values, name, reference):
+    if reference not in values:
+        return None
+    return ratios.ratio(values[name], values[reference]).to_dict()
+
+
+def run(options):
+    """Compares, prints and draws."""
+    config = PoolFormerConfig.from_variant(options.variant)
+    names = [name for name in options.only.split(",") if name]
+    results = compare(config, options.size, names, options.rounds, options.calls, options.output)
+    print_tables(results)
+    plot = Path(options.output) / "plot.png"
+    try:
+        from benchmarks.plot import draw
+    except ModuleNotFoundError as error:
+        print(f"no plot: {error.name} is not installed, the extra `bench` brings it",
+              file=sys.stderr)  # fmt: skip
+        return
+    draw(results, plot, options.variant)
+    print(f"\n{plot} and results.json beside it")
+
+
+def main(arguments=None):
+    """Runs the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.compare",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--variant", default="poolformer_s12", choices=VARIANTS)
+    parser.add_argument("--size", type=int, default=224, help="side of the images, in pixels")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="default: %(default)s")
+    parser.add_argument("--calls", type=int, default=CALLS, help="in a round; default: %(default)s")
+    parser.add_argument("--only", default="", metavar="NAME,...",
+                        help=f"some of {', '.join(CONTESTANTS)}")  # fmt: skip
+    parser.add_argument("--output", default="build/bench", help="folder; default: %(default)s")
+    return one_line_errors("bench", run, parser.parse_args(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,111 @@
+"""Who is compared: one row for each way to run the network."""
+
+import importlib.util
+from dataclasses import dataclass
+
+from keras_poolformer.errors import InputError, MissingExtraError
+
+
+@dataclass(frozen=True)
+class Contestant:
+    """One way to run the network.
+
+    Args:
+        name: that users type.
+        kind: "ours", "peer", or "floor" (convolutions and GELU alone, no classifier of
+            anything).
+        arithmetic: "fp32", "fp16", "dynamic_int8" or "int8".
+        engine: that runs it, a key of `engines.ENGINES`.
+        file: in the job's folder, that the engine loads.
+        group: of files that one process makes, a key of `build.GROUPS`.
+        feed: what it takes, "normalized" or "pixels".
+        needs: modules that this package's own extras do not bring.
+        throughput: whether it also runs on two cores.
+    """
+
+    name: str
+    kind: str
+    arithmetic: str
+    engine: str
+    file: str
+    group: str
+    feed: str = "normalized"
+    needs: tuple[str, ...] = ()
+    throughput: bool = False
+
+    @property
+    def floor(self):
+        """Name of the floor that it is compared with; fp16 computes in single precision."""
+        return f"floor-{'fp32' if self.arithmetic == 'fp16' else self.arithmetic}"
+
+
+def _litert(prefix, kind, arithmetic, group="tensorflow", **options):
+    name = f"{prefix}-{arithmetic}"
+    return Contestant(name, kind, arithmetic, "litert", f"{name}.tflite", group, **options)
+
+
+def _onnxruntime(arithmetic):
+    name = f"onnxruntime-{arithmetic}"
+    return Contestant(
+        name, "peer", arithmetic, "onnxruntime", f"{name}.onnx", "onnxruntime",
+        needs=("torch", "timm", "transformers", "onnx", "onnxscript", "onnxruntime"),
+        throughput=True,
+    )  # fmt: skip
+
+
+def _torch(mode, throughput):
+    return Contestant(
+        f"torch-{mode}", "peer", "fp32", f"torch-{mode}", "weights.safetensors", "tensorflow",
+        needs=("torch", "timm", "transformers"), throughput=throughput,
+    )  # fmt: skip
+
+
+_LITERT_TORCH = {
+    "group": "litert-torch",
+    "needs": ("torch", "timm", "transformers", "litert_torch"),
+}
+CONTESTANTS = {
+    contestant.name: contestant
+    for contestant in (
+        _litert("ours", "ours", "fp32", throughput=True),
+        _litert("ours", "ours", "fp16"),
+        _litert("ours", "ours", "dynamic_int8", throughput=True),
+        _litert("ours", "ours", "int8", feed="pixels", throughput=True),
+        _litert("floor", "floor", "fp32"),
+        _litert("floor", "floor", "dynamic_int8"),
+        _litert("floor", "floor", "int8"),
+        _litert("keras", "peer", "fp32"),
+        _litert("keras", "peer", "dynamic_int8"),
+        _litert("keras", "peer", "int8"),
+        _litert("litert-torch", "peer", "fp32", **_LITERT_TORCH),
+        _litert("litert-torch", "peer", "dynamic_int8", **_LITERT_TORCH),
+        _onnxruntime("fp32"),
+        _onnxruntime("dynamic_int8"),
+        _torch("eager", throughput=False),
+        _torch("compiled", throughput=True),
+        Contestant(
+            "saved_model", "peer", "fp32", "saved_model", "saved_model", "tensorflow",
+            throughput=True,
+        ),
+    )
+}  # fmt: skip
+
+
+def choose(names):
+    """The contestants of these names; all if there are none.
+
+    Raises:
+        InputError: a name is unknown.
+        MissingExtraError: a peer's package is not installed.
+    """
+    for name in names:
+        if name not in CONTESTANTS:
+            raise InputError(
+                f"`--only` must name some of {', '.join(CONTESTANTS)}. Received: {name!r}"
+            )
+    chosen = [one for one in CONTESTANTS.values() if not names or one.name in names]
+    for contestant in chosen:
+        for module in contestant.needs:
+            if importlib.util.find_spec(module) is None:
+                raise MissingExtraError(module, "bench")
+    return chosen

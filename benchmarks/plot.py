@@ -1,0 +1,163 @@
+"""Draws size against latency, one point for each contestant, its error beside it."""
+
+import itertools
+
+import matplotlib as mpl
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.path import Path
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+from matplotlib.transforms import Bbox
+
+COLOURS = {"ours": "#0b6e99", "peer": "#d1603d", "floor": "#9a9a9a"}
+MARKERS = {"ours": "o", "peer": "s", "floor": "^"}
+MEANINGS = {"ours": "ours", "peer": "alternatives", "floor": "floor: convolutions + GELU alone"}
+# Where a label may go, nearest first: distances in points, directions in degrees.
+DISTANCES = range(10, 140, 10)
+DIRECTIONS = (
+    45,
+    -45,
+    135,
+    -135,
+    20,
+    -20,
+    160,
+    -160,
+    65,
+    -65,
+    115,
+    -115,
+    80,
+    -80,
+    100,
+    -100,
+    0,
+    180,
+)
+MARGIN = 3  # pixels around a label
+SWEEPS = 4
+
+
+def draw(results, path, title):
+    """Writes the picture.
+
+    Args:
+        results: of `compare.compare`.
+        path: of the PNG.
+        title: the network's name.
+    """
+    with mpl.rc_context({"font.size": 9, "font.family": "DejaVu Sans"}):
+        figure = Figure(figsize=(10, 6.5), dpi=150, layout="constrained")
+        canvas = FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+        rows = results["contestants"]
+        for kind, meaning in MEANINGS.items():
+            _scatter(axes, [row for row in rows if row["kind"] == kind], kind, meaning)
+        _style(axes, rows)
+        axes.set_title(
+            f"{title}, {results['size']} pixels, batch 1, one thread\n{results['machine']['cpu']}"
+        )
+        axes.legend(loc="lower right", frameon=False)
+        canvas.draw()
+        figure.set_layout_engine("none")  # labels keep their places
+        _label(canvas.get_renderer(), axes, rows)
+        figure.savefig(path)
+
+
+def _scatter(axes, rows, kind, meaning):
+    if not rows:
+        return
+    x = np.array([row["ms"]["value"] for row in rows])
+    ends = np.array([[row["ms"]["low"], row["ms"]["high"]] for row in rows]).T
+    axes.errorbar(
+        x, [_megabytes(row) for row in rows], xerr=np.abs(ends - x), fmt=MARKERS[kind],
+        color=COLOURS[kind], markersize=6, elinewidth=1, markeredgecolor="white", label=meaning,
+        zorder=3,
+    )  # fmt: skip
+
+
+def _style(axes, rows):
+    """Logarithmic axes with plain numbers, and room around the points for the labels."""
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    for axis, values, room in (
+        (axes.xaxis, [row["ms"]["value"] for row in rows], 1.5),
+        (axes.yaxis, [_megabytes(row) for row in rows], 2.2),
+    ):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
+        limits = (min(values) / room, max(values) * room)
+        (axes.set_xlim if axis is axes.xaxis else axes.set_ylim)(limits)
+    axes.set_xlabel("milliseconds an image (median, 95 % interval)")
+    axes.set_ylabel("file size in MB")
+    axes.grid(which="major", color="#e6e6e6", zorder=0)
+    axes.spines[["top", "right"]].set_visible(False)
+
+
+def _label(renderer, axes, rows):
+    """Puts name and error of each point on a free spot near it, with a line to it."""
+    points = axes.transData.transform([(row["ms"]["value"], _megabytes(row)) for row in rows])
+    labels, spots = [], []
+    for row, point in zip(rows, points, strict=True):
+        error = "" if row["error"] is None else f"\nerror {row['error']:.0e}"
+        label = axes.annotate(
+            f"{row['name']}{error}", point, point, xycoords="figure pixels",
+            textcoords="figure pixels", color=COLOURS[row["kind"]], fontsize=8, ha="center",
+            va="center", arrowprops={"arrowstyle": "-", "color": "#b0b0b0", "linewidth": 0.7},
+        )  # fmt: skip
+        labels.append(label)
+        extent = label.get_window_extent(renderer)
+        spots.append(list(_spots(point, extent, axes.figure.dpi / 72)))
+    dots = [_box(x - 6, y - 6, 12, 12) for x, y in points]
+    legend = axes.get_legend().get_window_extent(renderer)
+    chosen = _choose(points, spots, dots, legend, axes.get_window_extent(renderer))
+    for label, (centre, _, _) in zip(labels, chosen, strict=True):
+        label.set_position(centre)
+
+
+def _choose(points, spots, dots, legend, inside):
+    """One of each label's spots, so that labels, lines and points touch as little as may be.
+
+    Each label in turn takes its best spot, given where the others are; then all again.
+    """
+    chosen = {}
+    for _, index in itertools.product(range(SWEEPS), np.argsort([x for x, _ in points])):
+        others = [spot for place, spot in chosen.items() if place != index]
+        boxes = [legend, *(box for _, box, _ in others)]
+        lines = [line for _, _, line in others]
+        # A line may start in the dots of close neighbours, but not cross others.
+        distant = boxes + [dot for dot in dots if not dot.contains(*points[index])]
+
+        def faults(spot, boxes=boxes, lines=lines, distant=distant):
+            _, box, line = spot
+            outside = box.x0 < inside.x0 or box.x1 > inside.x1
+            outside |= box.y0 < inside.y0 or box.y1 > inside.y1
+            touched = sum(line.intersects_bbox(one, filled=False) for one in distant)
+            touched += sum(one.intersects_bbox(box, filled=False) for one in lines)
+            touched += sum(line.intersects_path(one, filled=False) for one in lines)
+            return outside, box.count_overlaps(boxes + dots), touched
+
+        chosen[index] = min(spots[index], key=faults)  # the nearest of the best
+    return [chosen[index] for index in range(len(points))]
+
+
+def _spots(point, extent, pixels_per_point):
+    """(centre, box, line to the point) of where a label may go, nearest first."""
+    width, height = extent.width + 2 * MARGIN, extent.height + 2 * MARGIN
+    for distance, direction in itertools.product(DISTANCES, DIRECTIONS):
+        angle, reach = np.radians(direction), distance * pixels_per_point
+        # From the edge of the label that faces the point.
+        x = point[0] + np.cos(angle) * (reach + width / 2)
+        y = point[1] + np.sin(angle) * (reach + height / 2)
+        box = _box(x - width / 2, y - height / 2, width, height)
+        yield (x, y), box, Path([point, (x, y)])
+
+
+def _box(x, y, width, height):
+    return Bbox.from_bounds(x, y, width, height)
+
+
+def _megabytes(row):
+    return row["bytes"] / 1e6

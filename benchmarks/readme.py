@@ -1,0 +1,32 @@
+"""Puts a command's tables into README.md, between the comments that carry the table's name."""
+
+from pathlib import Path
+
+from keras_poolformer.errors import InputError
+from keras_poolformer.files import replacing
+
+
+def markdown_table(header, rows):
+    """Returns a Markdown table of a header and rows of strings."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def insert(path, name, text):
+    """Replaces what stands between `<!-- NAME -->` and `<!-- /NAME -->`.
+
+    Args:
+        path: a Markdown file.
+        name: of the block.
+        text: that shall stand there.
+
+    Raises:
+        InputError: the file has no such block.
+    """
+    document = Path(path).read_text(encoding="utf-8")
+    before, opening, rest = document.partition(f"<!-- {name} -->\n")
+    _, closing, after = rest.partition(f"<!-- /{name} -->\n")
+    if not (opening and closing):
+        raise InputError(f"{path} must have the lines <!-- {name} --> and <!-- /{name} -->")
+    with replacing(path) as written:
+        written.write_text(f"{before}{opening}{text}{closing}{after}", encoding="utf-8")

@@ -1,0 +1,252 @@
+"""Labelled images of tensorflow-datasets, as the files that they were; heavy imports are inside."""
+
+import contextlib
+import difflib
+import logging
+import re
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from keras_poolformer.data.folders import match_labels, spread
+from keras_poolformer.errors import InputError, MissingExtraError
+from keras_poolformer.image_files import EncodedImage
+
+# NAME[/CONFIG][:VERSION]. What tfds reads besides is left out: namespaces, which it looks up in
+# the network, and arguments for the class that builds the data set.
+NAME = re.compile(r"[A-Za-z]\w*(/[\w.+-]+)?(:[\d*][\w.*]*)?", re.ASCII)
+DEFAULT_SPLITS = ("test", "validation")
+
+
+@dataclass(frozen=True)
+class TfdsSplit:
+    """The labelled images of one split of a data set that is prepared.
+
+    Args:
+        name: of the data set, as it was given.
+        split: name of the split, or what tfds takes for one, as in "test[:100]".
+        builder: of tfds.
+        num_examples: in the split.
+    """
+
+    name: str
+    split: str
+    builder: Any
+    num_examples: int
+
+    @property
+    def class_names(self):
+        """Names of the classes, in the order of their numbers; "0", "1", ... if unknown."""
+        return list(self.builder.info.features["label"].names)
+
+    def class_indices(self, labels, num_classes):
+        """Finds the model's class for each class of the data set.
+
+        By name, exactly, as class folders are labelled; by number only where none of the names
+        is one of the labels, and there are as many classes.
+
+        Args:
+            labels: class names of the model, in the order of its classes; empty if unknown.
+            num_classes: of the model.
+
+        Returns:
+            ([class index of the model, ...] in the order of `class_names`, whether by number).
+
+        Raises:
+            InputError: the classes are others.
+        """
+        names, labels = self.class_names, list(labels or ())
+        # Names that differ in their spelling alone may come in another order, too: an error.
+        if _folded(names) & _folded(labels):
+            subject = f"the classes of {self.name}"
+            return match_labels(names, labels, num_classes, subject, numbers=False), False
+        if len(names) == num_classes:
+            return list(range(num_classes)), True
+        raise InputError(
+            f"{self.name} must have the model's labels, or {num_classes} classes as the model "
+            f"has. Received: {len(names)} classes ({_few(names)}), none of them a label"
+        )
+
+    def examples(self, indices, limit=None):
+        """Reads the images, when they are asked for and without decoding them.
+
+        Args:
+            indices: class index of the model for each class of the data set.
+            limit: at most so many, evenly spread; None for all.
+
+        Yields:
+            (EncodedImage, class index).
+
+        Raises:
+            InputError: the files of the data set are damaged, or an image has no label.
+        """
+        numbers = spread(range(self.num_examples), limit)
+        chosen = numbers if limit is None else frozenset(numbers)
+        for number, example in enumerate(self._stored()):
+            if number not in chosen:
+                continue
+            image = EncodedImage(
+                bytes(example["image"]), f"example {number} of {self.name} {self.split}"
+            )
+            label = int(example["label"])
+            if not 0 <= label < len(indices):
+                raise InputError(
+                    f"{image} must have a class, 0 to {len(indices) - 1}. Received: {label}; "
+                    f"--split names another of {', '.join(self.builder.info.splits)}"
+                )
+            yield image, indices[label]
+            if number == numbers[-1]:
+                return
+
+    def _stored(self):
+        """The examples as they lie in the files: images are the bytes of a JPEG or PNG."""
+        import tensorflow_datasets as tfds
+
+        wanted = tfds.decode.PartialDecoding(
+            {"image": True, "label": True}, {"image": tfds.decode.SkipDecoding()}
+        )
+        with _one_line(f"{self.name} {self.split} cannot be read"):
+            with _no_absl_warnings():
+                stored = self.builder.as_dataset(
+                    split=self.split,
+                    shuffle_files=False,
+                    decoders=wanted,
+                    read_config=tfds.ReadConfig(try_autocache=False),
+                )
+            yield from stored.as_numpy_iterator()
+
+
+def open_split(name, split=None, data_dir=None):
+    """Opens a split of an image classification data set; downloads it where it is not prepared.
+
+    Args:
+        name: NAME[/CONFIG][:VERSION] of a tfds data set, or of one prepared in `data_dir`.
+        split: as tfds takes it; by default `test`, or `validation` if there is none.
+        data_dir: where data sets lie, a folder or a gs:// address; tfds' default if None.
+
+    Returns:
+        A `TfdsSplit`.
+
+    Raises:
+        InputError: there is no such data set or split, it cannot be prepared, or it is not
+            images with a class each.
+        MissingExtraError: tensorflow-datasets is not installed.
+    """
+    if not NAME.fullmatch(name):
+        raise InputError(
+            f"{name} must be a folder of class folders or the name of a tensorflow-datasets data "
+            "set, as in cifar10 or imagenet_v2/matched-frequency. Received: no such folder"
+        )
+    builder = _builder(name, data_dir)
+    _check_features(name, builder.info.features)
+    # tfds reports to stdout, which is for results.
+    with _one_line(f"{name} cannot be prepared"), contextlib.redirect_stdout(sys.stderr):
+        builder.download_and_prepare()
+    return _split(name, builder, split)
+
+
+def _builder(name, data_dir):
+    import tensorflow  # noqa: F401 - tfds imports it late, where an error would not name it
+
+    try:
+        import tensorflow_datasets as tfds
+    except ModuleNotFoundError as error:
+        if error.name != "tensorflow_datasets":
+            raise
+        reason = f"there is no folder {name}, and for data sets "
+        raise MissingExtraError("tensorflow-datasets", "train", reason) from None
+    from tensorflow_datasets.core.registered import DatasetNotFoundError
+
+    with _one_line(f"{name} cannot be opened"), contextlib.redirect_stdout(sys.stderr):
+        try:
+            return tfds.builder(name, data_dir=data_dir)
+        except DatasetNotFoundError:
+            known = tfds.list_builders(with_community_datasets=False)
+            known += _prepared(data_dir or tfds.core.constants.DATA_DIR)
+    close = difflib.get_close_matches(re.split("[/:]", name)[0].lower(), known, n=1)
+    hint = f". Did you mean {close[0]!r}?" if close else ""
+    raise InputError(f"{name} is neither a folder nor a tensorflow-datasets data set{hint}")
+
+
+def _prepared(data_dir):
+    try:
+        return [path.name for path in Path(data_dir).expanduser().iterdir()]
+    except OSError:
+        return []
+
+
+def _check_features(name, features):
+    import tensorflow_datasets as tfds
+
+    found = dict(features) if isinstance(features, tfds.features.FeaturesDict) else {}
+    image = found.get("image")
+    shape: Any = getattr(image, "shape", ())
+    bytes_of_pixels = isinstance(image, tfds.features.Image) and image.np_dtype == np.uint8
+    readable = bytes_of_pixels and shape[-1] in (1, 3)
+    if not readable or not isinstance(found.get("label"), tfds.features.ClassLabel):
+        shown = ", ".join(f"{key} {_kind(feature)}" for key, feature in found.items())
+        raise InputError(
+            f"{name} must have the features image, of 8-bit RGB or grey pixels, and label, a "
+            f"ClassLabel. Received: {shown or type(features).__name__}"
+        )
+
+
+def _kind(feature):
+    shape = feature.shape if isinstance(feature.shape, tuple) else ()
+    kind = f" {shape} {np.dtype(feature.np_dtype)}" if shape else ""
+    return f"({type(feature).__name__}{kind})"
+
+
+def _split(name, builder, split):
+    splits = builder.info.splits
+    known = ", ".join(splits) or "none"
+    if split is None:
+        split = next((one for one in DEFAULT_SPLITS if one in splits), None)
+        if split is None:
+            raise InputError(
+                f"{name} has neither test nor validation: --split names one of {known}"
+            )
+    with _one_line(f"--split must be what tensorflow-datasets takes for {name} ({known})"):
+        num_examples = splits[split].num_examples or 0
+    if num_examples < 1:
+        raise InputError(f"--split must hold at least one image of {name}. Received: {split}")
+    return TfdsSplit(name, split, builder, num_examples)
+
+
+@contextlib.contextmanager
+def _one_line(meaning):
+    """Turns what tfds raises into an InputError.
+
+    A data set's own code downloads and builds it, so any exception may come: AssertionError
+    for files that must be fetched by hand, those of network libraries, checksums, TensorFlow.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except Exception as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise InputError(f"{meaning}: {reason}") from error
+
+
+@contextlib.contextmanager
+def _no_absl_warnings():
+    """Hides what tfds says of its own use of its own deprecated names."""
+    logger = logging.getLogger("absl")
+    level = logger.level
+    logger.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+def _folded(names):
+    return {re.sub(r"[\s_-]+", " ", name.casefold()) for name in names}
+
+
+def _few(names):
+    return ", ".join(names) if len(names) <= 10 else f"{names[0]} ... {names[-1]}"

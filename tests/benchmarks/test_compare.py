@@ -1,0 +1,119 @@
+"""A whole comparison of a tiny network, and what it refuses."""
+
+import importlib.util
+import json
+
+import numpy as np
+import pytest
+
+from benchmarks import compare as command_line
+from benchmarks.compare import compare
+from benchmarks.contestants import CONTESTANTS, choose
+from benchmarks.job import relative_error
+from benchmarks.processes import Worker
+from benchmarks.tables import print_tables
+from benchmarks.targets import TARGETS, check_targets
+from keras_poolformer.errors import InputError, MissingExtraError
+
+NAMES = ["ours-fp32", "floor-fp32"]
+
+
+@pytest.fixture(scope="module")
+def results(tiny_config, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("compare") / "made"
+    return folder, compare(tiny_config, 32, NAMES, rounds=6, calls=2, folder=folder)
+
+
+def test_results(results):
+    folder, found = results
+    ours, floor = found["contestants"]
+    assert [ours["name"], floor["name"]] == NAMES
+    assert ours["error"] < 1e-5
+    assert floor["error"] is None
+    assert floor["to_floor"] == {"value": 1.0, "low": 1.0, "high": 1.0}
+    assert ours["to_best_peer"] is None
+    for row in (ours, floor):
+        assert row["bytes"] == (folder / f"{row['name']}.tflite").stat().st_size
+        assert len(row["rounds_ms"]) == 6
+        assert 0 < row["ms"]["low"] <= row["ms"]["value"] <= row["ms"]["high"]
+    quotients = np.divide(ours["rounds_ms"], floor["rounds_ms"])
+    assert ours["to_floor"]["value"] == pytest.approx(np.median(quotients))
+    assert json.loads((folder / "results.json").read_text()) == found
+
+
+def test_throughput_and_targets(results):
+    _, found = results
+    (row,) = found["throughput"]  # a floor has none
+    assert row["name"] == "ours-fp32"
+    assert row["batch"] in command_line.BATCHES
+    assert len(row["rounds_ms"]) == 6
+    judged = [target for target in found["targets"] if target["met"] is not None]
+    assert [one["target"] for one in judged] == ["latency: ours-fp32 <= 1.03 x floor-fp32"]
+
+
+def test_tables(results, capsys):
+    print_tables(results[1])
+    printed = capsys.readouterr().out
+    assert "6 interleaved rounds of 2 calls; intervals hold the median with 96.9%" in printed
+    for text in (*NAMES, "/ floor", "not measured", *(target.text for target in TARGETS)):
+        assert text in printed
+
+
+@pytest.mark.parametrize(
+    ("value", "low", "verdict"),
+    [(1.0, 0.9, "met"), (1.06, 1.02, "met by lower end only"), (1.06, 1.05, "not met")],
+)
+def test_a_target_met_by_noise_is_told_from_one_met(results, capsys, value, low, verdict):
+    rounds = {"ours-fp32": [low, low, value, value, value, 2.0], "floor-fp32": [1.0] * 6}
+    print_tables(results[1] | {"targets": check_targets({"latency": rounds})})
+    (line,) = [line for line in capsys.readouterr().out.splitlines() if "1.03 x floor" in line]
+    assert line.rpartition("|")[2].strip() == verdict
+
+
+def test_every_target_names_contestants():
+    for target in TARGETS:
+        for name in (target.contestant, target.reference):
+            assert name in CONTESTANTS
+            assert target.what != "throughput" or CONTESTANTS[name].throughput
+    assert all(c.floor in CONTESTANTS for c in CONTESTANTS.values())
+
+
+def test_a_wrong_network_is_refused(built):
+    """A peer with other logits is no peer, however fast."""
+    expected = np.load(built.expected)
+    with Worker(built, CONTESTANTS["ours-fp32"], 1) as worker:
+        assert command_line._check(built, worker) < 1e-5
+        np.save(built.expected, expected + 0.1 * abs(expected).max())
+        try:
+            with pytest.raises(InputError, match=r"ours-fp32 must be within 1e-05 of the Keras"):
+                command_line._check(built, worker)
+        finally:
+            np.save(built.expected, expected)
+
+
+def test_timm_computes_the_same_logits_with_the_same_weights(built):
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("conversion.oracles")
+    from benchmarks.engines import load_timm, to_nchw
+
+    with torch.inference_mode():
+        logits = load_timm(built)(to_nchw(built.images("normalized"))).numpy()
+    assert relative_error(logits, np.load(built.expected)) < 2e-6
+
+
+def test_a_worker_that_dies_says_why(built):
+    worker = Worker(built, CONTESTANTS["ours-fp16"], 1)  # which was not built
+    with worker, pytest.raises(InputError, match=r"ours-fp16 failed: .*fp16.tflite.*more in"):
+        worker.check()
+
+
+def test_refusals(tiny_config, tmp_path, monkeypatch, capsys):
+    with pytest.raises(InputError, match=r"`--only` must name some of ours-fp32.*'ours'"):
+        choose(["ours"])
+    with pytest.raises(InputError, match=r"`rounds` must be at least 6"):
+        compare(tiny_config, 32, NAMES, rounds=5, folder=tmp_path)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match=r"keras-poolformer\[bench\]"):
+        choose(["onnxruntime-fp32"])
+    assert command_line.main(["--rounds", "2", "--output", str(tmp_path)]) == 2
+    assert "`rounds` must be at least 6" in capsys.readouterr().err

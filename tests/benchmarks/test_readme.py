@@ -1,0 +1,55 @@
+"""The tables of README.md are those that the commands wrote."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from benchmarks import accuracy, readme
+from keras_poolformer.errors import InputError
+
+ROOT = Path(__file__).parents[2]
+
+
+def block(name):
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    return text.split(f"<!-- {name} -->\n")[1].split(f"<!-- /{name} -->\n")[0]
+
+
+def test_accuracy_is_what_was_recorded():
+    record = json.loads((ROOT / "docs" / "accuracy.json").read_text(encoding="utf-8"))
+    assert block("accuracy") == accuracy.tables(record)
+
+
+def test_accuracy_keeps_what_is_promised():
+    """Points of top-1 below Keras, and change of the logits."""
+    record = json.loads((ROOT / "docs" / "accuracy.json").read_text(encoding="utf-8"))
+    formats = record["formats"]
+    losses = {name: formats["Keras"]["top1"] - row["top1"] for name, row in formats.items()}
+    assert losses["TFLite fp32"] == losses["SavedModel"] == 0
+    assert losses["TFLite fp16"] <= 0.05
+    assert losses["TFLite dynamic_int8"] <= 0.2
+    assert losses["TFLite int8"] <= 0.5
+    assert formats["TFLite int8"]["error"] <= 0.08
+
+
+def test_insert_replaces_one_block_alone(tmp_path):
+    path = tmp_path / "README.md"
+    path.write_text("a\n<!-- x -->\nold\n<!-- /x -->\nb\n<!-- y -->\nkept\n<!-- /y -->\n")
+    readme.insert(path, "x", "new\n")
+    expected = "a\n<!-- x -->\nnew\n<!-- /x -->\nb\n<!-- y -->\nkept\n<!-- /y -->\n"
+    assert path.read_text() == expected
+
+
+@pytest.mark.parametrize("text", ["", "<!-- x -->\n", "<!-- /x -->\n<!-- x -->\n"])
+def test_insert_refuses_a_file_without_the_block(text, tmp_path):
+    path = tmp_path / "README.md"
+    path.write_text(text)
+    with pytest.raises(InputError, match="<!-- x -->"):
+        readme.insert(path, "x", "new\n")
+    assert path.read_text() == text
+
+
+def test_a_table_is_markdown():
+    table = readme.markdown_table(["a", "b"], [["1", "2"]])
+    assert table == "| a | b |\n| --- | --- |\n| 1 | 2 |\n"

@@ -1,0 +1,104 @@
+"""Embeddings and feature maps as .tflite files, from classifiers and backbones, by recipe."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_poolformer import (
+    ImageTransform,
+    PoolFormerBackbone,
+    PoolFormerConfig,
+    PoolFormerImageClassifier,
+    export_tflite,
+)
+from keras_poolformer.errors import InputError
+from keras_poolformer.presets import ASSETS
+from keras_poolformer.runtime import TFLiteBackbone, TFLiteClassifier
+
+TRANSFORM = ImageTransform(size=64, crop_pct=1.0)
+PHOTOS = sorted((ASSETS / "photos").iterdir())
+CONFIG = PoolFormerConfig(depths=(1, 2, 1), widths=(16, 24, 32), num_classes=3)
+# Relative L2 error; measured 4e-7, 5e-4, 0.011 and 0.05 on these randomised weights.
+TOLERANCES = {"fp32": 1e-5, "fp16": 2e-3, "dynamic_int8": 0.03, "int8": 0.1}
+
+
+def randomized(model):
+    rng = np.random.default_rng(0)
+    for variable in model.trainable_variables:
+        scale = np.prod(variable.shape[:-1]) ** -0.5 if len(variable.shape) > 1 else 0.3
+        offset = 0.5 if "gamma" in variable.path else 0.0
+        variable.assign(offset + scale * rng.standard_normal(variable.shape))
+    return model
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    return randomized(PoolFormerImageClassifier(CONFIG))
+
+
+@pytest.fixture(scope="module")
+def backbone():
+    return randomized(PoolFormerBackbone(CONFIG))
+
+
+def prepared(runner, images):
+    pixels = TRANSFORM.pixels(images)
+    return pixels if runner.input_kind == "pixels" else TRANSFORM.normalize(pixels)
+
+
+def relative_error(received, expected):
+    expected = np.asarray(expected)
+    assert received.shape == expected.shape
+    return np.linalg.norm(received - expected) / np.linalg.norm(expected)
+
+
+@pytest.mark.parametrize("recipe", TOLERANCES)
+def test_feature_maps_of_a_backbone(recipe, backbone, tmp_path):
+    path = tmp_path / "m.tflite"
+    result = export_tflite(
+        backbone, path, recipe=recipe, transform=TRANSFORM, calibration=PHOTOS[:12]
+    )
+    assert result.outputs == "pyramid"
+    exported = TFLiteBackbone(path, num_workers=2)
+    maps = exported.predict(prepared(exported, PHOTOS[20:24]))
+    assert list(maps) == ["P2", "P3", "P4"]
+    model = keras.Model(backbone.input, backbone.pyramid_outputs)
+    expected = model(TRANSFORM(PHOTOS[20:24]))
+    errors = {name: relative_error(maps[name], expected[name]) for name in maps}
+    assert max(errors.values()) <= TOLERANCES[recipe], errors
+    assert 0 < result.error <= TOLERANCES[recipe]
+
+
+@pytest.mark.parametrize("recipe", TOLERANCES)
+def test_embedding_of_a_classifier(recipe, classifier, tmp_path):
+    path = tmp_path / "m.tflite"
+    result = export_tflite(
+        classifier,
+        path,
+        recipe=recipe,
+        outputs="embedding",
+        transform=TRANSFORM,
+        calibration=PHOTOS[:12],
+    )
+    exported = TFLiteClassifier(path)
+    received = exported.predict(prepared(exported, PHOTOS[20:24]))
+    error = relative_error(received, classifier.embed(TRANSFORM(PHOTOS[20:24])))
+    assert error <= TOLERANCES[recipe]
+    assert 0 < result.error <= TOLERANCES[recipe]
+    with pytest.raises(InputError, match="Received: embedding"):
+        exported.classify(PHOTOS[0])
+
+
+def test_a_classifier_gives_the_maps_of_its_backbone(classifier, tmp_path):
+    path = tmp_path / "m.tflite"
+    result = export_tflite(classifier, path, outputs="pyramid", transform=TRANSFORM)
+    assert result.error <= 1e-5
+    assert TFLiteBackbone(path).output_names
+    with pytest.raises(InputError, match="must have one output, as a classifier has"):
+        TFLiteClassifier(path)
+
+
+def test_a_backbone_has_no_logits(backbone, tmp_path):
+    with pytest.raises(InputError, match=r"'pyramid' alone\. Received: 'logits'"):
+        export_tflite(backbone, tmp_path / "m.tflite", outputs="logits", transform=TRANSFORM)
+    assert not list(tmp_path.iterdir())
