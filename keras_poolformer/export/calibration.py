@@ -106,9 +106,7 @@ def calibrate(network, transform, images, progress=None):
 def _correct_biases(integer, quantizer, pixels, means):
     """Takes off each block's output what rounding adds to it on average, block after block.
 
-    What a block adds is measured with all blocks before it rounded and corrected. The next
-    block gets the corrected output without rounding it again, which saves a pass and was
-    measured to give the same logits.
+    What a block adds is measured with all blocks before it rounded and corrected.
 
     Args:
         integer: the `IntegerNetwork`.
@@ -123,11 +121,11 @@ def _correct_biases(integer, quantizer, pixels, means):
     for index, stage in enumerate(integer.network.stages):
         x = _in_batches(integer.embedding, (index,), x, quantizer)
         for number in range(len(stage.blocks)):
-            place, scale = (index, number), integer.scales[index]
-            x = _in_batches(integer.block, place, x, quantizer)
-            drift = x.mean((0, 1, 2), np.float64) * scale - means[place]
+            place = (index, number)
+            drifted = _in_batches(integer.block, place, x, quantizer)
+            drift = drifted.mean((0, 1, 2), np.float64) * integer.scales[index] - means[place]
             integer = integer.with_less_bias(index, number, drift)
-            x -= (drift / scale).astype(np.float32)
+            x = _in_batches(integer.block, place, x, quantizer)
     return integer
 
 

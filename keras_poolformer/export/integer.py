@@ -163,7 +163,8 @@ def _statistics(x, scale, name, mark, epsilon=GROUP_NORM_EPSILON):
                           (-1, 1, 1, weights.shape[1]))  # fmt: skip
 
     means = mark(f"{name} means", _spatial_mean(x))
-    mean = mark(f"{name} mean", across_channels(means, np.outer(scale / channels, 1 / scale)))
+    mean = mark(f"{name} mean", across_channels(means, (scale / channels)[:, None]))
+    mean = mark(f"{name} scaled mean", mean * _constant(1 / scale))
     centred = mark(f"{name} centred", x - mean)
     squares = mark(f"{name} squares", centred * centred)
     squares = mark(f"{name} square means", _spatial_mean(squares))
@@ -174,15 +175,12 @@ def _statistics(x, scale, name, mark, epsilon=GROUP_NORM_EPSILON):
 
 def _with_margins(x, axis, same_range):
     """Adds a row (column) on both sides: the mean of the two that are next to it."""
-    length, channels = x.shape[axis], x.shape[-1]
-    window = (2, 1) if axis == 1 else (1, 2)
-    kernel = _constant(np.full((*window, channels, 1), 0.5))
+    length = x.shape[axis]
 
     def margin(start):
         begin, size = [0, 0, 0, 0], list(x.shape)
         begin[axis], size[axis] = start, 2
-        outermost = tf.slice(x, begin, size)
-        return same_range(tf.nn.depthwise_conv2d(outermost, kernel, [1, 1, 1, 1], "VALID"))
+        return same_range(tf.reduce_mean(tf.slice(x, begin, size), axis, keepdims=True))
 
     return same_range(tf.concat([margin(0), x, margin(length - 2)], axis))
 
