@@ -12,19 +12,20 @@ import argparse
 import contextlib
 import json
 import math
+import shutil
 import statistics
 import sys
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks import ratios
+from benchmarks import ratios, readme
 from benchmarks.build import GROUPS
 from benchmarks.contestants import CONTESTANTS, choose
 from benchmarks.job import new_job, relative_error
 from benchmarks.machine import busy_cores, describe_machine
 from benchmarks.processes import Worker, measure, run_to_end
-from benchmarks.tables import print_tables
+from benchmarks.tables import markdown, print_tables
 from benchmarks.targets import check_targets
 from keras_poolformer.cli import one_line_errors
 from keras_poolformer.config import VARIANTS, PoolFormerConfig
@@ -224,6 +225,10 @@ def run(options):
         return
     draw(results, plot, options.variant)
     print(f"\n{plot} and results.json beside it")
+    if options.publish:
+        shutil.copy(plot, "docs/benchmark.png")
+        shutil.copy(plot.parent / "results.json", "docs/benchmark.json")
+        readme.insert("README.md", "bench", markdown(results))
 
 
 def main(arguments=None):
@@ -240,6 +245,8 @@ def main(arguments=None):
     parser.add_argument("--only", default="", metavar="NAME,...",
                         help=f"some of {', '.join(CONTESTANTS)}")  # fmt: skip
     parser.add_argument("--output", default="build/bench", help="folder; default: %(default)s")
+    parser.add_argument("--publish", action="store_true",
+                        help="also write README.md's table and docs/benchmark.*")  # fmt: skip
     return one_line_errors("bench", run, parser.parse_args(arguments))
 
 

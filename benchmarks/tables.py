@@ -1,5 +1,7 @@
 """Prints what a comparison found."""
 
+from benchmarks.readme import markdown_table
+
 QUIET = 0.25  # cores that others may keep busy; the waiting contestants themselves take up to 0.1
 
 
@@ -22,6 +24,31 @@ def print_tables(results):
         _print_throughput(results["throughput"])
     print("\nTargets: a bound applies to the lower end of the ratio's interval")
     _print_targets(results["targets"])
+
+
+def markdown(results):
+    """Returns latencies and throughput as Markdown, for README.md."""
+    machine, throughput = results["machine"], {row["name"]: row for row in results["throughput"]}
+    flags = [flag for flag, held in machine["flags"].items() if not held]
+    header = ["", "MB", "error", "ms", "95 % interval", "to floor", "ms an image, two cores"]
+    rows = [
+        [
+            row["name"],
+            f"{row['bytes'] / 1e6:.2f}",
+            "" if row["error"] is None else f"{row['error']:.1e}",
+            *_milliseconds(row["ms"]),
+            "" if row["to_floor"] is None else _ratio(row["to_floor"]),
+            f"{throughput[row['name']]['ms']['value']:.2f}" if row["name"] in throughput else "",
+        ]
+        for row in sorted(results["contestants"], key=lambda row: row["ms"]["value"])
+    ]
+    lacking = f" without {', '.join(flags)}" if flags else ""
+    return (
+        f"{results['size']} pixels, one image, one thread; {results['rounds']} rounds of "
+        f'{results["calls"]} calls on an {machine["cpu"]}{lacking}. "error" is the relative L2 '
+        f"distance of the logits from Keras, on randomised weights; the last column is "
+        f"throughput at the best batch size.\n\n{markdown_table(header, rows)}"
+    )
 
 
 def _print_machine(machine):

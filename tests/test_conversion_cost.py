@@ -1,18 +1,19 @@
-"""What converting the largest variant costs; `make test-slow` prints it."""
+"""What converting and exporting the largest variant costs; `make test-slow` prints it."""
 
-import resource
+import os
 import subprocess
 import sys
 import time
 
 import pytest
 
-from keras_poolformer import PoolFormerConfig
+from keras_poolformer import PoolFormerConfig, PoolFormerImageClassifier
+from keras_poolformer.presets import ASSETS
 
 torch = pytest.importorskip("torch")
 oracles = pytest.importorskip("conversion.oracles")
 
-CONVERT = "import sys; from keras_poolformer.cli import main; sys.exit(main())"
+RUN = "import sys; from keras_poolformer.cli import main; sys.exit(main())"
 
 
 @pytest.mark.slow
@@ -22,9 +23,26 @@ def test_converting_m48_stays_within_3_gb(tmp_path):
     path = tmp_path / "poolformer_m48.pth.tar"
     torch.save({oracles.sail_name(name): tensor for name, tensor in state.items()}, path)
     arguments = ["convert", path, "-o", tmp_path / "poolformer_m48.keras"]
+    assert cost(arguments, "converting poolformer_m48") < 3
+
+
+@pytest.mark.slow
+def test_int8_of_m48_stays_within_6_gb(tmp_path):
+    keras_file, photos = tmp_path / "poolformer_m48.keras", tmp_path / "photos"
+    PoolFormerImageClassifier.from_variant("poolformer_m48").save(keras_file)
+    photos.mkdir()
+    for index, photo in enumerate(3 * sorted((ASSETS / "photos").iterdir())):
+        (photos / f"{index}{photo.suffix}").write_bytes(photo.read_bytes())
+    options = ["--recipe", "int8", "--calibration", photos, "-o", tmp_path / "int8.tflite"]
+    assert cost(["export", keras_file, *options], "int8 of poolformer_m48, 93 images,") < 6
+
+
+def cost(arguments, what):
+    """Runs the command line; prints what it took and returns its memory in GB."""
+    process = subprocess.Popen([sys.executable, "-c", RUN, *map(str, arguments)])
     start = time.perf_counter()
-    subprocess.run([sys.executable, "-c", CONVERT, *map(str, arguments)], check=True)
-    seconds = time.perf_counter() - start
-    gigabytes = resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss * 1024 / 1e9
-    print(f"converting poolformer_m48 took {seconds:.0f} s and {gigabytes:.2f} GB")
-    assert gigabytes < 3
+    _, status, usage = os.wait4(process.pid, 0)
+    gigabytes = usage.ru_maxrss * 1024 / 1e9
+    print(f"{what} took {time.perf_counter() - start:.0f} s and {gigabytes:.2f} GB")
+    assert status == 0
+    return gigabytes

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import accuracy, readme
+from benchmarks import accuracy, readme, tables
 from keras_poolformer.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -19,6 +19,11 @@ def block(name):
 def test_accuracy_is_what_was_recorded():
     record = json.loads((ROOT / "docs" / "accuracy.json").read_text(encoding="utf-8"))
     assert block("accuracy") == accuracy.tables(record)
+
+
+def test_speed_is_what_was_recorded():
+    results = json.loads((ROOT / "docs" / "benchmark.json").read_text(encoding="utf-8"))
+    assert block("bench") == tables.markdown(results)
 
 
 def test_accuracy_keeps_what_is_promised():

@@ -13,7 +13,7 @@ import keras_poolformer
 from keras_poolformer import PoolFormerConfig
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("presets", "summary", "convert", "predict", "export")
+COMMANDS = ("presets", "summary", "convert", "predict", "evaluate", "export", "benchmark")
 
 
 # ---------------------------------------------------------------------------------------
