@@ -4,6 +4,7 @@ import keras
 import numpy as np
 import pytest
 
+from benchmarks.build import randomize
 from keras_poolformer import (
     ImageTransform,
     PoolFormerBackbone,
@@ -22,23 +23,18 @@ CONFIG = PoolFormerConfig(depths=(1, 2, 1), widths=(16, 24, 32), num_classes=3)
 TOLERANCES = {"fp32": 1e-5, "fp16": 2e-3, "dynamic_int8": 0.03, "int8": 0.1}
 
 
-def randomized(model):
-    rng = np.random.default_rng(0)
-    for variable in model.trainable_variables:
-        scale = np.prod(variable.shape[:-1]) ** -0.5 if len(variable.shape) > 1 else 0.3
-        offset = 0.5 if "gamma" in variable.path else 0.0
-        variable.assign(offset + scale * rng.standard_normal(variable.shape))
+@pytest.fixture(scope="module")
+def classifier():
+    model = PoolFormerImageClassifier(CONFIG)
+    randomize(model)
     return model
 
 
 @pytest.fixture(scope="module")
-def classifier():
-    return randomized(PoolFormerImageClassifier(CONFIG))
-
-
-@pytest.fixture(scope="module")
 def backbone():
-    return randomized(PoolFormerBackbone(CONFIG))
+    model = PoolFormerBackbone(CONFIG)
+    randomize(model)
+    return model
 
 
 def prepared(runner, images):
