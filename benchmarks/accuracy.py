@@ -19,6 +19,7 @@ import numpy as np
 
 from benchmarks import readme
 from benchmarks.build import randomize
+from benchmarks.job import relative_error
 from conversion import cifar10
 from keras_poolformer import PoolFormerImageClassifier, export_saved_model, export_tflite
 from keras_poolformer.cli import one_line_errors
@@ -27,7 +28,7 @@ from keras_poolformer.data.folders import spread
 from keras_poolformer.evaluation import evaluate
 from keras_poolformer.export.comparison import versions
 from keras_poolformer.export.recipes import RECIPES
-from keras_poolformer.files import replacing
+from keras_poolformer.files import replacing, size_of
 from keras_poolformer.presets import ASSETS
 from keras_poolformer.progress import Progress
 from keras_poolformer.scorers import open_scorer
@@ -80,8 +81,8 @@ def _measure_formats(calibration, images, labels, folder, progress):
         scores = np.concatenate(scores)
         expected = scores if expected is None else expected
         measured[name] = {
-            "bytes": _size(source),
-            "error": float(np.linalg.norm(scores - expected) / np.linalg.norm(expected)),
+            "bytes": size_of(source),
+            "error": relative_error(scores, expected),
             "agreement": 100 * float((scores.argmax(1) == expected.argmax(1)).mean()),
             **evaluate(lambda x: x, [(scores, labels)]).to_dict(),
         }
@@ -99,11 +100,6 @@ def _write(model, name, calibration, folder):
     recipe = name.removeprefix("TFLite ")
     path = path.with_suffix(".tflite")
     return export_tflite(model, path, recipe=recipe, calibration=calibration).path
-
-
-def _size(path):
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def _measure_variant(name, folder, progress):

@@ -30,6 +30,7 @@ from benchmarks.targets import check_targets
 from keras_poolformer.cli import one_line_errors
 from keras_poolformer.config import VARIANTS, PoolFormerConfig
 from keras_poolformer.errors import InputError
+from keras_poolformer.files import size_of
 from keras_poolformer.progress import Progress
 
 ROUNDS, CALLS = 9, 20
@@ -73,7 +74,7 @@ def compare(config, size, names=(), rounds=ROUNDS, calls=CALLS, folder="build/be
     if many:
         batches, throughput, busy_later = _throughput(job, many, rounds, calls, progress)
     progress.finish()
-    sizes = {c.name: [_bytes(job.folder / c.file)] for c in chosen}
+    sizes = {c.name: [size_of(job.folder / c.file)] for c in chosen}
     measured = {"latency": latency, "throughput": throughput, "bytes": sizes}
     results = {
         "machine": describe_machine(),
@@ -156,11 +157,6 @@ def _best_batch(worker):
         for batch, taken in seconds.items():
             taken.append(worker.time(batch, LEAST_CALLS))
     return min(BATCHES, key=lambda batch: statistics.median(seconds[batch]))
-
-
-def _bytes(path):
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.is_file())
 
 
 def _latency_rows(chosen, sizes, errors, latency):

@@ -9,6 +9,13 @@ from pathlib import Path
 from keras_poolformer.errors import InputError
 
 
+def size_of(path):
+    """Returns the bytes of a file, or of all files in a directory."""
+    path = Path(path)
+    files = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.stat().st_size for file in files if file.is_file())
+
+
 def refuse_existing(path, overwrite):
     """Raises InputError if `path` exists and may not be replaced."""
     if os.path.lexists(path) and not overwrite:

@@ -92,10 +92,10 @@ def compare(model, transform, run, input_kind, outputs, calibration=()):
         {set of images: relative L2 distance, the largest of all outputs}, as in
         `ExportResult.errors`.
     """
-    errors = {}
+    expect, errors = _reference(model, outputs), {}
     for name, pixels, normalized in _image_sets(model, transform, calibration):
         # One by one: another batch would round differently.
-        results = [_expected(model, image[None], outputs) for image in normalized]
+        results = [expect(image[None]) for image in normalized]
         received = run(pixels if input_kind == "pixels" else normalized)
         errors[name] = max(
             _distance(received[output], np.concatenate([result[output] for result in results]))
@@ -104,15 +104,16 @@ def compare(model, transform, run, input_kind, outputs, calibration=()):
     return errors
 
 
-def _expected(model, images, outputs):
-    """{name of the output: what the Keras model makes of it}."""
+def _reference(model, outputs):
+    """A function from images to {name of the output: what the Keras model makes of them}."""
     if outputs == "pyramid":
         backbone = getattr(model, "backbone", model)
-        return keras.Model(backbone.input, backbone.pyramid_outputs)(images, training=False)
+        return keras.Model(backbone.input, backbone.pyramid_outputs)
     if outputs == "embedding":
-        return {outputs: model.embed(images)}
-    logits = model(images, training=False)
-    return {outputs: softmax(np.asarray(logits)) if outputs == "probabilities" else logits}
+        return lambda images: {outputs: model.embed(images)}
+    if outputs == "probabilities":
+        return lambda images: {outputs: softmax(np.asarray(model(images, training=False)))}
+    return lambda images: {outputs: model(images, training=False)}
 
 
 def _distance(received, expected):

@@ -7,7 +7,7 @@ import tensorflow as tf
 
 from keras_poolformer.export.comparison import ExportResult, compare
 from keras_poolformer.export.graphs import require_tensorflow, save_graphs
-from keras_poolformer.files import refuse_existing, replacing
+from keras_poolformer.files import refuse_existing, replacing, size_of
 from keras_poolformer.loading import image_transform
 from keras_poolformer.runtime.description import Description, add_description
 
@@ -75,7 +75,7 @@ def examine(model, path):
 
     return ExportResult(
         path=Path(path),
-        bytes=sum(file.stat().st_size for file in Path(path).rglob("*") if file.is_file()),
+        bytes=size_of(path),
         recipe="saved_model",
         inputs="any",
         outputs="logits and probabilities",

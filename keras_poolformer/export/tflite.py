@@ -20,7 +20,7 @@ from keras_poolformer.export.graphs import (
 )
 from keras_poolformer.export.ranges import Quantizer
 from keras_poolformer.export.recipes import INPUTS, OUTPUTS, get_recipe
-from keras_poolformer.files import refuse_existing, replacing
+from keras_poolformer.files import refuse_existing, replacing, size_of
 from keras_poolformer.loading import image_transform
 from keras_poolformer.model import PoolFormerBackbone, PoolFormerImageClassifier
 from keras_poolformer.runtime.description import Description, append_description
@@ -99,7 +99,7 @@ def export_tflite(
         errors = compare(model, transform, exported.run, exported.input_kind, outputs, images)
     return ExportResult(
         path=Path(path),
-        bytes=Path(path).stat().st_size,
+        bytes=size_of(path),
         recipe=recipe,
         inputs=inputs,
         outputs=outputs,
