@@ -14,6 +14,9 @@ from keras_poolformer.errors import InputError, MissingExtraError, missing_extra
 from keras_poolformer.export.recipes import INPUTS, OUTPUTS, RECIPES
 from keras_poolformer.export_command import export
 from keras_poolformer.native_log import native_log_hidden
+from keras_poolformer.prepare_command import prepare
+from keras_poolformer.train_command import train
+from keras_poolformer.training import STRATEGIES
 from keras_poolformer.version import __version__
 
 PROGRAM = "keras-poolformer"
@@ -87,6 +90,8 @@ def _parser():
     add_output(convert, "the .keras file to write")
 
     _add_predict(group)
+    _add_train(group)
+    _add_prepare(group)
     _add_evaluate(group)
 
     _add_export(group)
@@ -136,6 +141,59 @@ def _add_predict(group):
     predict.add_argument("images", metavar="IMAGE", nargs="+", help="image files and folders")
     predict.add_argument("--top-k", type=_positive, default=5, help="classes to show (5)")
     predict.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_train(group):
+    command = _command(
+        group,
+        "train",
+        train,
+        "train a model; the same command goes on where it was interrupted",
+        "train --recipe poolformer_tiny_cifar10 --data cifar10 --workdir run",
+    )
+    command.add_argument("--recipe", required=True, metavar="NAME", help="of a training recipe")
+    command.add_argument(
+        "--data",
+        required=True,
+        metavar="FOLDER_OR_NAME",
+        help="ROOT/train/label/image, ROOT/label/image, what `prepare` wrote, or a tfds data set",
+    )
+    command.add_argument("--workdir", required=True, metavar="DIR", help="for all that is written")
+    command.add_argument("--strategy", choices=STRATEGIES, default="one_device",
+                         help="of tf.distribute (one_device); multiworker reads TF_CONFIG")  # fmt: skip
+    command.add_argument("--replicas", type=_positive, metavar="N", help="of mirrored")
+    command.add_argument("--tpu", metavar="NAME", help='of a Cloud TPU; "local" on its own VM')
+    command.add_argument("--zone", help="of the TPU")
+    command.add_argument("--project", help="of the TPU")
+    command.add_argument("--init", metavar="CHECKPOINT", help="preset or file to begin with")
+    command.add_argument("--max-steps", type=_positive, metavar="N", help="stop there")
+    command.add_argument("--seed", type=_seed, default=0, help="of all that is random (0)")
+    command.add_argument(
+        "--set", dest="settings", metavar="FIELD=VALUE", nargs="+", action="extend", default=[],
+        help="fields of the recipe, as in batch_size=32 drop_path_rate=0",
+    )  # fmt: skip
+    command.add_argument("--data-dir", metavar="FOLDER", help="where tfds data sets lie or are put")
+    command.add_argument(
+        "--checkpoints", metavar="DIR", help="if not in the working directory; may be gs://"
+    )
+    command.add_argument(
+        "--skip-validation", action="store_true", help="do not read all images once before"
+    )
+    command.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _add_prepare(group):
+    command = _command(
+        group,
+        "prepare",
+        prepare,
+        "write a folder of images or a tfds data set as TFRecords, to train from",
+        "prepare photos/ -o gs://bucket/photos",
+    )
+    command.add_argument("data", metavar="FOLDER_OR_NAME", help="as for train --data")
+    command.add_argument("--shards", type=_positive, metavar="N", help="files of each split")
+    command.add_argument("--data-dir", metavar="FOLDER", help="where tfds data sets lie or are put")
+    add_output(command, "the folder to write; may be gs://")
 
 
 def _add_evaluate(group):
@@ -237,6 +295,14 @@ def add_output(command, purpose):
 def _positive(text):
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"must be a whole number from 1. Received: {text!r}")
+    return int(text)
+
+
+def _seed(text):
+    if not text.isdecimal() or int(text) >= 2**31:
+        raise argparse.ArgumentTypeError(
+            f"must be a whole number from 0 to 2147483647. Received: {text!r}"
+        )
     return int(text)
 
 

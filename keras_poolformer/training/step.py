@@ -1,0 +1,132 @@
+"""One training step of one replica: a pure function of weights, images, labels and seeds.
+
+It compiles with XLA as a whole: static shapes, no host calls. Random layers are seeded by step,
+replica and part of the batch, so their generators hold no state that a checkpoint could miss, and
+replicas draw different masks (Keras' generators would give all replicas the same).
+"""
+
+from dataclasses import dataclass
+
+import keras
+import tensorflow as tf
+
+from keras_poolformer.data.mixing import Mixing, mix
+
+
+@dataclass(frozen=True)
+class TrainStep:
+    """The step.
+
+    Args:
+        model: a `PoolFormerImageClassifier`.
+        optimizer: built.
+        mixing: a `Mixing`.
+        num_classes: of the labels.
+        global_batch: images of all replicas together, by which the loss is divided.
+        parts: the replica's batch is worked through in so many, one after the other.
+    """
+
+    model: keras.Model
+    optimizer: keras.optimizers.Optimizer
+    mixing: Mixing
+    num_classes: int
+    global_batch: int
+    parts: int = 1
+
+    def __call__(self, images, labels, draw, seed):
+        """Updates the weights; call it in a replica context, by `strategy.run`.
+
+        Args:
+            images: float (b, H, W, C), normalised.
+            labels: int (b,).
+            draw: float32 (4,), of `Mixing.draw`.
+            seed: int32 (2,), of the step.
+
+        Returns:
+            This replica's share of (loss, accuracy): sums over replicas give the batch's.
+        """
+        gradients, loss, correct = self.gradients(images, labels, draw, seed)
+        self.optimizer.apply_gradients(
+            zip(gradients, self.model.trainable_variables, strict=True)
+        )
+        return loss, correct
+
+    def gradients(self, images, labels, draw, seed):
+        """Returns this replica's share of the gradients, loss and accuracy, in float32."""
+        context = tf.distribute.get_replica_context()
+        seed = _fold_in(seed, context.replica_id_in_sync_group)
+        images = tf.cast(images, self.model.compute_dtype)
+        if self.parts == 1:
+            return self._part(images, labels, draw, _fold_in(seed, 0))
+        size = labels.shape[0] // self.parts
+        images = tf.reshape(images, (self.parts, size, *images.shape[1:]))
+        labels = tf.reshape(labels, (self.parts, size))
+
+        def add_part(index, sums):
+            part = self._part(images[index], labels[index], draw, _fold_in(seed, index))
+            return index + 1, tf.nest.map_structure(tf.add, sums, part)
+
+        zeros = [tf.zeros(one.shape, tf.float32) for one in self.model.trainable_variables]
+        start = (tf.constant(0), (zeros, tf.constant(0.0), tf.constant(0.0)))
+        # One after the other: side by side they would need the memory that they are to save.
+        _, sums = tf.while_loop(
+            lambda index, _: index < self.parts,
+            add_part,
+            start,
+            parallel_iterations=1,
+            maximum_iterations=self.parts,
+        )
+        return sums
+
+    def _part(self, images, labels, draw, seed):
+        images, targets = mix(self.mixing, images, labels, self.num_classes, draw)
+        with tf.GradientTape() as tape:
+            logits = self._logits(images, seed)
+            losses = tf.nn.softmax_cross_entropy_with_logits(targets, logits)
+            loss = tf.reduce_sum(losses) / self.global_batch
+        variables = [one.value for one in self.model.trainable_variables]
+        right = tf.equal(tf.argmax(logits, -1, tf.int32), tf.cast(labels, tf.int32))
+        correct = tf.reduce_sum(tf.cast(right, tf.float32)) / self.global_batch
+        return tape.gradient(loss, variables), loss, correct
+
+    def _logits(self, images, seed):
+        states = [one for one in self.model.variables if _is_seed(one)]
+        keys = tf.random.split(seed, max(len(states), 1))
+        mapping = [
+            (state, tf.cast(keys[index], state.dtype)) for index, state in enumerate(states)
+        ]
+        with keras.StatelessScope(state_mapping=mapping):
+            return tf.cast(self.model(images, training=True), tf.float32)
+
+
+def _is_seed(variable):
+    return variable.path.endswith("seed_generator_state")
+
+
+def _fold_in(seed, number):
+    return tf.random.fold_in(seed, tf.cast(number, tf.int32))
+
+
+@dataclass(frozen=True)
+class EvaluationStep:
+    """Counts right answers of one replica.
+
+    Args:
+        model: a `PoolFormerImageClassifier`.
+    """
+
+    model: keras.Model
+
+    def __call__(self, images, labels):
+        """Returns float32 (4,): sums of loss, top-1, top-5 and images, where labels >= 0."""
+        logits = tf.cast(self.model(images, training=False), tf.float32)
+        real = labels >= 0
+        labels = tf.where(real, labels, 0)
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
+        own = tf.gather(logits, labels[:, None], batch_dims=1)
+        lower = tf.range(logits.shape[-1], dtype=labels.dtype)[None] < labels[:, None]
+        # Equal scores rank in the order of the classes, as in `evaluation.evaluate`.
+        before = (logits > own) | (tf.equal(logits, own) & lower)
+        rank = tf.reduce_sum(tf.cast(before, tf.int32), -1)
+        rows = tf.stack([tf.cast(one, tf.float32) for one in (losses, rank < 1, rank < 5, real)])
+        return tf.reduce_sum(tf.where(real[None], rows, tf.zeros_like(rows)), -1)

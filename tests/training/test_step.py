@@ -1,0 +1,129 @@
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+import torch
+
+from conversion import oracles
+from keras_poolformer import PoolFormerConfig, PoolFormerImageClassifier, load_torch_weights
+from keras_poolformer.data.mixing import Mixing
+from keras_poolformer.training.optimizer import AdamW
+from keras_poolformer.training.step import EvaluationStep, TrainStep
+
+CONFIG = PoolFormerConfig(depths=(1, 1, 2, 1), widths=(16, 24, 32, 40), num_classes=3)
+DRAW, SEED = np.array((1, 0, 0.5, 0.5), np.float32), np.array((1, 2), np.int32)
+
+
+def step_of(model, mixing, batch, parts=1, learning_rate=1e-3):
+    optimizer = AdamW(learning_rate)
+    optimizer.build(model.trainable_variables)
+    return TrainStep(model, optimizer, mixing, 3, batch, parts)
+
+
+@pytest.mark.parametrize("head", ["pool_norm", "norm_pool"])
+def test_gradients_are_pytorchs(head, plain, photo_batch, randomize, tmp_path):
+    """timm for pool_norm, transformers for norm_pool; stochastic depth off."""
+    layout = "timm" if head == "pool_norm" else "hf"
+    config = CONFIG.replace(head=head)
+    oracle = oracles.build_oracle(config, layout)
+    randomize(oracle.module)
+    torch.save(oracle.module.state_dict(), tmp_path / "weights.pth")
+    model = PoolFormerImageClassifier(config)
+    load_torch_weights(model, tmp_path / "weights.pth")
+    images, labels = photo_batch
+
+    step = step_of(model, plain, len(labels))
+    gradients, loss, _ = tf.function(step.gradients)(images, labels, DRAW, SEED)
+
+    oracle.module.train()
+    logits = oracle.module(torch.tensor(images).permute(0, 3, 1, 2))
+    logits = getattr(logits, "logits", logits)
+    theirs = torch.nn.functional.cross_entropy(logits, torch.tensor(labels))
+    theirs.backward()
+    assert float(loss) == pytest.approx(theirs.item(), rel=1e-5)
+    wanted = pytorch_gradients(oracle, model, tmp_path)
+    norm = np.sqrt(sum((one**2).sum() for one in wanted.values()))
+    worst = 0.0
+    for variable, gradient in zip(model.trainable_variables, gradients, strict=True):
+        error = np.linalg.norm(gradient.numpy() - wanted[variable.path])
+        if variable.path.endswith("norm1/beta"):  # zero in exact arithmetic
+            assert error < 1e-6 * norm
+        else:
+            worst = max(worst, error / np.linalg.norm(wanted[variable.path]))
+    print(f"{head}: gradients differ by at most {worst:.1e} of a tensor's own norm")
+    assert worst < 1e-4
+
+
+def pytorch_gradients(oracle, model, folder):
+    """PyTorch's gradients by our paths: transplanted like weights."""
+    state = {name: one.grad for name, one in oracle.module.named_parameters()}
+    torch.save(state, folder / "gradients.pth")
+    carrier = PoolFormerImageClassifier(model.config)
+    load_torch_weights(carrier, folder / "gradients.pth")
+    return {one.path: one.numpy() for one in carrier.trainable_variables}
+
+
+@pytest.mark.parametrize("mixing", [Mixing(), Mixing(mixup=0.8, cutmix=0)])
+def test_parts_give_the_gradients_of_the_whole(mixing, photo_batch):
+    images, labels = photo_batch
+    model = PoolFormerImageClassifier(CONFIG)
+    draw = mixing.draw(0, 1)
+    whole = step_of(model, mixing, 4).gradients(images, labels, draw, SEED)
+    parts = step_of(model, mixing, 4, parts=2).gradients(
+        tf.constant(images), tf.constant(labels), draw, SEED
+    )
+    norm = tf.linalg.global_norm(whole[0])
+    for one, other in zip(tf.nest.flatten(whole), tf.nest.flatten(parts), strict=True):
+        np.testing.assert_allclose(one, other, rtol=1e-5, atol=1e-6 * norm)
+
+
+def test_masks_are_a_function_of_the_seed(photo_batch, plain):
+    images, labels = photo_batch
+    model = PoolFormerImageClassifier(CONFIG.replace(drop_path_rate=0.9, layer_scale_init=1.0))
+    step = step_of(model, plain, 4)
+    loss = tf.function(lambda seed: step.gradients(images, labels, DRAW, seed)[1])
+    losses = [float(loss(np.array((1, n), np.int32))) for n in (0, 1, 2, 0, 1, 2)]
+    assert losses[:3] == losses[3:]
+    assert len(set(losses)) == 3
+
+
+def test_images_draw_different_masks(plain):
+    model = PoolFormerImageClassifier(CONFIG.replace(drop_path_rate=0.9, layer_scale_init=1.0))
+    images = tf.ones((16, 32, 32, 3))
+    logits = step_of(model, plain, 16)._logits(images, tf.constant(SEED))
+    assert len(np.unique(logits.numpy().round(5), axis=0)) > 2
+
+
+@pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
+def test_one_batch_can_be_learnt_by_heart(precision, photo_batch, plain):
+    keras.utils.set_random_seed(0)
+    images, labels = photo_batch
+    config = CONFIG.replace(layer_scale_init=0.1)
+    model = PoolFormerImageClassifier(config, dtype=precision)
+    step = tf.function(step_of(model, plain, 4, learning_rate=3e-3).__call__)
+    losses = [float(step(images, labels, DRAW, SEED)[0]) for _ in range(60)]
+    assert losses[-1] < 0.01 < 0.5 < losses[0]
+
+
+def test_evaluation_ignores_padding_and_ranks_as_evaluate_does():
+    scores = tf.constant([[1.0, 1.0, 0.0], [1.0, 1.0, 0.0], [0.0, 0.0, 3.0], [9.0, 0.0, 0.0]])
+    step = EvaluationStep(lambda images, training: images)
+    _, first, among_five, images = step(scores, tf.constant([0, 1, 2, -1], tf.int64)).numpy()
+    assert (first, among_five, images) == (2, 3, 3)
+
+
+@pytest.mark.parametrize("parts", [1, 2])
+def test_the_whole_step_compiles_with_xla(parts):
+    """As near to a TPU's compiler as a machine without one comes."""
+    config = CONFIG.replace(drop_path_rate=0.2)
+    model = PoolFormerImageClassifier(config, dtype="mixed_bfloat16")
+    step = step_of(model, Mixing(), 8, parts)
+    compiled = tf.function(step.__call__, jit_compile=True)
+    images, labels = tf.zeros((8, 64, 64, 3), tf.bfloat16), tf.zeros((8,), tf.int64)
+    arguments = (images, labels, tf.constant(DRAW), tf.constant(SEED))
+    text = compiled.experimental_get_compiler_ir(*arguments)(stage="hlo")
+    assert "bf16[" in text
+    for absent in ("custom-call", "infeed", "outfeed", "host", "<=", "send("):
+        assert absent not in text, absent
+    loss, _ = compiled(*arguments)
+    assert np.isfinite(loss)
