@@ -159,8 +159,12 @@ def _add_train(group):
         help="ROOT/train/label/image, ROOT/label/image, what `prepare` wrote, or a tfds data set",
     )
     command.add_argument("--workdir", required=True, metavar="DIR", help="for all that is written")
-    command.add_argument("--strategy", choices=STRATEGIES, default="one_device",
-                         help="of tf.distribute (one_device); multiworker reads TF_CONFIG")  # fmt: skip
+    command.add_argument(
+        "--strategy",
+        choices=STRATEGIES,
+        default="one_device",
+        help="of tf.distribute (one_device); multiworker reads TF_CONFIG",
+    )
     command.add_argument("--replicas", type=_positive, metavar="N", help="of mirrored")
     command.add_argument("--tpu", metavar="NAME", help='of a Cloud TPU; "local" on its own VM')
     command.add_argument("--zone", help="of the TPU")

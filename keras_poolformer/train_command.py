@@ -22,7 +22,8 @@ def train(options):
     check_batch(strategy, recipe)
     training, evaluation = _splits(recipe, options)
 
-    from keras_poolformer.training.trainer import Run, Trainer
+    from keras_poolformer.training.run import Run
+    from keras_poolformer.training.trainer import Trainer
 
     run = Run(
         recipe,

@@ -102,21 +102,8 @@ class TfdsSplit:
                 return
 
     def _stored(self):
-        """The examples as they lie in the files: images are the bytes of a JPEG or PNG."""
-        import tensorflow_datasets as tfds
-
-        wanted = tfds.decode.PartialDecoding(
-            {"image": True, "label": True}, {"image": tfds.decode.SkipDecoding()}
-        )
-        with _one_line(f"{self.name} {self.split} cannot be read"):
-            with _no_absl_warnings():
-                stored = self.builder.as_dataset(
-                    split=self.split,
-                    shuffle_files=False,
-                    decoders=wanted,
-                    read_config=tfds.ReadConfig(try_autocache=False),
-                )
-            yield from stored.as_numpy_iterator()
+        with one_line(f"{self.name} {self.split} cannot be read"):
+            yield from stored(self.builder, self.split).as_numpy_iterator()
 
 
 def open_split(name, split=None, data_dir=None):
@@ -135,6 +122,21 @@ def open_split(name, split=None, data_dir=None):
             images with a class each.
         MissingExtraError: tensorflow-datasets is not installed.
     """
+    return _split(name, open_builder(name, data_dir), split)
+
+
+def open_builder(name, data_dir=None):
+    """Opens an image classification data set; downloads it where it is not prepared.
+
+    Args:
+        name, data_dir: as for `open_split`.
+
+    Returns:
+        The builder of tfds.
+
+    Raises:
+        InputError, MissingExtraError: as `open_split`.
+    """
     if not NAME.fullmatch(name):
         raise InputError(
             f"{name} must be a folder of class folders or the name of a tensorflow-datasets data "
@@ -143,9 +145,39 @@ def open_split(name, split=None, data_dir=None):
     builder = _builder(name, data_dir)
     _check_features(name, builder.info.features)
     # tfds reports to stdout, which is for results.
-    with _one_line(f"{name} cannot be prepared"), contextlib.redirect_stdout(sys.stderr):
+    with one_line(f"{name} cannot be prepared"), contextlib.redirect_stdout(sys.stderr):
         builder.download_and_prepare()
-    return _split(name, builder, split)
+    return builder
+
+
+def stored(builder, split, cycle_length=1, block_length=16):
+    """Reads examples as they lie in the files: images are the bytes of a JPEG or PNG.
+
+    Args:
+        builder: of a data set that is prepared.
+        split: as tfds takes it.
+        cycle_length: files that are read at once; 1 keeps the order of the files.
+        block_length: examples that each of these gives in its turn.
+
+    Returns:
+        tf.data.Dataset of {"image": scalar string, "label": scalar int64}, in an order that is
+        the same every time.
+    """
+    import tensorflow_datasets as tfds
+
+    wanted = tfds.decode.PartialDecoding(
+        {"image": True, "label": True}, {"image": tfds.decode.SkipDecoding()}
+    )
+    config = tfds.ReadConfig(
+        try_autocache=False,
+        interleave_cycle_length=cycle_length,
+        interleave_block_length=block_length,
+        enable_ordering_guard=False,  # else it refuses to mix what was not shuffled
+    )
+    with _no_absl_warnings():
+        return builder.as_dataset(
+            split=split, shuffle_files=False, decoders=wanted, read_config=config
+        )
 
 
 def _builder(name, data_dir):
@@ -160,7 +192,7 @@ def _builder(name, data_dir):
         raise MissingExtraError("tensorflow-datasets", "train", reason) from None
     from tensorflow_datasets.core.registered import DatasetNotFoundError
 
-    with _one_line(f"{name} cannot be opened"), contextlib.redirect_stdout(sys.stderr):
+    with one_line(f"{name} cannot be opened"), contextlib.redirect_stdout(sys.stderr):
         try:
             return tfds.builder(name, data_dir=data_dir)
         except DatasetNotFoundError:
@@ -209,7 +241,7 @@ def _split(name, builder, split):
             raise InputError(
                 f"{name} has neither test nor validation: --split names one of {known}"
             )
-    with _one_line(f"--split must be what tensorflow-datasets takes for {name} ({known})"):
+    with one_line(f"--split must be what tensorflow-datasets takes for {name} ({known})"):
         num_examples = splits[split].num_examples or 0
     if num_examples < 1:
         raise InputError(f"--split must hold at least one image of {name}. Received: {split}")
@@ -217,8 +249,8 @@ def _split(name, builder, split):
 
 
 @contextlib.contextmanager
-def _one_line(meaning):
-    """Turns what tfds raises into an InputError.
+def one_line(meaning):
+    """Turns what tfds raises into an InputError that begins with `meaning`.
 
     A data set's own code downloads and builds it, so any exception may come: AssertionError
     for files that must be fetched by hand, those of network libraries, checksums, TensorFlow.

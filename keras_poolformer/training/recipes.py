@@ -41,7 +41,6 @@ class Recipe:
         save_every: steps between checkpoints, besides the one at the end of each epoch.
         held_out: training images that are kept for evaluation, in place of another split.
         frozen: "backbone" trains the head alone, "" everything.
-        shuffle_buffer: examples that are shuffled at a time, where the data is a stream.
     """
 
     config: PoolFormerConfig
@@ -69,7 +68,6 @@ class Recipe:
     save_every: int = 1000
     held_out: int = 0
     frozen: str = ""
-    shuffle_buffer: int = 16_384
 
     def __post_init__(self):
         for one in dataclasses.fields(self):
@@ -139,7 +137,7 @@ _LOWEST = {
     "batch_size": 1, "epochs": 1, "warmup_epochs": 0, "cooldown_epochs": 0, "learning_rate": 0,
     "warmup_learning_rate": 0, "min_learning_rate": 0, "weight_decay": 0, "beta_1": 0, "beta_2": 0,
     "epsilon": 0, "clip_norm": 0, "ema_decay": 0, "accumulate_steps": 1, "steps_per_call": 1,
-    "save_every": 1, "held_out": 0, "shuffle_buffer": 1,
+    "save_every": 1, "held_out": 0,
 }  # fmt: skip
 
 _PARTS = {
@@ -167,9 +165,7 @@ def _owner(name):
     known = sorted({one for kind in (Recipe, *_PARTS.values()) for one in _fields(kind)})
     close = difflib.get_close_matches(name, known, n=1)
     hint = f" Did you mean `{close[0]}`?" if close else ""
-    raise InputError(
-        f"a recipe has no field `{name}`.{hint} Its fields are {', '.join(known)}"
-    )
+    raise InputError(f"a recipe has no field `{name}`.{hint} Its fields are {', '.join(known)}")
 
 
 def _parsed(text):
@@ -190,7 +186,9 @@ def _check_type(name, value, present):
     elif isinstance(present, tuple):
         kind = (tuple, list)
     is_bool = isinstance(value, bool)
-    if present is not None and (not isinstance(value, kind) or is_bool != isinstance(present, bool)):
+    if present is not None and (
+        not isinstance(value, kind) or is_bool != isinstance(present, bool)
+    ):
         wanted = "number" if isinstance(present, float) else type(present).__name__
         raise InputError(f"`{name}` must be of type {wanted}. Received: {value!r}")
 
@@ -262,11 +260,11 @@ def _poolformer_tiny_cifar10():
     transform = ImageTransform(size=64, crop_pct=1.0)
     return Recipe(
         config=config,
-        augmentation=Augmentation(size=64, crop_scale=(0.5, 1.0), rand_augment="", erasing=0.25),
+        augmentation=Augmentation(size=64, crop_scale=(0.6, 1.0), rand_augment="", erasing=0.0),
         mixing=Mixing(mixup=0.0, cutmix=0.0),
         transform=transform,
         batch_size=128,
-        epochs=40,
+        epochs=16,
         warmup_epochs=2,
         cooldown_epochs=0,
         learning_rate=2e-3,

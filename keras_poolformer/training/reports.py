@@ -40,7 +40,7 @@ class Table:
 
 
 def _number(value):
-    return str(value) if isinstance(value, int) else f"{value:.9g}"
+    return f"{value:.9g}" if isinstance(value, float) else str(value)
 
 
 def read_table(path):
@@ -109,11 +109,11 @@ class Reports:
         self._top1 = result["top1"]
         if not self._chief:
             return
-        values = [result[name] for name in EVALUATION_FIELDS[2:]]
+        values = [result.get(name, "") for name in EVALUATION_FIELDS[2:]]
         self._evaluations.append([(step, epoch, *values)])
         with self._board.as_default():
-            for name in EVALUATION_FIELDS[2:]:
-                tf.summary.scalar(f"evaluation/{name}", result[name], step)
+            for name, value in result.items():
+                tf.summary.scalar(f"evaluation/{name}", value, step)
 
     def close(self):
         """Ends the bar and writes what is left."""

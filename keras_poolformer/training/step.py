@@ -11,6 +11,7 @@ import keras
 import tensorflow as tf
 
 from keras_poolformer.data.mixing import Mixing, mix
+from keras_poolformer.evaluation import TOP
 
 
 @dataclass(frozen=True)
@@ -46,9 +47,7 @@ class TrainStep:
             This replica's share of (loss, accuracy): sums over replicas give the batch's.
         """
         gradients, loss, correct = self.gradients(images, labels, draw, seed)
-        self.optimizer.apply_gradients(
-            zip(gradients, self.model.trainable_variables, strict=True)
-        )
+        self.optimizer.apply_gradients(zip(gradients, self.model.trainable_variables, strict=True))
         return loss, correct
 
     def gradients(self, images, labels, draw, seed):
@@ -92,9 +91,7 @@ class TrainStep:
     def _logits(self, images, seed):
         states = [one for one in self.model.variables if _is_seed(one)]
         keys = tf.random.split(seed, max(len(states), 1))
-        mapping = [
-            (state, tf.cast(keys[index], state.dtype)) for index, state in enumerate(states)
-        ]
+        mapping = [(state, tf.cast(keys[index], state.dtype)) for index, state in enumerate(states)]
         with keras.StatelessScope(state_mapping=mapping):
             return tf.cast(self.model(images, training=True), tf.float32)
 
@@ -128,5 +125,5 @@ class EvaluationStep:
         # Equal scores rank in the order of the classes, as in `evaluation.evaluate`.
         before = (logits > own) | (tf.equal(logits, own) & lower)
         rank = tf.reduce_sum(tf.cast(before, tf.int32), -1)
-        rows = tf.stack([tf.cast(one, tf.float32) for one in (losses, rank < 1, rank < 5, real)])
+        rows = tf.stack([tf.cast(one, tf.float32) for one in (losses, rank < 1, rank < TOP, real)])
         return tf.reduce_sum(tf.where(real[None], rows, tf.zeros_like(rows)), -1)

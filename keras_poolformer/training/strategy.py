@@ -24,9 +24,7 @@ def create_strategy(kind, replicas=None, tpu_name=None, zone=None, project=None)
             strategy's own function says.
     """
     if kind not in STRATEGIES:
-        raise InputError(
-            f"`strategy` must be one of {', '.join(STRATEGIES)}. Received: {kind!r}"
-        )
+        raise InputError(f"`strategy` must be one of {', '.join(STRATEGIES)}. Received: {kind!r}")
     if replicas is not None and kind != "mirrored":
         raise InputError(f"`replicas` goes with mirrored. Received: strategy {kind}")
     if kind != "tpu" and any((tpu_name, zone, project)):
@@ -61,7 +59,9 @@ def mirrored(replicas=None):
         raise InputError(f"`replicas` must be at least 1. Received: {replicas}")
     if gpus:
         if replicas and replicas > len(gpus):
-            raise InputError(f"`replicas` must be at most {len(gpus)}, one a GPU. Received: {replicas}")
+            raise InputError(
+                f"`replicas` must be at most {len(gpus)}, one a GPU. Received: {replicas}"
+            )
         return tf.distribute.MirroredStrategy([f"/GPU:{i}" for i in range(replicas or len(gpus))])
     replicas = replicas or 1
     _split_cpu(replicas)
@@ -94,12 +94,12 @@ def multiworker():
     try:
         return tf.distribute.MultiWorkerMirroredStrategy()
     except (tf.errors.OpError, RuntimeError, ValueError) as error:
-        raise InputError(f"the workers of TF_CONFIG cannot be joined: {_first_line(error)}") from None
+        raise InputError(
+            f"the workers of TF_CONFIG cannot be joined: {_first_line(error)}"
+        ) from None
 
 
-_TF_CONFIG = (
-    '{"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
-)
+_TF_CONFIG = '{"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
 
 
 def _check_tf_config(text):

@@ -9,26 +9,23 @@ import json
 import math
 import signal
 import threading
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from keras_poolformer.checkpoints.transplant import save_torch_weights
 from keras_poolformer.data.pipeline import evaluation_batches, training_epoch
-from keras_poolformer.data.sources import Split
 from keras_poolformer.data.validation import name_broken
 from keras_poolformer.errors import InputError
+from keras_poolformer.evaluation import TOP
 from keras_poolformer.files import replacing
 from keras_poolformer.training.building import build_model, build_optimizer
-from keras_poolformer.training.checkpoints import Checkpoints, averaged_weights, has_checkpoint
-from keras_poolformer.training.recipes import Recipe
+from keras_poolformer.training.checkpoints import Checkpoints, averaged_weights
 from keras_poolformer.training.reports import Reports, draw_curve
 from keras_poolformer.training.step import EvaluationStep, TrainStep
 from keras_poolformer.training.strategy import check_batch, is_chief
+from keras_poolformer.training.writing import write_model
 
-CHECKPOINTS, RUN, RESULT = "checkpoints", "run.json", "result.json"
+RESULT = "result.json"
 _DATA_ERRORS = (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError)
 _PEER_ERRORS = (
     tf.errors.AbortedError,
@@ -38,70 +35,6 @@ _PEER_ERRORS = (
     tf.errors.InternalError,
     tf.errors.UnavailableError,
 )
-
-
-@dataclass(frozen=True)
-class Run:
-    """What is trained, on what, where.
-
-    Args:
-        recipe: a `Recipe`.
-        training: the `Split` to train on.
-        evaluation: the `Split` to evaluate on, or None.
-        workdir: a folder; a run that was interrupted there goes on.
-        seed: of all that is random.
-        init: preset or checkpoint to begin with, or None for fresh weights.
-        max_steps: where to stop before the recipe's end, or None.
-        checkpoints: folder of the checkpoints, if it is not in `workdir`; may be gs://.
-    """
-
-    recipe: Recipe
-    training: Split
-    evaluation: Split | None
-    workdir: Path
-    seed: int = 0
-    init: str | None = None
-    max_steps: int | None = None
-    checkpoints: str | None = None
-
-    @property
-    def steps_per_epoch(self):
-        """Whole batches in the training split."""
-        return self.training.num_examples // self.recipe.batch_size
-
-    @property
-    def total_steps(self):
-        """Steps of the recipe's schedule."""
-        return self.steps_per_epoch * self.recipe.all_epochs
-
-    @property
-    def last_step(self):
-        """Where this run ends."""
-        return min(self.total_steps, self.max_steps or self.total_steps)
-
-    @property
-    def checkpoint_folder(self):
-        """Where the checkpoints lie."""
-        return self.checkpoints or str(self.workdir / CHECKPOINTS)
-
-    @property
-    def begun(self):
-        """Whether there is a checkpoint to go on from."""
-        return has_checkpoint(self.checkpoint_folder)
-
-    def describe(self):
-        """What must not change when a run goes on, as JSON-ready values."""
-        recipe = self.recipe.to_dict()
-        for name in ("steps_per_call", "save_every"):
-            del recipe[name]
-        return {
-            "seed": self.seed,
-            "init": self.init,
-            "training": self.training.name,
-            "examples": self.training.num_examples,
-            "evaluation": self.evaluation.name if self.evaluation else None,
-            **json.loads(json.dumps(recipe)),
-        }
 
 
 class Trainer:
@@ -126,7 +59,7 @@ class Trainer:
             )
         run.workdir.mkdir(parents=True, exist_ok=True)
         if self._chief:
-            _claim(run)
+            run.claim()
         self._stop = threading.Event()
         with strategy.scope():
             self._model = build_model(run.recipe, run.training.class_names, run.init, run.seed)
@@ -248,10 +181,14 @@ class Trainer:
         return self._strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None)
 
     def evaluate(self, split):
-        """Returns {"loss", "top1", "top5"} of the model as it is, on every example once."""
+        """Returns {"loss", "top1", "top5"} of the model as it is, on every example once.
+
+        There is no "top5" where there are fewer than five classes.
+        """
         recipe, strategy = self._run.recipe, self._strategy
         batch = recipe.batch_size // recipe.accumulate_steps
 
+        @tf.autograph.experimental.do_not_convert
         def dataset(context):
             return evaluation_batches(
                 split,
@@ -264,11 +201,10 @@ class Trainer:
         iterator = iter(strategy.distribute_datasets_from_function(dataset))
         count = tf.constant(math.ceil(split.num_examples / batch))
         loss, first, among_five, images = self._evaluate_steps(iterator, count).numpy()
-        return {
-            "loss": float(loss / images),
-            "top1": 100 * float(first / images),
-            "top5": 100 * float(among_five / images),
-        }
+        result = {"loss": float(loss / images), "top1": 100 * float(first / images)}
+        if len(split.class_names) >= TOP:
+            result["top5"] = 100 * float(among_five / images)
+        return result
 
     def _evaluation_loop(self, iterator, count):
         sums = tf.zeros((4,), tf.float64)
@@ -284,6 +220,7 @@ class Trainer:
     def _training_data(self, epoch, skip_steps):
         run, recipe = self._run, self._run.recipe
 
+        @tf.autograph.experimental.do_not_convert
         def dataset(context):
             return training_epoch(
                 run.training,
@@ -302,30 +239,19 @@ class Trainer:
         """Writes the model, the best one where it is another, the curve and the figures."""
         run, result = self._run, {"step": step, "finished": True}
         if self._chief:
-            self._write_model("model", step)
+            write_model(run.workdir / "model", self._model, self._optimizer, step)
             draw_curve(run.workdir)
         if run.evaluation:
             best_step, result["best_top1"] = self._checkpoints.best
             with averaged_weights(self._model, self._optimizer):
                 result |= self.evaluate(run.evaluation)
-            if best_step not in (-1, step):
+            if self._chief and best_step not in (-1, step):
                 self._checkpoints.restore_best()
-                if self._chief:
-                    self._write_model("best", best_step)
+                write_model(run.workdir / "best", self._model, self._optimizer, best_step)
         if self._chief:
             with replacing(run.workdir / RESULT) as written:
                 written.write_text(json.dumps(result, indent=2) + "\n")
         return result
-
-    def _write_model(self, name, step):
-        """Writes NAME.keras and NAME.safetensors, which PyTorch's PoolFormers read."""
-        self._model.provenance = dict(self._model.provenance) | {"step": step}
-        with averaged_weights(self._model, self._optimizer):
-            plain = _float32_copy(self._model)
-        with replacing(self._run.workdir / f"{name}.keras") as written:
-            plain.save(written)
-        with replacing(self._run.workdir / f"{name}.safetensors") as written:
-            save_torch_weights(plain, written, layout="sail", allow_other_head=True)
 
     def _data_error(self, error):
         for split in (self._run.training, self._run.evaluation):
@@ -344,27 +270,6 @@ class Trainer:
         )
 
 
-def _claim(run):
-    """Writes what the run is; refuses a folder with another one."""
-    path, own = run.workdir / RUN, run.describe()
-    if path.exists():
-        found = json.loads(path.read_text())
-        for name in sorted(own.keys() | found.keys()):
-            if own.get(name) != found.get(name):
-                raise InputError(
-                    f"{run.workdir} holds a run with {name}={_short(found.get(name))}: use another "
-                    f"folder, or the same command. Received: {_short(own.get(name))}"
-                )
-        return
-    with replacing(path) as written:
-        written.write_text(json.dumps(own, indent=2) + "\n")
-
-
-def _short(value):
-    text = repr(value)
-    return text if len(text) <= 200 else text[:200] + "..."
-
-
 def _provenance(run, model):
     return dict(model.provenance or {}) | {
         "source": f"keras-poolformer train on {run.training.name}",
@@ -372,14 +277,6 @@ def _provenance(run, model):
         "init": run.init,
         "transform": run.recipe.transform.to_dict(),
     }
-
-
-def _float32_copy(model):
-    """The same model in float32, outside of any strategy: what is written to disk."""
-    copy = type(model)(model.config, provenance=dict(model.provenance), dtype="float32")
-    for own, theirs in zip(copy.weights, model.weights, strict=True):
-        own.assign(np.array(theirs))
-    return copy
 
 
 class _on_sigterm:

@@ -17,7 +17,27 @@ def photo_batch(rgb_photographs):
     """float32 (4, 64, 64, 3), normalised crops of photographs, and int64 labels."""
     crops = [
         np.asarray(photo.resize((96, 96)))[y : y + 64, x : x + 64]
-        for photo, (y, x) in zip(rgb_photographs * 2, [(0, 0), (16, 8), (30, 30), (5, 25)])
+        for photo, (y, x) in zip(
+            [*rgb_photographs, rgb_photographs[0]],
+            [(0, 0), (16, 8), (30, 30), (5, 25)],
+            strict=True,
+        )
     ]
     images = (np.stack(crops).astype(np.float32) / 255 - 0.45) / 0.225
     return images, np.array([0, 2, 1, 2])
+
+
+@pytest.fixture(scope="session")
+def photo_folders(rgb_photographs, tmp_path_factory):
+    """ROOT/train and ROOT/test: crops of three photographs, which are the classes."""
+    root = tmp_path_factory.mktemp("photos")
+    random = np.random.default_rng(0)
+    for split, count in (("train", 16), ("test", 4)):
+        for label, photo in enumerate(rgb_photographs):
+            folder = root / split / f"photo_{label}"
+            folder.mkdir(parents=True)
+            for number in range(count):
+                x, y = random.integers(0, 100, 2)
+                crop = photo.resize((160, 160)).crop((x, y, x + 48, y + 48))
+                crop.save(folder / f"{number}.png")
+    return root

@@ -1,0 +1,106 @@
+"""`dataset.json`, which describes a folder of records; it may be from anybody."""
+
+import dataclasses
+import json
+import re
+from dataclasses import dataclass
+
+from keras_poolformer.errors import InputError
+
+DESCRIPTION = "dataset.json"
+FORMAT, VERSION = "keras-poolformer records", 1
+SPLITS = ("train", "validation")
+MAX_BYTES = 2**26
+_FILE_NAME = re.compile(r"\w[\w.-]*\.tfrecord", re.ASCII)
+_LARGEST = 2**50
+
+
+@dataclass(frozen=True)
+class RecordFile:
+    """A file of a split.
+
+    Args:
+        name: of the file, beside `dataset.json`.
+        examples: in it.
+        bytes: its size.
+    """
+
+    name: str
+    examples: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class Description:
+    """What `dataset.json` says.
+
+    Args:
+        class_names: tuple of str, in the order of the labels.
+        splits: {"train": (RecordFile, ...)} and perhaps "validation".
+    """
+
+    class_names: tuple[str, ...]
+    splits: dict[str, tuple[RecordFile, ...]]
+
+    def to_json(self):
+        """Returns the text of `dataset.json`."""
+        fields = {"format": FORMAT, "version": VERSION} | dataclasses.asdict(self)
+        return json.dumps(fields, indent=1) + "\n"
+
+
+def parse_description(text, path):
+    """Reads what `Description.to_json` returned, and trusts nothing in it.
+
+    Args:
+        text: JSON.
+        path: where it lies, for errors.
+
+    Returns:
+        A `Description`.
+
+    Raises:
+        InputError: it is none, or not of this version.
+    """
+    try:
+        fields = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{path} must be JSON: {' '.join(str(error).split())}") from None
+    if not isinstance(fields, dict) or fields.get("format") != FORMAT:
+        raise InputError(f"{path} must describe {FORMAT}, as `keras-poolformer prepare` does")
+    _check(fields.get("version") == VERSION, path, "version", f"{VERSION}", fields.get("version"))
+    names, splits = fields.get("class_names", ()), fields.get("splits", ())
+    good = _is_list(names) and all(isinstance(name, str) for name in names)
+    good = good and all(name and name.isprintable() for name in names)
+    _check(good and len(set(names)) == len(names), path, "class_names", "different names", names)
+    known = isinstance(splits, dict) and "train" in splits and set(splits) <= set(SPLITS)
+    _check(known, path, "splits", "train and perhaps validation", splits)
+    files = {name: tuple(_file(one, path) for one in _files(splits, name, path)) for name in splits}
+    listed = [one.name for part in files.values() for one in part]
+    _check(len(set(listed)) == len(listed), path, "splits", "files listed once", sorted(listed))
+    return Description(tuple(names), files)
+
+
+def _files(splits, name, path):
+    _check(_is_list(splits[name]), path, name, "a list of files", splits[name])
+    return splits[name]
+
+
+def _file(fields, path):
+    expected = "a name without folders, and its examples and bytes, from 1"
+    whole = isinstance(fields, dict) and fields.keys() == {"name", "examples", "bytes"}
+    good = whole and isinstance(fields["name"], str) and _FILE_NAME.fullmatch(fields["name"])
+    counts = [fields["examples"], fields["bytes"]] if good else [0]
+    good = all(type(count) is int and 0 < count <= _LARGEST for count in counts)
+    _check(good, path, "file", expected, fields)
+    return RecordFile(**fields)
+
+
+def _is_list(value):
+    return isinstance(value, list) and len(value) > 0
+
+
+def _check(good, path, name, expected, value):
+    if not good:
+        shown = " ".join(repr(value).split())
+        shown = shown if len(shown) <= 100 else f"{shown[:100]} ..."
+        raise InputError(f"{path}: {name} must be {expected}. Received: {shown}")

@@ -1,0 +1,30 @@
+"""`keras-poolformer prepare`: labelled images as TFRecords, to train from."""
+
+from keras_poolformer.errors import InputError
+from keras_poolformer.progress import Progress
+
+
+def prepare(options):
+    """Writes the records of a folder or a tfds data set; every image is checked."""
+    from keras_poolformer.data.record_description import DESCRIPTION
+    from keras_poolformer.data.record_writer import refuse_unwritable, write_records
+    from keras_poolformer.data.sources import open_splits
+
+    if options.data.rstrip("/") == options.output.rstrip("/"):
+        raise InputError(f"the output must be another path than the data. Received: {options.data}")
+    refuse_unwritable(options.output, options.overwrite)
+    progress = Progress([f"opening {options.data}", f"writing {options.output}"])
+    progress.start()
+    splits = open_splits(options.data, options.data_dir)
+    progress.start()
+    written = write_records(
+        splits, options.output, options.shards, progress.advance, options.overwrite
+    )
+    progress.finish()
+    if options.json:
+        print(written.to_json(), end="")
+        return
+    print(f"{options.output}: {len(written.class_names)} classes, described by {DESCRIPTION}")
+    for name, files in written.splits.items():
+        examples, size = sum(file.examples for file in files), sum(file.bytes for file in files)
+        print(f"{name:10}  {examples:,} images in {len(files)} files, {size / 1e6:.1f} MB")

@@ -1,0 +1,101 @@
+"""What a training run is: recipe, data, seed, and the folder that it has to itself."""
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from keras_poolformer.data.sources import Split
+from keras_poolformer.errors import InputError
+from keras_poolformer.files import replacing
+from keras_poolformer.training.checkpoints import has_checkpoint
+from keras_poolformer.training.recipes import Recipe
+
+CHECKPOINTS, RUN = "checkpoints", "run.json"
+
+
+@dataclass(frozen=True)
+class Run:
+    """What is trained, on what, where.
+
+    Args:
+        recipe: a `Recipe`.
+        training: the `Split` to train on.
+        evaluation: the `Split` to evaluate on, or None.
+        workdir: a folder; a run that was interrupted there goes on.
+        seed: of all that is random.
+        init: preset or checkpoint to begin with, or None for fresh weights.
+        max_steps: where to stop before the recipe's end, or None.
+        checkpoints: folder of the checkpoints, if it is not in `workdir`; may be gs://.
+    """
+
+    recipe: Recipe
+    training: Split
+    evaluation: Split | None
+    workdir: Path
+    seed: int = 0
+    init: str | None = None
+    max_steps: int | None = None
+    checkpoints: str | None = None
+
+    @property
+    def steps_per_epoch(self):
+        """Whole batches in the training split."""
+        return self.training.num_examples // self.recipe.batch_size
+
+    @property
+    def total_steps(self):
+        """Steps of the recipe's schedule."""
+        return self.steps_per_epoch * self.recipe.all_epochs
+
+    @property
+    def last_step(self):
+        """Where this run ends."""
+        return min(self.total_steps, self.max_steps or self.total_steps)
+
+    @property
+    def checkpoint_folder(self):
+        """Where the checkpoints lie."""
+        return self.checkpoints or str(self.workdir / CHECKPOINTS)
+
+    @property
+    def begun(self):
+        """Whether there is a checkpoint to go on from."""
+        return has_checkpoint(self.checkpoint_folder)
+
+    def claim(self):
+        """Writes what the run is into `workdir`.
+
+        Raises:
+            InputError: another run is there.
+        """
+        path, own = self.workdir / RUN, self.describe()
+        if not path.exists():
+            with replacing(path) as written:
+                written.write_text(json.dumps(own, indent=2) + "\n")
+            return
+        found = json.loads(path.read_text())
+        for name in sorted(own.keys() | found.keys()):
+            if own.get(name) != found.get(name):
+                raise InputError(
+                    f"{self.workdir} holds a run with {name}={_short(found.get(name))}: use "
+                    f"another folder, or the same command. Received: {_short(own.get(name))}"
+                )
+
+    def describe(self):
+        """What must not change when a run goes on, as JSON-ready values."""
+        recipe = self.recipe.to_dict()
+        for name in ("steps_per_call", "save_every"):
+            del recipe[name]
+        return {
+            "seed": self.seed,
+            "init": self.init,
+            "training": self.training.name,
+            "examples": self.training.num_examples,
+            "evaluation": self.evaluation.name if self.evaluation else None,
+            **json.loads(json.dumps(recipe)),
+        }
+
+
+def _short(value):
+    text = repr(value)
+    return text if len(text) <= 200 else text[:200] + "..."

@@ -1,0 +1,31 @@
+"""The trained model as files."""
+
+import numpy as np
+
+from keras_poolformer.checkpoints.transplant import save_torch_weights
+from keras_poolformer.files import replacing
+from keras_poolformer.model import PoolFormerImageClassifier
+from keras_poolformer.training.checkpoints import averaged_weights
+
+
+def write_model(path, model, optimizer, step):
+    """Writes PATH.keras, and PATH.safetensors in the names of sail-sg, for PyTorch.
+
+    In float32, and with the averaged weights where the optimizer keeps any. A classifier whose
+    head is not sail-sg's has other logits there; its feature maps are the same.
+
+    Args:
+        path: without suffix.
+        model, optimizer: as they were trained.
+        step: how long, which the model's provenance says.
+    """
+    provenance = dict(model.provenance) | {"step": step}
+    # Outside of any strategy, whose variables a file does not know.
+    plain = PoolFormerImageClassifier(model.config, provenance=provenance, dtype="float32")
+    with averaged_weights(model, optimizer):
+        for own, trained in zip(plain.weights, model.weights, strict=True):
+            own.assign(np.array(trained))
+    with replacing(path.with_suffix(".keras")) as written:
+        plain.save(written)
+    with replacing(path.with_suffix(".safetensors")) as written:
+        save_torch_weights(plain, written, layout="sail", allow_other_head=True)

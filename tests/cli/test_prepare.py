@@ -1,0 +1,72 @@
+"""`prepare`: from a folder of images to records, which training opens instead."""
+
+import json
+
+import pytest
+
+from keras_poolformer.presets import ASSETS
+
+PHOTOS = sorted((ASSETS / "photos").glob("cifar10_test_*_*.png"))
+
+
+@pytest.fixture
+def split_folders(data, tmp_path):
+    """ROOT/train and ROOT/test, each with the shipped CIFAR-10 images."""
+    root = tmp_path / "root"
+    for name in ("train", "test"):
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).symlink_to(data)
+    return root
+
+
+def test_a_folder_becomes_records(split_folders, out, run):
+    from keras_poolformer.data.sources import open_splits
+
+    status, printed, lines = run("prepare", split_folders, "-o", out / "records", "--shards", 3)
+    assert (status, lines) == (0, [])
+    first, training, evaluation = printed.splitlines()
+    assert first == f"{out}/records: 9 classes, described by dataset.json"
+    assert training.startswith("train       24 images in 3 files, 0.")
+    assert evaluation.startswith("validation  24 images in 3 files, 0.")
+    for split in open_splits(out / "records"):
+        images = [one["image"] for one in split.stream().map(split.load).as_numpy_iterator()]
+        assert sorted(images) == sorted(photo.read_bytes() for photo in PHOTOS)
+
+
+def test_the_report_is_the_description(data, out, run):
+    status, printed, _ = run("prepare", data, "-o", out / "records", "--json")
+    assert status == 0 and printed == (out / "records/dataset.json").read_text()
+    assert json.loads(printed)["splits"].keys() == {"train"}
+
+
+def test_what_exists_is_kept_unless_asked_for(data, out, run, refusal):
+    arguments = ("prepare", data, "-o", out / "records")
+    assert run(*arguments)[0] == 0
+    assert refusal(*arguments).startswith(f"{out}/records exists already")
+    assert run(*arguments, "--overwrite", "--shards", 2)[0] == 0
+    assert len(list((out / "records").iterdir())) == 3
+
+
+def test_a_broken_image_leaves_nothing(data, out, refusal):
+    photo = next(data.glob("*/*.png"))
+    photo.write_bytes(photo.read_bytes()[:99])
+    message = refusal("prepare", data, "-o", out / "records")
+    assert message.startswith(f"1 image of {data} cannot be read: {photo} (")
+
+
+@pytest.mark.parametrize(
+    ("output", "message"),
+    [
+        ("data", "the output must be another path than the data"),
+        ("missing/records", "is not an existing folder"),
+        ("zz://records", "zz://records cannot be written: File system scheme 'zz' not implemented"),
+    ],
+)
+def test_outputs_that_are_refused(output, message, data, tmp_path, refusal):
+    path = output if "://" in output else tmp_path / output
+    assert message in refusal("prepare", data, "-o", path, "--overwrite")
+
+
+def test_data_that_are_refused(out, data, refusal):
+    assert "Received: no such folder" in refusal("prepare", "./no/such", "-o", out / "x")
+    assert "--data-dir goes with" in refusal("prepare", data, "--data-dir", out, "-o", out / "x")

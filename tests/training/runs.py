@@ -1,0 +1,75 @@
+"""Training runs in processes of their own, as a person starts them."""
+
+import csv
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import numpy as np
+
+RUN = "import sys; from keras_poolformer.cli import main; sys.exit(main(sys.argv[1:]))"
+SMALL = [
+    "batch_size=8", "epochs=4", "warmup_epochs=1", "cooldown_epochs=0", "held_out=0",
+    "depths=(1,1)", "widths=(8,16)", "size=32", "steps_per_call=2",
+]  # fmt: skip
+EVERYTHING_RANDOM = ["drop_path_rate=0.3", "mixup=0.8", "cutmix=1.0", "ema_decay=0.9"]
+
+
+def arguments(data, workdir, settings=(), options=()):
+    """The command line of a small run: 6 steps an epoch, 24 in all."""
+    return [
+        "train", "--recipe", "poolformer_tiny_cifar10", "--data", str(data), "--workdir",
+        str(workdir), *options, "--set", *SMALL, *settings,
+    ]  # fmt: skip
+
+
+def start(data, workdir, settings=(), options=(), tf_config=None):
+    """Starts a run; returns the process."""
+    environment = os.environ | {"PYTHONUNBUFFERED": "1", "CUDA_VISIBLE_DEVICES": "-1"}
+    if tf_config:
+        environment["TF_CONFIG"] = json.dumps(tf_config)
+    return subprocess.Popen(
+        [sys.executable, "-c", RUN, *arguments(data, workdir, settings, options)],
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+
+
+def finish(process, timeout=300):
+    """Waits; returns (status, stdout, last line of stderr)."""
+    out, err = process.communicate(timeout=timeout)
+    return process.returncode, out, (err.strip().splitlines() or [""])[-1]
+
+
+def cluster(workers):
+    """TF_CONFIG of each worker, on free ports of this machine."""
+    sockets = [socket.socket() for _ in range(workers)]
+    for one in sockets:
+        one.bind(("127.0.0.1", 0))
+    addresses = [f"127.0.0.1:{one.getsockname()[1]}" for one in sockets]
+    for one in sockets:
+        one.close()
+    return [
+        {"cluster": {"worker": addresses}, "task": {"type": "worker", "index": index}}
+        for index in range(workers)
+    ]
+
+
+def losses(workdir):
+    """float (steps,): the losses of log.csv, whose steps must be 1, 2, ..."""
+    with (workdir / "log.csv").open() as file:
+        assert file.readline().startswith("step,loss")
+        rows = list(csv.reader(file))
+    assert [int(row[0]) for row in rows] == list(range(1, len(rows) + 1))
+    return np.array([float(row[1]) for row in rows])
+
+
+def weights(workdir):
+    """{name: array} of model.safetensors."""
+    from safetensors.numpy import load_file
+
+    return load_file(workdir / "model.safetensors")
