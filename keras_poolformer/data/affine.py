@@ -4,8 +4,8 @@ Pillow (`src/libImaging/Geometry.c`) maps the centre of each pixel into the sour
 interpolates between 2x2 or 4x4 pixels, of which those beyond the edge repeat the edge, and drops
 the fraction. Where the centre falls outside of the source, the fill colour stays.
 
-Bilinear pixels are Pillow's to the last bit. Bicubic ones are computed in float32, at two thirds
-of the time: of a million values, some ten are 1 of 255 off, up to 3,000 at round levels, where
+Bilinear pixels are Pillow's to the last bit. Bicubic ones are computed in float32, in two thirds
+of the time: of a million values, some 20 are 1 of 255 off, up to 3,000 at round levels, at which
 many results are whole numbers but for their rounding.
 
 All functions take and return uint8 (H, W, 3), H and W static or not.
@@ -95,9 +95,9 @@ def _rotated(height, width, degrees):
     cosine, sine = _rounded(tf.cos(angle)), _rounded(tf.sin(angle))
     middle_x = tf.cast(width, tf.float64) / 2.0
     middle_y = tf.cast(height, tf.float64) / 2.0
-    # add_n and differences: graph optimizers change the order of other sums, and so their rounding.
-    offset_x = tf.add_n([cosine * middle_x, sine * middle_y, -middle_x])
-    offset_y = tf.add_n([cosine * middle_y, sine * -middle_x, -middle_y])
+    # Graph optimizers change the order, and so the rounding, of other sums of three.
+    offset_x = tf.cumsum([cosine * middle_x, sine * middle_y, -middle_x])[-1]
+    offset_y = tf.cumsum([cosine * middle_y, sine * -middle_x, -middle_y])[-1]
     x, y = _centers(width), _centers(height)[:, None]
     columns = cosine * x + sine * y - offset_x
     rows = cosine * y - sine * x - offset_y

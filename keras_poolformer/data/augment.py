@@ -111,7 +111,7 @@ def augment(options, encoded, seed):
         tf.errors.InvalidArgumentError: when it runs, on what is damaged or no image.
     """
     # One call for all numbers: a call costs more than its numbers.
-    draws = tf.random.stateless_uniform((2 * RECTANGLE_DRAWS + 3,), seed)
+    draws = tf.random.stateless_uniform((2 * RECTANGLE_DRAWS + 3,), seed, alg="philox")
     crop, erased, rest = tf.split(draws, (RECTANGLE_DRAWS, RECTANGLE_DRAWS, 3))
     if options.interpolation == "random":
         cubic = rest[0] < 0.5
@@ -137,7 +137,8 @@ def augment(options, encoded, seed):
 
 def _fold_in(seed, number):
     # In 64 bits, so that no two images of a data set share the result.
-    return tf.random.experimental.stateless_fold_in(seed, tf.constant(number, tf.int64))
+    number = tf.constant(number, tf.int64)
+    return tf.random.experimental.stateless_fold_in(seed, number, alg="philox")
 
 
 def _crop(options, encoded, draws, cubic, mirrored):
@@ -249,7 +250,7 @@ def _place(draws, space):
 def _erase(image, rectangle, seed):
     """Fills a rectangle with noise: one normal number for each pixel and channel."""
     top, left, height, width = tf.unstack(rectangle)
-    noise = tf.random.stateless_normal((height, width, 3), seed)
+    noise = tf.random.stateless_normal((height, width, 3), seed, alg="philox")
     return tf.raw_ops.TensorStridedSliceUpdate(
         input=image,
         begin=(top, left),

@@ -16,9 +16,11 @@ def resized_crop(image, box, size, cubic, mirrored):
 
     Pillow's kernels and borders (`src/libImaging/Resample.c`), and rounded to whole levels after
     each pass as there. But here the height always comes first, where Pillow's order depends on
-    its version and on the sizes. Measured on photographs: one value in ten differs, bilinear
-    ones by 1 of 255, bicubic ones next to sharp edges, where the filter overshoots, by more
-    (2 or more in 2 values of 10,000; at most 9).
+    its version and on the sizes. Measured on photographs: of Pillow with the height first, 2 in
+    10,000 bicubic values and 5 in 1,000 bilinear ones, which lie halfway more often, are 1 of 255
+    off. Of Pillow as it is, one in ten is 1 off; next to sharp edges, where bicubic filtering
+    overshoots, 3 in 10,000 are further off, at most 13. TensorFlow's own resize with antialias is
+    as close as that and takes 1.7 times as long.
 
     Args:
         image: uint8 (H, W, 3); H and W may be unknown.
@@ -45,7 +47,7 @@ def resized_crop(image, box, size, cubic, mirrored):
     ]
     values = tf.concat(products, axis=1)  # (columns * 3, new rows): the picture on its side
     padded = values.shape[1]
-    values = tf.floor(tf.clip_by_value(values + 0.5, 0.0, 255.0))
+    values = tf.clip_by_value(tf.round(values), 0.0, 255.0)
     values = tf.reshape(values, (columns, 3 * padded))
     products = [tf.matmul(weights, values[inputs]) for inputs, weights in column_windows]
     values = tf.concat(products, axis=0)  # (new columns, 3 * new rows)

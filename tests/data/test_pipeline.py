@@ -230,7 +230,7 @@ def test_batches_that_do_not_divide(options, message, open_kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("hosts", "global_batch", "replica_batch"), [(1, 4, 4), (3, 6, 1)])
+@pytest.mark.parametrize(("hosts", "global_batch", "replica_batch"), [(1, 4, 4), (1, 10, 5), (3, 6, 1)])
 def test_every_example_is_evaluated_once(kind, hosts, global_batch, replica_batch, open_kind):
     _, split = open_kind(kind)
     parts = [
@@ -255,7 +255,7 @@ def test_every_example_is_evaluated_once(kind, hosts, global_batch, replica_batc
     np.testing.assert_array_equal(images[labels != -1], expected)
     assert labels[labels != -1].tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 2, 2]
     if hosts == 1:
-        assert (labels != -1).tolist() == [True] * 10 + [False] * 2
+        assert (labels[:10] != -1).all()  # what is padded comes last
 
 
 def test_more_hosts_than_examples(open_kind):

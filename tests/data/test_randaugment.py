@@ -1,7 +1,8 @@
 """RandAugment inside TensorFlow against timm's own functions, which work on Pillow's images.
 
 Measured with Pillow 13 and timm 1.0.31: all pixels are equal, except bicubic ones after shear,
-translation and rotation. Of those, 1 in 20,000 is 1 of 255 off, at most 1 in 300 in one picture.
+translation and rotation. Of those, 1 in 50,000 values is 1 of 255 off, at most 1 in 300 in one
+picture (round levels, at which many results are whole numbers but for their rounding).
 """
 
 import math
@@ -102,8 +103,7 @@ def test_moves_are_pillows(name, bicubic, photographs_of, pillows):
                 shares.append(share if image.width > 50 else 0.0)
                 assert bicubic or share == 0, (image.size, magnitude, sign)
     assert max(shares) < 5e-3
-    assert np.mean(shares) < 3e-4
-    print('SHARES',name,bicubic,max(shares),np.mean([s for s in shares]))
+    assert np.mean(shares) < 1e-4
 
 
 @pytest.mark.parametrize("name", ["AutoContrast", "Equalize", "Contrast", "Sharpness"])
@@ -140,8 +140,8 @@ def test_graphs_and_eager_agree(name, shape, photographs_of):
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_levels_are_timms(name, arguments_of, monkeypatch):
-    operation, level_of = augment._OPERATIONS[name]
+def test_levels_are_timms(name, arguments_of):
+    _, level_of = augment._OPERATIONS[name]
     if level_of is None:
         assert arguments_of(name, 9.0, 1.0) == ()
         return
@@ -271,9 +271,7 @@ def test_layers_are_what_was_drawn(dtype, photographs_of):
 def test_probability_0_changes_nothing(rgb_photographs):
     pixels = np.array(rgb_photographs[0])
     for options in (RandAugment(probability=0.0), RandAugment(num_ops=0)):
-        np.testing.assert_array_equal(
-            augment.rand_augment(options, pixels, (1, 2), FILL), pixels
-        )
+        np.testing.assert_array_equal(augment.rand_augment(options, pixels, (1, 2), FILL), pixels)
 
 
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
