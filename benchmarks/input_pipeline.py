@@ -166,7 +166,9 @@ def _mend_posterize():
 def print_table(results):
     """Prints what `compare` returns."""
     machine = results["machine"]
-    print(f"{machine['cpu']}, {machine['cores']} cores; others keep {results['busy_cores']:.2f} busy")
+    print(
+        f"{machine['cpu']}, {machine['cores']} cores; others keep {results['busy_cores']:.2f} busy"
+    )
     print(
         f"Images a second and core; {results['rounds']} alternating rounds of "
         f"{results['images']} images, {SIZE[0]} x {SIZE[1]}"

@@ -230,7 +230,9 @@ def test_batches_that_do_not_divide(options, message, open_kind):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize(("hosts", "global_batch", "replica_batch"), [(1, 4, 4), (1, 10, 5), (3, 6, 1)])
+@pytest.mark.parametrize(
+    ("hosts", "global_batch", "replica_batch"), [(1, 4, 4), (1, 10, 5), (3, 6, 1)]
+)
 def test_every_example_is_evaluated_once(kind, hosts, global_batch, replica_batch, open_kind):
     _, split = open_kind(kind)
     parts = [
