@@ -4,13 +4,17 @@ BIN := .venv/bin
 SOURCES := keras_poolformer conversion benchmarks tests
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo bench test test-slow check lint types imports clean
+.PHONY: demo bench bench-train test test-slow check lint types imports clean
 
 demo: .venv/demo.installed  ## convert, compare, export, classify: one table and one picture
 	$(BIN)/python -m keras_poolformer.demo --output build/demo
 
 bench: .venv-bench/installed  ## our files beside all alternatives: tables, targets and a plot
 	.venv-bench/bin/python -m benchmarks.compare --output build/bench $(BENCH)
+
+bench-train: .venv/test.installed  ## our training step beside Keras', our input beside timm's
+	$(BIN)/python -m benchmarks.train_step
+	$(BIN)/python -m benchmarks.input_pipeline
 
 test: .venv/test.installed
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadscope

@@ -10,6 +10,8 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from keras_poolformer.errors import InputError
+
 
 @dataclass(frozen=True)
 class Mixing:
@@ -21,6 +23,9 @@ class Mixing:
         probability: share of the batches that are mixed.
         switch: where both are on, the share of these that cutmix gets.
         label_smoothing: share of the target that is spread over all classes.
+
+    Raises:
+        InputError: a value out of range.
     """
 
     mixup: float = 0.8
@@ -28,6 +33,12 @@ class Mixing:
     probability: float = 1.0
     switch: float = 0.5
     label_smoothing: float = 0.1
+
+    def __post_init__(self):
+        for name, most in _MOST.items():
+            value = getattr(self, name)
+            if not 0 <= value <= most:
+                raise InputError(f"`{name}` must be 0 to {most}. Received: {value!r}")
 
     @property
     def mixes(self):
@@ -54,6 +65,9 @@ class Mixing:
             side = np.sqrt(1 - random.beta(self.cutmix, self.cutmix))
             return np.array((1, side, y, x), np.float32)
         return np.array((random.beta(self.mixup, self.mixup), 0, y, x), np.float32)
+
+
+_MOST = {"mixup": 1000, "cutmix": 1000, "probability": 1, "switch": 1, "label_smoothing": 1}
 
 
 def mix(options, images, labels, num_classes, draw):

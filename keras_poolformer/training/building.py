@@ -25,8 +25,7 @@ def build_model(recipe, class_names, init, seed):
     """
     keras.utils.set_random_seed(seed)  # Keras' initializers draw their seeds from Python's
     settings = {"num_classes": len(class_names), "labels": tuple(class_names)}
-    scope = keras.RematScope("full") if recipe.rematerialize else contextlib.nullcontext()
-    with scope, _policy(recipe.precision):
+    with _policy(recipe.precision):
         if init is None:
             model = PoolFormerImageClassifier(recipe.config.replace(**settings))
         else:

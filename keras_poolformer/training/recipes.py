@@ -3,6 +3,7 @@
 import ast
 import dataclasses
 import difflib
+import math
 from dataclasses import dataclass, field
 
 from keras_poolformer.config import VARIANTS, PoolFormerConfig
@@ -35,8 +36,8 @@ class Recipe:
         ema_decay: of the averaged weights, which are evaluated and written; 0 for none.
         accumulate_steps: parts that a device's batch is worked through in, to save memory.
         precision: "auto" is mixed_bfloat16 on TPUs and float32 elsewhere.
-        rematerialize: activations of blocks are computed again instead of kept.
-        jit_compile: whether XLA compiles the step on CPUs and GPUs; on TPUs it always does.
+        jit_compile: whether XLA compiles the gradients' computation on CPUs and GPUs; on TPUs it
+            compiles everything.
         steps_per_call: steps between two looks at the world: log, progress, signals.
         save_every: steps between checkpoints, besides the one at the end of each epoch.
         held_out: training images that are kept for evaluation, in place of another split.
@@ -62,7 +63,6 @@ class Recipe:
     ema_decay: float = 0.0
     accumulate_steps: int = 1
     precision: str = "auto"
-    rematerialize: bool = False
     jit_compile: bool = False
     steps_per_call: int = 10
     save_every: int = 1000
@@ -74,6 +74,8 @@ class Recipe:
             value, low = getattr(self, one.name), _LOWEST.get(one.name)
             if low is not None and not value >= low:
                 raise InputError(f"`{one.name}` must be at least {low}. Received: {value!r}")
+            if value == math.inf:
+                raise InputError(f"`{one.name}` must be finite. Received: {value!r}")
         for name in ("ema_decay", "beta_1", "beta_2"):
             if getattr(self, name) >= 1:
                 raise InputError(f"`{name}` must be below 1. Received: {getattr(self, name)!r}")

@@ -73,7 +73,7 @@ class Run:
             with replacing(path) as written:
                 written.write_text(json.dumps(own, indent=2) + "\n")
             return
-        found = json.loads(path.read_text())
+        found = _read(path)
         for name in sorted(own.keys() | found.keys()):
             if own.get(name) != found.get(name):
                 raise InputError(
@@ -94,6 +94,16 @@ class Run:
             "evaluation": self.evaluation.name if self.evaluation else None,
             **json.loads(json.dumps(recipe)),
         }
+
+
+def _read(path):
+    try:
+        found = json.loads(path.read_text())
+    except ValueError as error:
+        raise InputError(f"{path} must be JSON, as it was written: {error}") from None
+    if not isinstance(found, dict):
+        raise InputError(f"{path} must describe a run. Received: {_short(found)}")
+    return found
 
 
 def _short(value):

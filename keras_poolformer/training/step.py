@@ -25,6 +25,7 @@ class TrainStep:
         num_classes: of the labels.
         global_batch: images of all replicas together, by which the loss is divided.
         parts: the replica's batch is worked through in so many, one after the other.
+        jit_compile: whether XLA compiles `gradients`; not for TPUs, where it compiles all.
     """
 
     model: keras.Model
@@ -33,6 +34,7 @@ class TrainStep:
     num_classes: int
     global_batch: int
     parts: int = 1
+    jit_compile: bool = False
 
     def __call__(self, images, labels, draw, seed):
         """Updates the weights; call it in a replica context, by `strategy.run`.
@@ -46,14 +48,21 @@ class TrainStep:
         Returns:
             This replica's share of (loss, accuracy): sums over replicas give the batch's.
         """
-        gradients, loss, correct = self.gradients(images, labels, draw, seed)
+        seed = _fold_in(seed, tf.distribute.get_replica_context().replica_id_in_sync_group)
+        compute = self.gradients
+        if self.jit_compile:  # outside of which replicas exchange gradients
+            compute = tf.function(compute, jit_compile=True)
+        gradients, loss, correct = compute(images, labels, draw, seed)
         self.optimizer.apply_gradients(zip(gradients, self.model.trainable_variables, strict=True))
         return loss, correct
 
     def gradients(self, images, labels, draw, seed):
-        """Returns this replica's share of the gradients, loss and accuracy, in float32."""
-        context = tf.distribute.get_replica_context()
-        seed = _fold_in(seed, context.replica_id_in_sync_group)
+        """Returns this replica's share of the gradients, loss and accuracy, in float32.
+
+        Args:
+            images, labels, draw: as above.
+            seed: int32 (2,), of step and replica.
+        """
         images = tf.cast(images, self.model.compute_dtype)
         if self.parts == 1:
             return self._part(images, labels, draw, _fold_in(seed, 0))

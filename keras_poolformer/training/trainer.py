@@ -7,7 +7,6 @@ would have been.
 
 import json
 import math
-import signal
 import threading
 
 import numpy as np
@@ -21,6 +20,7 @@ from keras_poolformer.files import replacing
 from keras_poolformer.training.building import build_model, build_optimizer
 from keras_poolformer.training.checkpoints import Checkpoints, averaged_weights
 from keras_poolformer.training.reports import Reports, draw_curve
+from keras_poolformer.training.signals import sigterm_sets
 from keras_poolformer.training.step import EvaluationStep, TrainStep
 from keras_poolformer.training.strategy import check_batch, is_chief
 from keras_poolformer.training.writing import write_model
@@ -76,6 +76,7 @@ class Trainer:
             len(run.training.class_names),
             recipe.batch_size,
             recipe.accumulate_steps,
+            recipe.jit_compile,
         )
         self._evaluation_step = EvaluationStep(self._model)
         self._train_steps = tf.function(self._train_loop)
@@ -94,7 +95,7 @@ class Trainer:
         start = self._checkpoints.restore()
         run = self._run
         reports = Reports(run.workdir, run.last_step, start, run.recipe.batch_size, self._chief)
-        with _on_sigterm(self._stop):
+        with sigterm_sets(self._stop):
             try:
                 step = self._epochs(start, reports)
             except _DATA_ERRORS as error:
@@ -131,11 +132,8 @@ class Trainer:
         while step < end:
             to_save = recipe.save_every - step % recipe.save_every
             count = min(recipe.steps_per_call, end - step, to_save)
-            draws, seeds = self._random(step)
+            results, stopped = self.take_steps(iterator, step, count)
             rates = [self._rate(step + i) for i in range(count)]
-            stop = tf.constant(float(self._stop.is_set()))
-            results, stopped = self._train_steps(iterator, tf.constant(count), draws, seeds, stop)
-            results = results.numpy()
             if not np.isfinite(results[:, 0]).all():
                 raise InputError(
                     f"the loss of step {step + 1} to {step + count} is no number: a lower "
@@ -146,12 +144,28 @@ class Trainer:
                 for i, (row, rate) in enumerate(zip(results, rates, strict=True))
             ])  # fmt: skip
             step += count
-            if stopped.numpy() > 0:
+            if stopped:
                 self._stop.set()  # another worker may have been the one to be asked
                 break
             if count == to_save and step < end:
                 self._checkpoints.save(step)
         return step
+
+    def take_steps(self, iterator, step, count):
+        """Takes some steps in one call.
+
+        Args:
+            iterator: of distributed batches.
+            step: how many were taken before.
+            count: how many to take, at most the recipe's `steps_per_call`.
+
+        Returns:
+            (float32 (count, 2): loss and accuracy of each; whether a worker was asked to stop).
+        """
+        draws, seeds = self._random(step)
+        stop = tf.constant(float(self._stop.is_set()))
+        results, stopped = self._train_steps(iterator, tf.constant(count), draws, seeds, stop)
+        return results.numpy(), stopped.numpy() > 0
 
     def _random(self, step):
         """What the next steps draw: float32 (n, 4) and int32 (n, 2)."""
@@ -277,19 +291,3 @@ def _provenance(run, model):
         "init": run.init,
         "transform": run.recipe.transform.to_dict(),
     }
-
-
-class _on_sigterm:
-    """Within the block SIGTERM sets an event instead of ending the process."""
-
-    def __init__(self, event):
-        self._event = event
-
-    def __enter__(self):
-        self._main = threading.current_thread() is threading.main_thread()
-        if self._main:
-            self._before = signal.signal(signal.SIGTERM, lambda *_: self._event.set())
-
-    def __exit__(self, *_):
-        if self._main:
-            signal.signal(signal.SIGTERM, self._before)

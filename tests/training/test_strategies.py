@@ -32,6 +32,13 @@ def test_accumulated(one_device, photo_folders, tmp_path):
     compare(runs.losses(tmp_path), one_device, "two parts")
 
 
+def test_compiled(one_device, photo_folders, tmp_path):
+    settings, options = [*SETTINGS, "jit_compile=true"], ["--strategy", "mirrored", "--replicas=2"]
+    status, _, error = runs.finish(runs.start(photo_folders, tmp_path, settings, options))
+    assert status == 0, error
+    compare(runs.losses(tmp_path), one_device, "two replicas, gradients by XLA")
+
+
 def test_two_workers(one_device, photo_folders, tmp_path):
     options = ["--strategy", "multiworker"]
     workers = [
@@ -68,7 +75,7 @@ step = TrainStep(model, optimizer, Mixing(0.0, 0.0), 3, 16)
 images = tf.random.stateless_normal((8, 32, 32, 3), (0, 0))
 arguments = (images, tf.zeros((8,), tf.int64), tf.constant([1.0, 0, 0, 0]), tf.constant([0, 1]))
 first, second = strategy.experimental_local_results(
-    tf.function(lambda: strategy.run(step.gradients, arguments)[1])())
+    tf.function(lambda: strategy.run(step.__call__, arguments)[0])())
 assert abs(float(first) / float(second) - 1) > 1e-4, (first, second)
 print("different")
 """

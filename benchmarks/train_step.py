@@ -1,0 +1,176 @@
+"""Our training step beside a bare one of Keras: milliseconds, same model, batches and machine.
+
+    python -m benchmarks.train_step
+
+Both take ten steps in one call, from the same batches in memory, with AdamW, label smoothing and
+the accuracy of each batch. Ours is the trainer's loop; Keras' is the function that `Model.fit`
+calls. Rounds of both alternate; see benchmarks/ratios.py for the intervals.
+"""
+
+import argparse
+import sys
+import tempfile
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from benchmarks.machine import busy_cores, describe_machine
+from benchmarks.ratios import estimate, ratio
+from keras_poolformer.cli import one_line_errors
+
+ROUNDS, STEPS = 9, 10
+TARGET = 1.05
+SMOOTHING = 0.1
+
+
+@dataclass(frozen=True)
+class Case:
+    """What is trained.
+
+    Args:
+        name: of the table's row.
+        recipe: a name of `RECIPES`.
+        batch: images in a step.
+        jit: whether XLA compiles it, on both sides.
+    """
+
+    name: str
+    recipe: str
+    batch: int
+    jit: bool = False
+
+
+CASES = (
+    Case("tiny, 64 pixels, batch 32", "poolformer_tiny_cifar10", 32),
+    Case("tiny, 64 pixels, batch 32, XLA", "poolformer_tiny_cifar10", 32, jit=True),
+    Case("s12, 224 pixels, batch 4", "poolformer_s12_in1k", 4),
+)
+
+
+def compare(case, rounds=ROUNDS):
+    """Measures one case.
+
+    Args:
+        case: a `Case`.
+        rounds: how often each side is measured, at least 6.
+
+    Returns:
+        {"case", "ours", "keras", "ratio"}: milliseconds a step, ours over Keras'.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        sides = {"ours": ours(case, Path(folder)), "keras": keras_own(case)}
+        times = {name: [] for name in sides}
+        for take in sides.values():
+            take()  # traces, compiles
+        for _ in range(rounds):
+            for name, take in sides.items():
+                start = time.perf_counter()
+                take()
+                times[name].append(1000 * (time.perf_counter() - start) / STEPS)
+    return {
+        "case": case.name,
+        **{name: estimate(values).to_dict() for name, values in times.items()},
+        "ratio": ratio(times["ours"], times["keras"]).to_dict(),
+    }
+
+
+def _recipe(case):
+    from keras_poolformer.training.recipes import get_recipe
+
+    plain = ["drop_path_rate=0", "mixup=0", "cutmix=0", f"label_smoothing={SMOOTHING}"]
+    steps = [f"steps_per_call={STEPS}", f"batch_size={case.batch}", f"jit_compile={case.jit}"]
+    return get_recipe(case.recipe).with_settings([*plain, *steps, "held_out=0"])
+
+
+def _batches(case):
+    """The same batch over and over, as a tf.data.Dataset, and the number of classes."""
+    import tensorflow as tf
+
+    recipe = _recipe(case)
+    side, classes = recipe.transform.size, recipe.config.num_classes
+    random = np.random.default_rng(0)
+    images = random.normal(size=(case.batch, side, side, 3)).astype(np.float32)
+    labels = random.integers(0, classes, case.batch)
+    return tf.data.Dataset.from_tensors((images, labels)).repeat(), classes
+
+
+def ours(case, folder):
+    """Returns a function that takes STEPS of the trainer's steps."""
+    import tensorflow as tf
+
+    from keras_poolformer.data.folder_split import FolderSplit
+    from keras_poolformer.training.run import Run
+    from keras_poolformer.training.strategy import one_device
+    from keras_poolformer.training.trainer import Trainer
+
+    batches, classes = _batches(case)
+    split = FolderSplit(
+        name="random",
+        class_names=tuple(map(str, range(classes))),
+        num_examples=case.batch,
+        paths=tf.constant([""]),
+        labels=tf.constant([0]),
+        numbers=np.arange(case.batch),
+    )
+    strategy = one_device()
+    trainer = Trainer(Run(_recipe(case), split, None, folder), strategy)
+    iterator = iter(strategy.experimental_distribute_dataset(batches))
+    return lambda: trainer.take_steps(iterator, 0, STEPS)
+
+
+def keras_own(case):
+    """Returns a function that takes STEPS of Keras' own steps."""
+    import keras
+
+    from keras_poolformer.model import PoolFormerImageClassifier
+
+    batches, classes = _batches(case)
+    batches = batches.map(lambda images, labels: (images, keras.ops.one_hot(labels, classes)))
+    config = _recipe(case).config.replace(num_classes=classes)
+    model = PoolFormerImageClassifier(config)
+    model.compile(
+        optimizer=keras.optimizers.AdamW(1e-3, weight_decay=0.05),
+        loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=SMOOTHING),
+        metrics=["accuracy"],
+        jit_compile=case.jit,
+        steps_per_execution=STEPS,
+    )
+    model.make_train_function()
+    iterator = iter(batches)
+    return lambda: model.train_function(iterator)
+
+
+def run(arguments):
+    """Measures and prints."""
+    machine = describe_machine()
+    print(f"{machine['cpu']}, {machine['cores']} cores; others keep {busy_cores():.2f} busy")
+    print(f"Milliseconds a step; {arguments.rounds} alternating rounds of {STEPS} steps")
+    print(f"{'':32} | {'ours':>6} | {'Keras':>6} | {'ours / Keras':>12} | 95 % interval")
+    met = True
+    for case in CASES:
+        row = compare(case, arguments.rounds)
+        quotient = row["ratio"]
+        met = met and quotient["low"] <= TARGET
+        print(
+            f"{row['case']:32} | {row['ours']['value']:6.0f} | {row['keras']['value']:6.0f} | "
+            f"{quotient['value']:12.3f} | {quotient['low']:.3f} to {quotient['high']:.3f}",
+            flush=True,
+        )
+    print(f"Target, at most {TARGET} of a bare Keras step: {'met' if met else 'not met'}")
+
+
+def main(arguments=None):
+    """Runs the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.train_step",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="default: %(default)s")
+    return one_line_errors("train_step", run, parser.parse_args(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,98 @@
+import dataclasses
+import json
+
+import pytest
+
+from keras_poolformer.errors import InputError
+from keras_poolformer.training.recipes import RECIPES, get_recipe
+
+# The stochastic depth of sail-sg's README and of the cards.
+DROP_PATH = {"s12": 0.1, "s24": 0.1, "s36": 0.2, "m36": 0.3, "m48": 0.4}
+CROP_PCT = {"s12": 0.9, "s24": 0.9, "s36": 0.9, "m36": 0.95, "m48": 0.95}
+
+
+@pytest.mark.parametrize("variant", DROP_PATH)
+def test_the_imagenet_recipes_are_the_authors(variant):
+    """sail-sg: train.py, its README's command lines and issue 20."""
+    recipe = get_recipe(f"poolformer_{variant}_in1k")
+    assert recipe.config.drop_path_rate == DROP_PATH[variant]
+    assert recipe.transform.crop_pct == CROP_PCT[variant]
+    assert (recipe.batch_size, recipe.learning_rate, recipe.weight_decay) == (4096, 4e-3, 0.05)
+    assert (recipe.epochs, recipe.warmup_epochs, recipe.cooldown_epochs) == (300, 5, 10)
+    assert (recipe.warmup_learning_rate, recipe.min_learning_rate) == (1e-6, 1e-5)
+    assert (recipe.beta_1, recipe.beta_2, recipe.epsilon) == (0.9, 0.999, 1e-8)
+    assert (recipe.clip_norm, recipe.ema_decay, recipe.held_out) == (0, 0, 0)
+    mixing, augmentation = recipe.mixing, recipe.augmentation
+    assert dataclasses.astuple(mixing) == (0.8, 1.0, 1.0, 0.5, 0.1)
+    assert augmentation.crop_scale == (0.08, 1.0) and augmentation.interpolation == "random"
+    assert (augmentation.flip, augmentation.erasing) == (0.5, 0.25)
+    assert augmentation.rand_augment == "rand-m9-mstd0.5-inc1"
+
+
+@pytest.mark.parametrize("name", RECIPES)
+def test_recipes_are_whole(name):
+    recipe = get_recipe(name)
+    assert recipe.augmentation.size == recipe.transform.size
+    assert (recipe.augmentation.mean, recipe.augmentation.std) == (
+        recipe.transform.mean,
+        recipe.transform.std,
+    )
+    assert json.loads(json.dumps(recipe.to_dict()))
+    assert len(RECIPES[name].__doc__) > 40
+
+
+def test_settings_reach_every_part():
+    recipe = get_recipe("poolformer_tiny_cifar10").with_settings([
+        "batch_size=32", "drop_path_rate=0", "mixup=0.2", "crop_pct = 0.9", "ema_decay=0.999",
+        "rand_augment=rand-m5-n1", "depths=(1, 2)", "widths=[8,16]", "jit_compile=True",
+        "size=32",
+    ])  # fmt: skip
+    assert (recipe.batch_size, recipe.ema_decay, recipe.jit_compile) == (32, 0.999, True)
+    assert (recipe.config.drop_path_rate, recipe.config.depths) == (0, (1, 2))
+    assert recipe.mixing.mixup == 0.2
+    assert recipe.augmentation.rand_augment == "rand-m5-n1"
+    assert recipe.transform.crop_pct == 0.9
+    assert recipe.transform.size == recipe.augmentation.size == 32
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("batch_size", "field=value. Received: 'batch_size'"),
+        ("batchsize=3", "no field `batchsize`. Did you mean `batch_size`?"),
+        ("num_classes=3", "no field `num_classes`"),
+        ("batch_size=many", "`batch_size` must be of type int. Received: 'many'"),
+        ("batch_size=3.5", "`batch_size` must be of type int. Received: 3.5"),
+        ("batch_size=0", "`batch_size` must be at least 1. Received: 0"),
+        ("batch_size=True", "`batch_size` must be of type int. Received: True"),
+        ("jit_compile=1", "`jit_compile` must be of type bool. Received: 1"),
+        ("learning_rate=-1", "`learning_rate` must be at least 0. Received: -1"),
+        ("learning_rate=nan", "`learning_rate` must be of type number. Received: 'nan'"),
+        ("learning_rate=1e999", "`learning_rate` must be finite. Received: inf"),
+        ("beta_1=1", "`beta_1` must be below 1. Received: 1"),
+        ("ema_decay=1.5", "`ema_decay` must be below 1"),
+        ("warmup_epochs=30000", "`warmup_epochs` must be at most epochs="),
+        ("precision=float16", "`precision` must be one of 'auto', 'float32', 'mixed_bfloat16'"),
+        ("frozen=head", "`frozen` must be one of '', 'backbone'. Received: 'head'"),
+        ("mixup=-1", "`mixup` must be 0 to 1000. Received: -1"),
+        ("cutmix=1e9", "`cutmix` must be 0 to 1000"),
+        ("label_smoothing=1.5", "`label_smoothing` must be 0 to 1"),
+        ("drop_path_rate=2", "drop_path_rate"),
+        ("depths=(0,1)", "depths"),
+        ("rand_augment=rand-x9", "has an unknown part 'x9'"),
+        ("erasing=2", "`erasing` must be a probability"),
+        ("crop_scale=(0,2)", "`crop_scale` must be"),
+        ("size=__import__('os')", "`size`"),
+        ("widths=" + "(" * 300 + ")" * 300, "`widths`"),
+    ],
+)
+def test_settings_that_are_refused(setting, message):
+    with pytest.raises(InputError) as caught:
+        get_recipe("poolformer_tiny_cifar10").with_settings([setting])
+    assert message in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+def test_unknown_recipe():
+    with pytest.raises(InputError, match="Did you mean 'poolformer_s12_in1k'"):
+        get_recipe("poolformer_s12_in2k")

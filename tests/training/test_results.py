@@ -1,0 +1,114 @@
+"""What a run leaves: models that Keras and PyTorch open, figures, a picture."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from conversion.oracles import build_oracle
+from keras_poolformer import PoolFormerImageClassifier, load_torch_weights
+from keras_poolformer.cli import main
+from tests.training import runs
+
+PRESET = "poolformer_tiny_cifar10"
+
+
+@pytest.fixture(scope="module")
+def trained(photo_folders, tmp_path_factory):
+    """A working directory after training, with averaged weights."""
+    workdir = tmp_path_factory.mktemp("trained")
+    assert main(runs.arguments(photo_folders, workdir, ["ema_decay=0.9", "epochs=8"])) == 0
+    return workdir
+
+
+@pytest.fixture(scope="module")
+def model(trained):
+    return PoolFormerImageClassifier.from_preset(str(trained / "model.keras"))
+
+
+def test_it_has_learnt(trained):
+    losses = runs.losses(trained)
+    assert losses[-6:].mean() < 0.8 * losses[:6].mean()
+
+
+def test_the_model_knows_its_data(model, trained, photo_folders):
+    assert model.config.labels == ("photo_0", "photo_1", "photo_2")
+    assert model.provenance["source"].endswith(f"train on {photo_folders}/train")
+    assert (model.provenance["step"], model.provenance["seed"]) == (48, 0)
+
+
+def test_evaluate_says_what_training_said(trained, photo_folders, capsys):
+    result = json.loads((trained / "result.json").read_text())
+    arguments = ["evaluate", f"{trained}/model.keras", "--data", f"{photo_folders}/test", "--json"]
+    assert main(arguments) == 0
+    evaluated = json.loads(capsys.readouterr().out)
+    assert evaluated["top1"] == pytest.approx(result["top1"])
+    with (trained / "evaluations.csv").open() as file:
+        last = list(csv.DictReader(file))[-1]
+    assert float(last["top1"]) == pytest.approx(result["top1"])
+    assert result["best_top1"] >= result["top1"]
+
+
+def test_pytorch_gives_the_same_logits(trained, model, photo_batch, tmp_path):
+    """transformers' class, which has sail-sg's head, from the safetensors by way of its names."""
+    oracle = build_oracle(model.config, "sail")
+    oracle.load(runs.weights(trained))
+    images = photo_batch[0][:, :32, :32]
+    with torch.no_grad():
+        theirs = oracle.module.eval()(torch.tensor(images).permute(0, 3, 1, 2)).logits.numpy()
+    np.testing.assert_allclose(model(images), theirs, atol=1e-5)
+    again = PoolFormerImageClassifier(model.config)
+    load_torch_weights(again, trained / "model.safetensors")
+    for one, other in zip(again.weights, model.weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_curve_is_a_picture(trained):
+    with Image.open(trained / "curve.png") as image:
+        assert image.size == (1080, 420)
+        assert len(set(image.convert("L").getdata())) > 50
+
+
+def test_scalars_for_tensorboard(trained):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    events = EventAccumulator(str(trained / "tensorboard"), {"tensors": 0})
+    events.Reload()
+    tags = set(events.Tags()["tensors"])
+    assert {"train/loss", "train/accuracy", "train/learning_rate", "evaluation/top1"} <= tags
+
+
+def test_the_report(photo_folders, tmp_path, capsys):
+    settings, options = ["epochs=1"], ["--json", "--max-steps", "2", "--skip-validation"]
+    assert main(runs.arguments(photo_folders, tmp_path, settings, options)) == 0
+    report = json.loads(capsys.readouterr().out)
+    assert (report["step"], report["finished"]) == (2, True)
+
+
+def test_fine_tuning_of_the_head_alone(photo_folders, tmp_path):
+    start = PoolFormerImageClassifier.from_preset(PRESET)
+    arguments = [
+        "train", "--recipe", "finetune", "--init", PRESET, "--data", str(photo_folders),
+        "--workdir", str(tmp_path), "--set", "frozen=backbone", "batch_size=8", "epochs=6",
+        "size=64", "learning_rate=0.01", "warmup_epochs=0",
+    ]  # fmt: skip
+    assert main(arguments) == 0
+    tuned = PoolFormerImageClassifier.from_preset(str(tmp_path / "model.keras"))
+    assert tuned.config.num_classes == 3
+    for one, other in zip(tuned.backbone.weights, start.backbone.weights, strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert json.loads((tmp_path / "result.json").read_text())["top1"] > 90
+
+
+def test_records_are_trained_like_their_folder(photo_folders, tmp_path):
+    """The same loss at the end of evaluation, to which order and noise of training do not add."""
+    assert main(["prepare", str(photo_folders), "-o", f"{tmp_path}/records"]) == 0
+    settings = ["learning_rate=0", "warmup_learning_rate=0", "min_learning_rate=0", "epochs=1"]
+    results = []
+    for name, data in (("folders", photo_folders), ("records", tmp_path / "records")):
+        assert main(runs.arguments(data, tmp_path / name, settings)) == 0
+        results.append(json.loads((tmp_path / name / "result.json").read_text()))
+    assert results[0]["loss"] == pytest.approx(results[1]["loss"], rel=1e-6)
