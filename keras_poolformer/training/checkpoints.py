@@ -49,7 +49,15 @@ class Checkpoints:
         Raises:
             InputError: a checkpoint is damaged, or another model's.
         """
-        return self._read(self._last) if self._last.latest_checkpoint else 0
+        if self._last.latest_checkpoint:
+            return self._read(self._last)
+        state = f"{self._last.directory}/checkpoint"
+        if tf.io.gfile.exists(state):  # TensorFlow would begin anew
+            raise InputError(
+                f"{state} must name the last checkpoint; it is damaged. Delete {self._folder} to "
+                "begin anew"
+            )
+        return 0
 
     def restore_best(self):
         """Restores the state of the best evaluation; returns its step."""
@@ -84,7 +92,7 @@ class Checkpoints:
         path = manager.latest_checkpoint
         try:
             manager.checkpoint.restore(path).assert_existing_objects_matched()
-        except (AssertionError, tf.errors.OpError, ValueError) as error:
+        except (AssertionError, IndexError, RuntimeError, tf.errors.OpError, ValueError) as error:
             reason = " ".join(str(error).split())[:300]
             raise InputError(
                 f"{path} must be a whole checkpoint of this model. Received: {reason}"

@@ -92,9 +92,14 @@ def test_a_checkpoint_that_is_damaged(photo_folders, train, refusal, tmp_path):
     assert train(photo_folders, options=["--max-steps", "2"])[0] == 0
     last = tmp_path / "run" / "checkpoints" / "last"
     (data,) = last.glob("ckpt-2.data*")
-    data.write_bytes(data.read_bytes()[:1000])
+    whole = data.read_bytes()
+    for damaged in (whole[:1000], whole[:2000] + b"?" + whole[2001:], None):
+        data.unlink() if damaged is None else data.write_bytes(damaged)
+        message = refusal(photo_folders)
+        assert message.startswith(f"{last}/ckpt-2 must be a whole checkpoint of this model")
+    (last / "checkpoint").write_text("not what TensorFlow writes")
     message = refusal(photo_folders)
-    assert message.startswith(f"{last}/ckpt-2 must be a whole checkpoint of this model")
+    assert message.startswith(f"{last}/checkpoint must name the last checkpoint")
 
 
 def test_a_full_disk_keeps_the_last_checkpoint(photo_folders, train, refusal, tmp_path):
