@@ -11,6 +11,7 @@ import argparse
 import sys
 import tempfile
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -139,7 +140,8 @@ def keras_own(case):
     )
     model.make_train_function()
     iterator = iter(batches)
-    return lambda: model.train_function(iterator)
+    train_function: Callable = model.train_function
+    return lambda: train_function(iterator)
 
 
 def run(arguments):

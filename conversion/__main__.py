@@ -8,8 +8,13 @@ import sys
 from pathlib import Path
 
 from conversion import cifar10
-from keras_poolformer.cli import add_checkpoint_options, add_output, add_source, one_line_errors
-from keras_poolformer.commands import checkpoint_arguments
+from keras_poolformer.cli import one_line_errors
+from keras_poolformer.commands.arguments import (
+    add_checkpoint_options,
+    add_output,
+    add_source,
+    checkpoint_arguments,
+)
 from keras_poolformer.errors import InputError
 from keras_poolformer.files import refuse_existing, replacing
 from keras_poolformer.progress import Progress

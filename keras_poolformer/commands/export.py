@@ -2,10 +2,43 @@
 
 import json
 
-from keras_poolformer.commands import load_model
+from keras_poolformer.commands.arguments import add_command, add_output, add_source
+from keras_poolformer.commands.models import load_model
 from keras_poolformer.errors import InputError
+from keras_poolformer.export.recipes import INPUTS, OUTPUTS, RECIPES
 from keras_poolformer.files import refuse_existing, replacing
 from keras_poolformer.progress import Progress
+
+
+def add_parser(group):
+    """Adds the subcommand."""
+    command = add_command(
+        group,
+        "export",
+        export,
+        "write a .tflite file or a SavedModel",
+        "export poolformer_s12 --recipe dynamic_int8 -o s12.tflite",
+    )
+    add_source(command)
+    command.add_argument(
+        "--recipe",
+        default="fp32",
+        choices=[*RECIPES, "saved_model"],
+        help="of a .tflite file, or saved_model (fp32)",
+    )
+    command.add_argument(
+        "--inputs", choices=INPUTS, help="(normalized; pixels for int8, which takes nothing else)"
+    )
+    command.add_argument(
+        "--outputs", choices=OUTPUTS, help="(logits); pyramid: the feature maps P2, P3, ..."
+    )
+    command.add_argument(
+        "--calibration", metavar="FOLDER", help="a few hundred images, for int8; no test images"
+    )
+    command.add_argument(
+        "--skip-broken", action="store_true", help="leave unreadable calibration images out"
+    )
+    add_output(command, "the file or directory to write; OUTPUT.json records it")
 
 
 def export(options):

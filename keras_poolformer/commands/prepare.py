@@ -1,7 +1,23 @@
 """`keras-poolformer prepare`: labelled images as TFRecords, to train from."""
 
+from keras_poolformer.commands.arguments import add_command, add_output, positive
 from keras_poolformer.errors import InputError
 from keras_poolformer.progress import Progress
+
+
+def add_parser(group):
+    """Adds the subcommand."""
+    command = add_command(
+        group,
+        "prepare",
+        prepare,
+        "write a folder of images or a tfds data set as TFRecords, to train from",
+        "prepare photos/ -o gs://bucket/photos",
+    )
+    command.add_argument("data", metavar="FOLDER_OR_NAME", help="as for train --data")
+    command.add_argument("--shards", type=positive, metavar="N", help="files of each split")
+    command.add_argument("--data-dir", metavar="FOLDER", help="where tfds data sets lie or are put")
+    add_output(command, "the folder to write; may be gs://")
 
 
 def prepare(options):

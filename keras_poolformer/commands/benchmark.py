@@ -7,6 +7,7 @@ timed calls of each, "files": the fields of one `Benchmark` for each file, in or
 import json
 import platform
 
+from keras_poolformer.commands.arguments import add_command, positive
 from keras_poolformer.progress import Progress
 
 MEGABYTE = 1_000_000
@@ -22,6 +23,37 @@ FILE_COLUMNS = (
     "outside XNNPACK",
 )
 LATENCY_COLUMNS = ("file", "threads", "min ms", "p50 ms", "p90 ms", "p99 ms", "speed")
+
+
+def add_parser(group):
+    """Adds the subcommand."""
+    command = add_command(
+        group,
+        "benchmark",
+        benchmark,
+        "measure latency, throughput and memory of .tflite files, side by side, and tell which "
+        "operators run outside XNNPACK",
+        "benchmark s12_fp32.tflite s12_int8.tflite --threads 1,4",
+    )
+    command.add_argument(
+        "files", metavar="FILE", nargs="+", help=".tflite files of any origin that take one image"
+    )
+    command.add_argument(
+        "--threads",
+        type=_thread_counts,
+        metavar="N,N",
+        help="thread counts to measure latency at (1 and the number of cores)",
+    )
+    command.add_argument(
+        "--workers",
+        type=positive,
+        metavar="N",
+        help="interpreters that share the images when throughput is measured (number of cores)",
+    )
+    command.add_argument(
+        "--runs", type=positive, default=50, metavar="N", help="timed calls of each (50)"
+    )
+    command.add_argument("--json", action="store_true", help="print JSON")
 
 
 def benchmark(options):
@@ -99,3 +131,7 @@ def _print_table(columns, rows):
             for column, cell, width in zip(columns, line, widths, strict=True)
         ]
         print("  ".join(cells).rstrip())
+
+
+def _thread_counts(text):
+    return [positive(count) for count in text.split(",")]

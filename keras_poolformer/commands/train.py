@@ -1,11 +1,58 @@
 """The subcommand `train`; heavy imports are inside."""
 
+import argparse
 import json
 import sys
 from pathlib import Path
 
+from keras_poolformer.commands.arguments import add_command, positive
 from keras_poolformer.errors import MissingExtraError
 from keras_poolformer.progress import Progress
+from keras_poolformer.training import STRATEGIES
+
+
+def add_parser(group):
+    """Adds the subcommand."""
+    command = add_command(
+        group,
+        "train",
+        train,
+        "train a model; the same command goes on where it was interrupted",
+        "train --recipe poolformer_tiny_cifar10 --data cifar10 --workdir run",
+    )
+    command.add_argument("--recipe", required=True, metavar="NAME", help="of a training recipe")
+    command.add_argument(
+        "--data",
+        required=True,
+        metavar="FOLDER_OR_NAME",
+        help="ROOT/train/label/image, ROOT/label/image, what `prepare` wrote, or a tfds data set",
+    )
+    command.add_argument("--workdir", required=True, metavar="DIR", help="for all that is written")
+    command.add_argument(
+        "--strategy",
+        choices=STRATEGIES,
+        default="one_device",
+        help="of tf.distribute (one_device); multiworker reads TF_CONFIG",
+    )
+    command.add_argument("--replicas", type=positive, metavar="N", help="of mirrored")
+    command.add_argument("--tpu", metavar="NAME", help='of a Cloud TPU; "local" on its own VM')
+    command.add_argument("--zone", help="of the TPU")
+    command.add_argument("--project", help="of the TPU")
+    command.add_argument("--init", metavar="CHECKPOINT", help="preset or file to begin with")
+    command.add_argument("--max-steps", type=positive, metavar="N", help="stop there")
+    command.add_argument("--seed", type=_seed, default=0, help="of all that is random (0)")
+    command.add_argument(
+        "--set", dest="settings", metavar="FIELD=VALUE", nargs="+", action="extend", default=[],
+        help="fields of the recipe, as in batch_size=32 drop_path_rate=0",
+    )  # fmt: skip
+    command.add_argument("--data-dir", metavar="FOLDER", help="where tfds data sets lie or are put")
+    command.add_argument(
+        "--checkpoints", metavar="DIR", help="if not in the working directory; may be gs://"
+    )
+    command.add_argument(
+        "--skip-validation", action="store_true", help="do not read all images once before"
+    )
+    command.add_argument("--json", action="store_true", help="print JSON")
 
 
 def train(options):
@@ -97,3 +144,11 @@ def _print(result, options):
 
 
 _SHOWN = {"top-1": "top1", "top-5": "top5", "best top-1": "best_top1"}
+
+
+def _seed(text):
+    if not text.isdecimal() or int(text) >= 2**31:
+        raise argparse.ArgumentTypeError(
+            f"must be a whole number from 0 to 2147483647. Received: {text!r}"
+        )
+    return int(text)

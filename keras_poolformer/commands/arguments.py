@@ -1,0 +1,60 @@
+"""What the parsers of several subcommands share."""
+
+import argparse
+
+PROGRAM = "keras-poolformer"
+
+
+def add_command(group, name, handler, purpose, example):
+    """Adds a subcommand; returns its parser."""
+    command = group.add_parser(
+        name, help=purpose, description=purpose, epilog=f"example: {PROGRAM} {example}"
+    )
+    command.set_defaults(handler=handler)
+    return command
+
+
+def add_source(command):
+    """Adds SOURCE."""
+    command.add_argument(
+        "source", metavar="SOURCE", help="preset, checkpoint file, or directory of a hub"
+    )
+
+
+def add_checkpoint_options(command):
+    """Adds what may have to be said about a checkpoint."""
+    command.add_argument("--layout", help="sail, timm or hf; told by the tensors' names")
+    command.add_argument("--head", help="norm_pool or pool_norm instead of the layout's own")
+    command.add_argument("--num-classes", type=int, help="other than the checkpoint's: new head")
+    command.add_argument("--backbone", action="store_true", help="the network without a head")
+    command.add_argument("--pool-size", type=int, help="of the token mixer, if it is not 3")
+    command.add_argument("--activation", help="of the MLPs, if it is not gelu")
+    command.add_argument("--no-ema", action="store_true", help="not the averaged weights")
+    command.add_argument("--sha256", help="refuse the file unless it has this checksum")
+
+
+def checkpoint_arguments(options):
+    """Arguments of `load_preset` that say what a checkpoint does not."""
+    names = ("head", "num_classes", "pool_size", "activation")
+    given = {name: getattr(options, name) for name in names}
+    return {
+        "backbone": options.backbone,
+        "overrides": {name: value for name, value in given.items() if value is not None},
+        "layout": options.layout,
+        "use_ema": not options.no_ema,
+        "sha256": options.sha256,
+    }
+
+
+def add_output(command, purpose):
+    """Adds --output, --overwrite and --json."""
+    command.add_argument("-o", "--output", required=True, metavar="PATH", help=purpose)
+    command.add_argument("--overwrite", action="store_true", help="replace an existing one")
+    command.add_argument("--json", action="store_true", help="print the report as JSON")
+
+
+def positive(text):
+    """A whole number from 1, for argparse."""
+    if not text.isdecimal() or int(text) == 0:
+        raise argparse.ArgumentTypeError(f"must be a whole number from 1. Received: {text!r}")
+    return int(text)

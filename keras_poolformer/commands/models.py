@@ -1,0 +1,15 @@
+"""The model of a SOURCE."""
+
+from keras_poolformer import presets
+
+
+def load_model(source, load_weights=True, backbone=False, **arguments):
+    """The model of a source; what is missing is said before TensorFlow is imported."""
+    source = presets.resolve(source)
+    if load_weights:
+        presets.require_weights(source)
+    from keras_poolformer.loading import load_preset
+    from keras_poolformer.model import PoolFormerBackbone, PoolFormerImageClassifier
+
+    model_class = PoolFormerBackbone if backbone else PoolFormerImageClassifier
+    return load_preset(model_class, source, load_weights, **arguments)

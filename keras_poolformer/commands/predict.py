@@ -1,0 +1,88 @@
+"""`keras-poolformer predict`."""
+
+import json
+from pathlib import Path
+
+from keras_poolformer.commands.arguments import add_command, positive
+from keras_poolformer.commands.models import load_model
+from keras_poolformer.data.folders import IMAGE_SUFFIXES
+from keras_poolformer.errors import InputError
+from keras_poolformer.progress import Progress
+from keras_poolformer.ranking import softmax, top_classes
+
+
+def add_parser(group):
+    """Adds the subcommand."""
+    command = add_command(
+        group,
+        "predict",
+        predict,
+        "classify images",
+        "predict poolformer_tiny_cifar10 photo.jpg holiday/",
+    )
+    command.add_argument("source", metavar="SOURCE", help="preset, checkpoint or .tflite file")
+    command.add_argument("images", metavar="IMAGE", nargs="+", help="image files and folders")
+    command.add_argument("--top-k", type=positive, default=5, help="classes to show (5)")
+    command.add_argument("--json", action="store_true", help="print JSON")
+
+
+def predict(options):
+    """Classifies image files."""
+    images = _image_files(options.images)
+    progress = Progress([f"loading {options.source}", f"classifying {len(images)} images"])
+    progress.start()
+    classify = _classifier(options.source, options.top_k)
+    progress.start()
+    results = {}
+    for done, image in enumerate(images, start=1):
+        results[str(image)] = classify(image)
+        progress.advance(done, len(images))
+    progress.finish()
+    if options.json:
+        rows = {
+            image: [{"label": label, "probability": probability} for label, probability in top]
+            for image, top in results.items()
+        }
+        print(json.dumps(rows, indent=2))
+        return
+    for image, top in results.items():
+        print(image)
+        for label, probability in top:
+            print(f"  {probability:6.1%}  {label}")
+
+
+def _classifier(source, top_k):
+    """A function from an image file to [(label, probability), ...]."""
+    if str(source).endswith(".tflite"):
+        from keras_poolformer.runtime import TFLiteClassifier
+
+        classifier = TFLiteClassifier(source)
+        return lambda image: classifier.classify(image, top_k)
+
+    model = load_model(source)
+    from keras_poolformer.loading import image_transform
+
+    transform = image_transform(model)
+
+    def classify(image):
+        logits = model.predict_on_batch(transform(image)[None])[0]
+        return top_classes(softmax(logits), model.config.labels, top_k)
+
+    return classify
+
+
+def _image_files(paths):
+    """The image files among paths and in folders, in order; none of them missing."""
+    files = []
+    for path in map(Path, paths):
+        if path.is_dir():
+            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
+            if not inside:
+                suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
+                raise InputError(f"{path} holds no image files ({suffixes})")
+            files += inside
+        elif path.exists():
+            files.append(path)
+        else:
+            raise InputError(f"{path} must be an image file or a folder. Received: no such file")
+    return files

@@ -1,0 +1,23 @@
+"""`keras-poolformer presets`."""
+
+import json
+
+from keras_poolformer.commands.arguments import add_command
+from keras_poolformer.presets import list_presets
+
+
+def add_parser(group):
+    """Adds the subcommand."""
+    command = add_command(group, "presets", presets, "list the named weights", "presets")
+    command.add_argument("--json", action="store_true", help="print JSON")
+
+
+def presets(options):
+    """Lists the presets."""
+    descriptions = list_presets()
+    if options.json:
+        print(json.dumps(descriptions, indent=2))
+        return
+    width = max(map(len, descriptions))
+    for name, description in descriptions.items():
+        print(f"{name:{width}}  {description}")
