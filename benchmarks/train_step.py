@@ -11,7 +11,6 @@ import argparse
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -140,8 +139,7 @@ def keras_own(case):
     )
     model.make_train_function()
     iterator = iter(batches)
-    train_function: Callable = model.train_function
-    return lambda: train_function(iterator)
+    return lambda: model.train_function(iterator)  # pyright: ignore[reportOptionalCall]
 
 
 def run(arguments):
