@@ -13,8 +13,7 @@ bench: .venv-bench/installed  ## our files beside all alternatives: tables, targ
 	.venv-bench/bin/python -m benchmarks.compare --output build/bench $(BENCH)
 
 bench-train: .venv/test.installed  ## our training step beside Keras', our input beside timm's
-	$(BIN)/python -m benchmarks.train_step
-	$(BIN)/python -m benchmarks.input_pipeline
+	$(BIN)/python -m benchmarks.training $(BENCH)
 
 test: .venv/test.installed
 	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadscope

@@ -1,30 +1,24 @@
 """Our augmentation beside timm's: images a second and core, with the recipe of ImageNet.
 
-    python -m benchmarks.input_pipeline
-
 Both read the same JPEGs of ImageNet's usual size, in one process and with one thread. timm's
-side is what its loader does for an image: `ImageDataset` with `create_transform`, random erasing
-included. What counts is the processor time of all threads: work that one of them leaves to
-another is not free, and other programs on the machine do not count. Rounds of both alternate;
-see benchmarks/ratios.py for the intervals.
+side is what its loader does for an image: Pillow's decoding and `create_transform`, random
+erasing included. What counts is the processor time of all threads: work that one of them leaves to
+another is not free, and other programs on the machine do not count. Rounds of both alternate.
 """
 
-import argparse
 import itertools
-import sys
 import tempfile
 import time
 from pathlib import Path
 
 from PIL import Image, ImageOps
 
-from benchmarks.machine import busy_cores, describe_machine
 from benchmarks.ratios import estimate, ratio
-from keras_poolformer.cli import one_line_errors
 from keras_poolformer.image_transform import IMAGENET_MEAN, IMAGENET_STD
 from keras_poolformer.presets import ASSETS
 
 ROUNDS, IMAGES = 15, 140
+TARGET = 1.0
 SIZE, QUALITY = (500, 375), 90  # of most of ImageNet's photographs
 RAND_AUGMENT = "rand-m9-mstd0.5-inc1"
 STAGES = {
@@ -42,8 +36,7 @@ def compare(rounds=ROUNDS, images=IMAGES):
         images: augmented in each round.
 
     Returns:
-        JSON-ready results: "machine", "busy_cores", "rounds", "images" and "stages", which are
-        {"stage", "ours", "timm", "ratio"}: images a second and core, ours over timm's.
+        [{"case", "ours", "peer", "ratio"}, ...]: images a second and core, ours over timm's.
 
     Raises:
         InputError: too few rounds.
@@ -53,8 +46,7 @@ def compare(rounds=ROUNDS, images=IMAGES):
         runners = {}
         for stage, rand_augment in STAGES.items():
             runners[stage, "ours"] = ours(files, rand_augment)
-            runners[stage, "timm"] = timms(folder, rand_augment)
-        busy = busy_cores()
+            runners[stage, "timm"] = timms(files, rand_augment)
         rates = {key: [] for key in runners}
         for run in runners.values():
             run(len(files))  # first calls cost more
@@ -63,22 +55,15 @@ def compare(rounds=ROUNDS, images=IMAGES):
                 start = time.process_time()
                 run(images)
                 rates[key].append(images / (time.process_time() - start))
-    stages = [
+    return [
         {
-            "stage": stage,
+            "case": stage,
             "ours": estimate(rates[stage, "ours"]).to_dict(),
-            "timm": estimate(rates[stage, "timm"]).to_dict(),
+            "peer": estimate(rates[stage, "timm"]).to_dict(),
             "ratio": ratio(rates[stage, "ours"], rates[stage, "timm"]).to_dict(),
         }
         for stage in STAGES
     ]
-    return {
-        "machine": describe_machine(),
-        "busy_cores": busy,
-        "rounds": rounds,
-        "images": images,
-        "stages": stages,
-    }
 
 
 def write_photographs(folder):
@@ -119,13 +104,13 @@ def ours(files, rand_augment):
     return lambda count: [next(iterator) for _ in range(count)][:0]
 
 
-def timms(folder, rand_augment):
-    """timm's side, like `ours`; `folder` holds the folder of a class."""
+def timms(files, rand_augment):
+    """timm's side, like `ours`."""
     from conversion.torch_imports import declare_torchvision_operators
 
     declare_torchvision_operators()
     import torch
-    from timm.data import ImageDataset, create_transform
+    from timm.data import create_transform
 
     torch.set_num_threads(1)
     _mend_posterize()
@@ -140,12 +125,14 @@ def timms(folder, rand_augment):
         mean=IMAGENET_MEAN,
         std=IMAGENET_STD,
     )
-    dataset = ImageDataset(str(folder), transform=None if rand_augment is None else transform)
-    positions = itertools.cycle(range(len(dataset)))
+    sources = itertools.cycle(files)
 
     def run(count):
         for _ in range(count):
-            dataset[next(positions)]
+            with Image.open(next(sources)) as image:
+                pixels = image.convert("RGB")
+            if rand_augment is not None:
+                transform(pixels)
 
     return run
 
@@ -161,46 +148,3 @@ def _mend_posterize():
 
     posterize.mended = True
     ImageOps.posterize = posterize
-
-
-def print_table(results):
-    """Prints what `compare` returns."""
-    machine = results["machine"]
-    print(
-        f"{machine['cpu']}, {machine['cores']} cores; others keep {results['busy_cores']:.2f} busy"
-    )
-    print(
-        f"Images a second and core; {results['rounds']} alternating rounds of "
-        f"{results['images']} images, {SIZE[0]} x {SIZE[1]}"
-    )
-    print(f"{'':28} | {'ours':>6} | {'timm':>6} | {'ours / timm':>11} | 95 % interval")
-    for row in results["stages"]:
-        quotient = row["ratio"]
-        print(
-            f"{row['stage']:28} | {row['ours']['value']:6.0f} | {row['timm']['value']:6.0f} | "
-            f"{quotient['value']:11.3f} | {quotient['low']:.3f} to {quotient['high']:.3f}"
-        )
-    met = results["stages"][-1]["ratio"]["high"] >= 1
-    print(f"Target, at least timm's images a second and core: {'met' if met else 'not met'}")
-
-
-def run(arguments):
-    """Measures and prints."""
-    print_table(compare(arguments.rounds, arguments.images))
-
-
-def main(arguments=None):
-    """Runs the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.input_pipeline",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help="default: %(default)s")
-    parser.add_argument("--images", type=int, default=IMAGES,
-                        help="in a round; default: %(default)s")  # fmt: skip
-    return one_line_errors("input_pipeline", run, parser.parse_args(arguments))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,14 +1,10 @@
 """Our training step beside a bare one of Keras: milliseconds, same model, batches and machine.
 
-    python -m benchmarks.train_step
-
 Both take ten steps in one call, from the same batches in memory, with AdamW, label smoothing and
 the accuracy of each batch. Ours is the trainer's loop; Keras' is the function that `Model.fit`
-calls. Rounds of both alternate; see benchmarks/ratios.py for the intervals.
+calls. Rounds of both alternate.
 """
 
-import argparse
-import sys
 import tempfile
 import time
 from dataclasses import dataclass
@@ -16,9 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.machine import busy_cores, describe_machine
 from benchmarks.ratios import estimate, ratio
-from keras_poolformer.cli import one_line_errors
 
 ROUNDS, STEPS = 9, 10
 TARGET = 1.05
@@ -57,10 +51,10 @@ def compare(case, rounds=ROUNDS):
         rounds: how often each side is measured, at least 6.
 
     Returns:
-        {"case", "ours", "keras", "ratio"}: milliseconds a step, ours over Keras'.
+        {"case", "ours", "peer", "ratio"}: milliseconds a step, ours over Keras'.
     """
     with tempfile.TemporaryDirectory() as folder:
-        sides = {"ours": ours(case, Path(folder)), "keras": keras_own(case)}
+        sides = {"ours": ours(case, Path(folder)), "peer": keras_own(case)}
         times = {name: [] for name in sides}
         for take in sides.values():
             take()  # traces, compiles
@@ -72,7 +66,7 @@ def compare(case, rounds=ROUNDS):
     return {
         "case": case.name,
         **{name: estimate(values).to_dict() for name, values in times.items()},
-        "ratio": ratio(times["ours"], times["keras"]).to_dict(),
+        "ratio": ratio(times["ours"], times["peer"]).to_dict(),
     }
 
 
@@ -140,37 +134,3 @@ def keras_own(case):
     model.make_train_function()
     iterator = iter(batches)
     return lambda: model.train_function(iterator)  # pyright: ignore[reportOptionalCall]
-
-
-def run(arguments):
-    """Measures and prints."""
-    machine = describe_machine()
-    print(f"{machine['cpu']}, {machine['cores']} cores; others keep {busy_cores():.2f} busy")
-    print(f"Milliseconds a step; {arguments.rounds} alternating rounds of {STEPS} steps")
-    print(f"{'':32} | {'ours':>6} | {'Keras':>6} | {'ours / Keras':>12} | 95 % interval")
-    met = True
-    for case in CASES:
-        row = compare(case, arguments.rounds)
-        quotient = row["ratio"]
-        met = met and quotient["low"] <= TARGET
-        print(
-            f"{row['case']:32} | {row['ours']['value']:6.0f} | {row['keras']['value']:6.0f} | "
-            f"{quotient['value']:12.3f} | {quotient['low']:.3f} to {quotient['high']:.3f}",
-            flush=True,
-        )
-    print(f"Target, at most {TARGET} of a bare Keras step: {'met' if met else 'not met'}")
-
-
-def main(arguments=None):
-    """Runs the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.train_step",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--rounds", type=int, default=ROUNDS, help="default: %(default)s")
-    return one_line_errors("train_step", run, parser.parse_args(arguments))
-
-
-if __name__ == "__main__":
-    sys.exit(main())

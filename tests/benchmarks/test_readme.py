@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import accuracy, readme, tables
+from benchmarks import accuracy, readme, tables, training
 from keras_poolformer.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -24,6 +24,11 @@ def test_accuracy_is_what_was_recorded():
 def test_speed_is_what_was_recorded():
     results = json.loads((ROOT / "docs" / "benchmark.json").read_text(encoding="utf-8"))
     assert block("bench") == tables.markdown(results)
+
+
+def test_training_is_what_was_recorded():
+    results = json.loads((ROOT / "docs" / "training.json").read_text(encoding="utf-8"))
+    assert block("training") == training.tables(results)
 
 
 def test_accuracy_keeps_what_is_promised():

@@ -1,0 +1,103 @@
+"""Our training step beside Keras' own, and our augmentation beside timm's.
+
+    make bench-train
+
+Ratios are medians over alternating rounds, with the interval that benchmarks/ratios.py tells of.
+"""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from benchmarks import input_pipeline, readme, train_step
+from benchmarks.machine import busy_cores, describe_machine
+from keras_poolformer.cli import one_line_errors
+from keras_poolformer.files import replacing
+from keras_poolformer.progress import Progress
+
+RECORD = Path("docs/training.json")
+
+
+def measure(rounds):
+    """Measures both; returns JSON-ready results."""
+    names = [f"training step, {case.name}" for case in train_step.CASES]
+    progress = Progress([*names, "augmentation"])
+    results = {"machine": describe_machine(), "busy_cores": busy_cores(), "rounds": rounds}
+    results["steps"] = []
+    for case in train_step.CASES:
+        progress.start()
+        results["steps"].append(train_step.compare(case, rounds))
+    progress.start()
+    results["augmentation"] = input_pipeline.compare(rounds)
+    progress.finish()
+    return results
+
+
+def tables(results):
+    """Returns both tables as Markdown."""
+    machine = results["machine"]
+    columns = ["95 % interval"]
+    steps = [_row(row) for row in results["steps"]]
+    images = [_row(row) for row in results["augmentation"]]
+    return (
+        f"Milliseconds a training step, ours beside the step of Keras' own `fit`, and images a "
+        f"second and core, our augmentation beside timm's on JPEGs of 500 x 375; medians of "
+        f"{results['rounds']} alternating rounds on {machine['cpu']}, {machine['cores']} cores.\n\n"
+        + readme.markdown_table(["training step", "ours", "Keras", "ours / Keras", *columns], steps)
+        + "\n"
+        + readme.markdown_table(
+            ["images a second", "ours", "timm", "ours / timm", *columns], images
+        )
+    )
+
+
+def _row(row):
+    quotient = row["ratio"]
+    return [
+        row["case"],
+        f"{row['ours']['value']:.0f}",
+        f"{row['peer']['value']:.0f}",
+        f"{quotient['value']:.3f}",
+        f"{quotient['low']:.3f} to {quotient['high']:.3f}",
+    ]
+
+
+def targets(results):
+    """Returns [(what was promised, whether it holds), ...]."""
+    steps = all(row["ratio"]["low"] <= train_step.TARGET for row in results["steps"])
+    whole = results["augmentation"][-1]["ratio"]["high"] >= input_pipeline.TARGET
+    return [
+        (f"a step costs at most {train_step.TARGET} of Keras' own", steps),
+        ("at least timm's images a second and core", whole),
+    ]
+
+
+def run(options):
+    """Measures, prints and, if asked to, publishes."""
+    results = measure(options.rounds)
+    print(tables(results))
+    for promise, holds in targets(results):
+        print(f"{promise}: {'met' if holds else 'not met'}")
+    print(f"other programs kept {results['busy_cores']:.2f} cores busy")
+    if options.publish:
+        with replacing(RECORD, overwrite=True) as written:
+            written.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+        readme.insert("README.md", "training", tables(results))
+
+
+def main(arguments=None):
+    """Runs the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.training",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--rounds", type=int, default=11, help="at least 6 (11)")
+    parser.add_argument("--publish", action="store_true",
+                        help=f"write {RECORD} and the tables of README.md")  # fmt: skip
+    return one_line_errors("training", run, parser.parse_args(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
