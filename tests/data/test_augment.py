@@ -1,13 +1,10 @@
 """The augmentation inside TensorFlow against timm's transforms and Pillow.
 
-Distributions are compared by their largest distance (Kolmogorov and Smirnov): 2,000 draws of
-either side stay below 0.062 in 999 of 1,000 cases if the law is the same. The seeds are fixed.
-Pixels: see test_resampling.py for the tolerance.
+See test_resampling.py for the tolerance of pixels; test_augment_laws.py has how they are drawn.
 """
 
 import io
 import itertools
-import random
 
 import numpy as np
 import pytest
@@ -21,29 +18,6 @@ augment = pytest.importorskip("keras_poolformer.data.augment")
 
 Augmentation = augment.Augmentation
 PLAIN = {"rand_augment": "", "erasing": 0.0, "flip": 0.0, "interpolation": "bicubic"}
-DRAWS = 2000
-DISTANCE = 0.062
-
-
-@pytest.fixture(scope="module")
-def timm_data():
-    """timm.data, with what Pillow 13 lacks for it."""
-    pytest.importorskip("torch")
-    from conversion.torch_imports import declare_torchvision_operators
-
-    declare_torchvision_operators()  # must come before the package's own imports
-    return pytest.importorskip("timm.data")
-
-
-@pytest.fixture
-def old_posterize(monkeypatch):
-    """timm may posterize to no bits, which is black up to Pillow 12 and an error since."""
-    pillows = ImageOps.posterize
-    monkeypatch.setattr(
-        ImageOps,
-        "posterize",
-        lambda image, bits: pillows(image, bits) if bits else image.point([0] * 768),
-    )
 
 
 @pytest.fixture(scope="module")
@@ -96,29 +70,6 @@ def levels(image):
     return np.round(values).astype(int)
 
 
-def distance(ours, theirs):
-    """The largest distance between two empirical distributions."""
-    ours, theirs = np.sort(ours), np.sort(theirs)
-    both = np.concatenate((ours, theirs))
-    shares = [np.searchsorted(one, both, side="right") / len(one) for one in (ours, theirs)]
-    return np.abs(shares[0] - shares[1]).max()
-
-
-def uniform(seed=(1, 2)):
-    return tf.random.stateless_uniform((DRAWS, augment.RECTANGLE_DRAWS), seed)
-
-
-def crop_boxes(options, width, height):
-    draw = tf.function(
-        lambda draws: tf.map_fn(
-            lambda own: augment.crop_box(options, height, width, own),
-            draws,
-            fn_output_signature=tf.int32,
-        )
-    )
-    return draw(uniform()).numpy()
-
-
 # Options -------------------------------------------------------------------------------------
 
 
@@ -156,42 +107,6 @@ def test_options_become_plain_values():
 
 
 # The crop ------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("size", [(500, 375), (375, 500), (32, 32), (300, 150)])
-def test_law_of_the_crop(timm_data, size):
-    width, height = size
-    options = Augmentation()
-    ours = crop_boxes(options, width, height)
-    random.seed(0)
-    get = timm_data.transforms.RandomResizedCropAndInterpolation.get_params
-    image = Image.new("L", size)
-    theirs = np.array(
-        [get(image, options.crop_scale, options.crop_ratio) for _ in range(DRAWS)]
-    )  # top, left, height, width
-    assert (ours[:, :2] >= 0).all()
-    assert (ours[:, 2:] >= 1).all()
-    assert (ours[:, 0] + ours[:, 2] <= height).all()
-    assert (ours[:, 1] + ours[:, 3] <= width).all()
-    for quantity in (
-        lambda box: box[:, 2] * box[:, 3],
-        lambda box: box[:, 3] / box[:, 2],
-        lambda box: box[:, 0],
-        lambda box: box[:, 1],
-        lambda box: box[:, 0] + box[:, 2],
-        lambda box: box[:, 1] + box[:, 3],
-    ):
-        assert distance(quantity(ours), quantity(theirs)) < DISTANCE
-
-
-@pytest.mark.parametrize("size", [(900, 100), (100, 900), (7, 99), (640, 480), (300, 300)])
-def test_crop_where_no_try_fits(timm_data, size):
-    ratios = (0.76, 1.3) if size != (300, 300) else (1.0, 1.0)
-    options = Augmentation(crop_scale=(1.0, 1.0), crop_ratio=ratios)
-    get = timm_data.transforms.RandomResizedCropAndInterpolation.get_params
-    expected = get(Image.new("L", size), options.crop_scale, options.crop_ratio)
-    for box in crop_boxes(options, *size)[:20]:
-        assert tuple(box) == expected
 
 
 def test_crops_of_tiny_images_have_pixels(run):
@@ -289,36 +204,6 @@ def test_rand_augment_gets_pixels_fill_and_kernel(monkeypatch, jpeg):
     assert calls == [(augment.RandAugment.parse("rand-m5-n3"), [128, 64, 255], "bicubic")]
 
 
-def test_law_of_the_erased_rectangle(timm_data):
-    torch = pytest.importorskip("torch")
-    draw = tf.function(
-        lambda draws: tf.map_fn(
-            lambda own: augment.erased_rectangle(224, own),
-            draws,
-            fn_output_signature=(tf.int32, tf.bool),
-        )
-    )
-    ours, found = (values.numpy() for values in draw(uniform((3, 4))))
-    assert found.all()
-    random.seed(0)
-    erase = timm_data.random_erasing.RandomErasing(1.0, mode="pixel", device="cpu")
-    theirs = []
-    for _ in range(DRAWS):
-        noisy = erase(torch.zeros(1, 224, 224)).numpy()[0] != 0
-        rows, columns = (np.flatnonzero(noisy.any(axis=axis)) for axis in (1, 0))
-        theirs.append((rows[0], columns[0], len(rows), len(columns)))
-    theirs = np.array(theirs)
-    for quantity in (
-        lambda box: box[:, 2] * box[:, 3],
-        lambda box: box[:, 3] / box[:, 2],
-        lambda box: box[:, 0],
-        lambda box: box[:, 1],
-        lambda box: box[:, 0] + box[:, 2],
-        lambda box: box[:, 1] + box[:, 3],
-    ):
-        assert distance(quantity(ours), quantity(theirs)) < DISTANCE
-
-
 def test_erasing_fills_one_rectangle_with_noise(run, jpeg):
     noise = []
     for key in range(20):
@@ -346,29 +231,6 @@ def test_share_of_erased_images(run, jpeg):
         for key in range(1000)
     ]
     assert abs(np.mean(erased) - 0.25) < 0.045  # 999 of 1,000 cases
-
-
-def test_the_whole_recipe_has_timms_statistics(run, timm_data, old_posterize, jpeg):
-    """The mean over images of mean, deviation and roughness, against timm's own transform."""
-    torch = pytest.importorskip("torch")
-    transform = timm_data.create_transform(
-        96, is_training=True, auto_augment="rand-m9-mstd0.5-inc1", interpolation="random",
-        re_prob=0.25, re_mode="pixel", mean=IMAGENET_MEAN, std=IMAGENET_STD,
-    )  # fmt: skip
-    random.seed(0)
-    np.random.seed(0)
-    torch.manual_seed(0)
-    image = Image.open(io.BytesIO(jpeg))
-    theirs = [transform(image).numpy().transpose(1, 2, 0) for _ in range(500)]
-    ours = [run(jpeg, (11, key), size=96) for key in range(500)]
-
-    def statistics(images):
-        rows = [(x.mean(), x.std(), np.abs(np.diff(x, axis=1)).mean()) for x in images]
-        return np.array(rows)
-
-    ours, theirs = statistics(ours), statistics(theirs)
-    for mine, timms in zip(ours.T, theirs.T, strict=True):
-        assert distance(mine, timms) < 0.123  # as above, for 500 draws
 
 
 # Seeds ---------------------------------------------------------------------------------------
