@@ -29,9 +29,15 @@ def add_parser(group):
     command.add_argument(
         "source", metavar="SOURCE", help="preset, checkpoint, .tflite file or SavedModel"
     )
+    add_data_options(command, required=True)
+    command.add_argument("--json", action="store_true", help="print JSON")
+
+
+def add_data_options(command, required=False):
+    """Adds what says on which images accuracy is measured."""
     command.add_argument(
         "--data",
-        required=True,
+        required=required,
         metavar="FOLDER_OR_NAME",
         help="class folders, named by label or number; or a tfds data set, NAME[/CONFIG][:VERSION]",
     )
@@ -46,26 +52,12 @@ def add_parser(group):
     command.add_argument(
         "--skip-broken", action="store_true", help="leave unreadable images out, and count them"
     )
-    command.add_argument("--json", action="store_true", help="print JSON")
 
 
 def evaluate(options):
     """Measures accuracy on a folder of class folders or a tfds data set."""
-    open_data = _open_folder if Path(options.data).exists() else _open_tfds
-    examples_for = open_data(options)
     progress = Progress([f"loading {options.source}", f"classifying the images of {options.data}"])
-    progress.start()
-    scorer = open_scorer(options.source, num_workers=os.cpu_count() or 1)
-    examples, total, note = examples_for(scorer)
-    broken = []
-    batches = folders.read_batches(
-        examples,
-        scorer.prepare,
-        options.batch_size if scorer.fixed_size else 1,
-        on_broken=(lambda path, error: broken.append(path)) if options.skip_broken else None,
-    )
-    progress.start()
-    accuracy = evaluation.evaluate(scorer.predict, _counted(batches, progress, total))
+    accuracy, note, broken = measure(options, options.source, progress)
     progress.finish()
     if note:
         print(note, file=sys.stderr)
@@ -79,6 +71,34 @@ def evaluate(options):
         return
     shares = [f"{name} {result[key]:.2f} %" for name, key in TOP_NAMES.items() if key in result]
     print(f"{accuracy.images:,} images: {', '.join(shares)}")
+
+
+def measure(options, source, progress):
+    """Measures the accuracy of one model.
+
+    Args:
+        options: `data`, `split`, `data_dir`, `limit`, `batch_size` and `skip_broken`.
+        source: of the model.
+        progress: a `Progress`, two steps of which it begins.
+
+    Returns:
+        (`Accuracy`, a note for people or None, the files that were skipped).
+    """
+    open_data = _open_folder if Path(options.data).exists() else _open_tfds
+    examples_for = open_data(options)
+    progress.start()
+    scorer = open_scorer(source, num_workers=os.cpu_count() or 1)
+    examples, total, note = examples_for(scorer)
+    broken = []
+    batches = folders.read_batches(
+        examples,
+        scorer.prepare,
+        options.batch_size if scorer.fixed_size else 1,
+        on_broken=(lambda path, error: broken.append(path)) if options.skip_broken else None,
+    )
+    progress.start()
+    accuracy = evaluation.evaluate(scorer.predict, _counted(batches, progress, total))
+    return accuracy, note, broken
 
 
 def _open_folder(options):

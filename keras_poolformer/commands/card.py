@@ -1,0 +1,128 @@
+"""`keras-poolformer card`: a model laid out as a hub repository, with its card."""
+
+import argparse
+import json
+from pathlib import Path
+
+from keras_poolformer.commands.arguments import add_command, add_source
+from keras_poolformer.commands.evaluate import add_data_options, measure
+from keras_poolformer.commands.models import load_model
+from keras_poolformer.errors import InputError
+from keras_poolformer.export.recipes import RECIPES
+from keras_poolformer.files import refuse_existing, replacing
+from keras_poolformer.progress import Progress
+
+
+def add_parser(group):
+    """Adds the subcommand."""
+    command = add_command(
+        group,
+        "card",
+        card,
+        "lay a model out as a hub repository: Keras, safetensors, TFLite, labels and model card",
+        "card run/model.keras -o repository --data photos/ --recipes fp32,dynamic_int8",
+    )
+    add_source(command)
+    command.add_argument("-o", "--output", required=True, metavar="DIR", help="folder to write")
+    command.add_argument("--overwrite", action="store_true", help="replace an existing one")
+    command.add_argument("--json", action="store_true", help="print the figures as JSON")
+    command.add_argument("--name", help="of the model (the source's)")
+    command.add_argument("--repository", default="", metavar="OWNER/NAME", help="on the hub")
+    command.add_argument("--dataset", default="", metavar="NAME", help="that it was trained on")
+    command.add_argument("--license", default="apache-2.0", metavar="ID", help="(apache-2.0)")
+    command.add_argument(
+        "--recipes",
+        type=_recipes,
+        default=("fp32", "dynamic_int8"),
+        metavar="NAME,NAME",
+        help=f"of the .tflite files (fp32,dynamic_int8), out of {', '.join(RECIPES)}; or none",
+    )
+    command.add_argument("--calibration", metavar="FOLDER", help="images for int8")
+    add_data_options(command)
+
+
+def card(options):
+    """Writes the repository; nothing if any part of it fails."""
+    refuse_existing(options.output, options.overwrite)
+    if "int8" in options.recipes and not options.calibration:
+        raise InputError("recipe int8 needs --calibration FOLDER, with a few hundred images")
+    exports = [f"exporting {recipe}" for recipe in options.recipes]
+    measured = 1 + len(exports) if options.data else 0
+    progress = Progress([
+        f"reading {options.source}", "writing the weights", *exports,
+        *["loading", f"classifying the images of {options.data}"] * measured,
+    ])  # fmt: skip
+    progress.start()
+    model = load_model(options.source, progress=progress.advance)
+    with replacing(options.output, options.overwrite) as folder:
+        folder.mkdir()
+        text, figures = _write(model, folder, options, progress)
+    progress.finish()
+    print(json.dumps(figures, indent=2) if options.json else f"{options.output}: {text}")
+
+
+def _write(model, folder, options, progress):
+    from keras_poolformer.checkpoints.transplant import save_torch_weights
+    from keras_poolformer.export.tflite import export_tflite
+    from keras_poolformer.loading import image_transform
+    from keras_poolformer.model_card import Card
+    from keras_poolformer.stats import model_stats
+
+    progress.start()
+    name = options.name or Path(options.source.rstrip("/")).name.removesuffix(".keras")
+    model.save(folder / "model.keras")
+    layout = "hf" if model.config.head == "norm_pool" else "timm"  # whose logits are the model's
+    save_torch_weights(model, folder / "model.safetensors", layout)
+    if model.config.labels:
+        lines = "".join(f"{label}\n" for label in model.config.labels)
+        (folder / "labels.txt").write_text(lines, encoding="utf-8")
+    results = []
+    for recipe in options.recipes:
+        progress.start()
+        path = folder / f"{name}_{recipe}.tflite"
+        calibration = options.calibration if recipe == "int8" else None
+        results.append(export_tflite(model, path, recipe, calibration=calibration))
+    transform = image_transform(model)
+    card = Card(
+        name=name,
+        config=model.config,
+        transform=transform,
+        provenance=dict(model.provenance or {}),
+        stats=model_stats(model, transform.output_size),
+        license=options.license,
+        dataset=options.dataset,
+        repository=options.repository,
+        accuracy=_accuracies(folder, results, options, progress),
+        accuracy_data=_described(options),
+        exports=tuple(results),
+    )
+    (folder / "README.md").write_text(card.to_markdown(), encoding="utf-8")
+    files = sorted(path.name for path in folder.iterdir())
+    return ", ".join(files), card.figures()
+
+
+def _accuracies(folder, exports, options, progress):
+    """{file: `Accuracy` as JSON} of the model and its exports, where there is data."""
+    if not options.data:
+        return {}
+    files = [folder / "model.keras", *(result.path for result in exports)]
+    return {path.name: measure(options, str(path), progress)[0].to_dict() for path in files}
+
+
+def _described(options):
+    if not options.data:
+        return ""
+    name = Path(options.data).name if Path(options.data).exists() else options.data
+    return f"{name} {options.split}" if options.split else name
+
+
+def _recipes(text):
+    if text == "none":
+        return ()
+    names = tuple(text.split(","))
+    unknown = [name for name in names if name not in RECIPES]
+    if unknown or len(set(names)) < len(names):
+        raise argparse.ArgumentTypeError(
+            f"must be different ones of {', '.join(RECIPES)}, or none. Received: {text!r}"
+        )
+    return names

@@ -1,0 +1,251 @@
+"""Model cards: the README.md of a hub repository, in the shape that the hubs' own have.
+
+Figures come from measurements (`stats.model_stats`, `evaluation`, the records of exports) or from
+the model's provenance; what is not known is left out and never made up.
+"""
+
+import json
+from dataclasses import dataclass, field
+
+PAPER = "https://arxiv.org/abs/2111.11418"
+ORIGINAL = "https://github.com/sail-sg/poolformer"
+MODEL = "model.keras"
+CITATION = """@inproceedings{yu2022metaformer,
+  title={Metaformer is actually what you need for vision},
+  author={Yu, Weihao and Luo, Mi and Zhou, Pan and Si, Chenyang and Zhou, Yichen and Wang, Xinchao and Feng, Jiashi and Yan, Shuicheng},
+  booktitle={Proceedings of the IEEE/CVF Conference on Computer Vision and Pattern Recognition},
+  pages={10819--10829},
+  year={2022}
+}"""  # noqa: E501
+
+
+@dataclass(frozen=True)
+class Card:
+    """What a model card says.
+
+    Args:
+        name: of the model.
+        config: its `PoolFormerConfig`.
+        transform: its `ImageTransform`.
+        provenance: where its weights are from.
+        stats: its `stats.Stats`, at the transform's size.
+        license: identifier of the hubs, such as "apache-2.0".
+        dataset: that it was trained on, or "".
+        repository: OWNER/NAME on a hub, or "" where it is not known yet.
+        accuracy: {file: {"images", "top1", ...}} as `evaluate` measures it, of model.keras and
+            the exports; or {}.
+        accuracy_data: on which images that was measured.
+        exports: `ExportResult`s of the .tflite files beside the card.
+    """
+
+    name: str
+    config: object
+    transform: object
+    provenance: dict
+    stats: object
+    license: str = "apache-2.0"
+    dataset: str = ""
+    repository: str = ""
+    accuracy: dict = field(default_factory=dict)
+    accuracy_data: str = ""
+    exports: tuple = ()
+
+    def to_markdown(self):
+        """Returns the text of README.md."""
+        parts = (
+            self._metadata(),
+            self._details(),
+            self._uses(),
+            self._training(),
+            self._usage(),
+            self._evaluation(),
+            self._exports(),
+            f"## Citation\n\n```bibtex\n{CITATION}\n```\n",
+        )
+        return "\n".join(part for part in parts if part)
+
+    def figures(self):
+        """Returns what the card says in numbers, as JSON-ready values."""
+        exports = [
+            {"file": one.path.name, "recipe": one.recipe, "bytes": one.bytes, "error": one.error}
+            for one in self.exports
+        ]
+        return {
+            "name": self.name,
+            "params": self.stats.params,
+            "macs": self.stats.macs,
+            "activations": self.stats.activations,
+            "accuracy": self.accuracy,
+            "exports": exports,
+        }
+
+    @property
+    def _classes(self):
+        return self.config.num_classes
+
+    def _metadata(self):
+        lines = [
+            "---",
+            f"license: {_yaml(self.license)}",
+            "library_name: keras",
+            "pipeline_tag: image-classification",
+            "tags:",
+            *(f"- {tag}" for tag in ("image-classification", "keras", "poolformer")),
+            *(["- litert"] if self.exports else []),
+        ]
+        if self.dataset:
+            lines += ["datasets:", f"- {_yaml(self.dataset)}"]
+        if self.accuracy:
+            lines += ["metrics:", "- accuracy", *self._model_index()]
+        return "\n".join([*lines, "---", ""])
+
+    def _model_index(self):
+        return [
+            "model-index:",
+            f"- name: {_yaml(self.name)}",
+            "  results:",
+            "  - task:",
+            "      type: image-classification",
+            "    dataset:",
+            f"      name: {_yaml(self.accuracy_data)}",
+            f"      type: {_yaml(self.dataset or self.accuracy_data)}",
+            "    metrics:",
+            "    - type: accuracy",
+            f"      value: {self.accuracy[MODEL]['top1'] / 100:.4f}",
+        ]
+
+    def _details(self):
+        classes = f" into {self._classes:,} classes" if self._classes else ""
+        trained = f", trained on {self.dataset}" if self.dataset else ""
+        lines = [
+            f"# {self.name}\n",
+            f"A PoolFormer that sorts images{classes}{trained}. PoolFormer is a MetaFormer whose "
+            "token mixer is average pooling: a network with the architecture of a vision "
+            "transformer and without attention.\n",
+            "## Model details\n",
+            f"- Type: image classification, feature backbone; head `{self.config.head}`",
+            f"- Parameters: {self.stats.params / 1e6:.1f} M",
+            f"- Multiply-accumulates: {self.stats.macs / 1e9:.2f} G",
+            f"- Activations: {self.stats.activations / 1e6:.1f} M",
+            f"- Image size: {self.transform.output_size} x {self.transform.output_size}",
+            f"- Paper: [MetaFormer Is Actually What You Need for Vision]({PAPER})",
+            f"- Original code: {ORIGINAL}",
+        ]
+        if self.provenance.get("source"):
+            lines.append(f"- Weights: {self.provenance['source']}")
+        if self.provenance.get("sha256"):
+            lines.append(f"- SHA-256 of their file: `{self.provenance['sha256']}`")
+        return "\n".join([*lines, ""])
+
+    def _uses(self):
+        data = self.dataset or "the data it was trained on"
+        return (
+            "## Intended uses and limitations\n\n"
+            f"To classify images like those of {data}, as a backbone for detection and "
+            "segmentation, or as a start for fine-tuning. It knows the classes of `labels.txt` "
+            "and no others: of an image of something else it names the class that it takes to be "
+            "nearest. It has whatever bias its training images have, and was not tested for uses "
+            "where an error does harm.\n"
+        )
+
+    def _training(self):
+        data = self.dataset or "Not recorded."
+        lines = ["## Training data\n", f"{data}\n", "## Training procedure\n"]
+        if self.provenance.get("step"):
+            lines.append(
+                f"`{self.provenance['source']}`, {self.provenance['step']:,} steps, seed "
+                f"{self.provenance.get('seed')}.\n"
+            )
+        else:
+            lines.append(f"As the weights' authors describe it: {ORIGINAL}.\n")
+        lines.append("Images are prepared by\n")
+        options = json.dumps(self.transform.to_dict())
+        lines.append(f"```json\n{options}\n```\n")
+        return "\n".join(lines)
+
+    def _usage(self):
+        source = f'"hf://{self.repository}"' if self.repository else '"."  # this directory'
+        size, channels = self.transform.output_size, self.config.in_channels
+        shapes = [
+            f"    # {level}: (1, {side}, {side}, {width})"
+            for level, side, width in self._pyramid(size)
+        ]
+        return "\n".join([
+            "## Usage\n",
+            "    pip install 'keras-poolformer[keras,tensorflow]'\n",
+            "### Image classification\n",
+            "```python",
+            "import keras",
+            "from keras_poolformer import ImageTransform, PoolFormerImageClassifier\n",
+            f"source = {source}",
+            "model = PoolFormerImageClassifier.from_preset(source)",
+            "transform = ImageTransform.from_preset(source)",
+            'images = transform(["photo.jpg"])'
+            f"  # float32 (1, {size}, {size}, {channels})",
+            "probabilities = keras.ops.softmax(model(images))",
+            "values, classes = keras.ops.top_k(probabilities, k=min(5, model.config.num_classes))",
+            "```\n",
+            "### Feature maps\n",
+            "```python",
+            "maps = keras.Model(model.backbone.inputs, model.backbone.pyramid_outputs)",
+            "for name, map in maps(images).items():",
+            "    print(name, map.shape)",
+            *shapes,
+            "```\n",
+            "### Embeddings\n",
+            "```python",
+            f"embeddings = model.embed(images)  # (1, {self.config.widths[-1]})",
+            "unpooled = model.backbone(images)  # the last feature map, un-normed",
+            "```\n",
+        ])  # fmt: skip
+
+    def _pyramid(self, side):
+        for stage, width in enumerate(self.config.widths):
+            patch, stride = self.config.patch_sizes[stage], self.config.strides[stage]
+            side = (side + 2 * self.config.paddings[stage] - patch) // stride + 1
+            yield f"P{stage + 2}", side, width
+
+    def _evaluation(self):
+        if not self.accuracy:
+            return ""
+        images = self.accuracy[MODEL]["images"]
+        lines = [
+            "## Evaluation results\n",
+            f"On {images:,} images of {self.accuracy_data}:\n",
+            "| file | top-1 | top-5 |",
+            "|---|---|---|",
+        ]
+        for file, result in self.accuracy.items():
+            shares = [f"{result[key]:.2f} %" if key in result else "" for key in ("top1", "top5")]
+            lines.append(f"| {file} | {' | '.join(shares)} |")
+        return "\n".join([*lines, ""])
+
+    def _exports(self):
+        if not self.exports:
+            return ""
+        lines = [
+            "## On devices\n",
+            'The .tflite files run in LiteRT; "change" is the relative L2 distance of the '
+            "outputs from the Keras model's, on photographs.\n",
+            "| file | recipe | takes | MB | change |",
+            "|---|---|---|---|---|",
+        ]
+        lines += [
+            f"| {result.path.name} | {result.recipe} | {result.inputs} | "
+            f"{result.bytes / 1e6:.2f} | {result.error:.1e} |"
+            for result in self.exports
+        ]
+        first = self.exports[0].path.name
+        lines += [
+            "\n```python",
+            "from keras_poolformer.runtime import TFLiteClassifier  # needs LiteRT alone\n",
+            f'TFLiteClassifier("{first}").classify("photo.jpg")',
+            "```\n",
+        ]
+        return "\n".join(lines)
+
+
+def _yaml(text):
+    """A text as a YAML scalar; JSON's strings are YAML's."""
+    plain = text.replace("-", "").replace(".", "").isalnum()
+    return text if plain and not text[0].isdigit() else json.dumps(text)
