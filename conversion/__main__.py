@@ -1,4 +1,4 @@
-"""`python -m conversion verify | convert | cifar10-folders | train-demo | pack-demo`.
+"""`python -m conversion verify | convert | evaluate | cifar10-folders | train-demo | pack-demo`.
 
 All but cifar10-folders need PyTorch.
 """
@@ -39,6 +39,12 @@ def _parser():
         add_checkpoint_options(command)
         command.add_argument("--photos", nargs="+", help="image files instead of the shipped")
     add_output(convert, "the .keras file to write; OUTPUT.provenance.json goes beside it")
+
+    evaluate = group.add_parser("evaluate", help="measure the accuracy of the PyTorch class")
+    evaluate.set_defaults(handler=_evaluate)
+    add_source(evaluate)
+    evaluate.add_argument("--data", required=True, metavar="FOLDER", help="of class folders")
+    evaluate.add_argument("--transform", metavar="SOURCE", help="whose preparation is taken")
 
     train = group.add_parser("train-demo", help="train the demo checkpoint in PyTorch")
     train.set_defaults(handler=_train_demo)
@@ -104,6 +110,17 @@ def _convert(options):
 def _require_equal(verification):
     if not verification.passed:
         raise InputError(f"Keras and PyTorch differ: {verification}")
+
+
+def _evaluate(options):
+    from conversion.accuracy import measure
+
+    progress = Progress([f"classifying the images of {options.data} in PyTorch"])
+    progress.start()
+    name, accuracy = measure(options.source, options.data, options.transform, progress.advance)
+    progress.finish()
+    top5 = "" if accuracy.top5 is None else f", top-5 {accuracy.top5:.2f} %"
+    print(f"{name}: {accuracy.images:,} images: top-1 {accuracy.top1:.2f} %{top5}")
 
 
 def _cifar10_folders(options):
