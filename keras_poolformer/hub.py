@@ -124,7 +124,7 @@ def _ask_once(hub, repository, revision):
     """Raises at once what `hf_hub_download` would raise after a minute of attempts."""
     if not offline():
         url = hub.hf_hub_url(repository, "config.json", revision=revision)
-        hub.get_hf_file_metadata(url)
+        hub.get_hf_file_metadata(url, timeout=hub.constants.HF_HUB_ETAG_TIMEOUT)
 
 
 def _download(hub, snapshot, name, shown=False, optional=True):
@@ -219,17 +219,19 @@ def _reason(hub, error, repository, revision):
         error = error.__cause__
     if isinstance(error, errors.GatedRepoError):
         return "it is gated: ask for access on its page, then `hf auth login`"
-    if isinstance(error, errors.RepositoryNotFoundError):
-        return f"there is no repository {repository}, or it is private: `hf auth login` shows yours"
+    status = error.response.status_code if isinstance(error, errors.HfHubHTTPError) else None
+    if isinstance(error, errors.RepositoryNotFoundError) or status == 401:
+        return f"there is no repository {repository}, or it is private and wants `hf auth login`"
     if isinstance(error, errors.RevisionNotFoundError):
         return f"{repository} has no revision {revision}"
     if isinstance(error, errors.RemoteEntryNotFoundError):
         return f"{repository} has no such file"
     if isinstance(error, errors.HfHubHTTPError):
-        status = error.response.status_code
         return f"HTTP {status} {error.response.reason_phrase}".rstrip()
     if isinstance(error, errors.OfflineModeIsEnabled | errors.LocalEntryNotFoundError):
         return f"HF_HUB_OFFLINE forbids connections, and {hub.constants.HF_HUB_CACHE} has no copy"
+    if isinstance(error, errors.FileMetadataError):
+        return f"{hub.constants.ENDPOINT} does not answer as a hub does"
     if isinstance(error, errors.HTTPError):
         return f"{hub.constants.ENDPOINT} {connection_reason(error)}"
     return _first_line(error)
