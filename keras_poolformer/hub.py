@@ -100,11 +100,11 @@ def fetch_weights(snapshot):
             continue
         if not name.endswith(".json"):
             return _sha256_of(path)
-        sums = [
-            _sha256_of(_download(hub, snapshot, shard, shown=True, optional=False))
-            for shard in _shards(path)
-        ]
-        return hashlib.sha256("".join(sums).encode()).hexdigest() if all(sums) else None
+        shards = [_download(hub, snapshot, shard, shown=True, optional=False)
+                  for shard in _shards(path)]  # fmt: skip
+        sums = [sum_ for shard in shards if (sum_ := _sha256_of(shard))]
+        known = len(sums) == len(shards)
+        return hashlib.sha256("".join(sums).encode()).hexdigest() if known else None
     raise InputError(
         f"{snapshot.uri} has no weights: looked for {', '.join(readers.DIRECTORY_FILES)}"
     )
