@@ -50,7 +50,7 @@ def verify(source, photographs=None, progress=None, backbone=False, **arguments)
     """Loads a checkpoint into Keras and into PyTorch, and compares the two.
 
     Args:
-        source: a checkpoint file, hub directory or preset, not a .keras file.
+        source: what `presets.resolve` takes, but for a .keras file.
         photographs: image files; by default those that the package ships.
         progress: a `Progress` whose next step is the comparison, or None.
         backbone: whether the checkpoint is compared without a head.
@@ -62,7 +62,7 @@ def verify(source, photographs=None, progress=None, backbone=False, **arguments)
     source = presets.resolve(source)
     if source.is_keras:
         raise InputError(f"{source.name}: give the PyTorch checkpoint that it was made from")
-    presets.require_weights(source)
+    source = presets.fetch_weights(source)
     model_class = PoolFormerBackbone if backbone else PoolFormerImageClassifier
     model = load_preset(model_class, source, **arguments)
     checkpoint = readers.read_checkpoint(source.weights, arguments.get("use_ema", True))

@@ -51,10 +51,9 @@ def load_preset(
         if layout or not use_ema:
             raise InputError(f"{source.name}: layout and EMA are told of PyTorch checkpoints only")
         return _load_keras(model_class, source, load_weights, overrides)
-    if not load_weights and {"depths", "num_classes"} <= source.config.keys():
-        own = PoolFormerConfig(**source.config)
+    if not load_weights and (own := presets.described_config(source)):
         return model_class(_override(own, overrides), provenance=_origin(source, own))
-    presets.require_weights(source)
+    source = presets.fetch_weights(source)
     checkpoint = readers.read_checkpoint(source.weights, use_ema=use_ema, progress=progress)
     _check_sha256(source, checkpoint.sha256, sha256 or source.sha256)
     row, own = presets.describe(checkpoint, source, layout)
@@ -82,9 +81,10 @@ def _override(config, overrides):
 
 def _check_sha256(source, received, expected):
     if expected and received != expected.lower():
+        again = f"; to download it again, delete {source.downloaded}" if source.downloaded else ""
         raise InputError(
             f"{source.weights} must have the sha256 {expected}. Received: "
-            f"{received}, so the file is damaged or another one"
+            f"{received}, so the file is damaged or another one{again}"
         )
 
 

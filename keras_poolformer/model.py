@@ -33,7 +33,8 @@ class _PoolFormer(keras.Model):
 
         Args:
             source: a name of `list_presets()`, a .pth / .pth.tar / .safetensors / .keras
-                file, or a directory as timm or transformers save it.
+                file, a directory as timm or transformers save it, or
+                "hf://OWNER/NAME[@REVISION]". Weights that are not there are downloaded.
             num_classes: if it differs from the source's, the backbone's weights are kept and
                 the classifier starts fresh (`model.provenance["new_tensors"]` says so).
             head: "norm_pool" or "pool_norm" instead of the source's own.

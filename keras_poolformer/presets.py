@@ -1,4 +1,4 @@
-"""Where weights come from: named presets, files and hub directories."""
+"""Where weights come from: named presets, files, directories and repositories of the hub."""
 
 import dataclasses
 import difflib
@@ -8,6 +8,7 @@ import os
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from keras_poolformer import downloads, hub
 from keras_poolformer.checkpoints import hub_json, layouts, readers
 from keras_poolformer.checkpoints.keras_archive import read_keras_archive
 from keras_poolformer.config import VARIANTS, PoolFormerConfig
@@ -25,11 +26,13 @@ class Source:
 
     Args:
         name: as the user said it.
-        weights: the file or directory that holds them.
+        weights: the file or directory that holds them, once `fetch_weights` was called.
         config: known fields of `PoolFormerConfig`; the shapes of the tensors tell the rest.
+        architecture: further fields that the weights, where they are read, may contradict.
         transform: arguments of `ImageTransform`; empty where nothing is known.
         sha256: that the file must have, or None.
-        download: where to get the file by hand if it is not there, or None.
+        download: the address of a released file, or None.
+        snapshot: of a repository of the hub, or None.
         description: one line for lists.
         top1: top-1 accuracy in per cent on the data set's validation or test images.
     """
@@ -37,9 +40,11 @@ class Source:
     name: str
     weights: Path
     config: dict = field(default_factory=dict)
+    architecture: dict = field(default_factory=dict)
     transform: dict = field(default_factory=dict)
     sha256: str | None = None
     download: str | None = None
+    snapshot: hub.Snapshot | None = None
     description: str = ""
     top1: float | None = None
 
@@ -47,6 +52,13 @@ class Source:
     def is_keras(self):
         """Whether the weights are a .keras file."""
         return self.weights.suffix == ".keras"
+
+    @property
+    def downloaded(self):
+        """What holds the downloaded weights and is safe to delete, or None."""
+        if self.snapshot:
+            return self.snapshot.cache
+        return self.weights if self.download else None
 
 
 RELEASE = "https://github.com/sail-sg/poolformer/releases/download/v1.0"
@@ -66,17 +78,19 @@ def list_presets():
 
 
 def resolve(source):
-    """Finds out what `source` means; reads JSON files, but no weights yet.
+    """Finds out what `source` means; reads JSON files, if need be from the hub, but no weights.
 
     Args:
         source: a preset's name ("poolformer_s12" is short for "poolformer_s12_in1k"), a
-            checkpoint file, or a directory as timm or transformers save it.
+            checkpoint file, a directory as timm or transformers save it, or
+            "hf://OWNER/NAME[@REVISION]".
 
     Returns:
         A `Source`.
 
     Raises:
-        InputError: there is no such preset or file, or a JSON file cannot be used.
+        InputError: there is no such preset, file or repository, or a JSON file cannot be
+            had or used.
     """
     if isinstance(source, Source):
         return source
@@ -86,11 +100,8 @@ def resolve(source):
         if name in presets:
             return presets[name]
     if text.startswith("hf://"):
-        hub_id = text.removeprefix("hf://")
-        raise InputError(
-            f"{text} is not downloaded by this version: `hf download {hub_id} --local-dir DIR` "
-            f"fetches it, then give DIR"
-        )
+        snapshot = hub.open_snapshot(text)
+        return dataclasses.replace(_directory(snapshot.folder), name=text, snapshot=snapshot)
     path = Path(text)
     if path.is_dir():
         return _directory(path)
@@ -103,13 +114,37 @@ def resolve(source):
                      f"Presets are {', '.join(presets)}")  # fmt: skip
 
 
-def require_weights(source):
-    """Raises InputError, saying where to get them, if a source's weights are not there."""
-    if not source.weights.exists():
-        raise InputError(
-            f"the weights of {source.name} are not at {source.weights}: download "
-            f"{source.download} to that place"
-        )
+def fetch_weights(source):
+    """Downloads a source's weights unless they are there; says on stderr how far it is.
+
+    Args:
+        source: a `Source`.
+
+    Returns:
+        The `Source`, with the sha256 that the downloaded weights must have.
+
+    Raises:
+        InputError: they cannot be had; the line says how to do it by hand.
+        MissingExtraError: a package that downloads is not installed.
+    """
+    if source.snapshot:
+        return dataclasses.replace(source, sha256=hub.fetch_weights(source.snapshot))
+    if source.download:
+        downloads.download(source.download, source.weights)
+        return dataclasses.replace(source, sha256=downloads.known_sha256(source.weights))
+    return source
+
+
+def described_config(source):
+    """The `PoolFormerConfig` that is known without weights, or None if only they tell it.
+
+    What lies beside weights that are there anyhow is not believed as much as their shapes.
+    """
+    fields = (source.architecture if source.snapshot else {}) | source.config
+    if not {"depths", "num_classes"} <= fields.keys():
+        return None
+    config = PoolFormerConfig(**fields)
+    return config if config.labels else config.replace(labels=default_labels(config))
 
 
 def describe(checkpoint, source, layout=None):
@@ -145,7 +180,9 @@ def transform_options(source):
         return source.transform
     if source.is_keras:
         return default_transform(PoolFormerConfig(**source.config))
-    require_weights(source)
+    if config := described_config(source):
+        return default_transform(config)
+    source = fetch_weights(source)
     _, config = describe(readers.read_checkpoint(source.weights), source)
     return default_transform(config)
 
@@ -228,6 +265,7 @@ def _directory(folder):
         return dataclasses.replace(
             source,
             config=hub_json.timm_config(config),
+            architecture=hub_json.timm_architecture(config),
             transform=hub_json.timm_transform(config),
         )
     preprocessor_file = folder / "preprocessor_config.json"

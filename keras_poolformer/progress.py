@@ -38,7 +38,7 @@ class Progress:
             self._stream.write("\n")
 
     def _write(self, ending):
-        start = "\r" if self._terminal else ""
+        start = "\r\x1b[K" if self._terminal else ""  # to the line's start, and clear it
         count = f"[{self._current + 1}/{len(self._steps)}]"
         self._stream.write(f"{start}{count} {self._steps[self._current]}{ending}")
         self._stream.flush()

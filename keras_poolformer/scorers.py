@@ -111,8 +111,7 @@ def _load_signature(path):
 
 
 def _keras(source):
-    source = presets.resolve(source)
-    presets.require_weights(source)  # said before TensorFlow is imported
+    source = presets.fetch_weights(presets.resolve(source))  # before TensorFlow is imported
     from keras_poolformer.loading import image_transform
     from keras_poolformer.model import PoolFormerImageClassifier
 

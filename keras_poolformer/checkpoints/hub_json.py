@@ -141,6 +141,17 @@ def timm_config(config):
     return fields
 
 
+def timm_architecture(config):
+    """Fields of `PoolFormerConfig` that the name in timm's config.json stands for.
+
+    Empty where it was changed by arguments that config.json has in timm's words.
+    """
+    if config.get("model_args"):
+        return {}
+    variant = VARIANTS[config["architecture"]].to_dict()
+    return variant | {"num_classes": config.get("num_classes", variant["num_classes"])}
+
+
 def timm_transform(config):
     """Arguments of `ImageTransform` in the `pretrained_cfg` of timm's config.json."""
     pretrained = config.get("pretrained_cfg", {})

@@ -17,7 +17,7 @@ def add_command(group, name, handler, purpose, example):
 def add_source(command):
     """Adds SOURCE."""
     command.add_argument(
-        "source", metavar="SOURCE", help="preset, checkpoint file, or directory of a hub"
+        "source", metavar="SOURCE", help="preset, checkpoint file or directory, or hf://OWNER/NAME"
     )
 
 

@@ -4,10 +4,10 @@ from keras_poolformer import presets
 
 
 def load_model(source, load_weights=True, backbone=False, **arguments):
-    """The model of a source; what is missing is said before TensorFlow is imported."""
+    """The model of a source; what cannot be had is said before TensorFlow is imported."""
     source = presets.resolve(source)
     if load_weights:
-        presets.require_weights(source)
+        source = presets.fetch_weights(source)
     from keras_poolformer.loading import load_preset
     from keras_poolformer.model import PoolFormerBackbone, PoolFormerImageClassifier
 

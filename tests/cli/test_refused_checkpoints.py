@@ -84,7 +84,8 @@ def test_sources_that_are_not_there(tmp_path, convert_refusal):
     assert "Did you mean poolformer_s12_in1k?" in convert_refusal("poolformer_s12_in22k")
 
 
-def test_weights_that_must_be_downloaded_say_where(convert_refusal, tmp_path, monkeypatch):
+def test_weights_that_cannot_be_downloaded_say_where(convert_refusal, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     keras_poolformer.presets._presets.cache_clear()
     try:
