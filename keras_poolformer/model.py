@@ -72,7 +72,9 @@ class PoolFormerBackbone(PoolFormerModel):
         self.provenance = provenance
         self.stage_outputs = stages
         self.pyramid_outputs = pyramid
-        self.feature_norm_layers = norms  # not on the way to the output: tracked because of this line
+        self.feature_norm_layers = (
+            norms  # not on the way to the output: tracked because of this line
+        )
 
     def feature_extractor(self, levels=None):
         """Makes a model that returns feature maps, and computes no further than the last one.
