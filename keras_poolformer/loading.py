@@ -120,7 +120,7 @@ def _origin(source, config):
 def _load_keras(model_class, source, load_weights, overrides):
     archive = read_keras_archive(source.weights)
     if source.transform:
-        archive.provenance["transform"] = source.transform
+        archive.provenance["transform"] = ImageTransform.from_dict(source.transform).to_dict()
     own = PoolFormerConfig(**archive.config)
     config = _override(own, model_class.fixed_fields | overrides)
     if not load_weights:
