@@ -34,6 +34,7 @@ ACTIVATIONS = (
 # Bounds on what a configuration file may ask for; the largest released model has 48 blocks
 # and widths up to 768.
 MAX_DEPTH, MAX_WIDTH, MAX_KERNEL, MAX_CLASSES = 512, 16_384, 128, 1_000_000
+MAX_STAGES = 4
 
 
 @dataclass(frozen=True)
@@ -61,6 +62,9 @@ class PoolFormerConfig:
         drop_path_rate: stochastic depth of the last block; earlier ones rise to it linearly.
         dropout_rate: dropout in the MLPs.
         labels: class names, `num_classes` of them, or None.
+        feature_norms: whether a backbone norms what it hands to a detector or segmenter
+            (`pyramid_outputs`), as the authors' `fork_feat` does; or the levels that it norms,
+            such as ("P3", "P4", "P5"), the authors' FORK_LAST3.
 
     Raises:
         InputError: a field is unknown (the message knows the words of timm and
@@ -84,6 +88,7 @@ class PoolFormerConfig:
     drop_path_rate: float = 0.0
     dropout_rate: float = 0.0
     labels: tuple[str, ...] | None = None
+    feature_norms: bool | tuple[str, ...] = False
 
     def __new__(cls, *args, **fields):
         """Refuses unknown fields in words, before the dataclass would with a TypeError."""
@@ -94,6 +99,7 @@ class PoolFormerConfig:
         self._check_stages()
         self._check_scalars()
         self._check_labels()
+        self._check_feature_norms()
 
     @classmethod
     def from_variant(cls, name, **overrides):
@@ -132,6 +138,18 @@ class PoolFormerConfig:
             for start, depth in zip(starts, self.depths, strict=True)
         )
 
+    @property
+    def levels(self):
+        """Names of the stages' outputs: ("P2", "P3", ...), from stride 4 on."""
+        return tuple(f"P{stage + 2}" for stage in range(len(self.depths)))
+
+    @property
+    def normed_levels(self):
+        """Those of `levels` that `feature_norms` norms."""
+        if isinstance(self.feature_norms, bool):
+            return self.levels if self.feature_norms else ()
+        return self.feature_norms
+
     def hidden_width(self, stage):
         """Channels between the two layers of the MLPs of one stage."""
         return int(self.widths[stage] * self.mlp_ratio)
@@ -147,8 +165,10 @@ class PoolFormerConfig:
         for name, (low, high) in bounds.items():
             self._set(name, _whole_numbers(name, getattr(self, name), low, high))
         stages = len(self.depths)
-        if not 1 <= stages <= 4:
-            raise InputError(f"`depths` must name 1 to 4 stages. Received: {stages} stages")
+        if not 1 <= stages <= MAX_STAGES:
+            raise InputError(
+                f"`depths` must name 1 to {MAX_STAGES} stages. Received: {stages} stages"
+            )
         for name in ("patch_sizes", "strides", "paddings"):
             # The defaults are for four stages; a shorter network uses the first ones.
             if getattr(self, name) == getattr(type(self), name):
@@ -199,6 +219,18 @@ class PoolFormerConfig:
                 f"`labels` must name all {self.num_classes} classes. "
                 f"Received: {len(self.labels)} labels"
             )
+
+    def _check_feature_norms(self):
+        norms = self.feature_norms
+        if isinstance(norms, bool):
+            return
+        if not isinstance(norms, list | tuple) or not all(one in self.levels for one in norms):
+            raise InputError(
+                f"`feature_norms` must be true, false or levels among {', '.join(self.levels)}. "
+                f"Received: {_short(norms)}"
+            )
+        chosen = tuple(level for level in self.levels if level in norms)
+        self._set("feature_norms", chosen if 0 < len(chosen) < len(self.levels) else bool(chosen))
 
     def _set(self, name, value):
         object.__setattr__(self, name, value)

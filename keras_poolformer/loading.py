@@ -1,5 +1,6 @@
 """From a source of weights to a Keras model that has them, and knows where they are from."""
 
+import dataclasses
 import hashlib
 import json
 import warnings
@@ -12,10 +13,14 @@ import keras
 from keras_poolformer import presets
 from keras_poolformer.checkpoints import layouts, readers, transplant
 from keras_poolformer.checkpoints.keras_archive import read_keras_archive
+from keras_poolformer.checkpoints.preset_folder import write_preset_folder
+from keras_poolformer.checkpoints.stem import adapt_stem
 from keras_poolformer.config import PoolFormerConfig
 from keras_poolformer.errors import InputError
 from keras_poolformer.image_transform import ImageTransform
 from keras_poolformer.version import __version__
+
+STEM = "stages_0_embedding/projection/kernel"
 
 
 def load_preset(
@@ -51,6 +56,7 @@ def load_preset(
         if layout or not use_ema:
             raise InputError(f"{source.name}: layout and EMA are told of PyTorch checkpoints only")
         return _load_keras(model_class, source, load_weights, overrides)
+    overrides = model_class.fixed_fields | overrides
     if not load_weights and (own := presets.described_config(source)):
         return model_class(_override(own, overrides), provenance=_origin(source, own))
     source = presets.fetch_weights(source)
@@ -61,9 +67,21 @@ def load_preset(
     model = model_class(config, provenance=_origin(source, own))
     if load_weights:
         new_classifier = config.num_classes != own.num_classes
-        transplant.load_checkpoint(model, checkpoint, row.name, new_classifier)
+        adapted = config.in_channels != own.in_channels
+        if adapted:
+            checkpoint = _with_channels(checkpoint, row, config.in_channels)
+        filled = _shared_norms(config, own)
+        transplant.load_checkpoint(model, checkpoint, row.name, new_classifier, filled)
         model.provenance = dict(model.provenance) | _origin(source, own)
+        if adapted:
+            model.provenance["adapted_tensors"] = [STEM]
     return model
+
+
+def save_preset(model, folder, transform=None, overwrite=False):
+    """Writes a folder that `load_preset` reads; see `PoolFormerModel.save_to_preset`."""
+    transform = transform or image_transform(model)
+    write_preset_folder(model, folder, transform.to_dict(), overwrite)
 
 
 def image_transform(model):
@@ -91,7 +109,7 @@ def _check_sha256(source, received, expected):
 def _origin(source, config):
     """What is known of a source before its weights are loaded."""
     options = source.transform or presets.default_transform(config)
-    is_path = source.weights == Path(source.name)
+    is_path = Path(source.name) in (source.weights, source.weights.parent)
     return {
         "source": source.weights.name if is_path else source.name,
         "transform": ImageTransform.from_dict(options).to_dict(),
@@ -101,18 +119,24 @@ def _origin(source, config):
 
 def _load_keras(model_class, source, load_weights, overrides):
     archive = read_keras_archive(source.weights)
+    if source.transform:
+        archive.provenance["transform"] = ImageTransform.from_dict(source.transform).to_dict()
     own = PoolFormerConfig(**archive.config)
-    config = _override(own, overrides)
+    config = _override(own, model_class.fixed_fields | overrides)
     if not load_weights:
         return model_class(config, provenance=_origin(source, own))
     saved = _load_saved(source, archive, own)
     if type(saved) is model_class and config == own:
         return saved
     provenance = archive.provenance | {"head": config.head}
-    if config.num_classes != own.num_classes:
-        provenance["new_tensors"] = ["head/kernel", "head/bias"] if config.num_classes else []
-    model = model_class(config, provenance=provenance, dtype=archive.dtype)
-    _copy(saved, model, new_classifier=config.num_classes != own.num_classes)
+    if config.in_channels != own.in_channels:
+        provenance["adapted_tensors"] = [STEM]
+    model = model_class(config, dtype=archive.dtype)
+    fresh = _fresh(saved, model, config, own)
+    if fresh or config.num_classes != own.num_classes:
+        provenance["new_tensors"] = fresh
+    model.provenance = provenance
+    copy_weights(saved, model, fresh)
     return model
 
 
@@ -155,13 +179,53 @@ def _check_finite(source, model):
             raise InputError(f"{source.name}: {variable.path} must hold finite weights")
 
 
-def _copy(saved, model, new_classifier):
-    """Copies variables by path; a classifier for other classes keeps its fresh ones."""
-    values = {variable.path: variable for variable in saved.variables}
+def _with_channels(checkpoint, row, channels):
+    """The checkpoint with a first convolution for images of other channels."""
+    tensors = layouts.normalize_names(checkpoint.tensors)
+    name = f"{row.stem}.weight"
+    tensors[name] = adapt_stem(tensors[name], channels)
+    return dataclasses.replace(checkpoint, tensors=tensors)
+
+
+def _shared_norms(config, own):
+    """The config with those norms only that the source has too; others start fresh."""
+    shared = [level for level in config.normed_levels if level in own.normed_levels]
+    return config.replace(feature_norms=shared)
+
+
+def _fresh(saved, model, config, own):
+    """Paths of the variables that a saved model with the config `own` has no values for."""
+    fresh = [
+        f"{layouts.feature_norm_path(stage)}/"
+        for stage, level in enumerate(config.levels)
+        if level in config.normed_levels and level not in own.normed_levels
+    ]
+    if config.num_classes != own.num_classes:
+        has_head = any(variable.path.startswith("head") for variable in saved.weights)
+        fresh.append("head/" if has_head else "head")
+    return [variable.path for variable in model.weights if variable.path.startswith(tuple(fresh))]
+
+
+def copy_weights(old, model, fresh=()):
+    """Copies variables by path.
+
+    Args:
+        old: the model that has them.
+        model: that gets them.
+        fresh: paths that keep their values.
+
+    Raises:
+        InputError: a variable is missing or has another shape. Only the first convolution
+            is adapted, to another number of image channels.
+    """
+    values = {variable.path: variable for variable in old.variables}
     for variable in model.weights:
-        if new_classifier and variable.path.startswith("head/"):
+        if variable.path in fresh:
             continue
         value = values.get(variable.path)
+        if variable.path == STEM and value is not None:
+            kernel = keras.ops.convert_to_numpy(value).transpose(3, 2, 0, 1)
+            value = adapt_stem(kernel, variable.shape[2]).transpose(2, 3, 1, 0)
         if value is None or value.shape != variable.shape:
             found = "no such variable" if value is None else f"shape {tuple(value.shape)}"
             raise InputError(

@@ -1,79 +1,39 @@
 """PoolFormer as Keras models: a functional graph with one layer for each block."""
 
+import functools
+
 import keras
 from keras import initializers, layers
 
-from keras_poolformer.config import PoolFormerConfig
+from keras_poolformer.base_model import PoolFormerModel, plain
+from keras_poolformer.checkpoints.layouts import feature_norm_path
+from keras_poolformer.errors import InputError
 from keras_poolformer.layers import PatchEmbedding, PoolFormerBlock, group_norm
-from keras_poolformer.loading import load_preset
+from keras_poolformer.loading import copy_weights
 
 LAYER_NORM_EPSILON = 1e-6  # timm's, in the pool_norm head
+
+LOSSES = {
+    "single_label_classification": functools.partial(
+        keras.losses.SparseCategoricalCrossentropy, from_logits=True
+    ),
+    "multi_label_classification": functools.partial(
+        keras.losses.BinaryCrossentropy, from_logits=True
+    ),
+    "regression": keras.losses.MeanSquaredError,
+}
 
 _register = keras.saving.register_keras_serializable(package="keras_poolformer")
 
 
-class _PoolFormer(keras.Model):
-    """What the two models share: made from a config, read from a preset or checkpoint."""
-
-    @classmethod
-    def from_variant(cls, name, **overrides):
-        """Builds a released variant with fresh weights.
-
-        Args:
-            name: "poolformer_s12", s24, s36, m36 or m48.
-            **overrides: fields of `PoolFormerConfig`.
-        """
-        return cls(PoolFormerConfig.from_variant(name, **overrides))
-
-    @classmethod
-    def from_preset(
-        cls, source, num_classes=None, head=None, load_weights=True, **config_overrides
-    ):
-        """Builds the model of a preset, checkpoint file or directory, and loads its weights.
-
-        Args:
-            source: a name of `list_presets()`, a .pth / .pth.tar / .safetensors / .keras
-                file, a directory as timm or transformers save it, or
-                "hf://OWNER/NAME[@REVISION]". Weights that are not there are downloaded.
-            num_classes: if it differs from the source's, the backbone's weights are kept and
-                the classifier starts fresh (`model.provenance["new_tensors"]` says so).
-            head: "norm_pool" or "pool_norm" instead of the source's own.
-            load_weights: False builds the architecture with fresh weights.
-            **config_overrides: fields of `PoolFormerConfig`, such as `pool_size`, which the
-                shapes of a checkpoint do not tell.
-
-        Raises:
-            InputError: the source cannot be found, read, or does not fit.
-        """
-        overrides = dict(config_overrides)
-        if num_classes is not None:
-            overrides["num_classes"] = num_classes
-        if head is not None:
-            overrides["head"] = head
-        return load_preset(cls, source, load_weights, overrides)
-
-    def get_config(self):
-        return {
-            "config": self.config.to_dict(),
-            "provenance": _plain(self.provenance),
-            "name": self.name,
-            "trainable": self.trainable,
-            "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
-        }
-
-    @classmethod
-    def from_config(cls, config, custom_objects=None):
-        config = dict(config)
-        config["config"] = PoolFormerConfig(**config["config"])
-        trainable = config.pop("trainable", True)
-        model = cls(**config)
-        model.trainable = trainable
-        return model
-
-
 @_register
-class PoolFormerBackbone(_PoolFormer):
+class PoolFormerBackbone(PoolFormerModel):
     """The network without a head.
+
+    `pyramid_outputs` are the symbolic outputs of its stages, {"P2": (N, H/4, W/4, widths[0]),
+    ...}, to build a detector or segmenter on; `feature_extractor` makes a model of them. With
+    `feature_norms` in the config they are normed, as the authors' `fork_feat` has it;
+    `stage_outputs` never are.
 
     Args:
         config: a `PoolFormerConfig`.
@@ -93,24 +53,59 @@ class PoolFormerBackbone(_PoolFormer):
 
         # === Functional model ===
         inputs = keras.Input((None, None, config.in_channels), name="images")
-        pyramid = {}
+        stages, pyramid, norms = {}, {}, []
         x = inputs
         for stage, depth in enumerate(config.depths):
             x = _embedding(config, stage, dtype)(x)
             for block in range(depth):
                 x = _block(config, stage, block, dtype)(x)
-            pyramid[f"P{stage + 2}"] = x  # (N, H/4, W/4, C0) ... (N, H/32, W/32, C3)
+            level = config.levels[stage]
+            stages[level] = pyramid[level] = x  # (N, H/4, W/4, C0) ... (N, H/32, W/32, C3)
+            if level in config.normed_levels:
+                norms.append(group_norm(feature_norm_path(stage), dtype))
+                pyramid[level] = norms[-1](x)
         super().__init__(inputs=inputs, outputs=x, name=name)
 
         # === Config ===
         self.dtype_policy = dtype
         self.config = config
         self.provenance = provenance
+        self.stage_outputs = stages
         self.pyramid_outputs = pyramid
+        self.feature_norm_layers = (
+            norms  # not on the way to the output: tracked because of this line
+        )
+
+    def feature_extractor(self, levels=None):
+        """Makes a model that returns feature maps, and computes no further than the last one.
+
+        The counterpart of timm's `features_only=True` with `out_indices`.
+
+        Args:
+            levels: among "P2", "P3", ...; all by default.
+
+        Returns:
+            A `keras.Model`, images -> {"P2": (N, H/4, W/4, widths[0]), ...}. It shares this
+            model's weights.
+        """
+        known = list(self.pyramid_outputs)
+        levels = known if levels is None else list(levels)
+        if not levels or not all(level in known for level in levels):
+            raise InputError(
+                f"`levels` must be a list of levels among {', '.join(known)}. Received: {levels}"
+            )
+        return keras.Model(self.input, {level: self.pyramid_outputs[level] for level in levels})
+
+    def stage_layers(self):
+        candidates = [*self.layers, *self.feature_norm_layers]
+        return [
+            [layer for layer in candidates if layer.name.startswith(f"stages_{stage}_")]
+            for stage in range(len(self.config.depths))
+        ]
 
 
 @_register
-class PoolFormerImageClassifier(_PoolFormer):
+class PoolFormerImageClassifier(PoolFormerModel):
     """The network with one of the two heads that exist in the wild.
 
     "norm_pool" (sail-sg, Hugging Face): group norm over H, W and C, then the mean over H and
@@ -130,7 +125,14 @@ class PoolFormerImageClassifier(_PoolFormer):
         (N, num_classes) logits, or the (N, widths[-1]) embedding if `num_classes` is 0.
     """
 
+    fixed_fields = {"feature_norms": False}  # noqa: RUF012
+
     def __init__(self, config, provenance=None, name="poolformer_classifier", dtype=None):
+        if config.feature_norms:
+            raise InputError(
+                f"a classifier has no place for `feature_norms`: a PoolFormerBackbone has. "
+                f"Received: feature_norms={config.feature_norms}"
+            )
         dtype = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
 
         # === Layers ===
@@ -166,6 +168,48 @@ class PoolFormerImageClassifier(_PoolFormer):
         for layer in self._pool_and_norm:
             embedding = layer(embedding)
         return embedding
+
+    def with_classes(self, num_classes, labels=None, seed=None):
+        """Returns a new classifier with this one's weights up to a fresh last layer.
+
+        The counterpart of timm's `reset_classifier`, which changes the model itself; a Keras
+        model is the graph it was built as. This model stays as it is.
+
+        Args:
+            num_classes: of the new one; 0 for a model that returns the embedding.
+            labels: class names, or None.
+            seed: of the fresh weights, or None.
+        """
+        config = self.config.replace(num_classes=num_classes, labels=labels)
+        model = type(self)(config, plain(self.provenance), self.name, self.dtype_policy)
+        fresh = [variable.path for variable in model.head.weights] if num_classes else []
+        copy_weights(self, model, fresh)
+        if num_classes:
+            kernel = model.head.kernel
+            normal = initializers.RandomNormal(stddev=config.initializer_range, seed=seed)
+            kernel.assign(normal(kernel.shape, kernel.dtype))
+        model.provenance = {**(model.provenance or {}), "new_tensors": fresh}
+        return model
+
+    def default_loss(self, problem_type=None):
+        """Returns the Keras loss of the logits that transformers computes from `labels`.
+
+        Args:
+            problem_type: "single_label_classification" (labels are class numbers),
+                "multi_label_classification" (labels are 0 or 1 for each class) or
+                "regression"; by default the first, or the last for a single output.
+        """
+        default = "regression" if self.config.num_classes == 1 else "single_label_classification"
+        make_loss = LOSSES.get(problem_type or default)
+        if make_loss is None or not self.config.num_classes:
+            raise InputError(
+                f"`problem_type` must be one of {', '.join(LOSSES)}, of a model with classes. "
+                f"Received: {problem_type!r}, {self.config.num_classes} classes"
+            )
+        return make_loss()
+
+    def stage_layers(self):
+        return self.backbone.stage_layers()
 
 
 def _embedding(config, stage, dtype):
@@ -207,12 +251,3 @@ def _pool_and_norm(config, dtype):
 def _head(config, dtype):
     normal = initializers.RandomNormal(stddev=config.initializer_range)
     return layers.Dense(config.num_classes, kernel_initializer=normal, name="head", dtype=dtype)
-
-
-def _plain(value):
-    """Keras wraps containers set on a model; JSON wants plain ones."""
-    if isinstance(value, dict):
-        return {key: _plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [_plain(one) for one in value]
-    return value

@@ -11,6 +11,7 @@ from pathlib import Path
 from keras_poolformer import downloads, hub
 from keras_poolformer.checkpoints import hub_json, layouts, readers
 from keras_poolformer.checkpoints.keras_archive import read_keras_archive
+from keras_poolformer.checkpoints.preset_folder import is_preset_folder, read_preset_folder
 from keras_poolformer.config import VARIANTS, PoolFormerConfig
 from keras_poolformer.errors import InputError
 
@@ -256,6 +257,9 @@ def _keras_file(source):
 
 
 def _directory(folder):
+    if is_preset_folder(folder):
+        weights, config, transform = read_preset_folder(folder)
+        return Source(name=str(folder), weights=weights, config=config, transform=transform)
     config_file = folder / "config.json"
     config = readers.read_json(config_file) if config_file.exists() else {}
     source = Source(name=str(folder), weights=folder)

@@ -34,6 +34,7 @@ class Layout:
     layer_scale2: str
     head_norm: str
     head: str
+    feature_norm: str = ""  # on a stage's output, for detectors; "" where there is no such thing
 
 
 SAIL = Layout(
@@ -50,6 +51,7 @@ SAIL = Layout(
     layer_scale2="layer_scale_2",
     head_norm="norm",
     head="head",
+    feature_norm="norm{s}",
 )
 TIMM = Layout(
     name="timm",
@@ -107,6 +109,11 @@ class Tensor:
         return self.path.startswith("head/")
 
 
+def feature_norm_path(stage):
+    """Name, and path of the variables, of the norm on a stage's output."""
+    return f"stages_{stage}_output_norm"
+
+
 def get_layout(name):
     """Returns the layout called "sail", "timm" or "hf"."""
     if name not in LAYOUTS:
@@ -115,13 +122,18 @@ def get_layout(name):
 
 
 def expected_tensors(config, layout):
-    """Returns every `Tensor` of a classifier (or, without classes, up to its last norm)."""
+    """Returns every `Tensor` of a classifier (or, without classes, up to its last norm).
+
+    Raises:
+        InputError: the config has `feature_norms`, and the layout no names for them.
+    """
     table = []
     for i, depth in enumerate(config.depths):
         inputs = config.widths[i - 1] if i else config.in_channels
         table += _embedding(config, layout, i, inputs)
         for j in range(depth):
             table += _block(config, layout, i, j)
+    table += _feature_norms(config, layout)
     last = config.widths[-1]
     table += _norm(layout.head_norm, "head_norm", last)
     if config.num_classes:
@@ -159,6 +171,19 @@ def _block(config, layout, i, j):
         for scale, template in ((1, layout.layer_scale1), (2, layout.layer_scale2)):
             scale_path = f"{path}/layer_scale{scale}/gamma"
             table.append(Tensor(f"{name}.{template}", (width,), scale_path, "vector"))
+    return table
+
+
+def _feature_norms(config, layout):
+    if config.feature_norms and not layout.feature_norm:
+        raise InputError(
+            f"layout {layout.name} has no names for the norms of `feature_norms`: only "
+            f"{SAIL.name} has. Received: feature_norms={config.feature_norms}"
+        )
+    table = []
+    for i, (level, width) in enumerate(zip(config.levels, config.widths, strict=True)):
+        if level in config.normed_levels:
+            table += _norm(layout.feature_norm.format(s=2 * i), feature_norm_path(i), width)
     return table
 
 
@@ -239,6 +264,7 @@ def infer_config(shapes, layout, base=None):
         "use_layer_scale": f"{first_blocks[0]}.{layout.layer_scale1}" in shapes,
         "num_classes": shapes[classifier][0] if shapes.get(classifier) else 0,
         "head": layout.head_kind,
+        "feature_norms": _normed_levels(shapes, layout, stages),
     }
     return PoolFormerConfig(**(_released(fields) | fields | (base or {})))
 
@@ -251,6 +277,11 @@ def _shape(shapes, module, rank):
             f"Received: {shapes.get(name, 'no such tensor')}"
         )
     return shapes[name]
+
+
+def _normed_levels(shapes, layout, stages):
+    names = {f"P{i + 2}": layout.feature_norm.format(s=2 * i) for i in range(stages)}
+    return tuple(level for level, name in names.items() if name and f"{name}.weight" in shapes)
 
 
 def _mlp_ratio(hidden, widths):

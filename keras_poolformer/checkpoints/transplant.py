@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_poolformer.checkpoints import layouts, readers
+from keras_poolformer.config import MAX_STAGES
 from keras_poolformer.errors import InputError, MissingExtraError
 from keras_poolformer.files import replacing
 
@@ -30,7 +31,7 @@ class LoadReport:
     tensors: int  # loaded
     parameters: int  # loaded
     new_tensors: tuple[str, ...]  # variables that keep their fresh values
-    unused_tensors: tuple[str, ...]  # the checkpoint's head, where the model has none
+    unused_tensors: tuple[str, ...]  # the checkpoint's head or norms, where the model has none
 
     def to_dict(self):
         """Returns the report as JSON-ready values."""
@@ -70,18 +71,20 @@ def load_torch_weights(model, path, layout=None):
     return load_checkpoint(model, readers.read_checkpoint(path), layout)
 
 
-def load_checkpoint(model, checkpoint, layout=None, new_classifier=False):
+def load_checkpoint(model, checkpoint, layout=None, new_classifier=False, config=None):
     """Loads an already read `readers.Checkpoint`; see `load_torch_weights`.
 
     Args:
         new_classifier: whether the model's last linear layer keeps its fresh weights, and
             the checkpoint's, of another number of classes or absent, are left alone.
+        config: of what the checkpoint shall fill, where that is not all of the model.
     """
     source = str(checkpoint.paths[0])
     tensors = layouts.normalize_names(checkpoint.tensors)
     layout = layouts.get_layout(layout) if layout else layouts.detect_layout(tensors)
     variables = {variable.path: variable for variable in model.weights}
-    wanted = [t for t in layouts.expected_tensors(model.config, layout) if t.path in variables]
+    table = layouts.expected_tensors(config or model.config, layout)
+    wanted = [t for t in table if t.path in variables]
     new = [t for t in wanted if new_classifier and _is_new(t, tensors)]
     wanted = [t for t in wanted if t not in new]
     unused = _unused(tensors, wanted, layout)
@@ -99,7 +102,7 @@ def load_checkpoint(model, checkpoint, layout=None, new_classifier=False):
         dtype=", ".join(sorted(set(checkpoint.dtypes.values()))),
         tensors=len(arrays),
         parameters=sum(array.size for array in arrays.values()),
-        new_tensors=tuple(t.path for t in new),
+        new_tensors=tuple(path for path in variables if path not in arrays),
         unused_tensors=tuple(sorted(unused)),
     )
     model.provenance = dict(model.provenance or {}) | report.to_dict()
@@ -148,8 +151,10 @@ def _is_new(tensor, tensors):
 
 
 def _unused(tensors, wanted, layout):
-    """The checkpoint's head tensors that the model has no place for."""
-    modules = (layout.head, layout.head_norm)
+    """The checkpoint's tensors after the backbone that the model has no place for."""
+    modules = [layout.head, layout.head_norm]
+    if layout.feature_norm:
+        modules += [layout.feature_norm.format(s=2 * stage) for stage in range(MAX_STAGES)]
     heads = {f"{module}.{leaf}" for module in modules for leaf in ("weight", "bias")}
     return heads & set(tensors) - {tensor.name for tensor in wanted}
 

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
 
-import keras
 import numpy as np
 
 from keras_poolformer.data.folders import spread
@@ -108,7 +107,7 @@ def _reference(model, outputs):
     """A function from images to {name of the output: what the Keras model makes of them}."""
     if outputs == "pyramid":
         backbone = getattr(model, "backbone", model)
-        return keras.Model(backbone.input, backbone.pyramid_outputs)
+        return backbone.feature_extractor()
     if outputs == "embedding":
         return lambda images: {outputs: model.embed(images)}
     if outputs == "probabilities":

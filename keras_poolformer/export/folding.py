@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 from keras import ops
 
+from keras_poolformer.checkpoints.layouts import feature_norm_path
 from keras_poolformer.layers import ACTIVATION_FUNCTIONS, GROUP_NORM_EPSILON
 from keras_poolformer.model import LAYER_NORM_EPSILON, PoolFormerBackbone
 
@@ -31,14 +32,24 @@ class FoldedBlock:
 
 
 @dataclass(frozen=True)
+class FoldedNorm:
+    """The norm on a stage's output; it stands before nothing that could take it in."""
+
+    gamma: np.ndarray
+    beta: np.ndarray
+
+
+@dataclass(frozen=True)
 class FoldedStage:
-    """One stage: its opening convolution (kernel as Keras has it), then its blocks."""
+    """One stage: its opening convolution (kernel as Keras has it), its blocks, and the norm
+    of what it hands out, if there is one."""
 
     kernel: np.ndarray
     bias: np.ndarray
     stride: int
     padding: int
     blocks: tuple[FoldedBlock, ...]
+    norm: FoldedNorm | None = None
 
 
 @dataclass(frozen=True)
@@ -79,20 +90,25 @@ class FoldedNetwork:
         Args:
             images: float tensor (N, H, W, in_channels), normalised; its dtype is computed in.
         """
-        features = self.pyramid(images)[f"P{len(self.stages) + 1}"]
+        features = self._streams(images)[-1]
         return features if self.head is None else _head(self.head, features)
 
     def pyramid(self, images):
-        """Returns the un-normed output of each stage: {"P2": (N, H/4, W/4, C0), ...}."""
-        x, maps = images, {}
-        for index, stage in enumerate(self.stages):
+        """Returns each stage's output, normed if it has a norm: {"P2": (N, H/4, W/4, C0), ...}."""
+        pairs = zip(self.stages, self._streams(images), strict=True)
+        return {f"P{i + 2}": _normed(stage.norm, x) for i, (stage, x) in enumerate(pairs)}
+
+    def _streams(self, images):
+        """The un-normed output of each stage."""
+        x, streams = images, []
+        for stage in self.stages:
             margin = (stage.padding, stage.padding)
             x = ops.pad(x, ((0, 0), margin, margin, (0, 0)))
             x = _convolution(x, stage.kernel, stage.bias, stage.stride)
             for block in stage.blocks:
                 x = self._block(x, block)
-            maps[f"P{index + 2}"] = x
-        return maps
+            streams.append(x)
+        return streams
 
     def _block(self, x, block):
         _, rstd = _centred(x, (1, 2, 3), GROUP_NORM_EPSILON)
@@ -102,6 +118,13 @@ class FoldedNetwork:
         hidden = _convolution(centred * rstd, block.fc1_kernel, block.fc1_bias)
         hidden = ACTIVATION_FUNCTIONS[self.activation](hidden)
         return x + _convolution(hidden, block.fc2_kernel, block.fc2_bias)
+
+
+def _normed(norm, x):
+    if norm is None:
+        return x
+    centred, rstd = _centred(x, (1, 2, 3), GROUP_NORM_EPSILON)
+    return centred * (rstd * _like(norm.gamma, x)) + _like(norm.beta, x)
 
 
 def _head(head, x):
@@ -139,6 +162,7 @@ def fold(model, outputs="logits"):
             config.strides[i],
             config.paddings[i],
             tuple(_fold_block(weights, f"stages_{i}_blocks_{j}") for j in range(depth)),
+            _fold_norm(weights, feature_norm_path(i)),
         )
         for i, depth in enumerate(config.depths)
     )
@@ -154,6 +178,12 @@ def _fold_head(weights, kind, with_classifier):
         bias = bias @ weights["head/kernel"] + weights["head/bias"]
         kernel = kernel[:, None] * weights["head/kernel"]
     return FoldedHead(kind, kernel, bias)
+
+
+def _fold_norm(weights, path):
+    if f"{path}/gamma" not in weights:
+        return None
+    return FoldedNorm(weights[f"{path}/gamma"], weights[f"{path}/beta"])
 
 
 def _fold_block(weights, path):

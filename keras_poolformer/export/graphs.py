@@ -5,6 +5,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_poolformer.errors import InputError
+from keras_poolformer.model import PoolFormerBackbone, PoolFormerImageClassifier
 
 
 def require_tensorflow():
@@ -14,6 +15,18 @@ def require_tensorflow():
             f"exports need Keras' TensorFlow backend: set KERAS_BACKEND=tensorflow and load "
             f"the model again. Received: KERAS_BACKEND={keras.backend.backend()}"
         )
+
+
+def default_outputs(model):
+    """What an export of a model returns if nobody says: all that the model computes."""
+    if not isinstance(model, PoolFormerImageClassifier | PoolFormerBackbone):
+        raise InputError(
+            f"`model` must be a PoolFormerImageClassifier or PoolFormerBackbone. "
+            f"Received: {type(model).__name__}"
+        )
+    if isinstance(model, PoolFormerBackbone):
+        return "pyramid"
+    return "logits" if model.config.num_classes else "embedding"
 
 
 def affine_normalization(transform):

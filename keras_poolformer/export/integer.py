@@ -41,8 +41,8 @@ class IntegerNetwork:
     pixel_offset: np.ndarray
 
     def __call__(self, pixels, mark):
-        """Returns logits or embedding, (N, outputs); without a head the un-normed pyramid,
-        {"P2": (N, side/4, side/4, C), ...}.
+        """Returns logits or embedding, (N, outputs); without a head the pyramid, normed where
+        a stage has a norm, {"P2": (N, side/4, side/4, C), ...}.
 
         Args:
             pixels: float32 (N, side, side, 3) with values 0 to 255.
@@ -129,12 +129,18 @@ class IntegerNetwork:
         return mark(f"{name} mlp sum", x + branch)
 
     def _pyramid(self, streams, mark):
-        """The streams on the model's scale."""
-        names = [f"P{index + 2}" for index in range(len(streams))]
-        return {
-            name: mark(name, x * _constant(scale))
-            for name, x, scale in zip(names, streams, self.scales, strict=True)
-        }
+        """The streams on the model's scale, or normed."""
+        outputs = {}
+        for index, (x, scale) in enumerate(zip(streams, self.scales, strict=True)):
+            name, norm = f"P{index + 2}", self.network.stages[index].norm
+            if norm is None:
+                outputs[name] = mark(name, x * _constant(scale))
+                continue
+            centred, rstd = _statistics(x, scale, f"{name} norm", mark)
+            x = mark(f"{name} normed", centred * rstd)
+            x = mark(f"{name} unshifted", x * _constant(norm.gamma * scale))
+            outputs[name] = mark(name, x + _constant(norm.beta))
+        return outputs
 
     def head(self, x, mark):
         """From the last stream to logits or embedding."""

@@ -6,16 +6,17 @@ import numpy as np
 import tensorflow as tf
 
 from keras_poolformer.export.comparison import ExportResult, compare
-from keras_poolformer.export.graphs import require_tensorflow, save_graphs
+from keras_poolformer.export.graphs import default_outputs, require_tensorflow, save_graphs
 from keras_poolformer.files import refuse_existing, replacing, size_of
 from keras_poolformer.loading import image_transform
 from keras_poolformer.runtime.description import Description, add_description
 
 
 def export_saved_model(model, path, transform=None, labels=None, overwrite=True):
-    """Writes a classifier as a SavedModel directory.
+    """Writes a model as a SavedModel directory.
 
-    Signatures, each of which returns {"logits", "probabilities"}, float32 (N, num_classes):
+    Signatures, each of which returns {"logits", "probabilities"}, float32 (N, num_classes);
+    {"embedding"} of a model without classes, {"P2", "P3", ...} of a backbone:
 
     - `normalized(images)`: float32 (N, H, W, C), as the Keras model takes them.
     - `pixels(images)`: uint8 (N, H, W, 3) of any size; resized, cropped and normalised in
@@ -32,7 +33,7 @@ def export_saved_model(model, path, transform=None, labels=None, overwrite=True)
     from, and assets.extra/labels.txt names the classes, if they have names.
 
     Args:
-        model: a `PoolFormerImageClassifier`.
+        model: a `PoolFormerImageClassifier` or `PoolFormerBackbone`.
         path: the directory to write.
         transform: the `ImageTransform` of the model; by default the one it was loaded with.
         labels: class names; by default the config's.
@@ -46,7 +47,7 @@ def export_saved_model(model, path, transform=None, labels=None, overwrite=True)
     transform = transform or image_transform(model)
     description = Description(
         recipe="saved_model",
-        outputs="logits",
+        outputs=default_outputs(model),
         transform=transform.to_dict(),
         labels=tuple(labels or model.config.labels or ()),
         provenance=model.get_config()["provenance"] or {},
@@ -68,18 +69,19 @@ def examine(model, path):
         An `ExportResult`.
     """
     normalized = tf.saved_model.load(str(path)).signatures["normalized"]
+    outputs = default_outputs(model)
 
     def run(images):
-        logits = [normalized(images=tf.constant(image[None]))["logits"] for image in images]
-        return {"logits": np.concatenate(logits)}
+        results = [normalized(images=tf.constant(image[None])) for image in images]
+        return {name: np.concatenate([one[name] for one in results]) for name in results[0]}
 
     return ExportResult(
         path=Path(path),
         bytes=size_of(path),
         recipe="saved_model",
         inputs="any",
-        outputs="logits and probabilities",
-        errors=compare(model, image_transform(model), run, "normalized", "logits"),
+        outputs="logits and probabilities" if outputs == "logits" else outputs,
+        errors=compare(model, image_transform(model), run, "normalized", outputs),
         provenance=model.get_config()["provenance"] or {},
     )
 
@@ -87,9 +89,14 @@ def examine(model, path):
 def _endpoints(model, transform):
     """(name, function, input) of each signature; the first becomes `serving_default`."""
 
+    outputs = default_outputs(model)
+    network = model.feature_extractor() if outputs == "pyramid" else model
+
     def normalized(images):
-        logits = model(images, training=False)
-        return {"logits": logits, "probabilities": tf.nn.softmax(logits)}
+        result = network(images, training=False)
+        if outputs == "logits":
+            return {"logits": result, "probabilities": tf.nn.softmax(result)}
+        return result if outputs == "pyramid" else {outputs: result}
 
     def pixels(images):
         return normalized(transform.tf(images))

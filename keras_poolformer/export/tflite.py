@@ -15,6 +15,7 @@ from keras_poolformer.export.comparison import ExportResult, compare
 from keras_poolformer.export.folding import fold
 from keras_poolformer.export.graphs import (
     affine_normalization,
+    default_outputs,
     require_tensorflow,
     save_graphs,
 )
@@ -22,7 +23,7 @@ from keras_poolformer.export.ranges import Quantizer
 from keras_poolformer.export.recipes import INPUTS, OUTPUTS, get_recipe
 from keras_poolformer.files import refuse_existing, replacing, size_of
 from keras_poolformer.loading import image_transform
-from keras_poolformer.model import PoolFormerBackbone, PoolFormerImageClassifier
+from keras_poolformer.model import PoolFormerBackbone
 from keras_poolformer.runtime.description import Description, append_description
 from keras_poolformer.runtime.tflite_model import TFLiteModel
 
@@ -51,7 +52,8 @@ def export_tflite(
         inputs: "normalized" takes float32 as the model does, the default; "pixels" takes
             uint8 and normalises inside the graph, the only way and the default of int8.
         outputs: "logits", the default, or "probabilities"; "embedding", what the classifier's
-            linear layer sees; "pyramid", the un-normed outputs P2, P3, ... of the stages, the
+            linear layer sees, and all that a model without classes has; "pyramid", the outputs
+            P2, P3, ... of the stages, un-normed unless the model has `feature_norms`, the
             default of a backbone.
         calibration: what int8 chooses its ranges by: a few hundred images like those that
             the model will see, none of them test images; a folder, or a list or array of
@@ -71,7 +73,8 @@ def export_tflite(
     require_tensorflow()
     chosen = get_recipe(recipe)
     inputs = inputs or ("pixels" if recipe == "int8" else "normalized")
-    outputs = outputs or ("pyramid" if isinstance(model, PoolFormerBackbone) else "logits")
+    usual = default_outputs(model)
+    outputs = outputs or usual
     for name, value, choices in (("inputs", inputs, INPUTS), ("outputs", outputs, OUTPUTS)):
         if value not in choices:
             raise InputError(f"`{name}` must be one of {', '.join(choices)}. Received: {value!r}")
@@ -113,13 +116,10 @@ def export_tflite(
 
 
 def _require_exportable(model, transform, recipe, inputs, outputs):
-    if not isinstance(model, PoolFormerImageClassifier | PoolFormerBackbone):
-        raise InputError(
-            f"`model` must be a PoolFormerImageClassifier or PoolFormerBackbone. "
-            f"Received: {type(model).__name__}"
-        )
     if isinstance(model, PoolFormerBackbone) and outputs != "pyramid":
         raise InputError(f"a backbone has `outputs`='pyramid' alone. Received: {outputs!r}")
+    if not model.config.num_classes and outputs in ("logits", "probabilities"):
+        raise InputError(f"a model without classes has no {outputs}: `outputs`='embedding'")
     if transform.output_size is None:
         raise InputError("export needs a fixed size, but the transform does not crop")
     if recipe == "int8" and inputs != "pixels":

@@ -24,6 +24,6 @@ class TFLiteBackbone(TFLiteModel):
                 `input_kind` says.
 
         Returns:
-            {"P2": float32 (N, size/4, size/4, C), ...}, the un-normed output of each stage.
+            {"P2": float32 (N, size/4, size/4, C), ...}, the output of each stage.
         """
         return dict(sorted(self.run(images).items()))

@@ -65,6 +65,18 @@ def test_backbone(images):
     assert relative_error(fold(model)(inputs), model(inputs)) <= TOLERANCE
 
 
+@pytest.mark.parametrize("norms", [True, ["P3"]])
+def test_norms_on_the_stages(norms, images):
+    config = TINY.replace(feature_norms=norms)
+    model = randomized(PoolFormerBackbone, config)
+    inputs = keras.ops.convert_to_tensor(photographs_like(config, images), "float64")
+    network, expected = fold(model), model.feature_extractor()(inputs)
+    folded = network.pyramid(inputs)
+    assert folded.keys() == expected.keys()
+    assert max(relative_error(folded[name], expected[name]) for name in expected) <= TOLERANCE
+    assert relative_error(network(inputs), model(inputs)) <= TOLERANCE
+
+
 @pytest.mark.parametrize("part", ["mixer_scale", "fc1_kernel", "fc1_bias", "fc2_bias"])
 def test_a_wrong_constant_is_seen(part, images):
     network = fold(randomized(PoolFormerImageClassifier, TINY))

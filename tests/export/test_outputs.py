@@ -30,9 +30,9 @@ def classifier():
     return model
 
 
-@pytest.fixture(scope="module")
-def backbone():
-    model = PoolFormerBackbone(CONFIG)
+@pytest.fixture(scope="module", params=[False, True], ids=["maps", "normed maps"])
+def backbone(request):
+    model = PoolFormerBackbone(CONFIG.replace(feature_norms=request.param))
     randomize(model)
     return model
 
@@ -92,6 +92,22 @@ def test_a_classifier_gives_the_maps_of_its_backbone(classifier, tmp_path):
     assert TFLiteBackbone(path).output_names
     with pytest.raises(InputError, match="must have one output, as a classifier has"):
         TFLiteClassifier(path)
+
+
+def test_a_classifier_without_classes_gives_its_embedding(classifier, tmp_path):
+    model = classifier.with_classes(0)
+    result = export_tflite(model, tmp_path / "m.tflite", transform=TRANSFORM)
+    assert result.outputs == "embedding"
+    received = TFLiteClassifier(tmp_path / "m.tflite").predict(TRANSFORM(PHOTOS[20:24]))
+    assert relative_error(received, classifier.embed(TRANSFORM(PHOTOS[20:24]))) <= 2e-6
+    for outputs in ("logits", "probabilities"):
+        with pytest.raises(InputError, match=f"without classes has no {outputs}"):
+            export_tflite(model, tmp_path / "no.tflite", outputs=outputs, transform=TRANSFORM)
+
+
+def test_something_else_is_no_model(tmp_path):
+    with pytest.raises(InputError, match=r"must be a PoolFormerImageClassifier or .* Sequential"):
+        export_tflite(keras.Sequential(), tmp_path / "m.tflite")
 
 
 def test_a_backbone_has_no_logits(backbone, tmp_path):
