@@ -100,11 +100,10 @@ def fetch_weights(snapshot):
             continue
         if not name.endswith(".json"):
             return _sha256_of(path)
-        shards = [_download(hub, snapshot, shard, shown=True, optional=False)
-                  for shard in _shards(path)]  # fmt: skip
-        sums = [sum_ for shard in shards if (sum_ := _sha256_of(shard))]
-        known = len(sums) == len(shards)
-        return hashlib.sha256("".join(sums).encode()).hexdigest() if known else None
+        shards = _shards(path)
+        paths = [_download(hub, snapshot, shard, shown=True, optional=False) for shard in shards]
+        sums = "".join(_sha256_of(path) or "?" for path in paths)
+        return None if "?" in sums else hashlib.sha256(sums.encode()).hexdigest()
     raise InputError(
         f"{snapshot.uri} has no weights: looked for {', '.join(readers.DIRECTORY_FILES)}"
     )

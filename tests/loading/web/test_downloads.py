@@ -74,6 +74,13 @@ def test_a_file_that_changed_between_the_parts(checks_if_range, size, fetch, web
     assert whole(OTHER[:size])
 
 
+def test_another_length_is_another_file(fetch, web_file, whole):
+    """Even where the server says that nothing changed."""
+    first, later = web_file(DATA, cut=[HALF]), web_file(OTHER[:400_000])
+    fetch(lambda request: (first if first.cut else later)(request))
+    assert whole(OTHER[:400_000])
+
+
 def test_a_part_of_another_address_is_not_continued(fetch, web_file, path, site, whole):
     with pytest.raises(InputError):
         fetch(web_file(DATA, ranges=False, cut=[HALF] * 9))

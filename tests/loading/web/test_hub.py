@@ -201,6 +201,8 @@ def test_the_environment_and_two_processes_at_once(
     commit, site, publish, hub, tmp_path, run_python
 ):
     publish(hub / "labelled")
+    config = site.files["/sail/tiny/resolve/main/config.json"]
+    config.headers["X-HF-Warning"] = "topic; a warning of the hub"  # not for our users
     code = (
         "import os, sys\n"
         "from keras_poolformer.presets import fetch_weights, resolve\n"
@@ -213,6 +215,8 @@ def test_the_environment_and_two_processes_at_once(
         done = list(pool.map(lambda _: run_python("-c", code, env=environment), range(2)))
     folder = tmp_path / "home/hub/models--sail--tiny/snapshots" / commit
     assert [(one.stdout, one.returncode) for one in done] == [(f"{folder}\n", 0)] * 2, done
+    shown = "[1/1] downloading hf://sail/tiny model.safetensors\n"
+    assert {one.stderr for one in done} <= {shown, ""}
     data = (hub / "labelled/model.safetensors").read_bytes()
     assert (folder / "model.safetensors").read_bytes() == data
     site.requests.clear()
