@@ -132,7 +132,7 @@ def timms(files, rand_augment):
             with Image.open(next(sources)) as image:
                 pixels = image.convert("RGB")
             if rand_augment is not None:
-                transform(pixels)
+                transform(pixels)  # pyright: ignore[reportCallIssue]
 
     return run
 

@@ -29,7 +29,7 @@ def measure(source, data, transform=None, progress=None):
     source = presets.resolve(source)
     if source.is_keras:
         raise InputError(f"{source.name}: give the PyTorch checkpoint, not the Keras model")
-    presets.require_weights(source)
+    source = presets.fetch_weights(source)
     checkpoint = readers.read_checkpoint(source.weights)
     layout, config = presets.describe(checkpoint, source)
     oracle = build_oracle(config, layout.name)

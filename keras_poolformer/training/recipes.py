@@ -266,7 +266,7 @@ def _poolformer_tiny_cifar10():
         mixing=Mixing(mixup=0.0, cutmix=0.0),
         transform=transform,
         batch_size=128,
-        epochs=16,
+        epochs=24,
         warmup_epochs=2,
         cooldown_epochs=0,
         learning_rate=2e-3,
