@@ -182,12 +182,12 @@ class PoolFormerImageClassifier(PoolFormerModel):
         """
         config = self.config.replace(num_classes=num_classes, labels=labels)
         model = type(self)(config, plain(self.provenance), self.name, self.dtype_policy)
-        fresh = [variable.path for variable in model.head.weights] if num_classes else []
+        head = model.head
+        fresh = [] if head is None else [variable.path for variable in head.weights]
         copy_weights(self, model, fresh)
-        if num_classes:
-            kernel = model.head.kernel
+        if head is not None:
             normal = initializers.RandomNormal(stddev=config.initializer_range, seed=seed)
-            kernel.assign(normal(kernel.shape, kernel.dtype))
+            head.kernel.assign(normal(head.kernel.shape, head.kernel.dtype))
         model.provenance = {**(model.provenance or {}), "new_tensors": fresh}
         return model
 
