@@ -183,12 +183,11 @@ class PoolFormerImageClassifier(PoolFormerModel):
         config = self.config.replace(num_classes=num_classes, labels=labels)
         model = type(self)(config, plain(self.provenance), self.name, self.dtype_policy)
         head = model.head
-        fresh = [variable.path for variable in head.weights] if head else []
+        fresh = [] if head is None else [variable.path for variable in head.weights]
         copy_weights(self, model, fresh)
-        if head:
-            kernel = head.weights[0]
+        if head is not None:
             normal = initializers.RandomNormal(stddev=config.initializer_range, seed=seed)
-            kernel.assign(normal(kernel.shape, kernel.dtype))
+            head.kernel.assign(normal(head.kernel.shape, head.kernel.dtype))
         model.provenance = {**(model.provenance or {}), "new_tensors": fresh}
         return model
 

@@ -17,7 +17,7 @@ torch = pytest.importorskip("torch")
 oracles = pytest.importorskip("conversion.oracles")
 safetensors_torch = pytest.importorskip("safetensors.torch")
 
-TOLERANCE = 2e-6  # relative L2 in float32; measured up to 4e-7
+TOLERANCE = 2e-6  # relative L2 in float32; measured up to 3e-7
 CONFIG = PoolFormerConfig(depths=(1, 1, 1, 1), widths=(8, 12, 16, 24), num_classes=3)
 LEVELS = ("P2", "P3", "P4", "P5")
 NORMS = {f"norm{2 * stage}.{leaf}" for stage in range(4) for leaf in ("weight", "bias")}

@@ -20,7 +20,7 @@ LABELS = {
     "regression": (1, np.array([0.5, -2.0], np.float32)),
     "regression of several": (3, np.array([[0.1, 2, -1], [1, 0, 3]], np.float32)),
 }
-TOLERANCE = 2e-5  # relative L2, float32; measured: value 2e-7, gradient of all weights 4e-7
+TOLERANCE = 2e-6  # relative L2, float32; measured: value 2e-7, gradient of all weights 4e-7
 
 
 def values(model):
@@ -49,19 +49,14 @@ def test_loss_and_gradient_are_transformers(kind, randomize, images, tmp_path):
     with tf.GradientTape() as tape:
         received = model.default_loss(asked)(labels, model(images, training=False))
     assert abs(float(received) - expected.item()) <= TOLERANCE * abs(expected.item())
-    gradients = tape.gradient(received, [variable.value for variable in model.trainable_weights])
-    ours = {v.path: g.numpy() for v, g in zip(model.trainable_weights, gradients, strict=True)}
-    errors = [
-        (ours["head/kernel"] - module.classifier.weight.grad.numpy().T).ravel(),
-        (ours["head_norm/gamma"] - module.norm.weight.grad.numpy()).ravel(),
-        *(
-            (ours[f"stages_{i}_embedding/projection/kernel"].transpose(3, 2, 0, 1)
-             - embedding.projection.weight.grad.numpy()).ravel()
-            for i, embedding in enumerate(module.poolformer.encoder.patch_embeddings)
-        ),
-    ]  # fmt: skip
-    length = np.linalg.norm(np.concatenate([one.ravel() for one in ours.values()]))
-    assert np.linalg.norm(np.concatenate(errors)) <= TOLERANCE * length
+    received = tape.gradient(received, [variable.value for variable in model.trainable_weights])
+    # PyTorch's gradients, read as the checkpoint that they have the names and shapes of.
+    torch.save({name: one.grad for name, one in module.named_parameters()}, tmp_path / "gradient")
+    expected = PoolFormerImageClassifier.from_preset(tmp_path / "gradient").trainable_weights
+    pairs = list(zip(received, expected, strict=True))
+    error = sum(np.sum((one - other.numpy()) ** 2) for one, other in pairs)
+    length = sum(np.sum(other.numpy() ** 2) for _, other in pairs)
+    assert error**0.5 <= TOLERANCE * length**0.5
 
 
 def test_it_is_a_loss_to_compile_with(images):
