@@ -83,6 +83,7 @@ def evaluation_batches(split, transform, *, global_batch, replica_batch, hosts=(
     rows = _rows_of_host(global_batch, replica_batch, hosts)
     if transform.output_shape is None:
         raise InputError("batches need images of one size, but the transform does not crop")
+
     @tf.autograph.experimental.do_not_convert
     def prepare(raw):
         example = split.load(raw)
