@@ -69,8 +69,8 @@ def save_torch_weights(
         A `SaveReport`.
 
     Raises:
-        InputError: unknown layout or dtype, the library's head is not the model's, or `path`
-            cannot be written.
+        InputError: unknown layout or dtype, the library's head is not the model's, a weight is
+            not finite (in that dtype), or `path` cannot be written.
     """
     row = layouts.get_layout(layout)
     if dtype not in (None, *writers.DTYPES):
@@ -138,10 +138,7 @@ def _rounded(model, tensors, dtype):
     """(the arrays in the dtype to write, names of those whose values changed, notes)."""
     source = (model.provenance or {}).get("dtype")
     if dtype is None and source in writers.HALVES:
-        try:
-            arrays, changed = writers.cast(tensors, source)
-        except InputError:  # a weight that is too large by now
-            arrays, changed = {}, list(tensors)
+        arrays, changed = writers.cast(tensors, source)
         if not changed:
             return arrays, [], []
         note = (

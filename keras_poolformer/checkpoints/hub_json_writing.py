@@ -153,11 +153,10 @@ def _timm_side(transform):
     """The side of timm's square images, where its evaluation transform is the same."""
     all_steps = all(getattr(transform, flag) for flag in HF_FLAGS)
     plain_scale = math.isclose(transform.rescale_factor, 1 / 255, rel_tol=1e-9)
-    side = transform.resized_to and transform.output_shape and transform.output_shape[0]
+    size = transform.size if isinstance(transform.size, tuple) else (transform.size,) * 2
     squeezed = isinstance(transform.resized_to, tuple)
-    square = transform.output_shape == (side, side) and transform.size in (side, (side, side))
-    if all_steps and plain_scale and square and not squeezed:
-        return side
+    if all_steps and plain_scale and not squeezed and transform.output_shape == size:
+        return size[0]
     raise InputError(
         "timm's config.json can only describe a resized, square, centred crop of `size` pixels, "
         f"divided by 255 and normalised. Received: {transform}"

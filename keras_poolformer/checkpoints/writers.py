@@ -48,20 +48,11 @@ def cast(arrays, dtype):
 
     Returns:
         The arrays in that dtype, and the names of those that are not the same numbers now.
-
-    Raises:
-        InputError: a weight is not finite, in that dtype at least.
     """
     rounded, changed = {}, []
     for name, array in arrays.items():
         with np.errstate(over="ignore"):
             rounded[name] = array.astype(_numpy_dtype(dtype or array.dtype.name))
-        if not np.isfinite(rounded[name].astype(np.float64)).all():
-            largest = np.abs(array.astype(np.float64)).max()
-            raise InputError(
-                f"{name} must hold weights that are finite in {rounded[name].dtype}. "
-                f"Received: one of {largest:g}"
-            )
         if not np.array_equal(rounded[name].astype(np.float64), array.astype(np.float64)):
             changed.append(name)
     return rounded, changed
@@ -71,12 +62,19 @@ def write_safetensors(arrays, path):
     """Writes {name: array} as a .safetensors file.
 
     Raises:
+        InputError: a weight is not finite.
         MissingExtraError: safetensors is not installed.
     """
     try:
         from safetensors.numpy import save_file
     except ImportError:
         raise MissingExtraError("safetensors", "keras") from None
+    for name, array in arrays.items():
+        if not np.isfinite(array.astype(np.float32)).all():
+            raise InputError(
+                f"{name} must hold weights that are finite in {array.dtype}. Received: "
+                f"{np.abs(array).max()}"
+            )
     save_file(arrays, path, metadata={"format": "pt"})
 
 
