@@ -9,7 +9,6 @@ from keras_poolformer.checkpoints import hub_json_writing, layouts, writers
 from keras_poolformer.checkpoints.writers import CONFIG, PREPROCESSOR, WEIGHTS
 from keras_poolformer.errors import InputError
 from keras_poolformer.files import replacing
-from keras_poolformer.loading import image_transform
 
 
 @dataclass(frozen=True)
@@ -71,7 +70,9 @@ def save_torch_weights(
     Raises:
         InputError: unknown layout or dtype, the library's head is not the model's, a weight is
             not finite (in that dtype), or `path` cannot be written.
+        MissingExtraError: safetensors is not installed.
     """
+    writers.require_safetensors()
     row = layouts.get_layout(layout)
     if dtype not in (None, *writers.DTYPES):
         known = ", ".join(writers.DTYPES)
@@ -84,6 +85,8 @@ def save_torch_weights(
     dtypes = sorted({array.dtype.name for array in arrays.values()})
     documents = {}
     if folder:
+        from keras_poolformer.loading import image_transform  # which needs Keras
+
         transform = transform or image_transform(model)
         documents, more = _documents(model, layout, dtypes[-1], transform)
         notes += more

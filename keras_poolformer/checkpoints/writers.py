@@ -1,5 +1,6 @@
 """Writes weights as PyTorch's libraries read them, in their axes and without PyTorch."""
 
+import importlib
 from pathlib import Path
 
 import numpy as np
@@ -58,17 +59,22 @@ def cast(arrays, dtype):
     return rounded, changed
 
 
+def require_safetensors():
+    """Raises MissingExtraError if safetensors is not installed."""
+    try:
+        importlib.import_module("safetensors")
+    except ImportError:
+        raise MissingExtraError("safetensors", "keras") from None
+
+
 def write_safetensors(arrays, path):
     """Writes {name: array} as a .safetensors file.
 
     Raises:
         InputError: a weight is not finite.
-        MissingExtraError: safetensors is not installed.
     """
-    try:
-        from safetensors.numpy import save_file
-    except ImportError:
-        raise MissingExtraError("safetensors", "keras") from None
+    from safetensors.numpy import save_file
+
     for name, array in arrays.items():
         if not np.isfinite(array.astype(np.float32)).all():
             raise InputError(
