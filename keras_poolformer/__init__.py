@@ -14,9 +14,6 @@ if TYPE_CHECKING:
     from keras_poolformer.checkpoints.transplant import (
         load_torch_weights as load_torch_weights,
     )
-    from keras_poolformer.checkpoints.transplant import (
-        save_torch_weights as save_torch_weights,
-    )
     from keras_poolformer.config import PoolFormerConfig as PoolFormerConfig
     from keras_poolformer.export.saved_model import export_saved_model as export_saved_model
     from keras_poolformer.export.tflite import export_tflite as export_tflite
@@ -24,6 +21,7 @@ if TYPE_CHECKING:
     from keras_poolformer.model import PoolFormerBackbone as PoolFormerBackbone
     from keras_poolformer.model import PoolFormerImageClassifier as PoolFormerImageClassifier
     from keras_poolformer.presets import list_presets as list_presets
+    from keras_poolformer.torch_saving import save_torch_weights as save_torch_weights
 
 _MODULES = {
     "ImageTransform": "image_transform",
@@ -34,7 +32,7 @@ _MODULES = {
     "export_tflite": "export.tflite",
     "list_presets": "presets",
     "load_torch_weights": "checkpoints.transplant",
-    "save_torch_weights": "checkpoints.transplant",
+    "save_torch_weights": "torch_saving",
 }
 __all__ = ["__version__", *_MODULES]  # pyright: ignore[reportUnsupportedDunderAll]
 

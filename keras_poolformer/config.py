@@ -28,7 +28,8 @@ NEIGHBOUR_WORDS = {
 }
 HEADS = ("norm_pool", "pool_norm")
 ACTIVATIONS = (
-    "gelu", "gelu_tanh", "relu", "relu6", "silu", "hard_swish", "mish", "sigmoid", "tanh"
+    "gelu", "gelu_10", "gelu_tanh", "hard_swish", "leaky_relu", "linear", "mish", "quick_gelu",
+    "relu", "relu2", "relu6", "sigmoid", "silu", "tanh",
 )  # fmt: skip
 
 # Bounds on what a configuration file may ask for; the largest released model has 48 blocks

@@ -11,6 +11,7 @@ from PIL import Image, ImageOps
 from keras_poolformer.errors import InputError
 
 MAX_SOURCE_PIXELS = 178_956_970  # where Pillow, by default, calls a file a decompression bomb
+INPUT_DATA_FORMATS = ("channels_last", "channels_first", "none")
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,35 @@ def _decoded(image, name):
         # Pillow's decoders answer damaged files with almost any exception: OSError, SyntaxError,
         # struct.error, IndexError, zlib.error, DecompressionBombError, ...
         raise InputError(f"{name}: cannot be read as an image: {_one_line(error)}") from error
+
+
+def channels_last(source, input_data_format):
+    """An array as (H, W) or (H, W, C); anything that is no array as it is.
+
+    Args:
+        source: as `load_image` takes it, or (C, H, W).
+        input_data_format: "channels_last", "channels_first", "none" for (H, W), or None where
+            it is one of the forms that `load_image` takes.
+
+    Raises:
+        InputError: the format is unknown, or the array has another number of dimensions.
+    """
+    if input_data_format is None:
+        return source
+    if input_data_format not in INPUT_DATA_FORMATS:
+        raise InputError(
+            f"`input_data_format` must be one of {', '.join(INPUT_DATA_FORMATS)}. "
+            f"Received: {str(input_data_format)[:60]!r}"
+        )
+    if not isinstance(source, np.ndarray):
+        return source
+    dimensions = 2 if input_data_format == "none" else 3
+    if source.ndim != dimensions:
+        raise InputError(
+            f"an array with `input_data_format`={input_data_format!r} must have {dimensions} "
+            f"dimensions. Received: {describe(source)}"
+        )
+    return np.moveaxis(source, 0, -1) if input_data_format == "channels_first" else source
 
 
 def _from_array(array):

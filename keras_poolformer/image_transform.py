@@ -9,14 +9,22 @@ import dataclasses
 import difflib
 import importlib
 import math
-import numbers
 from collections.abc import Mapping
 
 import numpy as np
 from PIL import Image
 
 from keras_poolformer.errors import InputError
-from keras_poolformer.image_files import describe, load_image
+from keras_poolformer.image_files import channels_last, describe, load_image
+from keras_poolformer.image_options import (
+    MAX_RESIZED_PIXELS,
+    as_pair,
+    checked_channels,
+    checked_crop_pct,
+    checked_size,
+    is_number,
+    shown,
+)
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -25,11 +33,10 @@ INTERPOLATIONS = {
     for name in ("bicubic", "bilinear", "box", "hamming", "lanczos", "nearest")
 }
 CROP_MODES = ("timm", "hf")
-MAX_SIZE = 4096
-MAX_RESIZED_PIXELS = 64_000_000  # a 1 x 65,000 picture would become 248 x 16,120,000
 _OTHER_WORDS = {"image_mean": "mean", "image_std": "std", "resample": "interpolation",
                 "input_size": "size", "shortest_edge": "size"}  # fmt: skip
 _FLAGS = ("do_resize", "do_center_crop", "do_rescale", "do_normalize")
+DATA_FORMATS = ("channels_last", "channels_first")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,9 +44,13 @@ class ImageTransform:
     """Resizes, crops and normalises pictures as the model's origin does.
 
     Args:
-        size: side of the square result in pixels, 1 to 4096.
+        size: side of the square result in pixels, 1 to 4096; or with `crop_mode="hf"` a pair
+            (height, width). The dictionaries of transformers are understood:
+            {"shortest_edge": side} and {"height": ..., "width": ...}.
         crop_pct: the shorter side is resized to `floor(size / crop_pct)` before the crop; in
-            (0, 1]. None resizes the shorter side straight to `size`.
+            (0, 1]. None resizes the shorter side straight to `size`. A pair is divided alike,
+            and the picture is squeezed to exactly that; but (side, side) with a `crop_pct`
+            means the same as `side`.
         interpolation: "bicubic", "bilinear", "nearest", "lanczos", "box" or "hamming", as Pillow
             defines them (antialiased, rounded to 8 bits after each pass).
         mean, std: per channel, on the scale that `rescale_factor` produces; a number stands for
@@ -47,16 +58,16 @@ class ImageTransform:
         crop_mode: "timm" rounds half a margin to the even number and divides by 255 in float32;
             "hf" rounds it down and multiplies by `rescale_factor` in float64.
         do_resize, do_center_crop, do_rescale, do_normalize: the steps, each of which can be left
-            out. Without the crop the result keeps the picture's aspect ratio.
+            out. Without the crop the result keeps the picture's aspect ratio, unless squeezed.
         rescale_factor: what 8-bit values are multiplied by.
-        crop_size: side of the crop where it is not `size`; a smaller picture is padded with
-            zeros (black) around it.
+        crop_size: side of the crop, or (height, width), where it is not `size`; a smaller
+            picture is padded with zeros (black) around it.
 
     Raises:
         InputError: an option has the wrong type or lies out of range.
     """
 
-    size: int = 224
+    size: int | tuple[int, int] = 224
     crop_pct: float | None = 0.9
     interpolation: str = "bicubic"
     mean: tuple[float, ...] = IMAGENET_MEAN
@@ -67,30 +78,35 @@ class ImageTransform:
     do_rescale: bool = True
     rescale_factor: float = 1 / 255
     do_normalize: bool = True
-    crop_size: int | None = None
+    crop_size: int | tuple[int, int] | None = None
 
     def __post_init__(self):
-        _set(self, "size", _checked_side("size", self.size))
+        _set(self, "size", checked_size("size", self.size))
         if self.crop_size is not None:
-            _set(self, "crop_size", _checked_side("crop_size", self.crop_size))
+            _set(self, "crop_size", checked_size("crop_size", self.crop_size))
         if self.crop_pct is not None:
-            _set(self, "crop_pct", _checked_crop_pct(self.crop_pct, self.size))
+            _set(self, "crop_pct", checked_crop_pct(self.crop_pct, max(as_pair(self.size))))
         for name, choices in (("interpolation", INTERPOLATIONS), ("crop_mode", CROP_MODES)):
             value = getattr(self, name)
             if not isinstance(value, str) or value not in choices:
                 names = ", ".join(sorted(choices))
-                raise InputError(f"`{name}` must be one of {names}. Received: {_shown(value)}")
+                raise InputError(f"`{name}` must be one of {names}. Received: {shown(value)}")
         for name in _FLAGS:
             value = getattr(self, name)
             if not isinstance(value, bool | np.bool_):
-                raise InputError(f"`{name}` must be True or False. Received: {_shown(value)}")
+                raise InputError(f"`{name}` must be True or False. Received: {shown(value)}")
             _set(self, name, bool(value))
-        if not _is_number(self.rescale_factor) or not self.rescale_factor > 0:
-            value = _shown(self.rescale_factor)
+        if not is_number(self.rescale_factor) or not self.rescale_factor > 0:
+            value = shown(self.rescale_factor)
             raise InputError(f"`rescale_factor` must be a positive number. Received: {value}")
         _set(self, "rescale_factor", float(self.rescale_factor))
         for name in ("mean", "std"):
-            _set(self, name, _checked_channels(name, getattr(self, name)))
+            _set(self, name, checked_channels(name, getattr(self, name)))
+        if isinstance(self.size, tuple) and self.crop_mode != "hf":
+            raise InputError(
+                f"`size` as (height, width) needs `crop_mode`='hf'. Received: size={self.size}, "
+                f"crop_mode={self.crop_mode!r}"
+            )
         self._check_range()
 
     def _check_range(self):
@@ -138,51 +154,96 @@ class ImageTransform:
     def to_dict(self) -> dict:
         """The constructor's arguments as plain values that JSON can hold."""
         options = dataclasses.asdict(self)
-        return options | {"mean": list(self.mean), "std": list(self.std)}
+        return {
+            name: list(value) if isinstance(value, tuple) else value
+            for name, value in options.items()
+        }
+
+    def replace(self, **options) -> "ImageTransform":
+        """A copy with some of the constructor's arguments replaced.
+
+        Raises:
+            InputError: a name is unknown or a value is refused.
+        """
+        return self.from_dict(self.to_dict() | options) if options else self
+
+    @property
+    def output_shape(self) -> tuple[int, int] | None:
+        """(height, width) of the result in pixels, or None where it depends on the picture."""
+        if self.do_center_crop:
+            return as_pair(self.crop_size or self.size)
+        return self.resized_to if isinstance(self.resized_to, tuple) else None
 
     @property
     def output_size(self) -> int | None:
-        """Side of the square result in pixels, or None where nothing is cropped."""
-        if not self.do_center_crop:
-            return None
-        return self.crop_size or self.size
+        """Side of the square result in pixels, or None where it depends on the picture.
+
+        Raises:
+            InputError: the result is not square.
+        """
+        height, width = self.output_shape or (None, None)
+        if height != width:
+            raise InputError(
+                f"the transform must give square images here. Received: {height} x {width} pixels"
+            )
+        return height
 
     @property
-    def shorter_side(self) -> int | None:
-        """Length in pixels that the shorter side is resized to, or None without resizing."""
+    def resized_to(self) -> int | tuple[int, int] | None:
+        """What the shorter side is resized to, or (height, width), or None without resizing."""
         if not self.do_resize:
             return None
-        return self.size if self.crop_pct is None else math.floor(self.size / self.crop_pct)
+        if self.crop_pct is None:
+            return self.size
+        height, width = (math.floor(side / self.crop_pct) for side in as_pair(self.size))
+        return height if height == width else (height, width)
 
-    def __call__(self, images) -> np.ndarray:
+    def __call__(
+        self, images, *, data_format="channels_last", input_data_format=None, **overrides
+    ) -> np.ndarray:
         """Prepares pictures for the model.
 
         Args:
             images: a path, a PIL image, a uint8 array (H, W), (H, W, 1), (H, W, 3) or
                 (H, W, 4), or a list of these.
+            data_format: of the result: "channels_last", as Keras takes it, or
+                "channels_first", as PyTorch does.
+            input_data_format: of arrays: "channels_last" as above, "channels_first" for
+                (1, H, W), (3, H, W) and (4, H, W), "none" for (H, W); None is either of the
+                forms above. Nothing is guessed from a shape.
+            **overrides: arguments of the constructor, for this call alone.
 
         Returns:
-            float32 (size, size, 3), RGB; for a list a batch (N, size, size, 3).
+            float32 (H, W, 3), RGB, H and W as in `output_shape`; for a list a batch
+            (N, H, W, 3); the 3 before H with "channels_first".
 
         Raises:
-            InputError: a picture cannot be read, is too large, or has the wrong dtype or shape.
+            InputError: a picture cannot be read, is too large, or has the wrong dtype or shape;
+                an option is refused.
         """
-        return self.normalize(self.pixels(images))
+        if data_format not in DATA_FORMATS:
+            known = " or ".join(DATA_FORMATS)
+            raise InputError(f"`data_format` must be {known}. Received: {shown(data_format)}")
+        transform = self.replace(**overrides)
+        values = transform.normalize(transform.pixels(images, input_data_format))
+        if data_format == "channels_last":
+            return values
+        return np.ascontiguousarray(np.moveaxis(values, -1, -3))
 
-    def pixels(self, images) -> np.ndarray:
+    def pixels(self, images, input_data_format=None) -> np.ndarray:
         """Like a call, but only resized and cropped.
 
         Returns:
-            uint8 (size, size, 3), or (N, size, size, 3) for a list.
+            uint8 (H, W, 3), or (N, H, W, 3) for a list.
         """
         if not isinstance(images, list | tuple):
-            return self._pixels(images)
+            return self._pixels(channels_last(images, input_data_format))
         if not images:
             raise InputError("the list of images is empty; at least one is needed")
         results = []
         for position, image in enumerate(images):
             try:
-                results.append(self._pixels(image))
+                results.append(self._pixels(channels_last(image, input_data_format)))
             except InputError as error:
                 raise InputError(f"image {position} of the list: {error}") from error
         if any(result.shape != results[0].shape for result in results):
@@ -203,21 +264,23 @@ class ImageTransform:
         if self.do_resize:
             image = image.resize((width, height), INTERPOLATIONS[self.interpolation])
         if self.do_center_crop:
-            side = self.crop_size or self.size
-            left, top = self._crop_start(width), self._crop_start(height)
-            image = image.crop((left, top, left + side, top + side))  # black beyond the picture
+            high, wide = as_pair(self.crop_size or self.size)
+            left, top = self._crop_start(width, wide), self._crop_start(height, high)
+            image = image.crop((left, top, left + wide, top + high))  # black beyond the picture
         return np.array(image)
 
     def _resized(self, width, height):
-        shorter = self.shorter_side
-        if shorter is None:
+        target = self.resized_to
+        if target is None:
             return width, height
-        longer = int(shorter * max(width, height) / min(width, height))
-        return (shorter, longer) if width <= height else (longer, shorter)
+        if isinstance(target, tuple):
+            return target[1], target[0]
+        longer = int(target * max(width, height) / min(width, height))
+        return (target, longer) if width <= height else (longer, target)
 
-    def _crop_start(self, length):
+    def _crop_start(self, length, cropped):
         """First row or column of the crop; negative where zeros are put before the picture."""
-        margin = length - self.output_size
+        margin = length - cropped
         if self.crop_mode == "hf":
             return margin // 2
         return round(margin / 2) if margin >= 0 else -(-margin // 2)
@@ -252,7 +315,7 @@ class ImageTransform:
             images: uint8 tensor (H, W, 3) or (N, H, W, 3), RGB; H and W may be unknown.
 
         Returns:
-            float32 tensor (size, size, 3) or (N, size, size, 3).
+            float32 tensor (H, W, 3) or (N, H, W, 3), H and W as in `output_shape`.
 
         Raises:
             InputError: wrong dtype, rank or channels.
@@ -266,46 +329,3 @@ class ImageTransform:
 
 def _set(transform, name, value):
     object.__setattr__(transform, name, value)  # the dataclass is frozen
-
-
-def _is_number(value):
-    if not isinstance(value, numbers.Real) or isinstance(value, bool | np.bool_):
-        return False
-    try:
-        return math.isfinite(value)
-    except OverflowError:  # a whole number beyond float's range
-        return False
-
-
-def _shown(value):
-    return " ".join(repr(value).split())[:100]
-
-
-def _checked_side(name, value):
-    whole = _is_number(value) and isinstance(value, numbers.Integral)
-    if not whole or not 1 <= int(value) <= MAX_SIZE:
-        raise InputError(
-            f"`{name}` must be a whole number of pixels, 1 to {MAX_SIZE}. Received: {_shown(value)}"
-        )
-    return int(value)
-
-
-def _checked_crop_pct(value, size):
-    least = size / math.sqrt(MAX_RESIZED_PIXELS)  # less resizes every image beyond the limit
-    if not _is_number(value) or not least <= value <= 1:
-        raise InputError(
-            f"`crop_pct` must be None or a number up to 1, for size {size} at least {least:.3g}. "
-            f"Received: {_shown(value)}"
-        )
-    return float(value)
-
-
-def _checked_channels(name, values):
-    if isinstance(values, np.ndarray):
-        values = values.tolist()
-    if _is_number(values):
-        values = (values,) * 3
-    plain = isinstance(values, list | tuple) and len(values) == 3
-    if not plain or not all(_is_number(value) for value in values):
-        raise InputError(f"`{name}` must be a finite number or three. Received: {_shown(values)}")
-    return tuple(float(value) for value in values)

@@ -35,7 +35,7 @@ def transform(options: ImageTransform, images):
         images: uint8 (H, W, 3) or (N, H, W, 3), RGB; H, W and N may be unknown.
 
     Returns:
-        float32 (size, size, 3) or (N, size, size, 3); bit-equal to `options.normalize` of
+        float32 (H', W', 3) or (N, H', W', 3); bit-equal to `options.normalize` of
         `pixels`.
 
     Raises:
@@ -58,7 +58,7 @@ def pixels(options: ImageTransform, images):
         images: uint8 (H, W, 3) or (N, H, W, 3), RGB; H, W and N may be unknown.
 
     Returns:
-        uint8 (size, size, 3) or (N, size, size, 3).
+        uint8 (H', W', 3) or (N, H', W', 3), H' and W' as in `options.output_shape`.
 
     Raises:
         InputError: wrong dtype, rank or channels.
@@ -66,20 +66,21 @@ def pixels(options: ImageTransform, images):
     images = _checked(images)
     height, width = tf.unstack(tf.shape(images, out_type=tf.int64)[-3:-1])
     new_height, new_width = _resized(options, height, width)
-    rows = _axis(options, height, new_height)
-    columns = _axis(options, width, new_width)
+    shape = options.output_shape or (None, None)
+    cropped = shape if options.do_center_crop else (None, None)
+    rows = _axis(options, height, new_height, cropped[0])
+    columns = _axis(options, width, new_width, cropped[1])
     rows_first = _rows_first((height, width), (new_height, new_width))
-    side = options.output_size
     if images.shape.rank == 3:
         result = _resample(images, rows, columns, rows_first)
-        return tf.ensure_shape(result, (side, side, 3))
+        return tf.ensure_shape(result, (*shape, 3))
     # One image after the other, so that memory does not grow with the batch.
     result = tf.map_fn(
         lambda image: _resample(image, rows, columns, rows_first),
         images,
-        fn_output_signature=tf.TensorSpec((side, side, 3), tf.uint8),
+        fn_output_signature=tf.TensorSpec((*shape, 3), tf.uint8),
     )
-    return tf.ensure_shape(result, (images.shape[0], side, side, 3))
+    return tf.ensure_shape(result, (images.shape[0], *shape, 3))
 
 
 def _checked(images):
@@ -105,19 +106,21 @@ def _checked(images):
 
 
 def _resized(options, height, width):
-    shorter = options.shorter_side
-    if shorter is None:
+    target = options.resized_to
+    if target is None:
         return height, width
+    if isinstance(target, tuple):
+        return tf.constant(target[0], tf.int64), tf.constant(target[1], tf.int64)
     # Python's `int(shorter * long / short)`: one float64 division, then truncation.
-    longer = tf.cast(tf.maximum(height, width) * shorter, tf.float64)
+    longer = tf.cast(tf.maximum(height, width) * target, tf.float64)
     longer = tf.cast(longer / tf.cast(tf.minimum(height, width), tf.float64), tf.int64)
-    shorter = tf.constant(shorter, tf.int64)
+    shorter = tf.constant(target, tf.int64)
     return tf.where(width <= height, longer, shorter), tf.where(width <= height, shorter, longer)
 
 
-def _crop_start(options, length):
+def _crop_start(options, length, cropped):
     """As `ImageTransform._crop_start`: negative where zeros come before the picture."""
-    margin = length - options.output_size
+    margin = length - cropped
     if options.crop_mode == "hf":
         return margin // 2
     half_to_even = tf.cast(tf.round(tf.cast(margin, tf.float64) / 2), tf.int64)
@@ -132,11 +135,11 @@ class _Axis(NamedTuple):
     weights: tf.Tensor  # float64 (blocks, 32, window): whole numbers, 2**22 stands for 1
 
 
-def _axis(options, length, resized):
-    """Plans the resampling of `length` pixels to `resized`, of which the crop keeps a part."""
+def _axis(options, length, resized, cropped):
+    """Plans the resampling of `length` pixels to `resized`, of which a crop keeps `cropped`."""
     start, count = tf.constant(0, tf.int64), resized
-    if options.do_center_crop:
-        start, count = _crop_start(options, resized), options.output_size
+    if cropped is not None:
+        start, count = _crop_start(options, resized, cropped), cropped
     blocks = -(-count // _BLOCK)
     outputs = start + tf.range(tf.cast(blocks * _BLOCK, tf.int64), dtype=tf.int64)
     outputs = tf.reshape(outputs, (-1, _BLOCK))

@@ -14,13 +14,18 @@ GROUP_NORM_EPSILON = 1e-5  # PyTorch's default; Keras' own is 1e-3
 
 ACTIVATION_FUNCTIONS = {
     "gelu": activations.gelu,
+    "gelu_10": lambda x: ops.clip(activations.gelu(x), -10.0, 10.0),
     "gelu_tanh": functools.partial(activations.gelu, approximate=True),
-    "relu": activations.relu,
-    "relu6": activations.relu6,
-    "silu": activations.silu,
     "hard_swish": activations.hard_swish,
+    "leaky_relu": functools.partial(ops.leaky_relu, negative_slope=0.01),
+    "linear": activations.linear,
     "mish": activations.mish,
+    "quick_gelu": lambda x: x * ops.sigmoid(1.702 * x),
+    "relu": activations.relu,
+    "relu2": lambda x: ops.square(ops.relu(x)),
+    "relu6": activations.relu6,
     "sigmoid": activations.sigmoid,
+    "silu": activations.silu,
     "tanh": activations.tanh,
 }
 

@@ -115,6 +115,7 @@ def _origin(source, config):
         "source": source.weights.name if is_path else source.name,
         "transform": ImageTransform.from_dict(options).to_dict(),
         "keras_poolformer": __version__,
+        **({"hf_unused": source.unused} if source.unused else {}),
     }
 
 

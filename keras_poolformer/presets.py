@@ -31,6 +31,7 @@ class Source:
         config: known fields of `PoolFormerConfig`; the shapes of the tensors tell the rest.
         architecture: further fields that the weights, where they are read, may contradict.
         transform: arguments of `ImageTransform`; empty where nothing is known.
+        unused: fields of transformers' config.json that nothing looks at, to be written back.
         sha256: that the file must have, or None.
         download: the address of a released file, or None.
         snapshot: of a repository of the hub, or None.
@@ -43,6 +44,7 @@ class Source:
     config: dict = field(default_factory=dict)
     architecture: dict = field(default_factory=dict)
     transform: dict = field(default_factory=dict)
+    unused: dict = field(default_factory=dict)
     sha256: str | None = None
     download: str | None = None
     snapshot: hub.Snapshot | None = None
@@ -157,10 +159,16 @@ def describe(checkpoint, source, layout=None):
     absent = sorted({f"{row.head}.weight", f"{row.head}.bias"} - shapes.keys())
     if len(absent) == 1:
         raise InputError(f"{source.name} (layout {row.name}) lacks {absent[0]}")
+    told = None
     if not source.download:  # the classifier's shape tells; a backbone has none
-        known.pop("num_classes", None)
+        told = known.pop("num_classes", None)
         known |= {"labels": None} if absent else {}
     config = layouts.infer_config(shapes, row, known)
+    if told is not None and not absent and told != config.num_classes:
+        raise InputError(
+            f"{source.name}: config.json and weights must have as many classes. Received: "
+            f"num_labels={told}, {config.num_classes} in {row.head}"
+        )
     table = layouts.expected_tensors(config, row)
     described = sum(math.prod(tensor.shape) for tensor in table if not tensor.is_head)
     held = sum(math.prod(shape) for shape in shapes.values())
@@ -277,5 +285,6 @@ def _directory(folder):
     return dataclasses.replace(
         source,
         config=hub_json.hf_config(config),
+        unused=hub_json.hf_unused(config),
         transform=hub_json.hf_transform(preprocessor) if preprocessor else {},
     )

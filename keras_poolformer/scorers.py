@@ -84,7 +84,7 @@ def _saved_model(path):
         transform,
         num_classes,
         description.labels,
-        transform.output_size is not None,
+        transform.output_shape is not None,
     )
 
 
@@ -123,7 +123,7 @@ def _keras(source):
         transform,
         config.num_classes,
         config.labels or (),
-        transform.output_size is not None,
+        transform.output_shape is not None,
     )
 
 

@@ -86,11 +86,16 @@ def test_mlp(activation):
     weights = [random(*one.shape, seed=i) for i, one in enumerate(layer.get_weights())]
     layer.set_weights(weights)
     theirs = {
+        "gelu_10": lambda x: torch.nn.functional.gelu(x).clip(-10, 10),
         "gelu_tanh": torch.nn.GELU(approximate="tanh"),
         "hard_swish": torch.nn.Hardswish(),
         "gelu": torch.nn.GELU(),
+        "leaky_relu": torch.nn.LeakyReLU(),
+        "linear": torch.nn.Identity(),
         "silu": torch.nn.SiLU(),
         "mish": torch.nn.Mish(),
+        "quick_gelu": lambda x: x * torch.sigmoid(1.702 * x),
+        "relu2": lambda x: torch.relu(x) ** 2,
     }.get(activation) or getattr(torch, activation, None) or getattr(
         torch.nn.functional, activation
     )  # fmt: skip

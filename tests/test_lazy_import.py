@@ -153,7 +153,7 @@ def test_weights_of_safetensors_without_safetensors(files, fresh):
     """Reading and writing alike; a .pth needs nothing."""
     code = without("safetensors") + (
         "from keras_poolformer.checkpoints.readers import read_checkpoint\n"
-        "from keras_poolformer.checkpoints.transplant import save_torch_weights\n"
+        "from keras_poolformer.torch_saving import save_torch_weights\n"
         "from keras_poolformer.errors import MissingExtraError\n"
         "for call in (lambda: read_checkpoint(sys.argv[1]),\n"
         "             lambda: save_torch_weights(None, 'x.safetensors')):\n"

@@ -299,6 +299,13 @@ HOSTILE_HF = [
     ("id2label", {"0": "cat", "1": "dog", "3": "owl"}, "id2label"),
     ("id2label", {"0": "cat", "1": "dog", "2": 7}, "labels"),
     ("id2label", {"0": "cat"}, "labels"),
+    ("id2label", ["cat", "dog", "owl"], "id2label"),
+    ("num_labels", 2, "all 2 classes"),
+    ("num_labels", 10**9, "classes"),
+    ("num_labels", -3, "num_labels"),
+    ("stride", [1, 2], "stride"),
+    ("patch_size", "16", "patch_size"),
+    ("patch_size", [[[16]]], "patch_size"),
     ("model_type", "resnet", "model_type"),
     ("model_type", ["poolformer"], "model_type"),
 ]
@@ -330,6 +337,9 @@ HOSTILE_TIMM = [
     ("architecture", "resnet50", "architecture"),
     ("architecture", ["poolformer_s12"], "architecture"),
     ("architecture", None, "architecture"),
+    ("model_args", {"mlp_act": "relu"}, "model_args"),
+    ("model_args", {"pool_size": 4}, "pool_size"),
+    ("pretrained_cfg", {"crop_mode": "border"}, "crop_mode"),
     ("label_names", 5, "label_names"),
     ("label_names", "cat", "label_names"),
     ("label_names", ["cat"], "labels"),
@@ -354,13 +364,21 @@ def test_a_hostile_config_of_timm(field, value, named, tmp_path):
 
 
 HOSTILE_PREPROCESSOR = [
-    ("size", {"height": 96, "width": 90}, "square"),
-    ("size", {}, "square"),
+    ("size", {}, "size"),
+    ("size", {"height": 96}, "size"),
+    ("size", {"height": 96, "width": -90}, "size"),
+    ("size", {"height": 96, "width": 10**9}, "size"),
+    ("size", [96, 90, 3], "size"),
+    ("size", {"longest_edge": 96}, "size"),
     ("size", "96", "size"),
     ("size", {"shortest_edge": -1}, "size"),
     ("size", {"shortest_edge": [96]}, "size"),
     ("size", {"shortest_edge": 10**9}, "size"),
     ("crop_size", {"height": 0, "width": 0}, "crop_size"),
+    ("crop_size", {"shortest_edge": 96}, "crop_size"),
+    ("crop_size", None, "crop_size"),
+    ("data_format", 7, "data_format"),
+    ("image_processor_type", "ViTImageProcessor", "image_processor_type"),
     ("crop_pct", 2, "crop_pct"),
     ("resample", 9, "resample"),
     ("resample", "bicubic", "resample"),
@@ -375,6 +393,21 @@ HOSTILE_PREPROCESSOR = [
 def test_a_hostile_preprocessor(field, value, named, tmp_path):
     directory(tmp_path, HF_CONFIG, PREPROCESSOR | {field: value})
     assert named in refused(tmp_path)
+
+
+def test_as_many_classes_as_in_the_weights(tmp_path):
+    """transformers writes no id2label where nothing but a number is known."""
+    config = {name: value for name, value in HF_CONFIG.items() if name != "id2label"}
+    assert config_of(directory(tmp_path, config | {"num_labels": 3})).num_classes == 3
+    directory(tmp_path, config | {"num_labels": 5})
+    assert "num_labels=5, 3 in classifier" in refused(tmp_path)
+
+
+def test_a_json_file_far_too_large_is_not_read(tmp_path):
+    directory(tmp_path, HF_CONFIG)
+    with (tmp_path / "config.json").open("r+b") as file:
+        file.truncate(2 * 2**30)  # sparse: 2 GiB that take no room
+    assert "too many for JSON" in refused(tmp_path)
 
 
 def test_a_config_far_larger_than_its_weights_costs_no_memory(tmp_path):

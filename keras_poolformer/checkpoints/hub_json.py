@@ -1,13 +1,13 @@
 """What the JSON files beside timm's and transformers' weights say, in our words.
 
 Each function turns a parsed JSON object into keyword arguments of `PoolFormerConfig` or
-`ImageTransform`; those classes judge the values.
+`ImageTransform`; those classes judge the values. `hub_json_writing` is the way back.
 """
 
 from keras_poolformer.config import VARIANTS
 from keras_poolformer.errors import InputError
 
-_HF_FIELDS = {
+HF_FIELDS = {
     "depths": "depths",
     "drop_path_rate": "drop_path_rate",
     "hidden_sizes": "widths",
@@ -21,23 +21,49 @@ _HF_FIELDS = {
     "strides": "strides",
     "use_layer_scale": "use_layer_scale",
 }
-_HF_ACTIVATIONS = {
+# transformers' names of the same functions; the first one is written back. Not here: "prelu" and
+# "xielu", which have weights, "laplace", which LiteRT has no operator for, "sqrtsoftplus".
+HF_ACTIVATIONS = {
     "gelu": "gelu",
     "gelu_python": "gelu",
+    "gelu_10": "gelu_10",
     "gelu_pytorch_tanh": "gelu_tanh",
     "gelu_python_tanh": "gelu_tanh",
+    "gelu_accurate": "gelu_tanh",
+    "gelu_fast": "gelu_tanh",
+    "gelu_new": "gelu_tanh",
     "hardswish": "hard_swish",
+    "leaky_relu": "leaky_relu",
+    "linear": "linear",
     "mish": "mish",
+    "quick_gelu": "quick_gelu",
     "relu": "relu",
+    "relu2": "relu2",
     "relu6": "relu6",
     "sigmoid": "sigmoid",
     "silu": "silu",
     "swish": "silu",
     "tanh": "tanh",
 }
-_HF_TRANSFORM = ("crop_pct", "do_resize", "do_center_crop", "do_rescale", "rescale_factor",
-                 "do_normalize")  # fmt: skip
-_PIL_RESAMPLING = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
+HF_FLAGS = ("do_resize", "do_center_crop", "do_rescale", "do_normalize")
+# {theirs: (ours, the flag of the step that needs it)}
+HF_VALUES = {
+    "size": ("size", "do_resize"),
+    "resample": ("interpolation", "do_resize"),
+    "crop_size": ("crop_size", "do_center_crop"),
+    "rescale_factor": ("rescale_factor", "do_rescale"),
+    "image_mean": ("mean", "do_normalize"),
+    "image_std": ("std", "do_normalize"),
+}
+PIL_RESAMPLING = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
+_DATA_FORMATS = (None, "channels_first", "channels_last", "none")
+# {theirs: ours}, of what timm's config.json hands to the model's class; shapes tell the others.
+TIMM_ARGUMENTS = {
+    "drop_path_rate": "drop_path_rate",
+    "pool_size": "pool_size",
+    "proj_drop_rate": "dropout_rate",
+}
+_TOLD_BY_SHAPES = ("in_chans", "num_classes")
 
 
 def is_hf(config):
@@ -48,94 +74,120 @@ def is_hf(config):
 def hf_config(config):
     """Fields of `PoolFormerConfig` in transformers' config.json of a PoolFormer."""
     if config["model_type"] != "poolformer":
-        raise InputError(
-            f"config.json must describe a poolformer. Received: model_type="
-            f"{str(config['model_type'])[:60]!r}"
-        )
-    fields = {ours: config[theirs] for theirs, ours in _HF_FIELDS.items() if theirs in config}
+        raise _refused("must describe a poolformer", "model_type", config["model_type"])
+    fields = {ours: config[theirs] for theirs, ours in HF_FIELDS.items() if theirs in config}
     stages = config.get("num_encoder_blocks", 4)
     if isinstance(fields.get("depths"), list) and stages != len(fields["depths"]):
         raise InputError(
             f"config.json must have as many depths as encoder blocks. Received: "
             f"depths={str(fields['depths'])[:60]}, num_encoder_blocks={str(stages)[:60]}"
         )
+    for name in ("patch_sizes", "strides", "paddings"):
+        if isinstance(fields.get(name), list) and isinstance(stages, int):
+            fields[name] = fields[name][: max(stages, 0)]  # all that transformers looks at
     activation = config.get("hidden_act", "gelu")
-    if not isinstance(activation, str) or activation not in _HF_ACTIVATIONS:
-        raise InputError(
-            f"config.json: hidden_act must be one of {', '.join(_HF_ACTIVATIONS)}. "
-            f"Received: {str(activation)[:60]!r}"
-        )
-    fields["activation"] = _HF_ACTIVATIONS[activation]
-    fields["head"] = "norm_pool"
-    labels = _id2label(config.get("id2label"))
-    if labels:
-        fields["labels"] = labels
-    if isinstance(config.get("id2label"), dict) and config["id2label"]:
-        fields["num_classes"] = len(config["id2label"])
-    return fields
+    if not isinstance(activation, str) or activation not in HF_ACTIVATIONS:
+        known = ", ".join(HF_ACTIVATIONS)
+        raise _refused(f"hidden_act must be one of {known}", "hidden_act", activation)
+    return fields | {
+        "activation": HF_ACTIVATIONS[activation],
+        "head": "norm_pool",
+        **_classes(config),
+    }
+
+
+def hf_unused(config):
+    """The two fields of transformers' config.json that its class does not look at.
+
+    Raises:
+        InputError: one is neither a whole number nor, as patch_size may be, two of them.
+    """
+    unused = {name: config[name] for name in ("patch_size", "stride") if name in config}
+    for name, value in unused.items():
+        pair = isinstance(value, list) and len(value) == 2 and name == "patch_size"
+        if not all(type(one) is int for one in (value if pair else [value])):
+            raise _refused(f"{name} must be a whole number", name, value)
+    return unused
+
+
+def _classes(config):
+    """`num_classes` and `labels`, as far as they are told.
+
+    label2id is not consulted, as transformers does not: files exist where it was forgotten.
+    """
+    id2label, count = config.get("id2label"), config.get("num_labels")
+    if count is not None and (type(count) is not int or count < 0):
+        raise _refused("num_labels must be a whole number", "num_labels", count)
+    if id2label is None:
+        return {} if count is None else {"num_classes": count}
+    if not isinstance(id2label, dict):
+        raise _refused("id2label must be an object", "id2label", id2label)
+    if count is not None and count != len(id2label):
+        raise _refused(f"id2label must name all {count} classes", "id2label", id2label)
+    labels = _id2label(id2label)
+    placeholders = [f"LABEL_{i}" for i in range(len(labels))]
+    named = {"labels": labels} if labels != placeholders else {}
+    return {"num_classes": len(labels), **named}
 
 
 def _id2label(id2label):
-    """The labels in the order of their ids, or None where they are only placeholders."""
-    if not isinstance(id2label, dict) or not id2label:
-        return None
+    """The labels in the order of their ids."""
     try:
-        labels = [id2label[str(i)] for i in range(len(id2label))]
+        return [id2label[str(i)] for i in range(len(id2label))]
     except KeyError as missing:
         raise InputError(f"config.json: id2label lacks class {missing}") from None
-    if labels == [f"LABEL_{i}" for i in range(len(labels))]:
-        return None
-    return labels
 
 
 def hf_transform(config):
-    """Arguments of `ImageTransform` in transformers' preprocessor_config.json."""
-    transform = {name: config[name] for name in _HF_TRANSFORM if name in config}
-    transform["crop_mode"] = "hf"
-    for name in ("size", "crop_size"):  # the class's default is 224 for each of the two
-        transform[name] = _side(config.get(name, 224))
-    for theirs, ours in (("image_mean", "mean"), ("image_std", "std")):
-        if theirs in config:
+    """Arguments of `ImageTransform` in transformers' preprocessor_config.json.
+
+    What transformers leaves out where it is null is left out, and what it then cannot do without
+    is refused. data_format is about PyTorch's arrays: ours are channels-last unless a call of
+    the transform asks for something else.
+    """
+    file = "preprocessor_config.json"
+    kind = config.get("image_processor_type", config.get("feature_extractor_type", "PoolFormer"))
+    if not isinstance(kind, str) or not kind.startswith("PoolFormer"):
+        raise _refused("must be of a PoolFormer", "image_processor_type", kind, file)
+    if config.get("do_pad"):
+        raise _refused("do_pad must be left out", "do_pad", config["do_pad"], file)
+    for name in ("data_format", "input_data_format"):
+        if config.get(name) not in _DATA_FORMATS:
+            raise _refused("must be channels_first or channels_last", name, config[name], file)
+
+    flags = {name: config.get(name, True) for name in HF_FLAGS}
+    flags = {name: False if flag is None else flag for name, flag in flags.items()}
+    transform = {"crop_mode": "hf", "size": 224, "crop_size": 224, **flags}
+    if "crop_pct" in config:
+        transform["crop_pct"] = config["crop_pct"]
+    for theirs, (ours, flag) in HF_VALUES.items():
+        if config.get(theirs) is not None:
             transform[ours] = config[theirs]
-    resample = config.get("resample", 3)
-    if not isinstance(resample, int) or not 0 <= resample < len(_PIL_RESAMPLING):
-        raise InputError(
-            f"preprocessor_config.json: resample must be PIL's number of a filter, 0 to 5. "
-            f"Received: {str(resample)[:60]!r}"
-        )
-    transform["interpolation"] = _PIL_RESAMPLING[resample]
+        elif theirs in config and flags[flag]:
+            raise _refused(f"{theirs} must be given where {flag} is true", theirs, None, file)
+    if config.get("default_to_square") and isinstance(transform["size"], int):
+        transform["size"] = [transform["size"]] * 2
+    if "interpolation" in transform:
+        number = transform["interpolation"]
+        if type(number) is not int or not 0 <= number < len(PIL_RESAMPLING):
+            rule = "resample must be PIL's number of a filter, 0 to 5"
+            raise _refused(rule, "resample", number, file)
+        transform["interpolation"] = PIL_RESAMPLING[number]
     return transform
-
-
-def _side(size):
-    """One side in pixels, from transformers' three ways to say it."""
-    if not isinstance(size, dict):
-        return size
-    if "shortest_edge" in size:
-        return size["shortest_edge"]
-    height, width = size.get("height"), size.get("width")
-    if height is None or height != width:
-        raise InputError(
-            f"preprocessor_config.json: a size must be square, as PoolFormer's are. "
-            f"Received: {str(size)[:60]}"
-        )
-    return height
 
 
 def timm_config(config):
     """Fields of `PoolFormerConfig` in timm's config.json of a PoolFormer."""
     architecture = config.get("architecture")
     if not isinstance(architecture, str) or architecture not in VARIANTS:
-        raise InputError(
-            f"config.json must describe one of timm's {', '.join(VARIANTS)}. "
-            f"Received: architecture={str(architecture)[:60]!r}"
-        )
-    fields = {"head": "pool_norm"}
+        known = ", ".join(VARIANTS)
+        raise _refused(f"must describe one of timm's {known}", "architecture", architecture)
+    fields = {"head": "pool_norm", **_timm_arguments(config.get("model_args") or {})}
     labels = config.get("label_names")
     if isinstance(labels, dict):  # ids to names
         labels = _id2label(labels)
     if labels and not isinstance(labels, list):
-        raise InputError(f"config.json: label_names must be a list. Received: {str(labels)[:60]}")
+        raise _refused("label_names must be a list", "label_names", labels)
     if labels:
         fields["labels"] = labels
     return fields
@@ -152,19 +204,32 @@ def timm_architecture(config):
     return variant | {"num_classes": config.get("num_classes", variant["num_classes"])}
 
 
+def _timm_arguments(arguments):
+    if not isinstance(arguments, dict):
+        raise _refused("model_args must be an object", "model_args", arguments)
+    for name in arguments:
+        if name not in TIMM_ARGUMENTS and name not in _TOLD_BY_SHAPES:
+            known = ", ".join((*TIMM_ARGUMENTS, *_TOLD_BY_SHAPES))
+            raise _refused(f"model_args must be among {known}", "model_args", name)
+    return {TIMM_ARGUMENTS[name]: arguments[name] for name in arguments if name in TIMM_ARGUMENTS}
+
+
 def timm_transform(config):
     """Arguments of `ImageTransform` in the `pretrained_cfg` of timm's config.json."""
     pretrained = config.get("pretrained_cfg", {})
     if not isinstance(pretrained, dict):
-        raise InputError("config.json: pretrained_cfg must be an object")
+        raise _refused("pretrained_cfg must be an object", "pretrained_cfg", pretrained)
+    if pretrained.get("crop_mode") not in (None, "", "center"):
+        raise _refused("crop_mode must be center", "crop_mode", pretrained["crop_mode"])
     names = ("crop_pct", "interpolation", "mean", "std")
     transform = {name: pretrained[name] for name in names if name in pretrained}
     if "input_size" in pretrained:
         size = pretrained["input_size"]
         if not isinstance(size, list) or len(size) != 3 or size[1] != size[2]:
-            raise InputError(
-                f"config.json: input_size must be [channels, side, side]. "
-                f"Received: {str(size)[:60]}"
-            )
+            raise _refused("input_size must be [channels, side, side]", "input_size", size)
         transform["size"] = size[1]
     return transform
+
+
+def _refused(rule, name, value, file="config.json"):
+    return InputError(f"{file}: {rule}. Received: {name}={str(value)[:60]!r}")

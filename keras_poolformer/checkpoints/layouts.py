@@ -116,7 +116,7 @@ def feature_norm_path(stage):
 
 def get_layout(name):
     """Returns the layout called "sail", "timm" or "hf"."""
-    if name not in LAYOUTS:
+    if not isinstance(name, str) or name not in LAYOUTS:
         raise InputError(f"`layout` must be one of {', '.join(LAYOUTS)}. Received: {name!r}")
     return LAYOUTS[name]
 

@@ -1,7 +1,7 @@
-"""Moves weights between PyTorch checkpoints and whatever has our variable paths.
+"""Loads PyTorch checkpoints into whatever has our variable paths.
 
-Strict both ways: the two sets of names must be equal and so must all shapes, or nothing is
-assigned. The model is never imported; it only has to have `config`, `weights` and `provenance`.
+Strictly: the two sets of names must be equal and so must all shapes, or nothing is assigned. The
+model is never imported; it only has to have `config`, `weights` and `provenance`.
 """
 
 import dataclasses
@@ -11,8 +11,7 @@ import numpy as np
 
 from keras_poolformer.checkpoints import layouts, readers
 from keras_poolformer.config import MAX_STAGES
-from keras_poolformer.errors import InputError, MissingExtraError
-from keras_poolformer.files import replacing
+from keras_poolformer.errors import InputError
 
 # Far beyond any trained weight, far below what a flipped exponent bit makes of one.
 LARGEST_WEIGHT = 1e6
@@ -109,41 +108,6 @@ def load_checkpoint(model, checkpoint, layout=None, new_classifier=False, config
     return report
 
 
-def save_torch_weights(model, path, layout="sail", dtype=None, allow_other_head=False):
-    """Writes a PoolFormer's weights as safetensors with the names of a PyTorch library.
-
-    Args:
-        model: a `PoolFormerImageClassifier` or `PoolFormerBackbone`.
-        path: the .safetensors file to write.
-        layout: "sail", "timm" or "hf".
-        dtype: "float32", "float16" or None for the model's own.
-        allow_other_head: whether a library may get weights whose head it computes in
-            another way, so that its logits differ and only its feature maps are equal.
-
-    Raises:
-        InputError: unknown layout or dtype, or the library's head is not the model's.
-    """
-    try:
-        from safetensors.numpy import save_file
-    except ImportError:
-        raise MissingExtraError("safetensors", "keras") from None
-    row = layouts.get_layout(layout)
-    if dtype not in (None, "float32", "float16"):
-        raise InputError(f"`dtype` must be float32, float16 or None. Received: {dtype!r}")
-    variables = {variable.path: variable for variable in model.weights}
-    table = [t for t in layouts.expected_tensors(model.config, row) if t.path in variables]
-    has_head = any(t.is_head for t in table)
-    if has_head and row.head_kind != model.config.head and not allow_other_head:
-        raise InputError(
-            f"layout {layout!r} is read by a library whose head is {row.head_kind}, the "
-            f"model's is {model.config.head}: its logits would differ. Received: "
-            f"allow_other_head=False; True writes the file all the same"
-        )
-    arrays = {t.name: _to_torch(t, variables[t.path], dtype) for t in table}
-    with replacing(path) as written:
-        save_file(arrays, written, metadata={"format": "pt"})
-
-
 def _is_new(tensor, tensors):
     if tensor.is_classifier:
         return True
@@ -196,9 +160,3 @@ def _checked(source, tensor, array):
         )
     precision = np.promote_types(array.dtype, np.float32)
     return array.transpose(layouts.TO_KERAS[tensor.role]).astype(precision)
-
-
-def _to_torch(tensor, variable, dtype):
-    from_keras = np.argsort(layouts.TO_KERAS[tensor.role])
-    array = np.asarray(variable.numpy()).transpose(from_keras)
-    return np.ascontiguousarray(array, dtype or array.dtype)

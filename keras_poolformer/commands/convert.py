@@ -1,7 +1,10 @@
 """`keras-poolformer convert`."""
 
+import json
 from pathlib import Path
 
+from keras_poolformer.checkpoints.layouts import LAYOUTS
+from keras_poolformer.checkpoints.writers import DTYPES, output_directory
 from keras_poolformer.commands.arguments import (
     add_checkpoint_options,
     add_command,
@@ -21,32 +24,67 @@ def add_parser(group):
         group,
         "convert",
         convert,
-        "turn a PyTorch checkpoint into a .keras file, without PyTorch",
+        "turn a PyTorch checkpoint into a .keras file, or a model into PyTorch's weights, "
+        "without PyTorch",
         "convert poolformer_s12.pth.tar -o poolformer_s12.keras",
     )
     add_source(command)
     add_checkpoint_options(command)
-    add_output(command, "the .keras file to write")
+    command.add_argument("--to", choices=LAYOUTS, help="write PyTorch's weights with these names")
+    command.add_argument("--dtype", choices=DTYPES, help="of these weights; else the source's own")
+    command.add_argument(
+        "--allow-other-head",
+        action="store_true",
+        help="write them even if that library's head gives other logits",
+    )
+    add_output(command, "the .keras file; with --to a .safetensors file or a directory")
 
 
 def convert(options):
-    """Turns a checkpoint into a .keras file."""
-    if Path(options.output).suffix != ".keras":
-        raise InputError(f"the output must end in .keras. Received: {options.output}")
-    refuse_existing(options.output, options.overwrite)
+    """Turns a source into a .keras file, or into weights for PyTorch."""
+    _check(options)
     progress = Progress([f"reading {options.source}", f"writing {options.output}"])
     progress.start()
     model = load_model(options.source, progress=progress.advance, **checkpoint_arguments(options))
-    from keras_poolformer.loading import provenance_json
-
     progress.start()
-    with replacing(options.output, options.overwrite) as written:
-        model.save(written)
+    if options.to:
+        report = _save_for_torch(model, options)
+        text, document = str(report), json.dumps(report.to_dict(), indent=2) + "\n"
+    else:
+        from keras_poolformer.loading import provenance_json
+
+        with replacing(options.output, options.overwrite) as written:
+            model.save(written)
+        text = _report(model.get_config()["provenance"] or {})
+        document = provenance_json(model)
     progress.finish()
-    if options.json:
-        print(provenance_json(model), end="")
+    print(document if options.json else text, end="" if options.json else "\n")
+
+
+def _check(options):
+    """Refuses, before anything is read, what cannot be written."""
+    if options.to:
+        output_directory(options.output, options.overwrite)
         return
-    print(_report(model.get_config()["provenance"] or {}))
+    if options.dtype or options.allow_other_head:
+        name = "--dtype" if options.dtype else "--allow-other-head"
+        raise InputError(f"{name} is about PyTorch's weights: it needs --to {'|'.join(LAYOUTS)}")
+    if Path(options.output).suffix != ".keras":
+        raise InputError(f"the output must end in .keras. Received: {options.output}")
+    refuse_existing(options.output, options.overwrite)
+
+
+def _save_for_torch(model, options):
+    from keras_poolformer.torch_saving import save_torch_weights
+
+    return save_torch_weights(
+        model,
+        options.output,
+        options.to,
+        options.dtype,
+        options.allow_other_head,
+        overwrite=options.overwrite,
+    )
 
 
 def _report(provenance):

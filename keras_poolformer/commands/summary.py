@@ -47,7 +47,7 @@ def summary(options):
         return
     print(
         f"{options.source}: {params:,} parameters, {config.num_classes} classes, "
-        f"head {config.head}, {transform.output_size} pixels"
+        f"head {config.head}, {_size(transform)} pixels"
     )
     print(f"{'stage':>5} {'stride':>6} {'width':>5} {'blocks':>6} {'parameters':>12}")
     for row in stages:
@@ -55,3 +55,10 @@ def summary(options):
         print(f"{row['stage']:5} {row['stride']:6} {counts}")
     head = params - sum(row["params"] for row in stages)
     print(f"{'head':>5} {'':6} {'':5} {'':6} {head:12,}")
+
+
+def _size(transform):
+    shape = transform.output_shape
+    if shape is None:
+        return "any"
+    return str(shape[0]) if shape[0] == shape[1] else " x ".join(map(str, shape))

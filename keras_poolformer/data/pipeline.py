@@ -74,14 +74,15 @@ def evaluation_batches(split, transform, *, global_batch, replica_batch, hosts=(
         global_batch, replica_batch, hosts: as for `training_epoch`.
 
     Returns:
-        tf.data.Dataset of (float32 (replica_batch, size, size, 3), int64 (replica_batch,)), in
+        tf.data.Dataset of (float32 (replica_batch, H, W, 3), int64 (replica_batch,)), in
         the stored order. The last rows can be padding: images of zeros with the label -1.
 
     Raises:
-        InputError: the global batch cannot be divided so.
+        InputError: the global batch cannot be divided so, or the transform does not crop.
     """
     rows = _rows_of_host(global_batch, replica_batch, hosts)
-    side = transform.output_size
+    if transform.output_shape is None:
+        raise InputError("batches need images of one size, but the transform does not crop")
 
     @tf.autograph.experimental.do_not_convert
     def prepare(raw):
@@ -91,7 +92,7 @@ def evaluation_batches(split, transform, *, global_batch, replica_batch, hosts=(
     examples = _parallel(split.stream(None, hosts), prepare)
     start, stop = share(split.num_examples, hosts)
     missing = -(-split.num_examples // global_batch) * rows - (stop - start)
-    nothing = tf.zeros((side, side, 3)), tf.constant(PADDING_LABEL, tf.int64)
+    nothing = tf.zeros((*transform.output_shape, 3)), tf.constant(PADDING_LABEL, tf.int64)
     padding = tf.data.Dataset.from_tensors(nothing).repeat(missing)
     return _batches(examples.concatenate(padding), replica_batch)
 

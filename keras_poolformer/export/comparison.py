@@ -122,7 +122,7 @@ def _distance(received, expected):
 def _image_sets(model, transform, calibration):
     """(name, uint8 pixels, the same normalised) of each set; noise has no pixels."""
     if model.config.in_channels != 3:
-        shape = (CHECKED_IMAGES, *(transform.output_size,) * 2, model.config.in_channels)
+        shape = (CHECKED_IMAGES, *transform.output_shape, model.config.in_channels)
         yield "noise", None, np.random.default_rng(0).standard_normal(shape).astype(np.float32)
         return
     if len(calibration):

@@ -102,11 +102,11 @@ def _endpoints(model, transform):
         return normalized(transform.tf(images))
 
     def encoded(image_bytes):
-        side = transform.output_size
+        shape = transform.output_shape or (None, None)
         prepared = tf.map_fn(
             lambda one: transform.tf(decode(one)),
             image_bytes,
-            fn_output_signature=tf.TensorSpec((side, side, 3), tf.float32),
+            fn_output_signature=tf.TensorSpec((*shape, 3), tf.float32),
         )
         return normalized(prepared)
 

@@ -120,7 +120,7 @@ def _require_exportable(model, transform, recipe, inputs, outputs):
         raise InputError(f"a backbone has `outputs`='pyramid' alone. Received: {outputs!r}")
     if not model.config.num_classes and outputs in ("logits", "probabilities"):
         raise InputError(f"a model without classes has no {outputs}: `outputs`='embedding'")
-    if transform.output_size is None:
+    if transform.output_shape is None:
         raise InputError("export needs a fixed size, but the transform does not crop")
     if recipe == "int8" and inputs != "pixels":
         raise InputError("recipe int8 takes `inputs`='pixels'. Received: 'normalized'")
@@ -134,8 +134,8 @@ def _require_exportable(model, transform, recipe, inputs, outputs):
 def _image_spec(model, transform, recipe, inputs):
     """The input of one image; the converter itself makes int8's floats uint8."""
     dtype = tf.uint8 if inputs == "pixels" and recipe != "int8" else tf.float32
-    side = transform.output_size
-    return tf.TensorSpec((1, side, side, model.config.in_channels), dtype, "images")
+    shape = (1, *transform.output_shape, model.config.in_channels)
+    return tf.TensorSpec(shape, dtype, "images")
 
 
 def _float_function(model, transform, inputs, outputs):

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from keras_poolformer.checkpoints.transplant import save_torch_weights
 from keras_poolformer.files import replacing
 from keras_poolformer.model import PoolFormerImageClassifier
+from keras_poolformer.torch_saving import save_torch_weights
 from keras_poolformer.training.checkpoints import averaged_weights
 
 

@@ -87,3 +87,59 @@ def test_a_model_without_an_origin_can_be_converted(run, out, tiny_config):
     assert status == 0 and "does not say" in printed
     status, printed, _ = run(*arguments, "--json")
     assert status == 0 and json.loads(printed) is None
+
+
+# ---------------------------------------------------------------------------------------
+# Back to PyTorch
+
+
+@pytest.mark.parametrize("source", ["tiny.pth.tar", "tiny.keras"])
+def test_weights_for_pytorch(source, files, state, run, out):
+    from safetensors.torch import load_file
+
+    path = out / "x.safetensors"
+    status, printed, lines = run("convert", files / source, "--to", "sail", "-o", path)
+    assert (status, lines) == (0, [])
+    assert printed == f"{path}: 52 tensors, 10,987 parameters, float32, layout sail\n"
+    received = load_file(path)
+    assert received.keys() == state.keys()
+    assert all(torch.equal(received[name], tensor) for name, tensor in state.items())
+    assert [entry.name for entry in out.iterdir()] == ["x.safetensors"]
+
+
+def test_a_directory_for_transformers(files, run, refusal, out):
+    arguments = ("convert", files / "tiny.pth.tar", "--to", "hf", "-o", out / "hf")
+    status, printed, _ = run(*arguments, "--dtype", "bfloat16", "--json")
+    assert status == 0
+    report = json.loads(printed)
+    assert report["files"] == ["model.safetensors", "config.json", "preprocessor_config.json"]
+    assert (report["dtype"], report["logits_equal"]) == ("bfloat16", False)
+    assert config_of(out / "hf").widths == (8, 8, 16, 16)
+    assert "exists already" in refusal(*arguments)
+    assert run(*arguments, "--overwrite")[0] == 0
+    (out / "hf/other").touch()
+    assert "'other' in it" in refusal(*arguments, "--overwrite")
+
+
+def test_the_head_of_another_library(files, run, refusal, out):
+    arguments = ("convert", files / "tiny.pth.tar", "--to", "timm", "-o", out / "timm")
+    assert "--allow-other-head" in refusal(*arguments)
+    status, printed, _ = run(*arguments, "--allow-other-head")
+    assert status == 0
+    assert "logits differ" in printed and "no config.json: timm has names" in printed
+    assert run(*arguments, "--overwrite", "--head", "pool_norm")[0] == 0
+
+
+def test_what_cannot_be_written_for_pytorch(files, refusal, out):
+    source = files / "tiny.pth.tar"
+    assert "end in .safetensors" in refusal("convert", source, "--to", "hf", "-o", out / "x.keras")
+    assert "it needs --to" in refusal(
+        "convert", source, "--dtype", "float16", "-o", out / "x.keras"
+    )
+    assert "it needs --to" in refusal(
+        "convert", source, "--allow-other-head", "-o", out / "x.keras"
+    )
+    arguments = ("convert", source, "-o", out / "x.safetensors")
+    assert "must end in .keras" in refusal(*arguments)
+    assert "invalid choice" in refusal(*arguments, "--to", "tf")
+    assert "invalid choice" in refusal(*arguments, "--to", "hf", "--dtype", "int8")
