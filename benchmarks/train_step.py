@@ -83,7 +83,7 @@ def _batches(case):
     import tensorflow as tf
 
     recipe = _recipe(case)
-    side, classes = recipe.transform.size, recipe.config.num_classes
+    side, classes = recipe.augmentation.size, recipe.config.num_classes
     random = np.random.default_rng(0)
     images = random.normal(size=(case.batch, side, side, 3)).astype(np.float32)
     labels = random.integers(0, classes, case.batch)

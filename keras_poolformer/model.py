@@ -187,7 +187,8 @@ class PoolFormerImageClassifier(PoolFormerModel):
         copy_weights(self, model, fresh)
         if head is not None:
             normal = initializers.RandomNormal(stddev=config.initializer_range, seed=seed)
-            head.kernel.assign(normal(head.kernel.shape, head.kernel.dtype))
+            kernel = head.weights[0]
+            kernel.assign(normal(kernel.shape, kernel.dtype))
         model.provenance = {**(model.provenance or {}), "new_tensors": fresh}
         return model
 
