@@ -38,14 +38,15 @@ def assert_same(state, path):
         assert torch.equal(received[name].view(bits), tensor.view(bits)), name
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, *HALVES.values()], ids=str)
-@pytest.mark.parametrize(
-    "name",
-    [
-        "poolformer_s12",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in VARIANTS if "s12" not in name),
-    ],
-)
+def variants():
+    """Every variant in every precision; what takes more than some seconds is marked."""
+    for name in VARIANTS:
+        for dtype in (torch.float32, *HALVES.values()):
+            fast = name == "poolformer_s12" or (dtype == torch.float32 and "m48" not in name)
+            yield pytest.param(name, dtype, marks=[] if fast else pytest.mark.slow)
+
+
+@pytest.mark.parametrize(("name", "dtype"), list(variants()))
 def test_from_sail_by_way_of_timm_and_transformers(name, dtype, tmp_path, randomize):
     """sail -> Keras -> timm -> Keras -> hf -> Keras -> sail."""
     state = sail_state(VARIANTS[name], randomize, dtype)
