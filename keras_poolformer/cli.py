@@ -12,6 +12,7 @@ from keras_poolformer.commands import (
     benchmark,
     convert,
     evaluate,
+    explain,
     export,
     predict,
     prepare,
@@ -25,7 +26,9 @@ from keras_poolformer.native_log import native_log_hidden
 from keras_poolformer.version import __version__
 
 # In the order of --help.
-COMMANDS = (presets, summary, convert, predict, evaluate, train, prepare, export, benchmark)
+COMMANDS = (
+    presets, summary, convert, predict, explain, evaluate, train, prepare, export, benchmark
+)  # fmt: skip
 
 
 class _Parser(argparse.ArgumentParser):

@@ -12,7 +12,9 @@ import pytest
 import keras_poolformer
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("presets", "summary", "convert", "predict", "evaluate", "export", "benchmark")
+COMMANDS = (
+    "presets", "summary", "convert", "predict", "explain", "evaluate", "export", "benchmark"
+)  # fmt: skip
 
 
 # ---------------------------------------------------------------------------------------
@@ -111,10 +113,11 @@ def test_options_are_the_documented_ones(run):
         "summary": ["--size", "--json"],
         "convert": ["--layout", "--head", "--num-classes", "--pool-size", "--activation"],
         "predict": ["--top-k", "--json"],
+        "explain": ["--class", "--layer"],
         "export": ["--recipe", "--inputs", "--outputs"],
     }
     documented["convert"] += ["--no-ema", "--sha256"]
-    for command in ("convert", "export"):
+    for command in ("convert", "explain", "export"):
         documented[command] += ["--output", "--overwrite", "--json"]
     for command, options in documented.items():
         printed = run(command, "--help")[1]
