@@ -71,9 +71,9 @@ class Stats:
 
     def to_dict(self):
         """Returns the fields as JSON-ready values."""
-        fields = dataclasses.asdict(self) | {"size": list(self.size)}
-        rows = [row | {"resolution": list(row["resolution"])} for row in fields["rows"]]
-        return fields | {"rows": rows}
+        fields = dataclasses.asdict(self)
+        rows = [vars(row) | {"resolution": list(row.resolution)} for row in self.rows]
+        return fields | {"size": list(self.size), "rows": rows}
 
 
 @dataclass
@@ -217,10 +217,12 @@ def _costs_recorded(model):
 
 def _cost(layer, input_shape, output_shape, config):
     """(kind, multiply-accumulates, activations) of one call for one image."""
-    if isinstance(layer, layers.Conv2D | layers.Dense):
-        kind = "conv" if isinstance(layer, layers.Conv2D) else "linear"
-        outputs = math.prod(output_shape)
-        return kind, outputs * math.prod(layer.kernel.shape[:-1]), outputs
+    outputs = math.prod(output_shape)
+    if isinstance(layer, layers.Conv2D):
+        kernel = math.prod(layer.kernel_size) * (input_shape[-1] // layer.groups)
+        return "conv", outputs * kernel, outputs
+    if isinstance(layer, layers.Dense):
+        return "linear", outputs * input_shape[-1], outputs
     if isinstance(layer, _NORMS):
         return "norm", NORM_COST * math.prod(input_shape), 0
     if isinstance(layer, layers.GlobalAveragePooling2D) and config.head == "pool_norm":
