@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from keras_poolformer.model import PoolFormerBackbone as PoolFormerBackbone
     from keras_poolformer.model import PoolFormerImageClassifier as PoolFormerImageClassifier
     from keras_poolformer.presets import list_presets as list_presets
+    from keras_poolformer.stats import model_stats as model_stats
     from keras_poolformer.torch_saving import save_torch_weights as save_torch_weights
 
 _MODULES = {
@@ -32,6 +33,7 @@ _MODULES = {
     "export_tflite": "export.tflite",
     "list_presets": "presets",
     "load_torch_weights": "checkpoints.transplant",
+    "model_stats": "stats",
     "save_torch_weights": "torch_saving",
 }
 __all__ = ["__version__", *_MODULES]  # pyright: ignore[reportUnsupportedDunderAll]

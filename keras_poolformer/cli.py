@@ -10,8 +10,10 @@ import sys
 
 from keras_poolformer.commands import (
     benchmark,
+    card,
     convert,
     evaluate,
+    explain,
     export,
     predict,
     prepare,
@@ -25,7 +27,9 @@ from keras_poolformer.native_log import native_log_hidden
 from keras_poolformer.version import __version__
 
 # In the order of --help.
-COMMANDS = (presets, summary, convert, predict, evaluate, train, prepare, export, benchmark)
+COMMANDS = (
+    presets, summary, convert, predict, explain, evaluate, train, prepare, export, benchmark, card
+)  # fmt: skip
 
 
 class _Parser(argparse.ArgumentParser):

@@ -1,13 +1,14 @@
-"""A picture of classified photographs: each with its likeliest classes as bars."""
+"""Pictures of classified photographs: with their likeliest classes, or with what speaks for one."""
 
 import math
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw, ImageFont, ImageOps
 
 from keras_poolformer.image_files import load_image
 from keras_poolformer.ranking import top_classes
 
 COLUMNS, SIDE, MARGIN, BAR, SHOWN = 8, 128, 12, 16, 3
+PAIR_COLUMNS, PAIR_SIDE, CAPTION = 2, 224, 20
 BACKGROUND, TEXT, FIRST, OTHERS = "#ffffff", "#202124", "#f4a261", "#e3e7ec"
 
 
@@ -30,6 +31,38 @@ def draw_contact_sheet(path, photographs, probabilities, labels):
         sheet.paste(_thumbnail(photograph), (x, y))
         _draw_bars(ImageDraw.Draw(sheet), x, y + SIDE + 4, top_classes(row, labels, SHOWN))
     sheet.save(path)
+
+
+def draw_pairs(path, pairs):
+    """Draws photographs beside what was made of them.
+
+    Args:
+        path: the PNG file to write.
+        pairs: [(PIL image, PIL image, caption), ...].
+    """
+    columns = min(PAIR_COLUMNS, len(pairs))
+    rows = math.ceil(len(pairs) / columns)
+    cell_width, cell_height = 2 * PAIR_SIDE + 2 + MARGIN, PAIR_SIDE + CAPTION + MARGIN
+    size = (MARGIN + columns * cell_width, MARGIN + rows * cell_height)
+    sheet = Image.new("RGB", size, BACKGROUND)
+    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=13)
+    for place, (*images, caption) in enumerate(pairs):
+        x = MARGIN + (place % columns) * cell_width
+        y = MARGIN + (place // columns) * cell_height
+        for image, left in zip(images, (x, x + PAIR_SIDE + 2), strict=True):
+            sheet.paste(ImageOps.pad(image, (PAIR_SIDE, PAIR_SIDE), color=BACKGROUND), (left, y))
+        caption = _fitted(caption, 2 * PAIR_SIDE, draw, font)
+        draw.text((x, y + PAIR_SIDE + 3), caption, TEXT, font)
+    sheet.save(path)
+
+
+def _fitted(text, width, draw, font):
+    """As much of a text as has room in `width` pixels."""
+    if draw.textlength(text, font) <= width:
+        return text
+    while text and draw.textlength(f"{text}...", font) > width:
+        text = text[:-1]
+    return f"{text}..."
 
 
 def _thumbnail(photograph):

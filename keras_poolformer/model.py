@@ -164,10 +164,21 @@ class PoolFormerImageClassifier(PoolFormerModel):
         Args:
             images: (N, H, W, in_channels) float, normalised.
         """
-        embedding = self.backbone(images, training=False)
+        return self._embed_features(self.backbone(images, training=False))
+
+    def classify_features(self, features):
+        """Returns the logits of feature maps: the head by itself, (N, num_classes).
+
+        Args:
+            features: (N, h, w, widths[-1]), un-normed, as the backbone returns them.
+        """
+        embedding = self._embed_features(features)
+        return embedding if self.head is None else self.head(embedding)
+
+    def _embed_features(self, features):
         for layer in self._pool_and_norm:
-            embedding = layer(embedding)
-        return embedding
+            features = layer(features)
+        return features
 
     def with_classes(self, num_classes, labels=None, seed=None):
         """Returns a new classifier with this one's weights up to a fresh last layer.

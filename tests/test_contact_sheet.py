@@ -2,6 +2,7 @@ import numpy as np
 from PIL import Image
 
 from keras_poolformer import contact_sheet
+from keras_poolformer.contact_sheet import CAPTION, MARGIN, PAIR_SIDE
 
 
 def test_bars_are_as_long_as_the_probabilities(tmp_path, photographs):
@@ -16,3 +17,31 @@ def test_bars_are_as_long_as_the_probabilities(tmp_path, photographs):
         for x in contact_sheet.MARGIN + np.arange(3) * (contact_sheet.SIDE + contact_sheet.MARGIN)
     ]
     assert lengths == [96, 96, 128]
+
+
+def test_pairs_lie_side_by_side(tmp_path, rgb_photographs):
+    colours = ["red", "lime", "blue"]
+    pairs = [
+        (photo, Image.new("RGB", (30, 60), colour), "a caption " * 30)
+        for photo, colour in zip(rgb_photographs, colours, strict=True)
+    ]
+    contact_sheet.draw_pairs(tmp_path / "sheet.png", pairs)
+    with Image.open(tmp_path / "sheet.png") as file:
+        sheet = file.convert("RGB")
+    step = (
+        2 * PAIR_SIDE + 2 + MARGIN,
+        PAIR_SIDE + CAPTION + MARGIN,
+    )
+    for place, (photo, other, _) in enumerate(pairs):
+        x = MARGIN + place % 2 * step[0]
+        y = MARGIN + place // 2 * step[1]
+        middle = sheet.getpixel((x + PAIR_SIDE + 2 + PAIR_SIDE // 2, y + PAIR_SIDE // 2))
+        assert middle == other.getpixel((0, 0))
+        assert sheet.getpixel((x + PAIR_SIDE + 3, y)) == (255, 255, 255)  # it is narrower than high
+        thumbnail = sheet.crop((x, y, x + PAIR_SIDE, y + PAIR_SIDE))
+        if photo.width == photo.height:
+            expected = np.asarray(photo.resize((PAIR_SIDE, PAIR_SIDE), Image.Resampling.BICUBIC))
+            assert np.array_equal(np.asarray(thumbnail), expected)
+    # A caption ends where its pair does.
+    gap = np.asarray(sheet)[:, step[0] : step[0] + MARGIN]
+    assert (gap == 255).all()

@@ -130,6 +130,7 @@ NAMES = {
     "PoolFormerBackbone": ("keras", "keras"),
     "export_saved_model": ("tensorflow", "tensorflow"),
     "export_tflite": ("tensorflow", "tensorflow"),
+    "model_stats": ("keras", "keras"),
 }
 
 

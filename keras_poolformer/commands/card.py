@@ -62,11 +62,11 @@ def card(options):
 
 
 def _write(model, folder, options, progress):
-    from keras_poolformer.checkpoints.transplant import save_torch_weights
     from keras_poolformer.export.tflite import export_tflite
     from keras_poolformer.loading import image_transform
     from keras_poolformer.model_card import Card
     from keras_poolformer.stats import model_stats
+    from keras_poolformer.torch_saving import save_torch_weights
 
     progress.start()
     name = options.name or Path(options.source.rstrip("/")).name.removesuffix(".keras")

@@ -1,12 +1,10 @@
 """`keras-poolformer predict`."""
 
 import json
-from pathlib import Path
 
 from keras_poolformer.commands.arguments import add_command, positive
+from keras_poolformer.commands.images import image_files
 from keras_poolformer.commands.models import load_model
-from keras_poolformer.data.folders import IMAGE_SUFFIXES
-from keras_poolformer.errors import InputError
 from keras_poolformer.progress import Progress
 from keras_poolformer.ranking import softmax, top_classes
 
@@ -28,7 +26,7 @@ def add_parser(group):
 
 def predict(options):
     """Classifies image files."""
-    images = _image_files(options.images)
+    images = image_files(options.images)
     progress = Progress([f"loading {options.source}", f"classifying {len(images)} images"])
     progress.start()
     classify = _classifier(options.source, options.top_k)
@@ -69,20 +67,3 @@ def _classifier(source, top_k):
         return top_classes(softmax(logits), model.config.labels, top_k)
 
     return classify
-
-
-def _image_files(paths):
-    """The image files among paths and in folders, in order; none of them missing."""
-    files = []
-    for path in map(Path, paths):
-        if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
-            if not inside:
-                suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
-                raise InputError(f"{path} holds no image files ({suffixes})")
-            files += inside
-        elif path.exists():
-            files.append(path)
-        else:
-            raise InputError(f"{path} must be an image file or a folder. Received: no such file")
-    return files

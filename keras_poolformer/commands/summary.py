@@ -3,7 +3,9 @@
 import json
 import math
 
-from keras_poolformer.commands.arguments import add_command, add_source
+from keras_poolformer import presets
+from keras_poolformer.checkpoints.keras_archive import read_keras_archive
+from keras_poolformer.commands.arguments import add_command, add_source, positive
 from keras_poolformer.commands.models import load_model
 from keras_poolformer.progress import Progress
 
@@ -11,54 +13,85 @@ from keras_poolformer.progress import Progress
 def add_parser(group):
     """Adds the subcommand."""
     command = add_command(
-        group, "summary", summary, "show an architecture", "summary poolformer_s12"
+        group,
+        "summary",
+        summary,
+        "show an architecture, and what it costs",
+        "summary poolformer_s12 --size 384",
     )
     add_source(command)
+    command.add_argument(
+        "--size", type=positive, metavar="N", help="pixels of a side (the source's own)"
+    )
     command.add_argument("--json", action="store_true", help="print JSON")
 
 
 def summary(options):
-    """Prints an architecture, stage by stage."""
-    progress = Progress([f"building {options.source}"])
+    """Prints an architecture, part by part."""
+    source = presets.resolve(options.source)
+    progress = Progress([f"building {options.source}", "counting"])
     progress.start()
-    model = load_model(options.source, load_weights=False)
-    progress.finish()
+    model = load_model(source, load_weights=False, backbone=_is_backbone(source))
     from keras_poolformer.loading import image_transform
+    from keras_poolformer.stats import model_stats
 
-    config, transform = model.config, image_transform(model)
-    stages = [
-        {
-            "stage": stage + 1,
-            "stride": math.prod(config.strides[: stage + 1]),
-            "width": config.widths[stage],
-            "blocks": depth,
-            "params": sum(
-                layer.count_params()
-                for layer in model.backbone.layers
-                if layer.name.startswith(f"stages_{stage}_")
-            ),
-        }
-        for stage, depth in enumerate(config.depths)
-    ]
-    params = model.count_params()
+    progress.start()
+    transform = image_transform(model)
+    stats = model_stats(model, options.size or transform.output_shape or transform.size)
+    progress.finish()
     if options.json:
-        fields = {"params": params, "stages": stages, "config": config.to_dict()}
-        print(json.dumps(fields | {"transform": transform.to_dict()}, indent=2))
-        return
-    print(
-        f"{options.source}: {params:,} parameters, {config.num_classes} classes, "
-        f"head {config.head}, {_size(transform)} pixels"
-    )
-    print(f"{'stage':>5} {'stride':>6} {'width':>5} {'blocks':>6} {'parameters':>12}")
-    for row in stages:
-        counts = f"{row['width']:5} {row['blocks']:6} {row['params']:12,}"
-        print(f"{row['stage']:5} {row['stride']:6} {counts}")
-    head = params - sum(row["params"] for row in stages)
-    print(f"{'head':>5} {'':6} {'':5} {'':6} {head:12,}")
+        fields = stats.to_dict() | {"stages": _stages(stats, model.config)}
+        fields |= {"config": model.config.to_dict(), "transform": transform.to_dict()}
+        print(json.dumps(fields, indent=2))
+    else:
+        print(_table(options.source, stats, model.config))
 
 
-def _size(transform):
-    shape = transform.output_shape
-    if shape is None:
-        return "any"
-    return str(shape[0]) if shape[0] == shape[1] else " x ".join(map(str, shape))
+def _is_backbone(source):
+    return source.is_keras and read_keras_archive(source.weights).class_name.endswith("Backbone")
+
+
+def _stages(stats, config):
+    """The stages, each with the convolution that opens it: the first one with the stem."""
+    rows = {row["name"]: row for row in stats.to_dict()["rows"]}
+    stages = [
+        {"stage": stage, "stride": math.prod(config.strides[:stage]), **rows[f"stage {stage}"]}
+        for stage in range(1, len(config.depths) + 1)
+    ]
+    for count in ("params", "macs", "activations"):
+        stages[0][count] += rows["stem"][count]
+    return stages
+
+
+def _table(source, stats, config):
+    height, width = stats.size
+    what = f"{config.num_classes} classes, head {config.head}"
+    if stats.rows[-1].name != "head":
+        what = "no head"
+    size = f"{height} pixels" if height == width else f"{height} x {width} pixels"
+    lines = [
+        f"{source}: {stats.params:,} parameters, {what}, {size}",
+        _line("", "size", "width", "blocks", "parameters", "MACs", "activations"),
+    ]
+    for row in stats.rows:
+        side = "x".join(map(str, row.resolution))
+        lines.append(_line(row.name, side, row.width, row.blocks or "", *_readable(row)))
+    return "\n".join([*lines, _line("all", "", "", "", *_readable(stats))])
+
+
+def _line(name, size, width, blocks, *counts):
+    start = f"{name:8} {size:>11} {width:>6} {blocks:>6}"
+    return start + "".join(f" {count:>11}" for count in counts)
+
+
+def _readable(counted):
+    return [_number(count) for count in (counted.params, counted.macs, counted.activations)]
+
+
+def _number(count):
+    """A count to three digits: 11.9 M."""
+    for unit, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+        if count >= unit:
+            scaled = count / unit
+            return f"{scaled:.{2 - (scaled >= 10) - (scaled >= 100)}f} {letter}"
+    return f"{count}  "

@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 
 import keras_poolformer
-from keras_poolformer import PoolFormerConfig
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("presets", "summary", "convert", "predict", "evaluate", "export", "benchmark")
+COMMANDS = (
+    "presets", "summary", "convert", "predict", "explain", "evaluate", "export", "benchmark"
+)  # fmt: skip
 
 
 # ---------------------------------------------------------------------------------------
@@ -53,7 +54,7 @@ def test_help_and_version(run):
 
 
 # ---------------------------------------------------------------------------------------
-# presets, summary
+# presets
 
 
 def test_presets(run):
@@ -64,36 +65,6 @@ def test_presets(run):
     rows = printed.splitlines()
     assert [row.split()[0] for row in rows] == list(keras_poolformer.list_presets())
     assert "poolformer_tiny_cifar10" in printed
-
-
-def test_summary_of_a_released_variant_needs_no_weights(run):
-    status, printed, lines = run("summary", "poolformer_s12", "--json")
-    assert (status, lines) == (0, [])
-    summary = json.loads(printed)
-    assert summary["params"] == 11_915_176  # as timm counts them
-    assert [stage["stride"] for stage in summary["stages"]] == [4, 8, 16, 32]
-    assert [stage["width"] for stage in summary["stages"]] == [64, 128, 320, 512]
-    assert [stage["blocks"] for stage in summary["stages"]] == [2, 2, 6, 2]
-    head = 512 * 1000 + 1000 + 2 * 512
-    assert sum(stage["params"] for stage in summary["stages"]) == 11_915_176 - head
-    assert summary["transform"]["crop_pct"] == 0.9
-    assert PoolFormerConfig(**summary["config"]).num_classes == 1000
-
-
-@pytest.mark.parametrize("name", ["tiny.pth.tar", "tiny.keras"])
-def test_summary_of_a_file(name, files, run):
-    status, printed, lines = run("summary", files / name)
-    assert (status, lines) == (0, [])
-    first, _, *rows = printed.splitlines()
-    assert "10,987 parameters, 3 classes, head norm_pool, 224 pixels" in first
-    counts = [int(row.split()[-1].replace(",", "")) for row in rows]
-    assert sum(counts) == 10_987 and counts[-1] == 3 * 16 + 3 + 2 * 16
-
-
-def test_summary_is_refused(refusal, tmp_path):
-    (tmp_path / "x.pth").write_text("no weights")
-    assert "no checkpoint" in refusal("summary", tmp_path / "x.pth")
-    assert "nor a preset" in refusal("summary", "poolformer_xxl")
 
 
 # ---------------------------------------------------------------------------------------
@@ -139,13 +110,14 @@ def test_options_are_the_documented_ones(run):
     """The words that users and scripts rely on."""
     documented = {
         "presets": ["--json"],
-        "summary": ["--json"],
+        "summary": ["--size", "--json"],
         "convert": ["--layout", "--head", "--num-classes", "--pool-size", "--activation"],
         "predict": ["--top-k", "--json"],
+        "explain": ["--class", "--layer"],
         "export": ["--recipe", "--inputs", "--outputs"],
     }
     documented["convert"] += ["--no-ema", "--sha256"]
-    for command in ("convert", "export"):
+    for command in ("convert", "explain", "export"):
         documented[command] += ["--output", "--overwrite", "--json"]
     for command, options in documented.items():
         printed = run(command, "--help")[1]

@@ -1,0 +1,126 @@
+"""`keras-poolformer explain`: Grad-CAM of photographs, as one picture."""
+
+import dataclasses
+import difflib
+import json
+import math
+from pathlib import Path
+
+from keras_poolformer.commands.arguments import add_command, add_output, add_source
+from keras_poolformer.commands.images import image_files
+from keras_poolformer.commands.models import load_model
+from keras_poolformer.contact_sheet import PAIR_SIDE, draw_pairs
+from keras_poolformer.errors import InputError
+from keras_poolformer.files import refuse_existing, replacing
+from keras_poolformer.progress import Progress
+from keras_poolformer.ranking import softmax
+
+MAX_IMAGES = 200
+
+
+def add_parser(group):
+    """Adds the subcommand."""
+    command = add_command(
+        group,
+        "explain",
+        explain,
+        "show which places of an image speak for a class (Grad-CAM)",
+        "explain poolformer_tiny_cifar10 photo.jpg -o photo_explained.png",
+    )
+    add_source(command)
+    command.add_argument("images", metavar="IMAGE", nargs="+", help="image files and folders")
+    command.add_argument(
+        "--class", dest="class_name", metavar="CLASS", help="a label or number (the likeliest)"
+    )
+    command.add_argument(
+        "--layer", metavar="NAME", help="P2 to P5, or a layer of the backbone (the last stage)"
+    )
+    add_output(command, "the PNG file to write")
+
+
+def explain(options):
+    """Draws images beside their maps."""
+    if Path(options.output).suffix.lower() != ".png":
+        raise InputError(f"the output must end in .png. Received: {options.output}")
+    refuse_existing(options.output, options.overwrite)
+    images = image_files(options.images)
+    if len(images) > MAX_IMAGES:
+        raise InputError(f"one picture has room for {MAX_IMAGES} images. Received: {len(images)}")
+    progress = Progress([f"loading {options.source}", f"explaining {len(images)} images"])
+    progress.start()
+    model = load_model(options.source)
+    class_index = _class_index(options.class_name, model.config)
+    progress.start()
+    pairs, rows = [], []
+    for done, image in enumerate(images, start=1):
+        pair, row = _explained(model, image, class_index, options.layer)
+        pairs.append(pair)
+        rows.append(row)
+        progress.advance(done, len(images))
+    with replacing(options.output, options.overwrite) as written:
+        draw_pairs(written, pairs)
+    progress.finish()
+    if options.json:
+        print(json.dumps({"path": options.output, "images": rows}, indent=2))
+        return
+    for row in rows:
+        print(f"{row['image']}: {row['label']} {row['probability']:.1%}")
+    print(options.output)
+
+
+def _explained(model, image, class_index, layer):
+    """((photograph, overlay, caption), the row of a table) of an image."""
+    from PIL import Image
+
+    from keras_poolformer.explain import grad_cam, overlay
+    from keras_poolformer.loading import image_transform
+
+    transform = image_transform(model)
+    batch = transform(image)[None]
+    probabilities = softmax(model.predict_on_batch(batch)[0])
+    index = int(probabilities.argmax()) if class_index is None else class_index
+    (cam,) = grad_cam(model, batch, index, layer)
+    photograph = Image.fromarray(_enlarged(transform).pixels(image))
+    label = model.config.labels[index] if model.config.labels else str(index)
+    row = {
+        "image": str(image),
+        "class": index,
+        "label": label,
+        "probability": float(probabilities[index]),
+    }
+    caption = f"{label}  {row['probability']:.1%}  ({image.name})"
+    return (photograph, overlay(photograph, cam), caption), row
+
+
+def _enlarged(transform):
+    """The transform that cuts out the same section at the resolution of the picture, if lower."""
+    factor = math.ceil(PAIR_SIDE / (transform.output_size or PAIR_SIDE))
+    if factor == 1 or not transform.do_resize:
+        return transform
+    crop_size = transform.crop_size and factor * transform.crop_size
+    return dataclasses.replace(transform, size=factor * transform.size, crop_size=crop_size)
+
+
+def _class_index(name, config):
+    """The number of the class that is called `name`, or has it as its number; None for None."""
+    if not config.num_classes or config.in_channels != 3:
+        raise InputError(
+            f"the source must classify RGB images. Received: {config.num_classes} classes, "
+            f"{config.in_channels} channels"
+        )
+    if name is None:
+        return None
+    labels = config.labels or ()
+    found = [index for index, label in enumerate(labels) if label.lower() == name.lower()]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise InputError(f"--class {name} is the label of several classes; give one of {found}")
+    if name.isdecimal() and int(name) < config.num_classes:
+        return int(name)
+    close = difflib.get_close_matches(name, labels, n=1)
+    hint = f" Did you mean {close[0]}?" if close else ""
+    raise InputError(
+        f"--class must be a label or a number from 0 to {config.num_classes - 1}.{hint} "
+        f"Received: {name[:80]!r}"
+    )
