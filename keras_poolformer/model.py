@@ -187,7 +187,8 @@ class PoolFormerImageClassifier(PoolFormerModel):
         copy_weights(self, model, fresh)
         if head is not None:
             normal = initializers.RandomNormal(stddev=config.initializer_range, seed=seed)
-            head.kernel.assign(normal(head.kernel.shape, head.kernel.dtype))
+            kernel, bias = head.get_weights()
+            head.set_weights([keras.ops.convert_to_numpy(normal(kernel.shape, "float32")), bias])
         model.provenance = {**(model.provenance or {}), "new_tensors": fresh}
         return model
 
