@@ -225,7 +225,7 @@ def copy_weights(old, model, fresh=()):
             continue
         value = values.get(variable.path)
         if variable.path == STEM and value is not None:
-            kernel = np.transpose(keras.ops.convert_to_numpy(value), (3, 2, 0, 1))
+            kernel = np.asarray(keras.ops.convert_to_numpy(value)).transpose(3, 2, 0, 1)
             value = adapt_stem(kernel, variable.shape[2]).transpose(2, 3, 1, 0)
         if value is None or value.shape != variable.shape:
             found = "no such variable" if value is None else f"shape {tuple(value.shape)}"
