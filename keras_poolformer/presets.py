@@ -286,5 +286,7 @@ def _directory(folder):
         source,
         config=hub_json.hf_config(config),
         unused=hub_json.hf_unused(config),
-        transform=hub_json.hf_transform(preprocessor) if preprocessor else {},
+        transform=hub_json.hf_transform(preprocessor, config.get("num_channels", 3))
+        if preprocessor
+        else {},
     )

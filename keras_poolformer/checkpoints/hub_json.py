@@ -57,13 +57,14 @@ HF_VALUES = {
 }
 PIL_RESAMPLING = ("nearest", "lanczos", "bilinear", "bicubic", "box", "hamming")
 _DATA_FORMATS = (None, "channels_first", "channels_last", "none")
-# {theirs: ours}, of what timm's config.json hands to the model's class; shapes tell the others.
+# {theirs: ours}, of what timm's config.json hands to the model's class.
 TIMM_ARGUMENTS = {
     "drop_path_rate": "drop_path_rate",
     "pool_size": "pool_size",
     "proj_drop_rate": "dropout_rate",
 }
-_TOLD_BY_SHAPES = ("in_chans", "num_classes")
+# Shapes tell the first two; the classifier's dropout counts in training alone.
+_TIMM_IGNORED = ("in_chans", "num_classes", "drop_rate")
 
 
 def is_hf(config):
@@ -138,7 +139,7 @@ def _id2label(id2label):
         raise InputError(f"config.json: id2label lacks class {missing}") from None
 
 
-def hf_transform(config):
+def hf_transform(config, channels=3):
     """Arguments of `ImageTransform` in transformers' preprocessor_config.json.
 
     What transformers leaves out where it is null is left out, and what it then cannot do without
@@ -165,6 +166,8 @@ def hf_transform(config):
             transform[ours] = config[theirs]
         elif theirs in config and flags[flag]:
             raise _refused(f"{theirs} must be given where {flag} is true", theirs, None, file)
+    if channels != 3:  # one mean for each channel; pictures are prepared for RGB alone
+        transform = {name: transform[name] for name in transform if name not in ("mean", "std")}
     if config.get("default_to_square") and isinstance(transform["size"], int):
         transform["size"] = [transform["size"]] * 2
     if "interpolation" in transform:
@@ -207,10 +210,12 @@ def timm_architecture(config):
 def _timm_arguments(arguments):
     if not isinstance(arguments, dict):
         raise _refused("model_args must be an object", "model_args", arguments)
+    if arguments.get("global_pool", "avg") != "avg":
+        raise _refused("global_pool must be avg", "model_args", arguments["global_pool"])
     for name in arguments:
-        if name not in TIMM_ARGUMENTS and name not in _TOLD_BY_SHAPES:
-            known = ", ".join((*TIMM_ARGUMENTS, *_TOLD_BY_SHAPES))
-            raise _refused(f"model_args must be among {known}", "model_args", name)
+        known = (*TIMM_ARGUMENTS, *_TIMM_IGNORED, "global_pool")
+        if name not in known:
+            raise _refused(f"model_args must be among {', '.join(known)}", "model_args", name)
     return {TIMM_ARGUMENTS[name]: arguments[name] for name in arguments if name in TIMM_ARGUMENTS}
 
 
@@ -228,6 +233,8 @@ def timm_transform(config):
         if not isinstance(size, list) or len(size) != 3 or size[1] != size[2]:
             raise _refused("input_size must be [channels, side, side]", "input_size", size)
         transform["size"] = size[1]
+        if size[0] != 3:  # one value for each channel; pictures are prepared for RGB alone
+            transform = {name: transform[name] for name in transform if name not in ("mean", "std")}
     return transform
 
 

@@ -185,6 +185,7 @@ def test_another_processor_is_refused(fields):
 
 def test_timms_model_arguments():
     arguments = {"in_chans": 4, "pool_size": 5, "drop_path_rate": 0.2, "proj_drop_rate": 0.1}
+    arguments |= {"global_pool": "avg", "drop_rate": 0.5}
     fields = hub_json.timm_config(TIMM | {"model_args": arguments})
     assert PoolFormerConfig(**fields) == PoolFormerConfig(
         head="pool_norm", pool_size=5, drop_path_rate=0.2, dropout_rate=0.1
@@ -193,11 +194,29 @@ def test_timms_model_arguments():
 
 @pytest.mark.parametrize(
     "fields",
-    [{"model_args": [1]}, {"model_args": {"use_mlp_head": True}}, {"label_names": {"1": "a"}}],
+    [
+        {"model_args": [1]},
+        {"model_args": {"use_mlp_head": True}},
+        {"model_args": {"global_pool": "max"}},
+        {"label_names": {"1": "a"}},
+    ],
 )
 def test_other_arguments_of_timm_are_refused(fields):
     with pytest.raises(InputError, match=next(iter(fields)).partition("_")[0]):
         hub_json.timm_config(TIMM | fields)
+
+
+def test_means_of_four_channels_are_left_out():
+    """Both libraries write one for each channel."""
+    four = [0.1, 0.2, 0.3, 0.4]
+    pretrained = {"input_size": [4, 96, 96], "mean": four, "std": four}
+    transform = hub_json.timm_transform({"pretrained_cfg": pretrained})
+    assert ImageTransform.from_dict(transform) == ImageTransform(size=96)
+    fields = {"image_mean": four, "image_std": four}
+    transform = ImageTransform.from_dict(hub_json.hf_transform(fields, channels=4))
+    assert transform == ImageTransform(crop_mode="hf", crop_size=224)
+    with pytest.raises(InputError, match="`mean`"):
+        transform_of(**fields)
 
 
 def test_timms_other_crops_are_refused():
