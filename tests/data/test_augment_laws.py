@@ -19,6 +19,14 @@ augment = pytest.importorskip("keras_poolformer.data.augment")
 Augmentation = augment.Augmentation
 DRAWS = 2000
 DISTANCE = 0.062
+QUANTITIES = (  # of boxes (N, 4): top, left, height, width
+    lambda box: box[:, 2] * box[:, 3],
+    lambda box: box[:, 3] / box[:, 2],
+    lambda box: box[:, 0],
+    lambda box: box[:, 1],
+    lambda box: box[:, 0] + box[:, 2],
+    lambda box: box[:, 1] + box[:, 3],
+)
 
 
 @pytest.fixture(scope="module")
@@ -80,14 +88,7 @@ def test_law_of_the_crop(timm_data, size):
     assert (ours[:, 2:] >= 1).all()
     assert (ours[:, 0] + ours[:, 2] <= height).all()
     assert (ours[:, 1] + ours[:, 3] <= width).all()
-    for quantity in (
-        lambda box: box[:, 2] * box[:, 3],
-        lambda box: box[:, 3] / box[:, 2],
-        lambda box: box[:, 0],
-        lambda box: box[:, 1],
-        lambda box: box[:, 0] + box[:, 2],
-        lambda box: box[:, 1] + box[:, 3],
-    ):
+    for quantity in QUANTITIES:
         assert distance(quantity(ours), quantity(theirs)) < DISTANCE
 
 
@@ -120,14 +121,7 @@ def test_law_of_the_erased_rectangle(timm_data):
         rows, columns = (np.flatnonzero(noisy.any(axis=axis)) for axis in (1, 0))
         theirs.append((rows[0], columns[0], len(rows), len(columns)))
     theirs = np.array(theirs)
-    for quantity in (
-        lambda box: box[:, 2] * box[:, 3],
-        lambda box: box[:, 3] / box[:, 2],
-        lambda box: box[:, 0],
-        lambda box: box[:, 1],
-        lambda box: box[:, 0] + box[:, 2],
-        lambda box: box[:, 1] + box[:, 3],
-    ):
+    for quantity in QUANTITIES:
         assert distance(quantity(ours), quantity(theirs)) < DISTANCE
 
 
