@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 PAPER = "https://arxiv.org/abs/2111.11418"
 ORIGINAL = "https://github.com/sail-sg/poolformer"
 MODEL = "model.keras"
+# The library whose logits are the model's, by head; a folder of the repository is named by it.
+PYTORCH = {"norm_pool": "transformers", "pool_norm": "timm"}
 CITATION = """@inproceedings{yu2022metaformer,
   title={Metaformer is actually what you need for vision},
   author={Yu, Weihao and Luo, Mi and Zhou, Pan and Si, Chenyang and Zhou, Yichen and Wang, Xinchao and Feng, Jiashi and Yan, Shuicheng},
@@ -187,8 +189,8 @@ class Card:
             "```\n",
             "### Feature maps\n",
             "```python",
-            "maps = keras.Model(model.backbone.inputs, model.backbone.pyramid_outputs)",
-            "for name, map in maps(images).items():",
+            "maps = model.backbone.feature_extractor()(images)",
+            "for name, map in maps.items():",
             "    print(name, map.shape)",
             *shapes,
             "```\n",
@@ -197,6 +199,9 @@ class Card:
             f"embeddings = model.embed(images)  # (1, {self.config.widths[-1]})",
             "unpooled = model.backbone(images)  # the last feature map, un-normed",
             "```\n",
+            "### PyTorch\n",
+            f"The folder `{PYTORCH[self.config.head]}` holds the same weights for "
+            f"{PYTORCH[self.config.head]}, whose logits are these.\n",
         ])  # fmt: skip
 
     def _pyramid(self, side):

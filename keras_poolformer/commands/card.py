@@ -19,7 +19,7 @@ def add_parser(group):
         group,
         "card",
         card,
-        "lay a model out as a hub repository: Keras, safetensors, TFLite, labels and model card",
+        "lay a model out as a hub repository: Keras, PyTorch, TFLite, labels and model card",
         "card run/model.keras -o repository --data photos/ --recipes fp32,dynamic_int8",
     )
     add_source(command)
@@ -55,7 +55,6 @@ def card(options):
     progress.start()
     model = load_model(options.source, progress=progress.advance)
     with replacing(options.output, options.overwrite) as folder:
-        folder.mkdir()
         text, figures = _write(model, folder, options, progress)
     progress.finish()
     print(json.dumps(figures, indent=2) if options.json else f"{options.output}: {text}")
@@ -64,15 +63,15 @@ def card(options):
 def _write(model, folder, options, progress):
     from keras_poolformer.export.tflite import export_tflite
     from keras_poolformer.loading import image_transform
-    from keras_poolformer.model_card import Card
+    from keras_poolformer.model_card import PYTORCH, Card
     from keras_poolformer.stats import model_stats
     from keras_poolformer.torch_saving import save_torch_weights
 
     progress.start()
     name = options.name or Path(options.source.rstrip("/")).name.removesuffix(".keras")
-    model.save(folder / "model.keras")
-    layout = "hf" if model.config.head == "norm_pool" else "timm"  # whose logits are the model's
-    save_torch_weights(model, folder / "model.safetensors", layout)
+    model.save_to_preset(folder)
+    library = PYTORCH[model.config.head]
+    save_torch_weights(model, folder / library, {"transformers": "hf"}.get(library, library))
     if model.config.labels:
         lines = "".join(f"{label}\n" for label in model.config.labels)
         (folder / "labels.txt").write_text(lines, encoding="utf-8")

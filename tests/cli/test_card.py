@@ -4,6 +4,7 @@ import json
 import re
 import shutil
 
+import numpy as np
 import pytest
 
 from keras_poolformer import ImageTransform, PoolFormerImageClassifier
@@ -36,7 +37,8 @@ def text(repository):
 def test_files(repository):
     names = {path.name for path in repository.iterdir()}
     exports = {f"{PRESET}_fp32.tflite", f"{PRESET}_dynamic_int8.tflite"}
-    assert names == {"README.md", "labels.txt", "model.keras", "model.safetensors", *exports}
+    preset = {"model.keras", "keras_poolformer.json"}
+    assert names == {"README.md", "labels.txt", "transformers", *preset, *exports}
     labels = (repository / "labels.txt").read_text().splitlines()
     assert labels == list(PoolFormerImageClassifier.from_preset(PRESET).config.labels)
 
@@ -71,6 +73,21 @@ def test_its_code_runs(repository, text, monkeypatch, capsys):
     (repository / "photo.jpg").unlink()
     assert names["values"].shape == (1, 5) and names["embeddings"].shape == (1, 224)
     assert "P5 (1, 2, 2, 224)" in capsys.readouterr().out
+
+
+def test_transformers_reads_its_folder(repository):
+    torch = pytest.importorskip("torch")
+    from conversion import oracles  # declares what transformers needs
+
+    assert oracles
+    from transformers import PoolFormerForImageClassification
+
+    theirs = PoolFormerForImageClassification.from_pretrained(str(repository / "transformers"))
+    model = PoolFormerImageClassifier.from_preset(PRESET)
+    images = np.random.default_rng(0).normal(size=(2, 64, 64, 3)).astype(np.float32)
+    with torch.no_grad():
+        logits = theirs.eval()(torch.tensor(images).permute(0, 3, 1, 2)).logits.numpy()
+    np.testing.assert_allclose(model(images), logits, atol=1e-5)
 
 
 def test_from_preset_reads_the_folder(repository):

@@ -136,7 +136,7 @@ def test_what_json_tells_needs_no_weights(site, publish, hub, class_names, tiny_
     assert model.config == tiny_config.replace(labels=class_names)
     assert main(["summary", URI, "--json"]) == 0
     assert site.downloaded() == JSON
-    assert capfd.readouterr().err == f"[1/1] building {URI}\n"
+    assert capfd.readouterr().err == f"[1/2] building {URI}\n[2/2] counting\n"
 
 
 def test_what_the_name_of_a_timm_architecture_tells(site, publish, timm_folder):
