@@ -86,7 +86,7 @@ def test_transformers_reads_its_folder(repository):
     model = PoolFormerImageClassifier.from_preset(PRESET)
     images = np.random.default_rng(0).normal(size=(2, 64, 64, 3)).astype(np.float32)
     with torch.no_grad():
-        logits = theirs.eval()(torch.tensor(images).permute(0, 3, 1, 2)).logits.numpy()
+        logits = theirs.float().eval()(torch.tensor(images).permute(0, 3, 1, 2)).logits.numpy()
     np.testing.assert_allclose(model(images), logits, atol=1e-5)
 
 

@@ -75,7 +75,7 @@ def timm_folder(tiny_config, randomize, images, tmp_path):
     config = {
         "architecture": "poolformer_s12",
         "num_classes": 3,
-        "model_args": {"depths": [1, 1, 1, 1]},
+        "model_args": {"num_classes": 3},
         "pretrained_cfg": {"input_size": [3, 64, 64], "crop_pct": 0.8},
     }
     (folder / "config.json").write_text(json.dumps(config))
