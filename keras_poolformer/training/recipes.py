@@ -36,8 +36,8 @@ class Recipe:
         ema_decay: of the averaged weights, which are evaluated and written; 0 for none.
         accumulate_steps: parts that a device's batch is worked through in, to save memory.
         precision: "auto" is mixed_bfloat16 on TPUs and float32 elsewhere.
-        jit_compile: whether XLA compiles the gradients' computation on CPUs and GPUs; on TPUs it
-            compiles everything.
+        jit_compile: whether XLA compiles the step on CPUs and GPUs, with several replicas the
+            gradients; on TPUs it always compiles everything.
         steps_per_call: steps between two looks at the world: log, progress, signals.
         save_every: steps between checkpoints, besides the one at the end of each epoch.
         held_out: training images that are kept for evaluation, in place of another split.

@@ -25,7 +25,8 @@ class TrainStep:
         num_classes: of the labels.
         global_batch: images of all replicas together, by which the loss is divided.
         parts: the replica's batch is worked through in so many, one after the other.
-        jit_compile: whether XLA compiles `gradients`; not for TPUs, where it compiles all.
+        jit_compile: whether XLA compiles the step, or with several replicas the gradients; not
+            for TPUs, where it compiles all.
     """
 
     model: keras.Model
@@ -48,9 +49,16 @@ class TrainStep:
         Returns:
             This replica's share of (loss, accuracy): sums over replicas give the batch's.
         """
-        seed = _fold_in(seed, tf.distribute.get_replica_context().replica_id_in_sync_group)
+        context = tf.distribute.get_replica_context()
+        seed = _fold_in(seed, context.replica_id_in_sync_group)
+        update = self._update
+        if self.jit_compile and context.num_replicas_in_sync == 1:
+            update = tf.function(update, jit_compile=True)
+        return update(images, labels, draw, seed)
+
+    def _update(self, images, labels, draw, seed):
         compute = self.gradients
-        if self.jit_compile:  # outside of which replicas exchange gradients
+        if self.jit_compile:  # all but what replicas exchange
             compute = tf.function(compute, jit_compile=True)
         gradients, loss, correct = compute(images, labels, draw, seed)
         self.optimizer.apply_gradients(zip(gradients, self.model.trainable_variables, strict=True))

@@ -32,11 +32,12 @@ def test_accumulated(one_device, photo_folders, tmp_path):
     compare(runs.losses(tmp_path), one_device, "two parts")
 
 
-def test_compiled(one_device, photo_folders, tmp_path):
-    settings, options = [*SETTINGS, "jit_compile=true"], ["--strategy", "mirrored", "--replicas=2"]
+@pytest.mark.parametrize("options", [[], ["--strategy", "mirrored", "--replicas=2"]])
+def test_compiled(options, one_device, photo_folders, tmp_path):
+    settings = [*SETTINGS, "jit_compile=true"]
     status, _, error = runs.finish(runs.start(photo_folders, tmp_path, settings, options))
     assert status == 0, error
-    compare(runs.losses(tmp_path), one_device, "two replicas, gradients by XLA")
+    compare(runs.losses(tmp_path), one_device, f"by XLA, {options}")
 
 
 def test_two_workers(one_device, photo_folders, tmp_path):
