@@ -206,6 +206,7 @@ print(json.dumps([keras.backend.backend(), sorted({p.split("/")[0] for p in move
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("backend", ["jax", "torch"])
 def test_other_backends(backend, tmp_path):
     pytest.importorskip(backend)

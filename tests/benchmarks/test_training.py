@@ -8,6 +8,7 @@ from keras_poolformer.errors import InputError
 CASE = train_step.Case("small", "poolformer_tiny_cifar10", 2)
 
 
+@pytest.mark.slow
 def test_steps_and_augmentation():
     results = {
         "machine": {"cpu": "x", "cores": 2},

@@ -32,6 +32,7 @@ def test_accumulated(one_device, photo_folders, tmp_path):
     compare(runs.losses(tmp_path), one_device, "two parts")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("options", [[], ["--strategy", "mirrored", "--replicas=2"]])
 def test_compiled(options, one_device, photo_folders, tmp_path):
     settings = [*SETTINGS, "jit_compile=true"]
