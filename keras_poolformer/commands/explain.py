@@ -1,6 +1,5 @@
 """`keras-poolformer explain`: Grad-CAM of photographs, as one picture."""
 
-import dataclasses
 import difflib
 import json
 import math
@@ -97,8 +96,15 @@ def _enlarged(transform):
     factor = math.ceil(PAIR_SIDE / (transform.output_size or PAIR_SIDE))
     if factor == 1 or not transform.do_resize:
         return transform
-    crop_size = transform.crop_size and factor * transform.crop_size
-    return dataclasses.replace(transform, size=factor * transform.size, crop_size=crop_size)
+    sides = {"size": transform.size, "crop_size": transform.crop_size}
+    enlarged = {
+        name: (
+            tuple(factor * side for side in value) if isinstance(value, tuple) else factor * value
+        )
+        for name, value in sides.items()
+        if value is not None
+    }
+    return transform.replace(**enlarged)
 
 
 def _class_index(name, config):

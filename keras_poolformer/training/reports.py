@@ -51,6 +51,12 @@ def read_table(path):
     return list(csv.DictReader(line for line in lines if line.endswith("\n")))
 
 
+def last_evaluation(workdir):
+    """Returns the figures of the last row of WORKDIR's evaluations: {"loss", "top1", ...}."""
+    row = read_table(Path(workdir) / EVALUATIONS)[-1]
+    return {name: float(row[name]) for name in EVALUATION_FIELDS[2:] if row[name]}
+
+
 class Reports:
     """All reports of one run; writes nothing where this process is not the chief.
 

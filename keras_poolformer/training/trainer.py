@@ -19,7 +19,7 @@ from keras_poolformer.evaluation import TOP
 from keras_poolformer.files import replacing
 from keras_poolformer.training.building import build_model, build_optimizer
 from keras_poolformer.training.checkpoints import Checkpoints, averaged_weights
-from keras_poolformer.training.reports import Reports, draw_curve
+from keras_poolformer.training.reports import Reports, draw_curve, last_evaluation
 from keras_poolformer.training.signals import sigterm_sets
 from keras_poolformer.training.step import EvaluationStep, TrainStep
 from keras_poolformer.training.strategy import check_batch, is_chief
@@ -257,8 +257,8 @@ class Trainer:
             draw_curve(run.workdir)
         if run.evaluation:
             best_step, result["best_top1"] = self._checkpoints.best
-            with averaged_weights(self._model, self._optimizer):
-                result |= self.evaluate(run.evaluation)
+            if self._chief:
+                result |= last_evaluation(run.workdir)
             if self._chief and best_step not in (-1, step):
                 self._checkpoints.restore_best()
                 write_model(run.workdir / "best", self._model, self._optimizer, best_step)
