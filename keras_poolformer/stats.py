@@ -111,8 +111,10 @@ def model_stats(model_or_config, size=224):
     height, width = _checked_size(size, config)
     if model is config:
         model = PoolFormerImageClassifier(config)
+    # Norms on the stages' outputs are not on the way to a backbone's own output.
+    network = model.feature_extractor() if config.normed_levels else model
     with _costs_recorded(model) as costs:
-        call = layers.Lambda(functools.partial(model, training=False))
+        call = layers.Lambda(functools.partial(network, training=False))
         call.compute_output_shape((1, height, width, config.in_channels))
     by_kind = dict.fromkeys(("conv", "linear", "norm", "pool"), 0)
     for cost in costs:
@@ -158,7 +160,8 @@ def _parts(model):
     """{row: the layers that belong to it}, in the order of the network."""
     backbone = getattr(model, "backbone", None)  # a backbone has none
     parts = {}
-    for layer in [*(backbone.layers if backbone else ()), *model.layers]:
+    norms = getattr(model, "feature_norm_layers", ())
+    for layer in [*(backbone.layers if backbone else ()), *model.layers, *norms]:
         if layer is not backbone and not isinstance(layer, layers.InputLayer):
             parts.setdefault(_row_of(layer), []).append(layer)
     return parts

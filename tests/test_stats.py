@@ -170,6 +170,18 @@ def test_a_backbone_is_a_classifier_without_its_head(tiny_config):
     assert whole.activations == embedding.activations + 3 == backbone.activations + 3
 
 
+def test_norms_of_feature_maps_belong_to_their_stages(tiny_config):
+    config = tiny_config.replace(feature_norms=("P3", "P5"))
+    backbone = PoolFormerBackbone(config)
+    plain, normed = model_stats(PoolFormerBackbone(tiny_config), 64), model_stats(backbone, 64)
+    assert sum(row.params for row in normed.rows) == normed.params == backbone.count_params()
+    assert sum(row.macs for row in normed.rows) == normed.macs
+    maps = backbone.feature_extractor(["P3", "P5"])(np.zeros((1, 64, 64, 3)))
+    elements = sum(int(np.prod(one.shape)) for one in maps.values())
+    assert normed.macs - plain.macs == 5 * elements
+    assert normed.params - plain.params == 2 * (config.widths[1] + config.widths[3])
+
+
 def test_what_costs_nothing_changes_nothing(tiny_config):
     """Nor does precision, and what is shared (the dropout of an MLP) is not counted twice."""
     busy = tiny_config.replace(drop_path_rate=0.1, dropout_rate=0.1, pool_size=7)
