@@ -58,14 +58,18 @@ OUTPUTS = {
 def with_metadata(flatbuffer, description):
     """Returns a .tflite flatbuffer that also says what goes in and what comes out.
 
-    Weights are laid out anew, each at a multiple of 16 bytes, as the converter's own are not.
+    Inputs and outputs get the names that they have in the signature, and weights are laid out
+    anew, each at a multiple of 16 bytes, as the converter's own are not.
 
     Args:
         flatbuffer: bytes that the converter made, with one subgraph and one signature.
         description: its `Description`.
     """
     model: Any = schema.ModelT.InitFromObj(schema.Model.GetRootAs(flatbuffer))
-    metadata = to_bytes(_model_metadata(model, description), IDENTIFIER)
+    tensors, signature = model.subgraphs[0].tensors, model.signatureDefs[0]
+    for one in (*signature.inputs, *signature.outputs):
+        tensors[one.tensorIndex].name = one.name
+    metadata = to_bytes(_model_metadata(model.subgraphs[0], description), IDENTIFIER)
     model.metadata.append(schema.MetadataT(NAME, len(model.buffers)))
     model.buffers.append(schema.BufferT(np.frombuffer(metadata, np.uint8)))
     model.buffers = [_AlignedBuffer(one.data, one.offset, one.size) for one in model.buffers]
@@ -94,9 +98,7 @@ def _table(table, /, **values):
     return Table(FIELDS[table], values)
 
 
-def _model_metadata(model, description):
-    graph = model.subgraphs[0]
-    names = {one.tensorIndex: one.name.decode() for one in model.signatureDefs[0].outputs}
+def _model_metadata(graph, description):
     return _table(
         "ModelMetadata",
         name=f"PoolFormer {PurePath(description.provenance.get('source', '')).name}".strip(),
@@ -107,7 +109,8 @@ def _model_metadata(model, description):
                 "SubGraphMetadata",
                 input_tensor_metadata=[_image(graph.tensors[graph.inputs[0]], description)],
                 output_tensor_metadata=[
-                    _output(names[index], description) for index in graph.outputs
+                    _output(graph.tensors[index].name.decode(), description)
+                    for index in graph.outputs
                 ],
             )
         ],

@@ -45,6 +45,7 @@ def test_metadata_name_every_output_in_its_order(tiny_config, tmp_path):
     model, metadata = read_metadata(path)
     graph = model.subgraphs[0]
     names = [one.name.decode() for one in metadata.subgraphMetadata[0].outputTensorMetadata]
+    assert names == [graph.tensors[index].name.decode() for index in graph.outputs]
     sides = [int(graph.tensors[index].shape[1]) for index in graph.outputs]
     assert dict(zip(names, sides, strict=True)) == {"P2": 56, "P3": 28, "P4": 14, "P5": 7}
 
