@@ -22,9 +22,9 @@ test-slow: .venv/test.installed
 	$(BIN)/python -m pytest -m slow -rP
 
 dist: .venv/test.installed  ## a wheel and an sdist, each proven in a fresh environment
-	rm -rf dist
+	rm -rf dist && mkdir -p build
 	$(BIN)/python -m build --outdir dist . > build/dist.log || { tail build/dist.log; exit 1; }
-	$(BIN)/python -m pytest -m dist -v --durations 5 tests/dist
+	$(BIN)/python -m pytest -m dist -v tests/dist
 
 check: lint types imports
 
