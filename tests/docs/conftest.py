@@ -4,7 +4,6 @@ import shutil
 import socket
 
 import pytest
-
 from safetensors.torch import load_file
 
 from keras_poolformer.presets import ASSETS

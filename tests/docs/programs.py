@@ -21,6 +21,10 @@ OURS = ("keras_poolformer", "conversion", "benchmarks")
 VARIABLE = re.compile(r"[A-Z_]+=")
 
 
+class Failed(WrongDocument):
+    """A program ended with another status than 0; it has said why."""
+
+
 def check(words, mention=False):
     """Raises WrongDocument unless this command could be typed here, whether it runs or not.
 
@@ -58,7 +62,7 @@ def run(words):
         with mock.patch.dict(os.environ, variables):
             status = _main(module, arguments)
         if status:
-            raise WrongDocument(f"status {status}")
+            raise Failed(f"status {status}")
     elif words[0] == "make":
         for target in _targets(words[1:]) - _reached():
             raise WrongDocument(f".ci/run does not reach `make {target}`: say why it is not run")
@@ -101,7 +105,7 @@ def _main(module, arguments):
 def _check_arguments(module, arguments):
     with mock.patch.object(module, "one_line_errors", lambda *_: 0):
         if _main(module, arguments):
-            raise WrongDocument("the command line is not understood")
+            raise Failed("the command line is not understood")
 
 
 def _check_options(module, arguments):

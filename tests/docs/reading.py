@@ -31,7 +31,7 @@ class Step:
         kind: "command" in a block, "mention" of a command in a sentence, "python", "listing".
         text: a command line in one piece, a program, or the listing's language.
         not_run: why it is not run here, or None.
-        test: that covers it, path::name, or None.
+        test: that covers it in its own way, path::name, or None.
     """
 
     line: int
@@ -39,6 +39,11 @@ class Step:
     text: str
     not_run: str | None = None
     test: str | None = None
+
+    @property
+    def runs(self):
+        """Whether it is to be run, not only checked."""
+        return self.kind in ("command", "python") and not (self.not_run or self.test)
 
 
 def read(text):
@@ -52,7 +57,8 @@ def read(text):
             yield from _block(token.content, line, "", comment)
         elif token.type == "inline":
             spans = (child.content for child in token.children if child.type == "code_inline")
-            yield from (Step(line, "mention", " ".join(span.split())) for span in spans)
+            spans = (" ".join(span.split()) for span in spans)
+            yield from (Step(line, "mention", span) for span in spans if _is_whole(span))
         comment = token.content if token.type == "html_block" else ""
 
 
@@ -61,7 +67,7 @@ def _block(content, line, language, comment):
     test = tested["test"] if tested else None
     reason = _reason(comment, line)
     if language in SHELL:
-        yield from _commands(content, line, reason)
+        yield from _commands(content, line, reason, test)
         return
     if language not in (*PYTHON, *LISTINGS):
         raise WrongDocument(f"line {line}: no test knows what to do with a block of {language!r}")
@@ -77,7 +83,7 @@ def _block(content, line, language, comment):
         )
 
 
-def _commands(content, line, reason):
+def _commands(content, line, reason, test):
     """The command lines of a block; a comment on a line of its own is about those below it."""
     pending, first = "", line
     for number, text in enumerate(content.splitlines(), start=line):
@@ -88,7 +94,7 @@ def _commands(content, line, reason):
         if pending.endswith("\\"):
             pending = f"{pending[:-1].rstrip()} "
         elif pending and _is_whole(pending):
-            yield Step(first, "command", pending, _reason(pending, first) or reason)
+            yield Step(first, "command", pending, _reason(pending, first) or reason, test)
             pending = ""
         elif pending:
             pending += " "

@@ -3,12 +3,12 @@
 Each document is worked through from above, in a folder that holds what its reader is assumed to
 have (conftest.py); what one command writes serves the next. What cannot be run in seconds says so,
 `# not run here: REASON`, and only has to be understood by its program. `pytest tests/docs -rP`
-prints how long each step takes.
+prints the CPU time of each step.
 """
 
-import contextlib
 import re
 import time
+import traceback
 
 import pytest
 
@@ -27,7 +27,7 @@ def test_every_command_works(name, belongings, capfd):
 
 
 def assert_works(name, text, belongings, capfd):
-    """Works through a document; shows all that failed, each in one line."""
+    """Works through a document; shows all that failed, each with its line and one line more."""
     steps = list(read(text))
     belongings(_used(steps))
     namespace, failures, durations = {}, [], []
@@ -35,44 +35,55 @@ def assert_works(name, text, belongings, capfd):
         capfd.readouterr()
         start = time.process_time()
         try:
-            _do(step, f"{name}:{step.line}", namespace)
+            _do(step, name, namespace)
         except Exception as error:
-            said = [line for line in capfd.readouterr().err.splitlines() if line.strip()]
-            why = said[-1] if said and isinstance(error, WrongDocument) else repr(error)
-            failures.append(f"{name}:{step.line}: {step.text.splitlines()[0]}\n    {why}")
+            failures.append(f"{_place(step, name, error)}\n    {_why(error, capfd)}")
         durations.append((time.process_time() - start, step))
     capfd.readouterr()
     for seconds, step in durations:
         if seconds > 0.1:
             print(f"{seconds:6.1f} s  {name}:{step.line}: {step.text.splitlines()[0]}")
     print(f"{sum(seconds for seconds, _ in durations):6.1f} s  {name}")
-    assert not failures, "\n".join(["", *failures])
+    if failures:
+        pytest.fail("\n".join(failures), pytrace=False)
 
 
-def _do(step, place, namespace):
+def _do(step, name, namespace):
     if step.test:
         programs.check_test(step.test)
     if step.kind == "python":
-        program = compile(step.text, place, "exec")
-        if not (step.not_run or step.test):
+        # With the line numbers of the document.
+        program = compile("\n" * (step.line - 1) + step.text, name, "exec")
+        if step.runs:
             exec(program, namespace)
     elif step.kind == "mention":
-        with contextlib.suppress(ValueError):  # `it's`: nothing to type
-            for words in split(step.text):
-                programs.check(words, mention=True)
+        for words in split(step.text):
+            programs.check(words, mention=True)
     elif step.kind == "command":
         for words in split(step.text):
-            known = programs.check(words)
-            if not known and not step.not_run:
+            if not programs.check(words) and step.runs:
                 raise WrongDocument(f"no test knows the program {words[0]!r}")
-            if not step.not_run:
+            if step.runs:
                 programs.run(words)
+
+
+def _place(step, name, error):
+    """Document, line and what stands there."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__)
+             if frame.filename == name]  # fmt: skip
+    line = (lines[-1] if lines else None) or step.line
+    return f"{name}:{line}: {step.text.splitlines()[line - step.line if lines else 0]}"
+
+
+def _why(error, capfd):
+    """What the program said last, or the exception."""
+    said = [line for line in capfd.readouterr().err.splitlines() if line.strip()]
+    return said[-1] if said and isinstance(error, programs.Failed) else repr(error)
 
 
 def _used(steps):
     """The names of files that readers bring along: mentioned, and not made on the way."""
-    kinds = ("command", "python")
-    text = "\n".join(step.text for step in steps if step.kind in kinds and not step.not_run)
+    text = "\n".join(step.text for step in steps if step.runs)
     mentioned = {word.partition("/")[0] for word in re.split(r"[\s\"'=,()]+", text)}
     return mentioned - set(WRITTEN.findall(text))
 
