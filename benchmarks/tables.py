@@ -28,7 +28,7 @@ def print_tables(results):
 
 
 def markdown(results):
-    """Returns latencies and throughput as Markdown, for README.md."""
+    """Returns latencies and throughput as Markdown, for docs/export.md."""
     machine, throughput = results["machine"], {row["name"]: row for row in results["throughput"]}
     dot_products = any(machine["flags"].get(flag) for flag in DOT_PRODUCTS)
     header = ["", "MB", "error", "ms", "95 % interval", "to floor", "ms an image, two cores"]

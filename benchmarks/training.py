@@ -83,7 +83,7 @@ def run(options):
     if options.publish:
         with replacing(RECORD, overwrite=True) as written:
             written.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
-        readme.insert("README.md", "training", tables(results))
+        readme.insert("docs/training.md", "training", tables(results))
 
 
 def main(arguments=None):
@@ -95,7 +95,7 @@ def main(arguments=None):
     )
     parser.add_argument("--rounds", type=int, default=11, help="at least 6 (11)")
     parser.add_argument("--publish", action="store_true",
-                        help=f"write {RECORD} and the tables of README.md")  # fmt: skip
+                        help=f"write {RECORD} and the tables of docs/training.md")  # fmt: skip
     return one_line_errors("training", run, parser.parse_args(arguments))
 
 

@@ -1,40 +1,46 @@
-"""The tables of README.md are those that the commands wrote."""
+"""The tables of the documents are those that the commands wrote."""
 
 import json
 from pathlib import Path
 
 import pytest
 
-from benchmarks import accuracy, readme, tables, training
+from benchmarks import accuracy, front_page, readme, tables, training
 from keras_poolformer.errors import InputError
 
 ROOT = Path(__file__).parents[2]
 
 
-def block(name):
-    text = (ROOT / "README.md").read_text(encoding="utf-8")
+def block(document, name):
+    text = (ROOT / document).read_text(encoding="utf-8")
     return text.split(f"<!-- {name} -->\n")[1].split(f"<!-- /{name} -->\n")[0]
 
 
+def record(name):
+    return json.loads((ROOT / "docs" / f"{name}.json").read_text(encoding="utf-8"))
+
+
 def test_accuracy_is_what_was_recorded():
-    record = json.loads((ROOT / "docs" / "accuracy.json").read_text(encoding="utf-8"))
-    assert block("accuracy") == accuracy.tables(record)
+    assert block("docs/export.md", "accuracy") == accuracy.tables(record("accuracy"))
 
 
 def test_speed_is_what_was_recorded():
-    results = json.loads((ROOT / "docs" / "benchmark.json").read_text(encoding="utf-8"))
-    assert block("bench") == tables.markdown(results)
+    assert block("docs/export.md", "bench") == tables.markdown(record("benchmark"))
 
 
 def test_training_is_what_was_recorded():
-    results = json.loads((ROOT / "docs" / "training.json").read_text(encoding="utf-8"))
-    assert block("training") == training.tables(results)
+    assert block("docs/training.md", "training") == training.tables(record("training"))
+
+
+def test_the_front_page_is_what_was_recorded():
+    speed = record("benchmark")
+    assert block("README.md", "exports") == front_page.exports_table(record("accuracy"), speed)
+    assert block("README.md", "rivals") == front_page.rivals_table(speed)
 
 
 def test_accuracy_keeps_what_is_promised():
     """Points of top-1 below Keras, and change of the logits."""
-    record = json.loads((ROOT / "docs" / "accuracy.json").read_text(encoding="utf-8"))
-    formats = record["formats"]
+    formats = record("accuracy")["formats"]
     losses = {name: formats["Keras"]["top1"] - row["top1"] for name, row in formats.items()}
     assert losses["TFLite fp32"] == losses["SavedModel"] == 0
     assert losses["TFLite fp16"] <= 0.05
