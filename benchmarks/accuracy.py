@@ -148,7 +148,7 @@ def main():
     parser.add_argument("--calibration-images", type=int, default=300)
     parser.add_argument("--variants", default=",".join(VARIANTS), help="to measure as well, or ''")
     parser.add_argument("--publish", action="store_true",
-                        help=f"write {front_page.ACCURACY} and the tables of the documents")  # fmt: skip
+                        help=f"write {front_page.ACCURACY} and the documents' tables")  # fmt: skip
     return one_line_errors("accuracy", run, parser.parse_args())
 
 

@@ -243,7 +243,7 @@ def main(arguments=None):
                         help=f"some of {', '.join(CONTESTANTS)}")  # fmt: skip
     parser.add_argument("--output", default="build/bench", help="folder; default: %(default)s")
     parser.add_argument("--publish", action="store_true",
-                        help="also write docs/benchmark.* and the tables of the documents")  # fmt: skip
+                        help="write docs/benchmark.* and the documents' tables")  # fmt: skip
     return one_line_errors("bench", run, parser.parse_args(arguments))
 
 

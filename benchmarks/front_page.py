@@ -9,6 +9,7 @@ measure, write these tables too.
 import argparse
 import json
 import sys
+from pathlib import Path
 
 from benchmarks import readme
 from keras_poolformer.cli import one_line_errors
@@ -40,7 +41,7 @@ def exports_table(accuracy, benchmark):
         benchmark: the results of benchmarks/compare.py, of one variant.
     """
     header = [
-        "recipe", "what for", "s12, MB", "s12, ms", "tiny preset, MB", "top-1", "change of the logits",
+        "recipe", "what for", "s12, MB", "s12, ms", "tiny, MB", "top-1", "change of the logits",
     ]  # fmt: skip
     measured = {row["name"]: row for row in benchmark["contestants"]}
     rows = []
@@ -89,8 +90,7 @@ def write():
 
 
 def _read(path):
-    with open(path, encoding="utf-8") as file:
-        return json.load(file)
+    return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
 def main(arguments=None):

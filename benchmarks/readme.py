@@ -1,4 +1,4 @@
-"""Puts a command's tables into a Markdown file, between the comments that carry the table's name."""
+"""Puts a command's tables into a document, between the comments that carry the table's name."""
 
 from pathlib import Path
 
