@@ -6,11 +6,11 @@ reader would frown at. `--strip` takes outputs out of the notebooks instead, as 
 
 import argparse
 import os
-import shutil
 import sys
 import time
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from keras_poolformer.cli import one_line_errors
 from keras_poolformer.errors import InputError
@@ -44,14 +44,12 @@ def run(options):
 
 
 def _execute_all(paths, output):
-    # What notebooks write goes to a folder for temporary files: this one, emptied each time.
-    scratch = output.absolute() / "tmp"
-    shutil.rmtree(scratch, ignore_errors=True)
-    scratch.mkdir(parents=True)
-    environment = os.environ | {"TMPDIR": str(scratch)}
-    with ThreadPoolExecutor(AT_A_TIME) as pool:
+    output.mkdir(parents=True, exist_ok=True)
+    failed = []
+    # Notebooks write into folders for temporary files, which vanish with this one.
+    with TemporaryDirectory() as scratch, ThreadPoolExecutor(AT_A_TIME) as pool:
+        environment = os.environ | {"TMPDIR": scratch}
         jobs = [pool.submit(_execute_one, path, output, environment) for path in paths]
-        failed = []
         for done, job in enumerate(as_completed(jobs), start=1):
             path, seconds, found = job.result()
             verdict = "FAILED" if found else "done"
