@@ -1,13 +1,16 @@
 # Every target makes what it needs: a fresh machine has python3 and make.
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := keras_poolformer conversion benchmarks tests
+SOURCES := keras_poolformer conversion benchmarks notebooks tests
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo bench bench-train test test-slow dist check lint types imports clean
+.PHONY: demo notebooks bench bench-train test test-slow dist check lint types imports clean
 
 demo: .venv/demo.installed  ## convert, compare, export, classify: one table and one picture
 	$(BIN)/python -m keras_poolformer.demo --output build/demo
+
+notebooks: .venv/test.installed  ## executed, with an HTML page each; NOTEBOOKS=FILES for some
+	$(BIN)/python -m notebooks --output build/notebooks $(NOTEBOOKS)
 
 bench: .venv-bench/installed  ## our files beside all alternatives: tables, targets and a plot
 	.venv-bench/bin/python -m benchmarks.compare --output build/bench $(BENCH)

@@ -1,5 +1,8 @@
 """TensorFlow graphs of a Keras model, the common ground of all exports."""
 
+import contextlib
+import logging
+
 import keras
 import numpy as np
 import tensorflow as tf
@@ -55,4 +58,17 @@ def save_graphs(path, variables, endpoints):
         for name, function, spec in endpoints
     }
     signatures["serving_default"] = signatures[endpoints[0][0]]
-    tf.saved_model.save(module, str(path), signatures)
+    with _remarks_hidden():
+        tf.saved_model.save(module, str(path), signatures)
+
+
+@contextlib.contextmanager
+def _remarks_hidden():
+    """In notebooks TensorFlow's logger also says where files went, temporary ones included."""
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)

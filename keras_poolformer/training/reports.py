@@ -52,9 +52,14 @@ def read_table(path):
 
 
 def last_evaluation(workdir):
-    """Returns the figures of the last row of WORKDIR's evaluations: {"loss", "top1", ...}."""
-    row = read_table(Path(workdir) / EVALUATIONS)[-1]
-    return {name: float(row[name]) for name in EVALUATION_FIELDS[2:] if row[name]}
+    """Returns the figures of the last row of WORKDIR's evaluations: {"loss", "top1", ...}.
+
+    Empty where there is no row: the folder is a new one, and the checkpoints lie elsewhere.
+    """
+    rows = read_table(Path(workdir) / EVALUATIONS)
+    if not rows:
+        return {}
+    return {name: float(rows[-1][name]) for name in EVALUATION_FIELDS[2:] if rows[-1][name]}
 
 
 class Reports:
