@@ -1,6 +1,7 @@
 /* Classifies raw RGB frames from standard input: prints the best class and its probability.
 
-   The declarations are those of litert/c/ in LiteRT 2.3; with its C++ SDK include them instead. */
+   Python's wheel of LiteRT has the library but no headers, so what is used of litert/c/ is declared
+   here, as of LiteRT 2.3. With the headers of its C++ SDK, include those instead. */
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -88,25 +89,30 @@ int main(int argc, char **argv) {
         return fprintf(stderr, "classify: export with --inputs pixels, and not int8\n"), 2;
 
     check(LiteRtGetCompiledModelInputBufferRequirements(compiled, 0, 0, &needs), "size the input");
-    check(LiteRtCreateManagedTensorBufferFromRequirements(env, &image, needs, &input), "make it");
-    check(LiteRtGetCompiledModelOutputBufferRequirements(compiled, 0, 0, &needs), "size the output");
-    check(LiteRtCreateManagedTensorBufferFromRequirements(env, &scores, needs, &output), "make it");
+    check(LiteRtCreateManagedTensorBufferFromRequirements(env, &image, needs, &input),
+          "allocate the input");
+    check(LiteRtGetCompiledModelOutputBufferRequirements(compiled, 0, 0, &needs),
+          "size the output");
+    check(LiteRtCreateManagedTensorBufferFromRequirements(env, &scores, needs, &output),
+          "allocate the output");
 
     size_t bytes = elements(image), classes = elements(scores);
     uint8_t *frame = (uint8_t *)malloc(bytes);
     while (fread(frame, 1, bytes, stdin) == bytes) {
-        check(LiteRtLockTensorBuffer(input, &memory, kLiteRtTensorBufferLockModeWrite), "write");
+        check(LiteRtLockTensorBuffer(input, &memory, kLiteRtTensorBufferLockModeWrite),
+              "lock the input");
         memcpy(memory, frame, bytes);
-        check(LiteRtUnlockTensorBuffer(input), "write");
+        check(LiteRtUnlockTensorBuffer(input), "unlock the input");
         check(LiteRtRunCompiledModel(compiled, 0, 1, &input, 1, &output), "run the model");
-        check(LiteRtLockTensorBuffer(output, &memory, kLiteRtTensorBufferLockModeRead), "read");
+        check(LiteRtLockTensorBuffer(output, &memory, kLiteRtTensorBufferLockModeRead),
+              "lock the output");
         const float *score = (const float *)memory;
         size_t best = 0;
         for (size_t i = 1; i < classes; i++)
             if (score[i] > score[best]) best = i;
         printf("%zu %.6f\n", best, score[best]);
         fflush(stdout);
-        check(LiteRtUnlockTensorBuffer(output), "read");
+        check(LiteRtUnlockTensorBuffer(output), "unlock the output");
     }
     return 0;
 }
