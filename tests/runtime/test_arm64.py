@@ -55,20 +55,22 @@ def test_predict_gives_the_same_there(qemu, model, tmp_path, recipe):
     differences = [
         abs(here[photo][label] - there[photo][label]) for photo in here for label in here[photo]
     ]
-    same = sum(
-        max(here[one], key=here[one].get) == max(there[one], key=there[one].get) for one in here
-    )
+    same = sum(_likeliest(here[one]) == _likeliest(there[one]) for one in here)
     print(f"{recipe}: {max(differences):.1e}, {same} of {len(photos)} photographs alike")
     assert len(differences) == 10 * len(photos)
     assert max(differences) <= RECIPES[recipe]
 
 
+def _likeliest(probabilities):
+    return max(probabilities, key=probabilities.__getitem__)
+
+
 def _predict(qemu, path, photos):
     """{photograph: {label: probability}} by the command line on the other processor."""
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(ARM / "site"), str(ROOT)])}
+    python = [qemu, "-L", ARM, ARM / "usr" / "bin" / "python3.11"]
     done = subprocess.run(
-        [qemu, "-L", ARM, ARM / "usr" / "bin" / "python3.11", "-c", PREDICT]
-        + ["predict", path, *photos, "--top-k", "10", "--json"],
+        [*python, "-c", PREDICT, "predict", path, *photos, "--top-k", "10", "--json"],
         env=environment,
         capture_output=True,
         text=True,
