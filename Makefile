@@ -4,7 +4,7 @@ BIN := .venv/bin
 SOURCES := keras_poolformer conversion benchmarks tests
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo bench bench-train test test-slow test-arm64 check lint types imports clean
+.PHONY: demo bench bench-train test test-slow test-arm64 dist check lint types imports clean
 
 demo: .venv/demo.installed  ## convert, compare, export, classify: one table and one picture
 	$(BIN)/python -m keras_poolformer.demo --output build/demo
@@ -16,7 +16,7 @@ bench-train: .venv/test.installed  ## our training step beside Keras', our input
 	$(BIN)/python -m benchmarks.training $(BENCH)
 
 test: .venv/test.installed
-	$(BIN)/python -m pytest -m "not slow" -n 2 --dist loadscope
+	$(BIN)/python -m pytest -m "not slow and not dist" -n 2 --dist loadscope
 
 test-slow: .venv/test.installed
 	$(BIN)/python -m pytest -m slow -rP
@@ -27,6 +27,11 @@ test-arm64: .venv/test.installed build/arm64/installed  ## the runtime on an emu
 build/arm64/installed: tests/runtime/arm64_root.sh constraints.txt | .venv/bin/python
 	PYTHON=$(BIN)/python tests/runtime/arm64_root.sh build/arm64
 	touch $@
+
+dist: .venv/test.installed  ## a wheel and an sdist, each proven in a fresh environment
+	rm -rf dist && mkdir -p build
+	$(BIN)/python -m build --outdir dist . > build/dist.log || { tail build/dist.log; exit 1; }
+	$(BIN)/python -m pytest -m dist -v tests/dist
 
 check: lint types imports
 

@@ -60,6 +60,12 @@ static size_t elements(LiteRtRankedTensorType type) {
     return count;
 }
 
+/* Recipe int8 gives probabilities as bytes, in steps of 1/256. */
+static float score(const void *scores, int element_type, size_t i) {
+    if (element_type == kLiteRtElementTypeUInt8) return ((const uint8_t *)scores)[i] / 256.0f;
+    return ((const float *)scores)[i];
+}
+
 int main(int argc, char **argv) {
     LiteRtEnvironment env;
     LiteRtModel model;
@@ -84,9 +90,10 @@ int main(int argc, char **argv) {
     check(LiteRtGetRankedTensorType(tensor, &image), "read the input's type");
     check(LiteRtGetSignatureOutputTensorByIndex(signature, 0, &tensor), "find the output");
     check(LiteRtGetRankedTensorType(tensor, &scores), "read the output's type");
+    int type = scores.element_type;
     if (image.element_type != kLiteRtElementTypeUInt8 ||
-        scores.element_type != kLiteRtElementTypeFloat32)
-        return fprintf(stderr, "classify: export with --inputs pixels, and not int8\n"), 2;
+        (type != kLiteRtElementTypeFloat32 && type != kLiteRtElementTypeUInt8))
+        return fputs("classify: export with --inputs pixels --outputs probabilities\n", stderr), 2;
 
     check(LiteRtGetCompiledModelInputBufferRequirements(compiled, 0, 0, &needs), "size the input");
     check(LiteRtCreateManagedTensorBufferFromRequirements(env, &image, needs, &input),
@@ -106,11 +113,10 @@ int main(int argc, char **argv) {
         check(LiteRtRunCompiledModel(compiled, 0, 1, &input, 1, &output), "run the model");
         check(LiteRtLockTensorBuffer(output, &memory, kLiteRtTensorBufferLockModeRead),
               "lock the output");
-        const float *score = (const float *)memory;
         size_t best = 0;
         for (size_t i = 1; i < classes; i++)
-            if (score[i] > score[best]) best = i;
-        printf("%zu %.6f\n", best, score[best]);
+            if (score(memory, type, i) > score(memory, type, best)) best = i;
+        printf("%zu %.6f\n", best, score(memory, type, best));
         fflush(stdout);
         check(LiteRtUnlockTensorBuffer(output), "unlock the output");
     }

@@ -1,6 +1,9 @@
 """The errors that users meet: one line that names what was wrong and what would be right."""
 
 import contextlib
+import importlib.util
+
+FRAMEWORK = ("keras", "tensorflow")  # packages, and the extras that bring them
 
 
 class InputError(ValueError):
@@ -30,10 +33,15 @@ class MissingExtraError(ImportError):
 
 @contextlib.contextmanager
 def missing_extra_named():
-    """Turns a failing import of Keras or TensorFlow into a MissingExtraError."""
+    """Turns a failing import of Keras or TensorFlow into a MissingExtraError.
+
+    It names the extras of both, where neither is there: whoever has only the runtime would
+    otherwise be told to install one, and then the other.
+    """
     try:
         yield
     except ModuleNotFoundError as error:
-        if error.name not in ("keras", "tensorflow"):
+        if error.name not in FRAMEWORK:
             raise
-        raise MissingExtraError(error.name, error.name) from None
+        missing = [name for name in FRAMEWORK if importlib.util.find_spec(name) is None]
+        raise MissingExtraError(error.name, ",".join(missing)) from None

@@ -119,10 +119,12 @@ def trainable_parts(model):
 @pytest.mark.parametrize(
     ("stages", "trained"),
     [
-        (0, {"stages_0", "stages_1", "stages_2", "head_norm", "head"}),
-        (1, {"stages_1", "stages_2", "head_norm", "head"}),
+        pytest.param(
+            0, {"stages_0", "stages_1", "stages_2", "head_norm", "head"}, marks=pytest.mark.slow
+        ),
+        pytest.param(1, {"stages_1", "stages_2", "head_norm", "head"}, marks=pytest.mark.slow),
         (2, {"stages_2", "head_norm", "head"}),
-        (3, {"head_norm", "head"}),
+        pytest.param(3, {"head_norm", "head"}, marks=pytest.mark.slow),
         (None, {"head_norm", "head"}),
     ],
 )

@@ -172,6 +172,7 @@ assert error < 1e-3, error  # sums in another order; measured 5e-6
 """
 
 
+@pytest.mark.slow
 def test_fit_under_mirrored_strategy(tmp_path):
     """In a process of its own: logical devices can only be made before TensorFlow starts."""
     import shutil

@@ -42,7 +42,7 @@ def variants():
     """Every variant in every precision; what takes more than some seconds is marked."""
     for name in VARIANTS:
         for dtype in (torch.float32, *HALVES.values()):
-            fast = name == "poolformer_s12" or (dtype == torch.float32 and "m48" not in name)
+            fast = name == "poolformer_s12"
             yield pytest.param(name, dtype, marks=[] if fast else pytest.mark.slow)
 
 

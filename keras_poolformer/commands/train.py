@@ -1,6 +1,7 @@
 """The subcommand `train`; heavy imports are inside."""
 
 import argparse
+import importlib.util
 import json
 import sys
 from pathlib import Path
@@ -9,6 +10,15 @@ from keras_poolformer.commands.arguments import add_command, positive
 from keras_poolformer.errors import MissingExtraError
 from keras_poolformer.progress import Progress
 from keras_poolformer.training import STRATEGIES
+
+# Packages that no run can do without, and the extras that bring them.
+EXTRAS = {
+    "keras": "keras",
+    "tensorflow": "tensorflow",
+    "tensorboard": "train",
+    "tqdm": "train",
+    "matplotlib": "train",
+}
 
 
 def add_parser(group):
@@ -89,16 +99,10 @@ def train(options):
 
 
 def _require_extra():
-    import importlib
-
-    for package in ("tensorflow", "tensorboard", "tqdm", "matplotlib"):
-        try:
-            importlib.import_module(package)
-        except ModuleNotFoundError as error:
-            if error.name != package:
-                raise
-            extra = "tensorflow" if package == "tensorflow" else "train"
-            raise MissingExtraError(package, extra) from None
+    missing = [name for name in EXTRAS if importlib.util.find_spec(name) is None]
+    if missing:
+        extras = dict.fromkeys(EXTRAS[name] for name in missing)
+        raise MissingExtraError(missing[0], ",".join(extras))
 
 
 def _splits(recipe, options):

@@ -44,7 +44,7 @@ def dynamic_int8(converter):
 
 
 def int8(converter):
-    """8-bit integers throughout, uint8 pixels in, int8 out: for NPUs and microcontrollers."""
+    """8-bit integers throughout, uint8 pixels in, int8 out (probabilities uint8): for NPUs."""
     import tensorflow as tf
 
     converter.optimizations = [tf.lite.Optimize.DEFAULT]

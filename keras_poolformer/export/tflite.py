@@ -19,6 +19,7 @@ from keras_poolformer.export.graphs import (
     require_tensorflow,
     save_graphs,
 )
+from keras_poolformer.export.metadata import with_metadata
 from keras_poolformer.export.ranges import Quantizer
 from keras_poolformer.export.recipes import INPUTS, OUTPUTS, get_recipe
 from keras_poolformer.files import refuse_existing, replacing, size_of
@@ -87,7 +88,8 @@ def export_tflite(
     else:
         images, skipped = [], []
         function = _float_function(model, transform, inputs, outputs)
-    flatbuffer = convert(_image_spec(model, transform, recipe, inputs), function, chosen)
+    spec = _image_spec(model, transform, recipe, inputs)
+    flatbuffer = convert(spec, function, _with_byte_scores(chosen, outputs))
     description = Description(
         recipe=recipe,
         outputs=outputs,
@@ -96,7 +98,7 @@ def export_tflite(
         provenance=model.get_config()["provenance"] or {},
     )
     with replacing(path, overwrite) as written:
-        written.write_bytes(flatbuffer)
+        written.write_bytes(with_metadata(flatbuffer, description))
         append_description(written, description)
         exported = TFLiteModel(written)
         errors = compare(model, transform, exported.run, exported.input_kind, outputs, images)
@@ -152,6 +154,18 @@ def _float_function(model, transform, inputs, outputs):
         return {outputs: tf.nn.softmax(result) if outputs == "probabilities" else result}
 
     return run
+
+
+def _with_byte_scores(recipe, outputs):
+    """Probabilities leave int8 files as uint8: MediaPipe Tasks reads uint8 and floats alone."""
+    if recipe.name != "int8" or outputs != "probabilities":
+        return recipe
+
+    def configure(converter):
+        recipe.configure(converter)
+        converter.inference_output_type = tf.uint8
+
+    return dataclasses.replace(recipe, configure=configure)
 
 
 def _as_tensors(part) -> Any:

@@ -49,13 +49,15 @@ def run(program, model, frames=b""):
     )
 
 
-@pytest.mark.parametrize("recipe", ["fp32", "dynamic_int8"])
+@pytest.mark.parametrize("recipe", ["fp32", "dynamic_int8", "int8"])
 def test_frames_get_the_class_and_probability_that_python_gives(
     program, model, photographs, tmp_path, recipe
 ):
     path = tmp_path / "m.tflite"
-    export_tflite(model, path, recipe=recipe, inputs="pixels", outputs="probabilities")
     frames = TRANSFORM.pixels(photographs)
+    export_tflite(
+        model, path, recipe=recipe, inputs="pixels", outputs="probabilities", calibration=frames
+    )
     expected = TFLiteClassifier(path).predict(frames)
     done = run(program, path, frames.tobytes())
     assert done.returncode == 0, done.stderr
@@ -70,7 +72,7 @@ def test_other_files_are_one_line(program, model, tmp_path):
     export_tflite(model, tmp_path / "floats.tflite")
     for name, message in [
         ("no.tflite", b"classify: cannot read the model"),
-        ("floats.tflite", b"classify: export with --inputs pixels, and not int8"),
+        ("floats.tflite", b"classify: export with --inputs pixels --outputs probabilities"),
     ]:
         done = run(program, tmp_path / name)
         assert (done.returncode, done.stdout) == (2, b"")

@@ -38,6 +38,7 @@ def wait_for_rows(process, workdir, rows):
     return False
 
 
+@pytest.mark.slow
 def test_killed_at_random_moments(photo_folders, uninterrupted, tmp_path):
     random, kills = np.random.default_rng(7), 0
     for rows in (1, 6, 11, 17, 22):
@@ -52,6 +53,7 @@ def test_killed_at_random_moments(photo_folders, uninterrupted, tmp_path):
     assert_same(tmp_path, uninterrupted)
 
 
+@pytest.mark.slow
 def test_killed_while_a_checkpoint_is_written(photo_folders, uninterrupted, tmp_path):
     """As soon as the files of a new checkpoint begin to appear."""
     process = runs.start(photo_folders, tmp_path, SETTINGS)
@@ -83,6 +85,7 @@ def test_sigterm_saves_and_ends(photo_folders, uninterrupted, tmp_path):
     assert_same(tmp_path, uninterrupted)
 
 
+@pytest.mark.slow
 def test_a_worker_that_dies_ends_the_others(photo_folders, tmp_path):
     options = ["--strategy", "multiworker"]
     settings = ["epochs=200", "save_every=2", "drop_path_rate=0"]

@@ -103,6 +103,7 @@ def test_fine_tuning_of_the_head_alone(photo_folders, tmp_path):
     assert json.loads((tmp_path / "result.json").read_text())["top1"] > 90
 
 
+@pytest.mark.slow
 def test_records_are_trained_like_their_folder(photo_folders, tmp_path):
     """The same loss at the end of evaluation, to which order and noise of training do not add."""
     assert main(["prepare", str(photo_folders), "-o", f"{tmp_path}/records"]) == 0

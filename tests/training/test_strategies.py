@@ -17,7 +17,7 @@ def one_device(photo_folders, tmp_path_factory):
     return runs.losses(workdir)
 
 
-@pytest.mark.parametrize("replicas", [2, 4])
+@pytest.mark.parametrize("replicas", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_mirrored(replicas, one_device, photo_folders, tmp_path):
     options = ["--strategy", "mirrored", "--replicas", str(replicas)]
     status, _, error = runs.finish(runs.start(photo_folders, tmp_path, SETTINGS, options))

@@ -1,0 +1,79 @@
+"""Writing flatbuffer tables that are described by the names of their fields."""
+
+from dataclasses import dataclass
+
+import flatbuffers
+import numpy as np
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table to write.
+
+    Args:
+        fields: names of all fields, in the order of the schema. A union has two: its type and
+            its table.
+        values: {field: value}: a str, a `Table`, a list of either, a numpy array, or a numpy
+            scalar of the field's type. None and absent fields are left out.
+    """
+
+    fields: tuple[str, ...]
+    values: dict
+
+    def __post_init__(self):
+        unknown = self.values.keys() - set(self.fields)
+        if unknown:
+            raise ValueError(f"fields must be some of {self.fields}. Received: {sorted(unknown)}")
+
+
+def to_bytes(table, identifier):
+    """Returns a flatbuffer whose root is a table.
+
+    Args:
+        table: a `Table`.
+        identifier: the four bytes by which the schema's files are known.
+    """
+    builder = flatbuffers.Builder()
+    builder.Finish(_write(builder, table), file_identifier=identifier)
+    return bytes(builder.Output())
+
+
+def _write(builder, value):
+    """Writes a value and all that it refers to; returns its offset."""
+    if isinstance(value, str):
+        return builder.CreateString(value)
+    if isinstance(value, np.ndarray):
+        return builder.CreateNumpyVector(value)
+    if isinstance(value, list):
+        offsets = [_write(builder, one) for one in value]
+        builder.StartVector(4, len(offsets), 4)
+        for offset in reversed(offsets):
+            builder.PrependUOffsetTRelative(offset)
+        return builder.EndVector()
+    return _write_table(builder, value)
+
+
+def _write_table(builder, table):
+    present = {name: value for name, value in table.values.items() if value is not None}
+    # What a table refers to stands before it: flatbuffers are written from their end.
+    offsets = {
+        name: _write(builder, value)
+        for name, value in present.items()
+        if not isinstance(value, np.generic)
+    }
+    builder.StartObject(len(table.fields))
+    for slot, name in enumerate(table.fields):
+        if name in offsets:
+            builder.PrependUOffsetTRelativeSlot(slot, offsets[name], 0)
+        elif name in present:
+            _write_scalar(builder, slot, present[name])
+    return builder.EndObject()
+
+
+def _write_scalar(builder, slot, value):
+    writers = {
+        np.int8: builder.PrependInt8Slot,
+        np.uint8: builder.PrependUint8Slot,
+        np.uint32: builder.PrependUint32Slot,
+    }
+    writers[type(value)](slot, value.item(), 0)

@@ -1,0 +1,184 @@
+"""TFLite metadata: what MediaPipe Tasks and model viewers read in a .tflite file.
+
+The fields are those of metadata_schema.fbs of the TFLite Support Library, which MediaPipe
+carries on (https://ai.google.dev/edge/litert/models/metadata). The labels that it points to lie
+in the zip archive behind the flatbuffer.
+"""
+
+from pathlib import PurePath
+from typing import Any
+
+import flatbuffers
+import numpy as np
+from ai_edge_litert import schema_py_generated as schema
+
+from keras_poolformer.export.flatbuffer import Table, to_bytes
+from keras_poolformer.export.graphs import affine_normalization
+from keras_poolformer.image_transform import ImageTransform
+from keras_poolformer.runtime.description import DESCRIPTION, LABELS
+from keras_poolformer.version import __version__
+
+NAME, IDENTIFIER, MODEL_IDENTIFIER = "TFLITE_METADATA", b"M001", b"TFL3"
+PARSER = "1.0.0"  # the oldest reader that knows all that is written here
+ALIGNMENT = 16  # bytes, of every constant, as the schema of models asks
+
+# Values of the schema's enumerations and unions.
+OTHER_FILE, AXIS_LABELS = np.int8(0), np.int8(2)
+COLOR_SPACES = {3: np.int8(1), 1: np.int8(2)}
+FEATURE, IMAGE = np.uint8(1), np.uint8(2)
+NORMALIZATION = np.uint8(1)
+
+# Tables and their fields, in the order of the schema; a union has two, its type and itself.
+FIELDS = {
+    name: tuple(fields.split())
+    for name, fields in {
+        "ModelMetadata": "name description version subgraph_metadata author license "
+        "associated_files min_parser_version",
+        "SubGraphMetadata": "name description input_tensor_metadata output_tensor_metadata",
+        "TensorMetadata": "name description dimension_names content process_units stats "
+        "associated_files",
+        "Content": "content_properties_type content_properties",
+        "FeatureProperties": "",
+        "ImageProperties": "color_space default_size",
+        "ImageSize": "width height",
+        "ProcessUnit": "options_type options",
+        "NormalizationOptions": "mean std",
+        "Stats": "max min",
+        "AssociatedFile": "name description type",
+    }.items()
+}
+
+OUTPUTS = {
+    "logits": "A score for each class; their softmax is the probabilities.",
+    "probabilities": "The probability of each class.",
+    "embedding": "What the classifier's linear layer sees.",
+}
+
+
+def with_metadata(flatbuffer, description):
+    """Returns a .tflite flatbuffer that also says what goes in and what comes out.
+
+    Inputs and outputs get the names that they have in the signature, and weights are laid out
+    anew, each at a multiple of 16 bytes, as the converter's own are not.
+
+    Args:
+        flatbuffer: bytes that the converter made, with one subgraph and one signature.
+        description: its `Description`.
+    """
+    model: Any = schema.ModelT.InitFromObj(schema.Model.GetRootAs(flatbuffer))
+    tensors, signature = model.subgraphs[0].tensors, model.signatureDefs[0]
+    for one in (*signature.inputs, *signature.outputs):
+        tensors[one.tensorIndex].name = one.name
+    metadata = to_bytes(_model_metadata(model.subgraphs[0], description), IDENTIFIER)
+    model.metadata.append(schema.MetadataT(NAME, len(model.buffers)))
+    model.buffers.append(schema.BufferT(np.frombuffer(metadata, np.uint8)))
+    model.buffers = [_AlignedBuffer(one.data, one.offset, one.size) for one in model.buffers]
+    builder = flatbuffers.Builder(len(flatbuffer) + 2 * len(metadata))
+    builder.Finish(model.Pack(builder), file_identifier=MODEL_IDENTIFIER)
+    return bytes(builder.Output())
+
+
+class _AlignedBuffer(schema.BufferT):
+    """A constant that begins where the schema asks; the generated class lays it anywhere."""
+
+    def Pack(self, builder):
+        if self.data is None:
+            return super().Pack(builder)
+        data = np.ascontiguousarray(self.data, np.uint8)
+        builder.StartVector(1, len(data), ALIGNMENT)
+        builder.head -= len(data)
+        builder.Bytes[builder.head : builder.head + len(data)] = data.tobytes()
+        offset = builder.EndVector()
+        schema.BufferStart(builder)
+        schema.BufferAddData(builder, offset)
+        return schema.BufferEnd(builder)
+
+
+def _table(table, /, **values):
+    return Table(FIELDS[table], values)
+
+
+def _model_metadata(graph, description):
+    return _table(
+        "ModelMetadata",
+        name=f"PoolFormer {PurePath(description.provenance.get('source', '')).name}".strip(),
+        description=f"PoolFormer (arXiv 2111.11418), recipe {description.recipe}, exported by "
+        f"keras-poolformer {__version__}",
+        subgraph_metadata=[
+            _table(
+                "SubGraphMetadata",
+                input_tensor_metadata=[_image(graph.tensors[graph.inputs[0]], description)],
+                output_tensor_metadata=[
+                    _output(graph.tensors[index].name.decode(), description)
+                    for index in graph.outputs
+                ],
+            )
+        ],
+        associated_files=[
+            _table(
+                "AssociatedFile",
+                name=DESCRIPTION,
+                description="The exact preprocessing, and where the weights came from.",
+                type=OTHER_FILE,
+            )
+        ],
+        min_parser_version=PARSER,
+    )
+
+
+def _image(tensor, description):
+    """What goes in."""
+    _, height, width, channels = map(int, tensor.shape)
+    pixels = tensor.type == schema.TensorType.UINT8
+    content = _table("Content")
+    if channels in COLOR_SPACES:
+        size = _table("ImageSize", width=np.uint32(width), height=np.uint32(height))
+        image = _table("ImageProperties", color_space=COLOR_SPACES[channels], default_size=size)
+        content = _table("Content", content_properties_type=IMAGE, content_properties=image)
+    mean, std = (np.float32([0]), np.float32([1])) if pixels else _mean_and_std(description)
+    normalization = _table("NormalizationOptions", mean=mean, std=std)
+    kind = "pixels, 0 to 255" if pixels else "pixels minus mean, divided by std"
+    return _table(
+        "TensorMetadata",
+        name="images",
+        description=f"One image of {height} x {width} x {channels}: {kind}.",
+        dimension_names=["batch", "height", "width", "channels"],
+        content=content,
+        process_units=[_table("ProcessUnit", options_type=NORMALIZATION, options=normalization)],
+        stats=_table("Stats", min=(0 - mean) / std, max=(255 - mean) / std),
+    )
+
+
+def _mean_and_std(description):
+    """Of pixels: one of each where the channels agree, else one for each channel."""
+    scale, offset = affine_normalization(ImageTransform.from_dict(description.transform))
+    std = 1 / scale
+    mean = -offset * std
+    if np.ptp(mean) == np.ptp(std) == 0:
+        mean, std = mean[:1], std[:1]
+    return mean.astype(np.float32), std.astype(np.float32)
+
+
+def _output(name, description):
+    """What comes out by a name."""
+    feature = _table("FeatureProperties")
+    labels = None
+    if description.labels and name in ("logits", "probabilities"):
+        labels = [
+            _table(
+                "AssociatedFile",
+                name=LABELS,
+                description="The name of each class, in order.",
+                type=AXIS_LABELS,
+            )
+        ]
+    return _table(
+        "TensorMetadata",
+        name=name,
+        description=OUTPUTS.get(name, f"The feature map {name}."),
+        content=_table("Content", content_properties_type=FEATURE, content_properties=feature),
+        stats=_table("Stats", min=np.float32([0]), max=np.float32([1]))
+        if name == "probabilities"
+        else None,
+        associated_files=labels,
+    )

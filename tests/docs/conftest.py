@@ -1,0 +1,93 @@
+"""What the readers of the documents are assumed to have, made from the tiny preset."""
+
+import shutil
+import socket
+
+import pytest
+from safetensors.torch import load_file
+
+from keras_poolformer.presets import ASSETS
+
+PHOTOS = ASSETS / "photos"
+PRESET = "poolformer_tiny_cifar10"
+
+
+@pytest.fixture(autouse=True)
+def offline(monkeypatch):
+    """Whatever asks for an address fails at once, and no library tries again."""
+
+    def getaddrinfo(host, *_, **__):
+        raise NotImplementedError(f"{host} is asked for: say `not run here: needs the network`")
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+
+
+@pytest.fixture
+def belongings(tmp_path, monkeypatch):
+    """belongings(names): makes those of the names that readers have; works in their folder."""
+
+    def belongings(names):
+        for name in names:
+            if name in GIVEN:
+                GIVEN[name](tmp_path / name)
+        return tmp_path
+
+    monkeypatch.chdir(tmp_path)
+    return belongings
+
+
+def _photo(path):
+    shutil.copy(PHOTOS / "chelsea.jpg", path)
+
+
+def _photos(path):
+    """A few photographs of something."""
+    path.mkdir()
+    for name in ("coffee.jpg", "rocket.jpg"):
+        shutil.copy(PHOTOS / name, path)
+
+
+def _class_folders(path, copies=1):
+    """path/LABEL/image, labelled as the tiny preset labels them."""
+    for photo in PHOTOS.glob("cifar10_test_*_*.png"):
+        folder = path / photo.stem.rpartition("_")[2]
+        folder.mkdir(parents=True, exist_ok=True)
+        for number in range(copies):
+            shutil.copy(photo, folder / f"{photo.stem}_{number}.png")
+
+
+def _splits(path):
+    """path/train and path/test: enough to train on for one batch of 64."""
+    _class_folders(path / "train", copies=3)
+    _class_folders(path / "test")
+
+
+def _pytorch(path):
+    """A small network of one's own, as the authors' code saves a checkpoint."""
+    import torch
+
+    from keras_poolformer import PoolFormerConfig, PoolFormerImageClassifier, save_torch_weights
+
+    config = PoolFormerConfig(depths=(1, 1, 1, 1), widths=(8, 8, 16, 16), num_classes=3)
+    weights = path.with_name("weights.safetensors")
+    save_torch_weights(PoolFormerImageClassifier(config), weights)
+    torch.save({"state_dict": load_file(weights)}, path)
+    weights.unlink()
+
+
+def _keras(path):
+    from keras_poolformer import PoolFormerImageClassifier
+
+    PoolFormerImageClassifier.from_preset(PRESET).save(path)
+
+
+# By the names that the documents have for them.
+GIVEN = {
+    "photo.jpg": _photo,
+    "holiday": _photos,
+    "photos": _splits,
+    "DIR": _class_folders,
+    "FOLDER": _photos,
+    "my.pth.tar": _pytorch,
+    "my.keras": _keras,
+}

@@ -1,0 +1,38 @@
+"""MediaPipe's classifier in a process of its own: MODEL... -- IMAGE... to JSON.
+
+Its Python objects wait for a thread of theirs when they are collected, for ever if a graph has
+failed or if it happens inside a call. So nothing is collected here, and the process ends at once.
+"""
+
+import gc
+import json
+import os
+import sys
+
+import mediapipe
+from mediapipe.tasks import python as tasks
+from mediapipe.tasks.python import vision
+
+
+def classify(model, images):
+    """Returns [{label: score}], or the line that MediaPipe refuses the model with."""
+    options = vision.ImageClassifierOptions(tasks.BaseOptions(model_asset_path=model))
+    try:
+        classifier = vision.ImageClassifier.create_from_options(options)
+    except (RuntimeError, ValueError) as error:
+        return str(error)
+    alive.append(classifier)
+    results = [classifier.classify(mediapipe.Image.create_from_file(one)) for one in images]
+    return [
+        {one.category_name: one.score for one in result.classifications[0].categories}
+        for result in results
+    ]
+
+
+if __name__ == "__main__":
+    gc.disable()
+    alive = []
+    split = sys.argv.index("--")
+    models, images = sys.argv[1:split], sys.argv[split + 1 :]
+    print(json.dumps({model: classify(model, images) for model in models}), flush=True)
+    os._exit(0)

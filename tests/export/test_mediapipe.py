@@ -1,0 +1,109 @@
+"""Exported files, unedited, in MediaPipe Tasks' ImageClassifier, against the Keras model."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from keras_poolformer import ImageTransform, PoolFormerImageClassifier
+from keras_poolformer.export.tflite import export_tflite
+from keras_poolformer.presets import ASSETS
+from keras_poolformer.ranking import softmax
+from keras_poolformer.runtime import TFLiteClassifier
+
+PHOTOS = sorted((ASSETS / "photos").iterdir())
+# Largest difference of a probability from Keras, on images of the model's classes; measured
+# 1.2e-6, 1.1e-3, 1.7e-2 and, its ranges chosen by these 24 images, 8.5e-2.
+TOLERANCES = {"fp32": 1e-5, "fp16": 2e-3, "dynamic_int8": 4e-2, "int8": 0.2}
+GREY = ImageTransform(size=64, crop_pct=1.0, mean=0.5, std=0.25)
+SCORES = {"outputs": "probabilities"}
+EXPORTS = {
+    **{recipe: {"recipe": recipe, "inputs": "pixels", **SCORES} for recipe in TOLERANCES},
+    "one mean and std": {"transform": GREY, **SCORES},
+    "one for each channel": SCORES,
+}
+
+
+def known(photos):
+    """Those of the classes that the model knows."""
+    return [photo for photo in photos if photo.name.startswith("cifar10")]
+
+
+@pytest.fixture(scope="module")
+def preset():
+    return PoolFormerImageClassifier.from_preset("poolformer_tiny_cifar10")
+
+
+@pytest.fixture(scope="module")
+def transform():
+    return ImageTransform.from_preset("poolformer_tiny_cifar10")
+
+
+@pytest.fixture(scope="module")
+def files(preset, tmp_path_factory):
+    """{name: path} of `EXPORTS`."""
+    folder = tmp_path_factory.mktemp("exported")
+    paths = {name: folder / f"{name}.tflite" for name in EXPORTS}
+    for name, arguments in EXPORTS.items():
+        calibration = known(PHOTOS) if name == "int8" else None
+        export_tflite(preset, paths[name], calibration=calibration, **arguments)
+    return paths
+
+
+@pytest.fixture(scope="module")
+def classified(files, run_python):
+    """A function from image files to {name of the export: what MediaPipe says of each}."""
+    script = Path(__file__).with_name("mediapipe_classifier.py")
+
+    def classified(images):
+        done = run_python(script, *files.values(), "--", *images)
+        results = json.loads(done.stdout)
+        return {name: results[str(path)] for name, path in files.items()}
+
+    return classified
+
+
+@pytest.fixture(scope="module")
+def on_prepared_images(classified, transform, tmp_path_factory):
+    """What MediaPipe says of the photographs, resized and cropped by our transform."""
+    folder = tmp_path_factory.mktemp("prepared")
+    paths = [folder / f"{photo.stem}.png" for photo in PHOTOS]
+    for path, pixels in zip(paths, transform.pixels(PHOTOS), strict=True):
+        Image.fromarray(pixels).save(path)
+    return classified(paths)
+
+
+def probabilities(results, labels):
+    """Of MediaPipe's results, as an array."""
+    return np.array([[one[label] for label in labels] for one in results])
+
+
+@pytest.mark.parametrize("recipe", TOLERANCES)
+def test_probabilities_and_labels(preset, transform, files, on_prepared_images, recipe):
+    received = probabilities(on_prepared_images[recipe], preset.config.labels)
+    on_litert = TFLiteClassifier(files[recipe]).predict(transform.pixels(PHOTOS))
+    assert np.abs(received - on_litert).max() <= 1e-5
+    known_rows = [PHOTOS.index(photo) for photo in known(PHOTOS)]
+    of_keras = softmax(preset.predict_on_batch(transform(PHOTOS)))
+    difference = np.abs(received - of_keras)[known_rows].max()
+    print(f"{recipe}: {difference:.2g}")
+    assert difference <= TOLERANCES[recipe]
+    assert (received.argmax(1) == of_keras.argmax(1))[known_rows].all()
+
+
+def test_one_mean_and_std_can_stay_outside(preset, on_prepared_images):
+    """MediaPipe normalises by one mean and one std itself, and refuses one for each channel."""
+    received = probabilities(on_prepared_images["one mean and std"], preset.config.labels)
+    expected = softmax(preset.predict_on_batch(GREY(PHOTOS)))
+    assert np.abs(received - expected).max() <= 1e-5
+    assert "Per-channel image normalization" in on_prepared_images["one for each channel"]
+
+
+def test_image_files(preset, transform, classified):
+    """MediaPipe resizes them itself, otherwise than PIL."""
+    photos = known(PHOTOS)
+    received = probabilities(classified(photos)["dynamic_int8"], preset.config.labels)
+    expected = preset.predict_on_batch(transform(photos))
+    assert (received.argmax(1) == expected.argmax(1)).all()
