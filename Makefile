@@ -4,7 +4,7 @@ BIN := .venv/bin
 SOURCES := keras_poolformer conversion benchmarks notebooks tests
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo notebooks bench bench-train test test-slow dist check lint types imports clean
+.PHONY: demo notebooks bench bench-train test test-slow test-arm64 dist check lint types imports clean
 
 demo: .venv/demo.installed  ## convert, compare, export, classify: one table and one picture
 	$(BIN)/python -m keras_poolformer.demo --output build/demo
@@ -23,6 +23,13 @@ test: .venv/test.installed
 
 test-slow: .venv/test.installed
 	$(BIN)/python -m pytest -m slow -rP
+
+test-arm64: .venv/test.installed build/arm64/installed  ## the runtime on an emulated 64-bit ARM
+	$(BIN)/python -m pytest -m slow tests/runtime/test_arm64.py -rPs
+
+build/arm64/installed: tests/runtime/arm64_root.sh constraints.txt | .venv/bin/python
+	PYTHON=$(BIN)/python tests/runtime/arm64_root.sh build/arm64
+	touch $@
 
 dist: .venv/test.installed  ## a wheel and an sdist, each proven in a fresh environment
 	rm -rf dist && mkdir -p build

@@ -11,8 +11,8 @@ PYTHON = ("python", "py")
 # Their blocks say why they are not run here, or which test covers them.
 LISTINGS = {
     "bibtex", "c", "cmake", "cpp", "css", "dockerfile", "gradle", "groovy", "html", "java",
-    "javascript", "js", "json", "kotlin", "objc", "swift", "text", "toml", "ts", "typescript",
-    "xml", "yaml",
+    "javascript", "js", "json", "kotlin", "objc", "ruby", "swift", "text", "toml", "ts",
+    "typescript", "xml", "yaml",
 }  # fmt: skip
 NOT_RUN = re.compile(r"not run here(?:: *(?P<reason>[^\n]*\w))?")
 TESTED = re.compile(r"<!-- *tested by +(?P<test>\S+) *-->")
