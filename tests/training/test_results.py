@@ -113,3 +113,14 @@ def test_records_are_trained_like_their_folder(photo_folders, tmp_path):
         assert main(runs.arguments(data, tmp_path / name, settings)) == 0
         results.append(json.loads((tmp_path / name / "result.json").read_text()))
     assert results[0]["loss"] == pytest.approx(results[1]["loss"], rel=1e-6)
+
+
+def test_a_finished_run_in_another_folder(photo_folders, tmp_path):
+    """A new machine has the checkpoints, in a bucket, and an empty folder."""
+    options = ["--checkpoints", str(tmp_path / "bucket")]
+    for name in ("old", "new"):
+        arguments = runs.arguments(photo_folders, tmp_path / name, ["epochs=1"], options)
+        assert main(arguments) == 0
+    old, new = (runs.weights(tmp_path / name) for name in ("old", "new"))
+    for name, array in old.items():
+        np.testing.assert_array_equal(array, new[name], name)
