@@ -176,8 +176,8 @@ def _check_pip(arguments):
     extras = setup["options.extras_require"]
     required = re.findall(r"^[\w.-]+", "\n".join(extras.values()), flags=re.MULTILINE)
     for word in _targets(arguments):
-        ours = re.fullmatch(r"(?:keras-poolformer|\.)(?:\[([\w,-]+)\])?", word)
-        named = set((ours[1] or "").split(",")) - {""} if ours else set()
+        ours = re.fullmatch(r"(?:keras-poolformer|\.)(?:\[([\w,.-]+)\])?", word)
+        named = set((ours[1] or "").split(",")) - {"", "..."} if ours else set()
         if named - set(extras):
             raise WrongDocument(f"setup.cfg has no extra {', '.join(named - set(extras))}")
         if not ours and not word.startswith("http") and word not in required:

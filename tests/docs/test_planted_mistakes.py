@@ -80,7 +80,8 @@ def test_what_is_right_passes(belongings, capfd):
 x = 1
 ```
 
-`make bench`, `it's`, `keras-poolformer COMMAND` and `python -m conversion cifar10-folders -o DIR`
+`make bench`, `it's`, `pip install '.[...]'`,
+`keras-poolformer COMMAND` and `python -m conversion cifar10-folders -o DIR`
 
 <!-- not run here: no phone -->
 ```kotlin
