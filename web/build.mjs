@@ -45,15 +45,15 @@ for (const name of RUNTIME) {
   await cp(join(HERE, "node_modules/@litertjs/core/wasm", name), join(folder, "litert", name));
 }
 
-const shell = [...STATIC, "page.js", "worker.js", ...Object.values(EXAMPLES).map((name) => `examples/${name}`)];
+const shell = ["", "style.css", "icon.svg", "page.js", "worker.js", ...Object.values(EXAMPLES).map((name) => `examples/${name}`)];
 const digest = createHash("sha256");
-for (const name of [...shell, "litert/litert_wasm_internal.wasm"]) {
+for (const name of ["index.html", ...shell.slice(1), "litert/litert_wasm_internal.wasm"]) {
   digest.update(await readFile(join(folder, name)));
 }
 await bundle("service_worker.js", {
   format: "iife",
   define: {
-    SHELL: JSON.stringify(["./", ...shell]),
+    SHELL: JSON.stringify(shell.map((name) => `./${name}`)),
     VERSION: JSON.stringify(digest.digest("hex").slice(0, 16)),
   },
 });

@@ -40,6 +40,15 @@ class Handler(SimpleHTTPRequestHandler):
         """Says nothing of each file."""
 
 
+class Server(ThreadingHTTPServer):
+    """Says nothing of browsers that go away in the middle of a file."""
+
+    def handle_error(self, request, client_address):
+        """Reports everything else."""
+        if not isinstance(sys.exc_info()[1], ConnectionError):
+            super().handle_error(request, client_address)
+
+
 def server(folder, port=0):
     """Returns a server of a folder.
 
@@ -48,7 +57,7 @@ def server(folder, port=0):
         port: 0 for a free one; `server_port` of the result tells which.
     """
     handler = functools.partial(Handler, directory=str(folder))
-    return ThreadingHTTPServer((HOST, port), handler)
+    return Server((HOST, port), handler)
 
 
 def main(arguments=None):

@@ -19,11 +19,38 @@ export async function decode(file) {
     throw new InputError(`${nameOf(file)} cannot be read as an image. JPEG, PNG and WebP work.`);
   });
   const { width, height } = bitmap;
-  const canvas = new OffscreenCanvas(width, height);
+  let rgba = readWithCanvas(bitmap);
+  if (isTransparent(rgba)) rgba = readWithWebGL(bitmap) ?? rgba;
+  bitmap.close();
+  return { data: withoutAlpha(rgba), width, height };
+}
+
+function readWithCanvas(bitmap) {
+  const canvas = new OffscreenCanvas(bitmap.width, bitmap.height);
   const context = canvas.getContext("2d", { willReadFrequently: true });
   context.drawImage(bitmap, 0, 0);
-  bitmap.close();
-  return { data: withoutAlpha(context.getImageData(0, 0, width, height).data), width, height };
+  return context.getImageData(0, 0, bitmap.width, bitmap.height).data;
+}
+
+/** A canvas multiplies colors with their opacity, and so loses some; a texture keeps them all. */
+function readWithWebGL(bitmap) {
+  const { width, height } = bitmap;
+  const gl = new OffscreenCanvas(1, 1).getContext("webgl2");
+  if (!gl || Math.max(width, height) > gl.getParameter(gl.MAX_TEXTURE_SIZE)) return undefined;
+  gl.bindTexture(gl.TEXTURE_2D, gl.createTexture());
+  gl.texImage2D(gl.TEXTURE_2D, 0, gl.RGBA, gl.RGBA, gl.UNSIGNED_BYTE, bitmap);
+  gl.bindFramebuffer(gl.FRAMEBUFFER, gl.createFramebuffer());
+  const texture = gl.getParameter(gl.TEXTURE_BINDING_2D);
+  gl.framebufferTexture2D(gl.FRAMEBUFFER, gl.COLOR_ATTACHMENT0, gl.TEXTURE_2D, texture, 0);
+  const rgba = new Uint8Array(width * height * 4);
+  gl.readPixels(0, 0, width, height, gl.RGBA, gl.UNSIGNED_BYTE, rgba);
+  gl.getExtension("WEBGL_lose_context")?.loseContext(); // browsers keep few
+  return rgba;
+}
+
+function isTransparent(rgba) {
+  for (let at = 3; at < rgba.length; at += 4) if (rgba[at] !== 255) return true;
+  return false;
 }
 
 function withoutAlpha(rgba) {

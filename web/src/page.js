@@ -1,7 +1,7 @@
 import { Classifier } from "./classifier.js";
 import { keepForOffline } from "./offline.js";
 import { watchFiles } from "./sources.js";
-import { showClasses, showModel, showPicture, showPixels, showProblem, showTiming, tell } from "./view.js";
+import { showClasses, showModel, showPicture, showPixels, showProblem, tell } from "./view.js";
 
 const here = (path) => new URL(path, document.baseURI).href;
 const options = new URLSearchParams(location.search);
@@ -56,10 +56,10 @@ async function classify(file) {
 }
 
 function show(answer) {
+  const { preparing, running } = answer.milliseconds;
   const best = showClasses(answer);
-  showPixels(answer.pixels);
-  showTiming(answer.milliseconds);
-  tell(`Most probable: ${best}`);
+  showPixels(answer.pixels, preparing);
+  tell(`${best}, found in ${running.toFixed(1)} ms`);
 }
 
 async function takeExample(path) {

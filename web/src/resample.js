@@ -1,4 +1,4 @@
-// Pillow's resize (src/libImaging/Resample.c) to the bit: antialiased weights in double precision,
+// Pillow's resize (src/libImaging/Resample.c, version 13) to the bit: antialiased weights in double precision,
 // rounded to 22 bits, one pass for the width and one for the height, each rounded to 8 bits.
 
 const PRECISION = 32 - 8 - 2;
@@ -18,7 +18,7 @@ function hamming(x) {
   if (x === 0) return 1;
   if (x >= 1) return 0;
   x *= Math.PI;
-  return (Math.sin(x) / x) * (0.54 + 0.46 * Math.cos(x));
+  return (Math.sin(x) / x) * (Math.fround(0.54) + Math.fround(0.46) * Math.cos(x));
 }
 
 const FILTERS = {
@@ -38,8 +38,18 @@ export function resize(image, width, height, interpolation) {
   if (width === image.width && height === image.height) return image;
   if (interpolation === "nearest") return nearest(image, width, height);
   const filter = FILTERS[interpolation];
-  const wide = width === image.width ? image : resizeWidth(image, width, filter);
-  return height === image.height ? wide : resizeHeight(wide, height, filter);
+  const passes = [
+    (from) => (width === from.width ? from : resizeWidth(from, width, filter)),
+    (from) => (height === from.height ? from : resizeHeight(from, height, filter)),
+  ];
+  if (heightComesFirst(image, width, height)) passes.reverse();
+  return passes.reduce((from, pass) => pass(from), image);
+}
+
+/** Which pass is first matters to the rounding; this is the rule since Pillow 13. */
+function heightComesFirst(image, width, height) {
+  const removed = image.height - height;
+  return removed > 0 && removed > 2 * (image.width - width);
 }
 
 /** For each place of the result: where its sources start, and their weights, of one length. */

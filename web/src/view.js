@@ -22,9 +22,8 @@ export function showPicture(file) {
   const preview = element("preview");
   URL.revokeObjectURL(preview.src);
   preview.hidden = !file;
-  element("invitation").hidden = Boolean(file);
-  preview.src = file ? URL.createObjectURL(file) : "";
-  preview.alt = file ? `Your image ${file.name ?? ""}` : "";
+  if (file) preview.src = URL.createObjectURL(file);
+  preview.alt = file ? `Your image ${file.name}` : "";
   element("classes").replaceChildren();
   element("seen").hidden = true;
 }
@@ -50,8 +49,8 @@ function classRow({ label, probability }) {
   return row;
 }
 
-/** Shows what the network is given. */
-export function showPixels({ data, width, height }) {
+/** Shows what the network is given, and how long that took. */
+export function showPixels({ data, width, height }, milliseconds) {
   const canvas = element("pixels");
   Object.assign(canvas, { width, height });
   const rgba = new ImageData(width, height);
@@ -59,13 +58,9 @@ export function showPixels({ data, width, height }) {
     rgba.data.set([data[from], data[from + 1], data[from + 2], 255], to);
   }
   canvas.getContext("2d").putImageData(rgba, 0, 0);
+  element("given").textContent =
+    `What the network is given: ${width} × ${height} pixels, prepared in ${milliseconds.toFixed(1)} ms.`;
   element("seen").hidden = false;
-}
-
-/** Says how long it took. */
-export function showTiming({ preparing, running }) {
-  element("timing").textContent =
-    `${running.toFixed(1)} ms in the network, after ${preparing.toFixed(1)} ms to prepare what it is given (left)`;
 }
 
 /** Says what was loaded. */
