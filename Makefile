@@ -46,6 +46,13 @@ build/web/model.tflite: $(wildcard keras_poolformer/export/*.py) | .venv/demo.in
 test-web: .venv/web.installed web-build chromium  ## the page in a real browser
 	$(BIN)/python -m pytest tests/web
 
+bench-web: .venv-bench/installed web-build benchmarks/web/node_modules/.package-lock.json chromium
+	.venv-bench/bin/python -m benchmarks.web $(BENCH)
+
+benchmarks/web/node_modules/.package-lock.json: benchmarks/web/package-lock.json
+	cd benchmarks/web && npm ci --loglevel=error
+	touch $@
+
 chromium:
 	@command -v chromium >/dev/null || sh web/install_chromium.sh
 

@@ -5,8 +5,10 @@ those that come with the two headers below.
 """
 
 import argparse
+import contextlib
 import functools
 import sys
+import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -58,6 +60,20 @@ def server(folder, port=0):
     """
     handler = functools.partial(Handler, directory=str(folder))
     return Server((HOST, port), handler)
+
+
+@contextlib.contextmanager
+def serving(folder):
+    """Serves a folder on a free port in a thread; gives its address."""
+    running = server(folder)
+    thread = threading.Thread(target=running.serve_forever)
+    thread.start()
+    try:
+        yield f"http://{HOST}:{running.server_port}/"
+    finally:
+        running.shutdown()
+        running.server_close()
+        thread.join()
 
 
 def main(arguments=None):

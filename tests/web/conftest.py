@@ -1,20 +1,19 @@
 """The built page in a real Chromium; `make test-web` builds the one and installs the other."""
 
-import shutil
+import contextlib
 from pathlib import Path
 
 import pytest
 
+from keras_poolformer.errors import InputError, MissingExtraError
 from keras_poolformer.presets import ASSETS
-from tests.web.pages import OpenPage, serving
+from tests.web.pages import OpenPage
+from web.chromium import launched
+from web.serve import serving
 
 ROOT = Path(__file__).parents[2]
 BUILT = ROOT / "build" / "web"
 PRESET = "poolformer_tiny_cifar10"
-NAMES = ("chromium", "chromium-browser", "google-chrome")
-ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-             "--disable-background-networking", "--disable-component-update",
-             "--disable-sync"]  # fmt: skip
 
 
 def pytest_collection_modifyitems(items):
@@ -37,14 +36,11 @@ def cat():
 @pytest.fixture(scope="session")
 def browser():
     """Debian's Chromium; one for all tests, each of which opens a window without a past."""
-    playwright = pytest.importorskip("playwright.sync_api", reason="`make test-web` installs it")
-    path = next(filter(None, map(shutil.which, NAMES)), None)
-    if path is None:
-        pytest.skip("there is no Chromium: apt-get install chromium")
-    with playwright.sync_playwright() as driver:
-        browser = driver.chromium.launch(executable_path=path, args=ARGUMENTS)
-        yield browser
-        browser.close()
+    with contextlib.ExitStack() as stack:
+        try:
+            yield stack.enter_context(launched())
+        except (InputError, MissingExtraError) as error:
+            pytest.skip(str(error))
 
 
 @pytest.fixture(scope="session")

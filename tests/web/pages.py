@@ -1,12 +1,8 @@
-"""The page as a person meets it, and the server it comes from."""
+"""The page as a person meets it."""
 
 import base64
-import contextlib
 import mimetypes
-import threading
 from pathlib import Path
-
-from web.serve import server
 
 TRANSFER = """([name, type, content]) => {
     const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
@@ -20,20 +16,6 @@ PIXELS = """() => {
     const {data} = canvas.getContext("2d").getImageData(0, 0, width, height);
     return [height, width, Array.from(data).filter((_, place) => place % 4 < 3)];
 }"""
-
-
-@contextlib.contextmanager
-def serving(folder):
-    """Serves a folder; gives its address."""
-    running = server(folder)
-    thread = threading.Thread(target=running.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{running.server_port}/"
-    finally:
-        running.shutdown()
-        running.server_close()
-        thread.join()
 
 
 def run_first_in_worker(page, script):

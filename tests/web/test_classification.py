@@ -6,7 +6,8 @@ from keras_poolformer import ImageTransform
 from keras_poolformer.ranking import softmax
 from keras_poolformer.runtime import TFLiteClassifier
 from tests.web.conftest import BUILT, PRESET
-from tests.web.pages import run_first_in_worker, serving
+from tests.web.pages import run_first_in_worker
+from web.serve import serving
 
 # Largest differences of a probability, over all 31 photographs. Measured: 1.7e-6 between fp32
 # and Keras; 0.011 between the dynamic int8 file here and in Python, whose kernels round

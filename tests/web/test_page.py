@@ -7,7 +7,8 @@ import pytest
 
 from keras_poolformer.runtime.description import append_description, read_description
 from tests.web.conftest import ROOT
-from tests.web.pages import run_first_in_worker, serving
+from tests.web.pages import run_first_in_worker
+from web.serve import serving
 
 AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
 
