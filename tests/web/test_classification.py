@@ -1,11 +1,14 @@
 """The page's answers beside Python's: the same file, the same photographs."""
 
+import os
+import subprocess
+
 import pytest
 
 from keras_poolformer import ImageTransform
 from keras_poolformer.ranking import softmax
 from keras_poolformer.runtime import TFLiteClassifier
-from tests.web.conftest import BUILT, PRESET
+from tests.web.conftest import BUILT, PRESET, ROOT
 from tests.web.pages import run_first_in_worker
 from web.serve import serving
 
@@ -102,3 +105,25 @@ def test_without_relaxed_simd(page, open_page, cat):
     page = open_page(prepare=lambda page: run_first_in_worker(page, WITHOUT_RELAXED_SIMD))
     assert page.classify(cat) == pytest.approx(expected, abs=SAME_FILE)
     assert "1 thread " in page.page.inner_text("#model")
+
+
+def test_the_code_of_the_docs(browser, folder, cat, tmp_path):
+    text = (ROOT / "docs" / "web.md").read_text(encoding="utf-8")
+    code = text.partition("```js\n")[2].partition("```")[0]
+    (tmp_path / "app.js").write_text(code, encoding="utf-8")
+    bundler = ROOT / "web" / "node_modules" / ".bin" / "esbuild"
+    options = ["--bundle", "--format=esm", f"--outfile={folder / 'app.js'}", "--log-level=error"]
+    paths = os.environ | {"NODE_PATH": str(ROOT / "web" / "node_modules")}
+    subprocess.run([bundler, tmp_path / "app.js", *options], check=True, env=paths)
+    (folder / "app.html").write_text("<!doctype html><body><img src=examples/cat.jpg>")
+    with serving(folder) as address:
+        page = browser.new_page()
+        page.goto(f"{address}app.html")
+        probabilities = page.evaluate(
+            "async () => Array.from(await (await import('/app.js')).classify(document.images[0]))"
+        )
+        page.close()
+    expected = TFLiteClassifier(BUILT / "model.tflite").classify(cat, top_k=10)
+    labels = TFLiteClassifier(BUILT / "model.tflite").labels
+    assert sum(probabilities) == pytest.approx(1, abs=1e-5)
+    assert labels[max(range(10), key=probabilities.__getitem__)] == expected[0][0]
