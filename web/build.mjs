@@ -1,7 +1,6 @@
 // Builds the page: node build.mjs FOLDER. The model is exported into the folder by `make web`.
 
-import { createHash } from "node:crypto";
-import { cp, mkdir, readFile } from "node:fs/promises";
+import { cp, mkdir } from "node:fs/promises";
 import { dirname, join } from "node:path";
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -45,15 +44,6 @@ for (const name of RUNTIME) {
   await cp(join(HERE, "node_modules/@litertjs/core/wasm", name), join(folder, "litert", name));
 }
 
-const shell = ["", "style.css", "icon.svg", "page.js", "worker.js", ...Object.values(EXAMPLES).map((name) => `examples/${name}`)];
-const digest = createHash("sha256");
-for (const name of ["index.html", ...shell.slice(1), "litert/litert_wasm_internal.wasm"]) {
-  digest.update(await readFile(join(folder, name)));
-}
-await bundle("service_worker.js", {
-  format: "iife",
-  define: {
-    SHELL: JSON.stringify(shell.map((name) => `./${name}`)),
-    VERSION: JSON.stringify(digest.digest("hex").slice(0, 16)),
-  },
-});
+const shell = ["", "style.css", "icon.svg", "page.js", "worker.js"].map((name) => `./${name}`);
+shell.push(...Object.values(EXAMPLES).map((name) => `./examples/${name}`));
+await bundle("service_worker.js", { format: "iife", define: { SHELL: JSON.stringify(shell) } });

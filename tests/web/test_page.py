@@ -128,6 +128,9 @@ def test_models_that_cannot_be_used(open_page, tmp_path, flatbuffer, int8_file, 
 def test_a_missing_model_and_then_another(open_page, folder, cat):
     page = open_page("?model=missing.tflite")
     assert page.problem() == "missing.tflite could not be loaded: the server answered 404."
+    page.choose(cat)
+    page.page.wait_for_function("() => !document.getElementById('status').textContent")
+    assert page.problem() == "missing.tflite could not be loaded: the server answered 404."
     page.errors.clear()  # the browser's own words about the same thing
     page.drop(folder / "model.tflite")
     assert page.classify(cat)

@@ -5,6 +5,7 @@ export class Classifier {
   #worker;
   #waiting = new Map();
   #asked = 0;
+  #failure;
 
   /** @param {string} script URL of the worker. */
   constructor(script) {
@@ -17,9 +18,8 @@ export class Classifier {
     };
     this.#worker.onerror = (event) => {
       event.preventDefault();
-      const failure = new InputError(`The classifier could not be started. ${event.message ?? ""}`);
-      this.#waiting.forEach(({ reject }) => reject(failure));
-      this.#waiting.clear();
+      this.#failure = new InputError(`The classifier could not be started. ${event.message ?? ""}`);
+      this.#waiting.forEach(({ reject }) => reject(this.#failure));
     };
   }
 
@@ -41,6 +41,7 @@ export class Classifier {
   }
 
   #ask(method, options) {
+    if (this.#failure) return Promise.reject(this.#failure);
     const id = this.#asked++;
     return new Promise((resolve, reject) => {
       this.#waiting.set(id, { resolve, reject });

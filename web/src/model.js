@@ -20,7 +20,8 @@ const SIMD = Uint8Array.from(
  */
 export async function startLiteRt(folder, threads) {
   requireWebAssembly();
-  const most = await canThread() ? threads ?? Math.min(navigator.hardwareConcurrency, MOST_THREADS) : 1;
+  const wanted = await canThread() ? threads ?? MOST_THREADS : 1;
+  const most = Math.max(1, Math.min(wanted, navigator.hardwareConcurrency)); // the pool has no more
   // Emscripten's own hook: in a worker it cannot know where its files are, and it logs
   // everything, news too, as errors.
   self.Module = {

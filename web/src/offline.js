@@ -10,7 +10,7 @@ export async function keepForOffline(urls) {
     const { active } = await navigator.serviceWorker.ready;
     const { port1, port2 } = new MessageChannel();
     const answer = new Promise((resolve) => (port1.onmessage = ({ data }) => resolve(data)));
-    active.postMessage({ keep: urls }, [port2]);
+    active.postMessage({ keep: [...new Set(urls)] }, [port2]);
     return await answer;
   } catch {
     return false; // private windows and pages without https may not

@@ -3,49 +3,57 @@ import { keepForOffline } from "./offline.js";
 import { watchFiles } from "./sources.js";
 import { showClasses, showModel, showPicture, showPixels, showProblem, tell } from "./view.js";
 
+const now = () => performance.timeOrigin + performance.now(); // on the worker's clock too
 const here = (path) => new URL(path, document.baseURI).href;
 const options = new URLSearchParams(location.search);
 const marks = document.documentElement.dataset; // what was measured, for whoever wants to know
 const classifier = new Classifier(here("worker.js"));
 
 let loaded; // a promise: images that come before the model wait for it
+let answered; // the image whose classes are shown
 let newest = 0; // an image that comes later makes the answers to earlier ones stale
 
-function load(source) {
+/** Loads a model in place of the one before, which stays if the new one cannot be used. */
+async function load(source) {
   tell("Loading the model …");
   const threads = Number(options.get("threads")) || undefined;
   const loading = classifier.load({ source, threads, folder: here("litert/") });
   const before = loaded;
-  loaded = loading.catch(async (error) => {
-    showProblem(error.message);
-    tell("");
-    return before; // the model before, if there was one, is still there
+  loaded = loading.catch((error) => {
+    if (!before) throw error;
+    return before.catch(() => Promise.reject(error));
   });
-  loading.then(showLoaded, () => {});
-  return loaded;
-}
-
-function showLoaded(model) {
-  showProblem("");
-  showModel(model);
-  tell(newest ? "" : "The model is ready: choose an image.");
-  marks.model = model.name;
+  loaded.catch(() => {}); // whoever waits for it is told
+  try {
+    const model = await loading;
+    showProblem("");
+    showModel(model);
+    marks.model = model.name;
+    tell("The model is ready: choose an image.");
+    if (answered) classify(answered);
+    return model;
+  } catch (error) {
+    tell("");
+    showProblem(error.message);
+    return undefined;
+  }
 }
 
 async function classify(file) {
   const turn = ++newest;
-  const chosen = performance.timeOrigin + performance.now();
+  const chosen = now();
+  answered = undefined;
   showProblem("");
   showPicture(file);
   tell("Looking …");
   try {
     const model = await loaded;
-    if (!model) return;
+    if (turn !== newest) return;
     const answer = await classifier.classify(file);
     if (turn !== newest) return;
     show(answer);
-    const waited = performance.timeOrigin + performance.now() - Math.max(model.arrived, chosen);
-    marks.firstResultMs ??= waited.toFixed(1);
+    answered = file;
+    marks.firstResultMs ??= (now() - Math.max(model.arrived, chosen)).toFixed(1);
     marks.results = Number(marks.results ?? 0) + 1;
   } catch (error) {
     if (turn !== newest) return;
@@ -63,16 +71,15 @@ function show(answer) {
 }
 
 async function takeExample(path) {
-  const response = await fetch(path);
-  const file = new File([await response.blob()], path.split("/").at(-1));
-  return classify(file);
+  try {
+    const content = await (await fetch(path)).blob();
+    await classify(new File([content], path.split("/").at(-1)));
+  } catch {
+    showProblem("The example could not be loaded: there is no connection.");
+  }
 }
 
-watchFiles({
-  onImage: classify,
-  onModel: load,
-  onProblem: showProblem,
-});
+watchFiles({ onImage: classify, onModel: load, onProblem: showProblem });
 for (const button of document.querySelectorAll("[data-example]")) {
   button.addEventListener("click", () => takeExample(button.dataset.example));
 }
