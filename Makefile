@@ -1,10 +1,11 @@
 # Every target makes what it needs: a fresh machine has python3 and make.
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := keras_poolformer conversion benchmarks notebooks tests
+SOURCES := keras_poolformer conversion benchmarks notebooks tests web
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: demo notebooks bench bench-train test test-slow test-arm64 dist check lint types imports clean
+.PHONY: web web-build test-web bench-web chromium
 
 demo: .venv/demo.installed  ## convert, compare, export, classify: one table and one picture
 	$(BIN)/python -m keras_poolformer.demo --output build/demo
@@ -19,7 +20,7 @@ bench-train: .venv/test.installed  ## our training step beside Keras', our input
 	$(BIN)/python -m benchmarks.training $(BENCH)
 
 test: .venv/test.installed
-	$(BIN)/python -m pytest -m "not slow and not dist" -n 2 --dist loadscope
+	$(BIN)/python -m pytest -m "not slow and not browser and not dist" -n 2 --dist loadscope
 
 test-slow: .venv/test.installed
 	$(BIN)/python -m pytest -m slow -rP
@@ -35,6 +36,40 @@ dist: .venv/test.installed  ## a wheel and an sdist, each proven in a fresh envi
 	rm -rf dist && mkdir -p build
 	$(BIN)/python -m build --outdir dist . > build/dist.log || { tail build/dist.log; exit 1; }
 	$(BIN)/python -m pytest -m dist -v tests/dist
+
+PORT ?= 8000
+EXPORT_WEB := $(BIN)/keras-poolformer export poolformer_tiny_cifar10 --recipe dynamic_int8 \
+    --inputs pixels --outputs probabilities --overwrite
+
+web: web-build  ## classify images in the browser: http://127.0.0.1:PORT
+	$(BIN)/python -m web.serve build/web --port $(PORT)
+
+web-build: build/web/service_worker.js build/web/model.tflite
+
+web/node_modules/.package-lock.json: web/package-lock.json
+	@command -v npm >/dev/null || { echo "make web needs npm: install Node.js 18 or newer" >&2; exit 1; }
+	cd web && npm ci --loglevel=error
+	touch $@
+
+build/web/service_worker.js: web/node_modules/.package-lock.json $(wildcard web/*.* web/src/*.js)
+	node web/build.mjs build/web
+
+build/web/model.tflite: $(wildcard keras_poolformer/export/*.py) | .venv/demo.installed
+	mkdir -p build/web
+	$(EXPORT_WEB) --output $@
+
+test-web: .venv/web.installed web-build chromium  ## the page in a real browser
+	$(BIN)/python -m pytest tests/web
+
+bench-web: .venv-bench/installed web-build benchmarks/web/node_modules/.package-lock.json chromium
+	.venv-bench/bin/python -m benchmarks.web $(BENCH)
+
+benchmarks/web/node_modules/.package-lock.json: benchmarks/web/package-lock.json
+	cd benchmarks/web && npm ci --loglevel=error
+	touch $@
+
+chromium:
+	@command -v chromium >/dev/null || sh web/install_chromium.sh
 
 check: lint types imports
 
@@ -59,6 +94,10 @@ imports: .venv/test.installed
 	$(PIP) --editable '.[test]'
 	touch $@
 
+.venv/web.installed: setup.cfg constraints.txt | .venv/bin/python
+	$(PIP) --editable '.[web]'
+	touch $@
+
 # The peers' own environment: litert-torch wants older versions than constraints.txt has.
 .venv-bench/bin/python:
 	$(PYTHON) -m venv .venv-bench
@@ -69,4 +108,4 @@ imports: .venv/test.installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv-bench build
+	rm -rf .venv .venv-bench build web/node_modules

@@ -1,0 +1,1 @@
+"""LiteRT.js beside onnxruntime-web, in one Chromium."""

@@ -1,0 +1,1 @@
+"""The page that classifies in the browser: its server; the rest is JavaScript."""

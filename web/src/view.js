@@ -1,0 +1,75 @@
+// What the page shows.
+
+import { topClasses } from "./scores.js";
+
+const SHOWN = 5;
+const element = (id) => document.getElementById(id);
+const percent = (probability) => `${(100 * probability).toFixed(1)} %`;
+
+/** Tells politely: screen readers say it when they are done with what they say. */
+export function tell(message) {
+  element("status").textContent = message;
+}
+
+/** Tells at once; "" takes the message away. */
+export function showProblem(message) {
+  element("problem").textContent = message;
+  element("problem").hidden = !message;
+}
+
+/** Shows an image file, or none. */
+export function showPicture(file) {
+  const preview = element("preview");
+  URL.revokeObjectURL(preview.src);
+  preview.hidden = !file;
+  if (file) preview.src = URL.createObjectURL(file);
+  preview.alt = file ? `Your image ${file.name}` : "";
+  element("classes").replaceChildren();
+  element("seen").hidden = true;
+}
+
+/** Lists the most probable classes; returns the first as text. */
+export function showClasses({ probabilities, labels }) {
+  const best = topClasses(probabilities, labels, SHOWN);
+  element("classes").replaceChildren(...best.map(classRow));
+  return `${best[0].label}, ${percent(best[0].probability)}`;
+}
+
+function classRow({ label, probability }) {
+  const row = document.createElement("li");
+  const name = row.appendChild(document.createElement("span"));
+  const part = row.appendChild(document.createElement("span"));
+  const bar = row.appendChild(document.createElement("span"));
+  name.textContent = label;
+  part.textContent = percent(probability);
+  part.className = "percent";
+  bar.className = "bar";
+  bar.style.setProperty("--part", probability);
+  row.dataset.probability = probability;
+  return row;
+}
+
+/** Shows what the network is given, and how long that took. */
+export function showPixels({ data, width, height }, milliseconds) {
+  const canvas = element("pixels");
+  Object.assign(canvas, { width, height });
+  const rgba = new ImageData(width, height);
+  for (let from = 0, to = 0; from < data.length; from += 3, to += 4) {
+    rgba.data.set([data[from], data[from + 1], data[from + 2], 255], to);
+  }
+  canvas.getContext("2d").putImageData(rgba, 0, 0);
+  element("given").textContent =
+    `What the network is given: ${width} × ${height} pixels, prepared in ${milliseconds.toFixed(1)} ms.`;
+  element("seen").hidden = false;
+}
+
+/** Says what was loaded. */
+export function showModel({ name, bytes, recipe, classes, threads }) {
+  element("model").textContent = [
+    name,
+    `${(bytes / 1e6).toFixed(1)} MB`,
+    recipe,
+    `${classes} classes`,
+    `${threads} ${threads === 1 ? "thread" : "threads"} of WebAssembly`,
+  ].join(" · ");
+}
