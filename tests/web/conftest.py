@@ -118,11 +118,16 @@ def float_file(tiny, folder):
 
 @pytest.fixture(scope="session")
 def int8_file(tiny_config, photos, folder):
-    """A small network in integers alone, the answer too."""
+    """int8_file(outputs): a small network in integers alone, the answer too."""
     from keras_poolformer import ImageTransform, PoolFormerImageClassifier, export_tflite
 
-    path, transform = folder / "int8.tflite", ImageTransform(64)
-    images = list(transform.pixels(photos[:4]))
-    model = PoolFormerImageClassifier(tiny_config)
-    export_tflite(model, path, "int8", calibration=images, transform=transform)
-    return path
+    transform = ImageTransform(64)
+    model = PoolFormerImageClassifier(tiny_config.replace(initializer_range=0.3))
+
+    def int8_file(outputs):
+        path = folder / f"{outputs}.tflite"
+        images = list(transform.pixels(photos[:4]))
+        export_tflite(model, path, "int8", outputs=outputs, calibration=images, transform=transform)
+        return path
+
+    return int8_file

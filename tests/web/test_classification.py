@@ -91,6 +91,16 @@ def test_any_other_file_of_ours(open_page, photos, from_keras, float_file):
     assert "dynamic_int8" in page.page.inner_text("#model")
 
 
+def test_integers_throughout(open_page, photos, int8_file):
+    path = int8_file("probabilities")
+    page = open_page(f"?model={path.name}")
+    in_python = TFLiteClassifier(path)
+    for photo in photos[:4]:
+        answer, expected = page.classify(photo), dict(in_python.classify(photo))
+        assert len(set(expected.values())) > 1  # or any constant would pass
+        assert answer == pytest.approx(expected, abs=2 / 256)  # measured 0
+
+
 def test_one_thread_without_the_servers_headers(page, open_page, folder, cat, monkeypatch):
     expected = page.classify(cat)
     monkeypatch.setattr("web.serve.HEADERS", {})

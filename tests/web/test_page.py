@@ -105,11 +105,12 @@ def flatbuffer(folder):
 def test_models_that_cannot_be_used(open_page, tmp_path, flatbuffer, int8_file, cat):
     network, description = flatbuffer
     maps = dataclasses.replace(description, outputs="pyramid")
+    signed = int8_file("logits").read_bytes()
     contents = {
         "text.tflite": (b"<!doctype html>", None, "is no .tflite file."),
         "foreign.tflite": (network, None, "does not say how images are prepared: "),
         "maps.tflite": (network, maps, "returns pyramid; a classifier returns logits or prob"),
-        "int8.tflite": (int8_file.read_bytes(), None, "cannot be run: it returns 8-bit integers"),
+        "int8.tflite": (signed, None, "cannot be run: it returns signed bytes"),
         "broken.tflite": (network[:8] + bytes(5000), description, "cannot be run: "),
     }
     page = open_page()

@@ -81,7 +81,7 @@ export class Model {
   /**
    * Runs the network.
    * @param {Uint8Array | Float32Array} image Pixels or normalized values, as `takesPixels` says.
-   * @returns {Promise<Float32Array>}
+   * @returns {Promise<Float32Array>} Bytes, the probabilities of recipe int8, count in 256ths.
    */
   async run(image) {
     const input = new Tensor(image, this.#shape);
@@ -89,7 +89,7 @@ export class Model {
       const [output] = await this.#compiled.run([input]);
       const values = await output.data();
       output.delete();
-      return values;
+      return values instanceof Uint8Array ? Float32Array.from(values, (byte) => byte / 256) : values;
     } finally {
       input.delete();
     }
@@ -103,5 +103,5 @@ export class Model {
 function reason(error) {
   const message = error.message ?? String(error);
   if (!message.includes("INT8")) return message;
-  return "it returns 8-bit integers, which LiteRT.js does not read; export it as dynamic_int8.";
+  return "it returns signed bytes, which LiteRT.js does not read; export it with --outputs probabilities.";
 }
