@@ -23,7 +23,7 @@ from keras_poolformer.commands import (
 )
 from keras_poolformer.commands.arguments import PROGRAM
 from keras_poolformer.errors import InputError, MissingExtraError, missing_extra_named
-from keras_poolformer.native_log import native_log_hidden
+from keras_poolformer.quiet import native_log_hidden
 from keras_poolformer.version import __version__
 
 # In the order of --help.

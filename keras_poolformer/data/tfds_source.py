@@ -14,6 +14,7 @@ import numpy as np
 from keras_poolformer.data.folders import match_labels, spread
 from keras_poolformer.errors import InputError, MissingExtraError
 from keras_poolformer.image_files import EncodedImage
+from keras_poolformer.quiet import logger_limited
 
 # NAME[/CONFIG][:VERSION]. What tfds reads besides is left out: namespaces, which it looks up in
 # the network, and arguments for the class that builds the data set.
@@ -174,7 +175,8 @@ def stored(builder, split, cycle_length=1, block_length=16):
         interleave_block_length=block_length,
         enable_ordering_guard=False,  # else it refuses to mix what was not shuffled
     )
-    with _no_absl_warnings():
+    # tfds remarks on its own use of its own deprecated names.
+    with logger_limited("absl", logging.ERROR):
         return builder.as_dataset(
             split=split, shuffle_files=False, decoders=wanted, read_config=config
         )
@@ -262,18 +264,6 @@ def one_line(meaning):
     except Exception as error:
         reason = " ".join(str(error).split()) or type(error).__name__
         raise InputError(f"{meaning}: {reason}") from error
-
-
-@contextlib.contextmanager
-def _no_absl_warnings():
-    """Hides what tfds says of its own use of its own deprecated names."""
-    logger = logging.getLogger("absl")
-    level = logger.level
-    logger.setLevel(logging.ERROR)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)
 
 
 def _folded(names):

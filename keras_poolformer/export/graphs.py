@@ -1,6 +1,5 @@
 """TensorFlow graphs of a Keras model, the common ground of all exports."""
 
-import contextlib
 import logging
 
 import keras
@@ -9,6 +8,7 @@ import tensorflow as tf
 
 from keras_poolformer.errors import InputError
 from keras_poolformer.model import PoolFormerBackbone, PoolFormerImageClassifier
+from keras_poolformer.quiet import logger_limited
 
 
 def require_tensorflow():
@@ -58,17 +58,6 @@ def save_graphs(path, variables, endpoints):
         for name, function, spec in endpoints
     }
     signatures["serving_default"] = signatures[endpoints[0][0]]
-    with _remarks_hidden():
+    # In notebooks TensorFlow's logger also says where files went, temporary ones included.
+    with logger_limited("tensorflow", logging.WARNING):
         tf.saved_model.save(module, str(path), signatures)
-
-
-@contextlib.contextmanager
-def _remarks_hidden():
-    """In notebooks TensorFlow's logger also says where files went, temporary ones included."""
-    logger = tf.get_logger()
-    level = logger.level
-    logger.setLevel(logging.WARNING)
-    try:
-        yield
-    finally:
-        logger.setLevel(level)

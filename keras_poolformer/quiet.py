@@ -1,6 +1,7 @@
-"""Keeps the chatter of native libraries off a person's terminal."""
+"""Keeps the chatter of libraries off a person's terminal."""
 
 import contextlib
+import logging
 import os
 import sys
 import tempfile
@@ -41,3 +42,20 @@ def _writes_to_descriptor_2(stream):
         return stream.fileno() == 2
     except (AttributeError, OSError, ValueError):  # a buffer somebody put in its place
         return False
+
+
+@contextlib.contextmanager
+def logger_limited(name, level):
+    """Hides what a logger of Python's would say below a level.
+
+    Args:
+        name: of the logger.
+        level: of `logging`, such as `logging.WARNING`.
+    """
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(level)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
