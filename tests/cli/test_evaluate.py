@@ -266,10 +266,10 @@ def test_help_names_the_options(run):
         assert option in printed
 
 
-def test_readme_states_what_the_preset_card_says():
+def test_the_documents_state_what_the_preset_card_says():
     """The table of measured accuracies begins with the preset itself."""
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    section = readme.partition("## Measure accuracy")[2].partition("\n## ")[0]
+    page = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
+    section = page.partition("## Measure accuracy")[2].partition("\n## ")[0]
     (row,) = re.findall(r"^\| Keras .*$", section, re.MULTILINE)
     card = json.loads((ASSETS / PRESET / "preset.json").read_text())
     assert f"{card['top1']:.2f} %" in row
