@@ -8,6 +8,7 @@ from keras_poolformer.errors import InputError
 from keras_poolformer.export.recipes import INPUTS, OUTPUTS, RECIPES
 from keras_poolformer.files import refuse_existing, replacing
 from keras_poolformer.progress import Progress
+from keras_poolformer.runtime.description import SCORES
 
 
 def add_parser(group):
@@ -91,6 +92,10 @@ def _table(result):
         ("takes, returns", f"{result.inputs}, {result.outputs}"),
         ("size", f"{result.bytes / 1e6:.2f} MB"),
     ]
+    if result.operators and result.outputs in SCORES:
+        fits = (result.inputs, result.outputs) == ("pixels", "probabilities")
+        wanted = "--inputs pixels --outputs probabilities"
+        rows.append(("MediaPipe Tasks", "opens it" if fits else f"wants {wanted}"))
     if result.operators:
         rows.append(("operators", f"{sum(result.operators.values())}"))
         rows.append(("XNNPACK partitions", f"{result.partitions}"))

@@ -15,7 +15,7 @@ from ai_edge_litert import schema_py_generated as schema
 from keras_poolformer.export.flatbuffer import Table, to_bytes
 from keras_poolformer.export.graphs import affine_normalization
 from keras_poolformer.image_transform import ImageTransform
-from keras_poolformer.runtime.description import DESCRIPTION, LABELS
+from keras_poolformer.runtime.description import DESCRIPTION, LABELS, SCORES
 from keras_poolformer.version import __version__
 
 NAME, IDENTIFIER, MODEL_IDENTIFIER = "TFLITE_METADATA", b"M001", b"TFL3"
@@ -163,7 +163,7 @@ def _output(name, description):
     """What comes out by a name."""
     feature = _table("FeatureProperties")
     labels = None
-    if description.labels and name in ("logits", "probabilities"):
+    if description.labels and name in SCORES:
         labels = [
             _table(
                 "AssociatedFile",

@@ -4,9 +4,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from keras_poolformer.errors import InputError
+from keras_poolformer.runtime.description import SCORES
 
 INPUTS = ("normalized", "pixels")
-OUTPUTS = ("logits", "probabilities", "embedding", "pyramid")
+OUTPUTS = (*SCORES, "embedding", "pyramid")
 
 
 @dataclass(frozen=True)

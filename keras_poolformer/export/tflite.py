@@ -25,7 +25,7 @@ from keras_poolformer.export.recipes import INPUTS, OUTPUTS, get_recipe
 from keras_poolformer.files import refuse_existing, replacing, size_of
 from keras_poolformer.loading import image_transform
 from keras_poolformer.model import PoolFormerBackbone
-from keras_poolformer.runtime.description import Description, append_description
+from keras_poolformer.runtime.description import SCORES, Description, append_description
 from keras_poolformer.runtime.tflite_model import TFLiteModel
 
 SOFTMAX_RANGE = (0.0, 255 / 256)  # what LiteRT's integer softmax has
@@ -120,7 +120,7 @@ def export_tflite(
 def _require_exportable(model, transform, recipe, inputs, outputs):
     if isinstance(model, PoolFormerBackbone) and outputs != "pyramid":
         raise InputError(f"a backbone has `outputs`='pyramid' alone. Received: {outputs!r}")
-    if not model.config.num_classes and outputs in ("logits", "probabilities"):
+    if not model.config.num_classes and outputs in SCORES:
         raise InputError(f"a model without classes has no {outputs}: `outputs`='embedding'")
     if transform.output_shape is None:
         raise InputError("export needs a fixed size, but the transform does not crop")

@@ -2,9 +2,8 @@
 
 from keras_poolformer.errors import InputError
 from keras_poolformer.ranking import softmax, top_classes
+from keras_poolformer.runtime.description import SCORES
 from keras_poolformer.runtime.tflite_model import TFLiteModel
-
-SCORES = ("logits", "probabilities")
 
 
 class TFLiteClassifier(TFLiteModel):

@@ -14,6 +14,7 @@ from keras_poolformer.errors import InputError
 
 LABELS, DESCRIPTION = "labels.txt", "keras_poolformer.json"
 EXTRA = "assets.extra"
+SCORES = ("logits", "probabilities")  # the outputs of classifiers
 
 
 @dataclass(frozen=True)

@@ -77,6 +77,21 @@ def test_predict_refuses_files_that_are_no_models(files, refusal, tmp_path, phot
 # export
 
 
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["--inputs", "pixels", "--outputs", "probabilities"], "opens it"),
+        ([], "wants --inputs pixels --outputs probabilities"),
+    ],
+)
+def test_export_says_whether_mediapipe_opens_the_file(options, said, files, run, out):
+    """tests/export/test_mediapipe.py shows that it is so."""
+    status, printed, _ = run("export", files / "tiny.keras", "-o", out / "x.tflite", *options)
+    assert status == 0
+    (row,) = [line for line in printed.splitlines() if line.startswith("MediaPipe Tasks")]
+    assert row.split(maxsplit=2)[2] == said
+
+
 def test_export_reports_what_it_wrote(files, run, out):
     output = out / "x.tflite"
     options = ("--recipe", "dynamic_int8", "--inputs", "pixels", "--outputs", "probabilities")
