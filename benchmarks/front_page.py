@@ -18,7 +18,7 @@ ACCURACY, BENCHMARK, PAGE = "docs/accuracy.json", "docs/benchmark.json", "README
 USES = {
     "fp32": "the reference",
     "fp16": "half the size; GPUs",
-    "dynamic_int8": "8-bit weights, floats in and out: the first choice on CPUs",
+    "dynamic_int8": "8-bit weights, floats between: the first choice on CPUs",
     "int8": "integers throughout: NPUs, microcontrollers",
 }
 # By the first part of the contestants' names in benchmarks/contestants.py.

@@ -28,7 +28,9 @@ def add_parser(group):
         help="of a .tflite file, or saved_model (fp32)",
     )
     command.add_argument(
-        "--inputs", choices=INPUTS, help="(normalized; pixels for int8, which takes nothing else)"
+        "--inputs",
+        choices=INPUTS,
+        help="pixels: uint8, normalized in the graph, the default for RGB; normalized: floats",
     )
     command.add_argument(
         "--outputs", choices=OUTPUTS, help="(logits); pyramid: the feature maps P2, P3, ..."
@@ -71,11 +73,13 @@ def _export(model, options, progress):
         return examine(model, export_saved_model(model, options.output, overwrite=True))
     from keras_poolformer.export.tflite import export_tflite
 
+    # What cameras give and MediaPipe Tasks takes; `export_tflite` itself takes what the model does.
+    usual = "pixels" if model.config.in_channels == 3 else "normalized"
     return export_tflite(
         model,
         options.output,
         recipe=options.recipe,
-        inputs=options.inputs,
+        inputs=options.inputs or usual,
         outputs=options.outputs,
         calibration=options.calibration,
         overwrite=options.overwrite,
@@ -93,9 +97,7 @@ def _table(result):
         ("size", f"{result.bytes / 1e6:.2f} MB"),
     ]
     if result.operators and result.outputs in SCORES:
-        fits = (result.inputs, result.outputs) == ("pixels", "probabilities")
-        wanted = "--inputs pixels --outputs probabilities"
-        rows.append(("MediaPipe Tasks", "opens it" if fits else f"wants {wanted}"))
+        rows.append(("MediaPipe Tasks", _in_mediapipe(result)))
     if result.operators:
         rows.append(("operators", f"{sum(result.operators.values())}"))
         rows.append(("XNNPACK partitions", f"{result.partitions}"))
@@ -106,3 +108,12 @@ def _table(result):
     rows += [(f"error on {name}", f"{error:.2g}") for name, error in result.errors.items()]
     width = max(len(name) for name, _ in rows)
     return "".join(f"{name:{width}}  {value}\n" for name, value in rows)
+
+
+def _in_mediapipe(result):
+    """Whether MediaPipe Tasks' ImageClassifier opens a classifier (export/metadata.py)."""
+    if result.outputs == "probabilities" and result.inputs == "pixels":
+        return "opens it"
+    if result.inputs == "pixels" and result.recipe != "int8":
+        return "opens it; --outputs probabilities gives better scores than logits"
+    return "wants --inputs pixels --outputs probabilities"

@@ -38,7 +38,7 @@ def fp16(converter):
 
 
 def dynamic_int8(converter):
-    """8-bit weights, floats in and out: the first choice on phone and desktop CPUs."""
+    """8-bit weights, floats between: the first choice on phone and desktop CPUs."""
     import tensorflow as tf
 
     converter.optimizations = [tf.lite.Optimize.DEFAULT]

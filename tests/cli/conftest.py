@@ -12,7 +12,7 @@ PRESET = "poolformer_tiny_cifar10"
 PHOTOS = sorted((ASSETS / "photos").glob("cifar10_test_*_*.png"))
 EXPORTS = {
     "saved_model": ("--recipe", "saved_model"),
-    "fp32.tflite": ("--recipe", "fp32"),
+    "fp32.tflite": ("--recipe", "fp32", "--inputs", "normalized"),
     "fp16.tflite": ("--recipe", "fp16"),
     "dynamic_int8.tflite": ("--recipe", "dynamic_int8"),
     "pixels.tflite": ("--inputs", "pixels", "--outputs", "probabilities"),
