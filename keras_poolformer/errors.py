@@ -3,7 +3,7 @@
 import contextlib
 import importlib.util
 
-FRAMEWORK = ("keras", "tensorflow")  # packages, and the extras that bring them
+FRAMEWORK = {"keras": "keras", "tensorflow": "tensorflow"}  # packages: extras that bring them
 
 
 class InputError(ValueError):
@@ -31,6 +31,17 @@ class MissingExtraError(ImportError):
         )
 
 
+def require_packages(extras):
+    """Raises a MissingExtraError that names the extras of all packages that are not installed.
+
+    Args:
+        extras: {package: extra of this package that brings it}.
+    """
+    missing = [name for name in extras if importlib.util.find_spec(name) is None]
+    if missing:
+        raise MissingExtraError(missing[0], ",".join(dict.fromkeys(extras[n] for n in missing)))
+
+
 @contextlib.contextmanager
 def missing_extra_named():
     """Turns a failing import of Keras or TensorFlow into a MissingExtraError.
@@ -41,7 +52,6 @@ def missing_extra_named():
     try:
         yield
     except ModuleNotFoundError as error:
-        if error.name not in FRAMEWORK:
-            raise
-        missing = [name for name in FRAMEWORK if importlib.util.find_spec(name) is None]
-        raise MissingExtraError(error.name, ",".join(missing)) from None
+        if error.name in FRAMEWORK:
+            require_packages(FRAMEWORK)
+        raise

@@ -1,24 +1,17 @@
 """The subcommand `train`; heavy imports are inside."""
 
 import argparse
-import importlib.util
 import json
 import sys
 from pathlib import Path
 
 from keras_poolformer.commands.arguments import add_command, positive
-from keras_poolformer.errors import MissingExtraError
+from keras_poolformer.errors import FRAMEWORK, require_packages
 from keras_poolformer.progress import Progress
 from keras_poolformer.training import STRATEGIES
 
 # Packages that no run can do without, and the extras that bring them.
-EXTRAS = {
-    "keras": "keras",
-    "tensorflow": "tensorflow",
-    "tensorboard": "train",
-    "tqdm": "train",
-    "matplotlib": "train",
-}
+EXTRAS = FRAMEWORK | dict.fromkeys(("tensorboard", "tqdm", "matplotlib"), "train")
 
 
 def add_parser(group):
@@ -67,7 +60,7 @@ def add_parser(group):
 
 def train(options):
     """Trains a model; goes on where the same command was interrupted."""
-    _require_extra()
+    require_packages(EXTRAS)
     from keras_poolformer.training.recipes import get_recipe
     from keras_poolformer.training.strategy import check_batch, create_strategy
 
@@ -96,13 +89,6 @@ def train(options):
         _validate([split for split in (training, evaluation) if split], strategy)
     result = Trainer(run, strategy).train()
     _print(result, options)
-
-
-def _require_extra():
-    missing = [name for name in EXTRAS if importlib.util.find_spec(name) is None]
-    if missing:
-        extras = dict.fromkeys(EXTRAS[name] for name in missing)
-        raise MissingExtraError(missing[0], ",".join(extras))
 
 
 def _splits(recipe, options):
