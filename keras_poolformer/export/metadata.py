@@ -136,7 +136,13 @@ def _image(tensor, description):
         image = _table("ImageProperties", color_space=COLOR_SPACES[channels], default_size=size)
         content = _table("Content", content_properties_type=IMAGE, content_properties=image)
     mean, std = (np.float32([0]), np.float32([1])) if pixels else _mean_and_std(description)
-    normalization = _table("NormalizationOptions", mean=mean, std=std)
+    scaling = {}
+    if len(mean) in (1, channels):  # transforms are of RGB, and say nothing of other channels
+        options = _table("NormalizationOptions", mean=mean, std=std)
+        scaling = {
+            "process_units": [_table("ProcessUnit", options_type=NORMALIZATION, options=options)],
+            "stats": _table("Stats", min=(0 - mean) / std, max=(255 - mean) / std),
+        }
     kind = "pixels, 0 to 255" if pixels else "pixels minus mean, divided by std"
     return _table(
         "TensorMetadata",
@@ -144,8 +150,7 @@ def _image(tensor, description):
         description=f"One image of {height} x {width} x {channels}: {kind}.",
         dimension_names=["batch", "height", "width", "channels"],
         content=content,
-        process_units=[_table("ProcessUnit", options_type=NORMALIZATION, options=normalization)],
-        stats=_table("Stats", min=(0 - mean) / std, max=(255 - mean) / std),
+        **scaling,
     )
 
 

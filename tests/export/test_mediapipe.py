@@ -84,7 +84,7 @@ def probabilities(results, labels):
 def test_probabilities_and_labels(preset, transform, files, on_prepared_images, recipe):
     received = probabilities(on_prepared_images[recipe], preset.config.labels)
     on_litert = TFLiteClassifier(files[recipe]).predict(transform.pixels(PHOTOS))
-    assert np.abs(received - on_litert).max() <= 1e-5
+    assert np.abs(received - on_litert).max() <= 1e-6  # measured 0
     known_rows = [PHOTOS.index(photo) for photo in known(PHOTOS)]
     of_keras = softmax(preset.predict_on_batch(transform(PHOTOS)))
     difference = np.abs(received - of_keras)[known_rows].max()
@@ -97,7 +97,7 @@ def test_one_mean_and_std_can_stay_outside(preset, on_prepared_images):
     """MediaPipe normalises by one mean and one std itself, and refuses one for each channel."""
     received = probabilities(on_prepared_images["one mean and std"], preset.config.labels)
     expected = softmax(preset.predict_on_batch(GREY(PHOTOS)))
-    assert np.abs(received - expected).max() <= 1e-5
+    assert np.abs(received - expected).max() <= 1e-5  # measured 1.9e-6
     assert "Per-channel image normalization" in on_prepared_images["one for each channel"]
 
 

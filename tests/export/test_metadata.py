@@ -39,6 +39,14 @@ def test_metadata_say_what_goes_in_and_comes_out(tmp_path):
     assert labels.type == metadata_schema.AssociatedFileType.TENSOR_AXIS_LABELS
 
 
+def test_other_channels_than_rgb_have_no_normalization(tiny_config, tmp_path):
+    path = tmp_path / "m.tflite"
+    export_tflite(PoolFormerImageClassifier(tiny_config.replace(in_channels=1)), path)
+    [image] = read_metadata(path)[1].subgraphMetadata[0].inputTensorMetadata
+    assert image.content.contentProperties.colorSpace == metadata_schema.ColorSpaceType.GRAYSCALE
+    assert (image.processUnits, image.stats) == (None, None)
+
+
 def test_metadata_name_every_output_in_its_order(tiny_config, tmp_path):
     path = tmp_path / "m.tflite"
     export_tflite(PoolFormerBackbone(tiny_config), path)
