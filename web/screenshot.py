@@ -8,13 +8,11 @@ from pathlib import Path
 from PIL import Image
 
 from keras_poolformer.cli import one_line_errors
-from keras_poolformer.errors import InputError
 from keras_poolformer.files import replacing
 from keras_poolformer.presets import ASSETS
 from web.chromium import launched
-from web.serve import serving
+from web.serve import BUILT, require_page, serving
 
-BUILT = Path("build/web")
 PHOTOGRAPH = ASSETS / "photos" / "chelsea.jpg"
 WINDOW = {"width": 1100, "height": 740}
 ANSWERED = "(answers) => document.documentElement.dataset.results === answers"
@@ -22,8 +20,7 @@ ANSWERED = "(answers) => document.documentElement.dataset.results === answers"
 
 def screenshot(path):
     """Classifies a photograph on the page and saves what it looks like, in few colors."""
-    if not (BUILT / "model.tflite").exists():
-        raise InputError(f"{BUILT} holds no page: `make web-build` makes it")
+    require_page(BUILT)
     with launched() as browser, serving(BUILT) as address:
         page = browser.new_page(viewport=WINDOW, color_scheme="light", reduced_motion="reduce")
         page.goto(address)

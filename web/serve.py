@@ -12,7 +12,11 @@ import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
+from keras_poolformer.cli import one_line_errors
+from keras_poolformer.errors import InputError
+
 HOST = "127.0.0.1"
+BUILT = Path("build/web")
 HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Embedder-Policy": "require-corp",
@@ -76,29 +80,30 @@ def serving(folder):
         thread.join()
 
 
-def main(arguments=None):
-    """Serves until Ctrl-C; returns the exit status."""
-    parser = argparse.ArgumentParser(prog="python -m web.serve", description=__doc__)
-    parser.add_argument("folder", type=Path)
-    parser.add_argument("--port", type=int, default=8000)
-    options = parser.parse_args(arguments)
-    if not (options.folder / "index.html").is_file():
-        return _refuse(f"{options.folder} holds no index.html: `make web-build` makes build/web")
+def require_page(folder):
+    """Raises an InputError unless a folder holds the built page and its model."""
+    if not all((folder / name).is_file() for name in ("index.html", "model.tflite")):
+        raise InputError(f"{folder} holds no page with a model: `make web-build` makes {BUILT}")
+
+
+def run(options):
+    """Serves until Ctrl-C."""
+    require_page(options.folder)
     try:
         listening = server(options.folder, options.port)
     except (OSError, OverflowError) as error:
-        return _refuse(f"port {options.port} of {HOST} cannot be used: {error}")
+        raise InputError(f"port {options.port} of {HOST} cannot be used: {error}") from None
     print(f"http://{HOST}:{listening.server_port}/ (Ctrl-C ends it)", flush=True)
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         listening.serve_forever()
-    except KeyboardInterrupt:
-        print()
-    return 0
 
 
-def _refuse(message):
-    print(f"web: {message}", file=sys.stderr)
-    return 2
+def main(arguments=None):
+    """Runs the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m web.serve", description=__doc__)
+    parser.add_argument("folder", type=Path, nargs="?", default=BUILT)
+    parser.add_argument("--port", type=int, default=8000)
+    return one_line_errors("web", run, parser.parse_args(arguments))
 
 
 if __name__ == "__main__":

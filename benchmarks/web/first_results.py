@@ -1,15 +1,11 @@
 """How long the page takes from the model's arrival to its first answer."""
 
-from pathlib import Path
-
 import numpy as np
 
-from keras_poolformer.errors import InputError
 from keras_poolformer.presets import ASSETS
 from web.chromium import launched
-from web.serve import serving
+from web.serve import BUILT, require_page, serving
 
-BUILT = Path("build/web")
 PHOTOGRAPH = ASSETS / "photos" / "chelsea.jpg"
 VISITS = 7
 MEASURED = "() => document.documentElement.dataset.firstResultMs"
@@ -21,8 +17,7 @@ def first_results():
     Returns:
         {"median", "most"} in milliseconds, over visits without anything kept from the last.
     """
-    if not (BUILT / "model.tflite").exists():
-        raise InputError(f"{BUILT} holds no page: `make web-build` makes it")
+    require_page(BUILT)
     with launched() as browser, serving(BUILT) as address:
         taken = [_visit(browser, address) for _ in range(VISITS)]
     return {"median": float(np.median(taken)), "most": max(taken)}
