@@ -108,4 +108,4 @@ imports: .venv/test.installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv-bench build web/node_modules
+	rm -rf .venv .venv-bench build dist web/node_modules benchmarks/web/node_modules
