@@ -3,6 +3,8 @@
 import contextlib
 import importlib.util
 
+from keras_poolformer.messages import one_line
+
 FRAMEWORK = {"keras": "keras", "tensorflow": "tensorflow"}  # packages: extras that bring them
 
 
@@ -10,8 +12,15 @@ class InputError(ValueError):
     """A file, image, option or configuration from outside cannot be used.
 
     The message is one line: what was wrong, what was received, what would be right. The
-    command line prints it and exits with status 2.
+    command line prints it and exits with status 2. Whatever a file or a server put into it, it
+    is printable and of bounded length.
+
+    Args:
+        message: Text of the error, or what it is made from.
     """
+
+    def __init__(self, message: object) -> None:
+        super().__init__(one_line(message))
 
 
 class MissingExtraError(ImportError):

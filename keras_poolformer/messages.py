@@ -1,0 +1,54 @@
+"""The words of errors: values and texts from outside, made fit for one line of a terminal."""
+
+import difflib
+import unicodedata
+from collections.abc import Iterable, Mapping
+
+MAX_MESSAGE = 2000  # characters of one error
+_CONTROLS = ("Cc", "Cs", "Zl", "Zp")  # control characters, lone surrogates, line separators
+
+
+def is_text(text: str) -> bool:
+    """Whether a terminal and a line of a file can hold a text as it is."""
+    return text.isprintable() or not any(unicodedata.category(c) in _CONTROLS for c in text)
+
+
+def printable(text: str) -> str:
+    """Escapes control characters, line separators and lone surrogates, as Python writes them."""
+    if is_text(text):
+        return text
+    return "".join(c if is_text(c) else c.encode("unicode_escape").decode() for c in text)
+
+
+def one_line(message: object, limit: int = MAX_MESSAGE) -> str:
+    """The text of an error or another object as one printable line of bounded length."""
+    text = str(message)
+    text = text if len(text) <= 2 * limit else text[: 2 * limit]
+    text = printable(" ".join(text.split()))
+    if not text:
+        return type(message).__name__
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def shown(value: object, limit: int = 80) -> str:
+    """A refused value as Python writes it, in one printable line of bounded length."""
+    try:
+        return one_line(repr(value[:limit] if isinstance(value, str | bytes) else value), limit)
+    except ValueError:  # a whole number of more digits than Python writes out
+        return f"a {type(value).__name__} too long to print"
+
+
+def did_you_mean(
+    name: object, known: Iterable[str], aliases: Mapping[str, str] | None = None
+) -> str:
+    """Returns " Did you mean ...?" with the closest of the known names, or "".
+
+    Args:
+        name: What was received.
+        known: Names that would be right.
+        aliases: Other libraries' names, and the known ones that they stand for.
+    """
+    close = [(aliases or {}).get(str(name)[:100], "")]
+    if not close[0]:
+        close = difflib.get_close_matches(str(name)[:100], list(known), n=1)
+    return f" Did you mean {close[0]!r}?" if close else ""
