@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from keras_poolformer.errors import InputError
+from keras_poolformer.labels import checked_labels
 
 LABELS, DESCRIPTION = "labels.txt", "keras_poolformer.json"
 EXTRA = "assets.extra"
@@ -27,6 +28,8 @@ class Description:
         transform: arguments of `ImageTransform`.
         labels: class names in order; () if unknown.
         provenance: of the weights.
+        problem_type: What the outputs of a classifier mean, as in `PoolFormerConfig`; None in
+            files that do not say.
     """
 
     recipe: str
@@ -34,6 +37,7 @@ class Description:
     transform: dict
     labels: tuple[str, ...] = ()
     provenance: dict = field(default_factory=dict)
+    problem_type: str | None = None
 
 
 def append_description(path, description):
@@ -72,10 +76,14 @@ def read_description(path):
         if DESCRIPTION not in files:
             return None
         document = json.loads(files[DESCRIPTION])
-        labels = files.get(LABELS, b"").decode().splitlines()
-        return Description(**document, labels=tuple(labels))
+        return Description(**document, labels=_lines(files.get(LABELS, b"").decode()))
     except (zipfile.BadZipFile, ValueError, TypeError) as error:
         raise InputError(f"{path}: its description is damaged: {error}") from None
+
+
+def _lines(text):
+    """The labels, at line feeds alone: what else `str.splitlines` splits at may be in a name."""
+    return checked_labels(text.removesuffix("\n").split("\n"), name=LABELS) if text else ()
 
 
 def _read_zip(path):
