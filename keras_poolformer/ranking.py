@@ -40,6 +40,16 @@ def scores(logits: np.ndarray, problem_type: str | None = None) -> np.ndarray:
     return softmax(logits) if function == "softmax" else logits
 
 
+def score_name(problem_type: str | None) -> str:
+    """What a score is called in tables and JSON: "probability", or "value" of a regression."""
+    return "value" if problem_type == "regression" else "probability"
+
+
+def score_text(score: float, problem_type: str | None) -> str:
+    """A score as a person reads it: a percentage, or the value of a regression."""
+    return f"{score:.4g}" if problem_type == "regression" else f"{score:.1%}"
+
+
 def softmax(logits: np.ndarray) -> np.ndarray:
     """Probabilities, float64, of logits (..., classes) of which one is right."""
     shifted = np.asarray(logits, np.float64)

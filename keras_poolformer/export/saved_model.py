@@ -15,7 +15,6 @@ from keras_poolformer.export.graphs import (
     save_graphs,
 )
 from keras_poolformer.files import refuse_existing, replacing, size_of
-from keras_poolformer.loading import image_transform
 from keras_poolformer.runtime.description import Description, add_description
 
 
@@ -52,7 +51,7 @@ def export_saved_model(model, path, transform=None, labels=None, overwrite=True)
     """
     require_tensorflow()
     refuse_existing(path, overwrite)
-    transform = transform or image_transform(model)
+    transform = transform or model.transform
     description = Description(
         recipe="saved_model",
         outputs=default_outputs(model),
@@ -90,7 +89,7 @@ def examine(model, path):
         recipe="saved_model",
         inputs="any",
         outputs="logits and probabilities" if has_probabilities(model) else outputs,
-        errors=compare(model, image_transform(model), run, "normalized", outputs),
+        errors=compare(model, model.transform, run, "normalized", outputs),
         provenance=model.get_config()["provenance"] or {},
     )
 

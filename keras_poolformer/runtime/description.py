@@ -12,6 +12,8 @@ from pathlib import Path
 
 from keras_poolformer.errors import InputError
 from keras_poolformer.labels import checked_labels
+from keras_poolformer.messages import shown
+from keras_poolformer.ranking import PROBLEM_TYPES
 
 LABELS, DESCRIPTION = "labels.txt", "keras_poolformer.json"
 EXTRA = "assets.extra"
@@ -38,6 +40,13 @@ class Description:
     labels: tuple[str, ...] = ()
     provenance: dict = field(default_factory=dict)
     problem_type: str | None = None
+
+    def __post_init__(self):
+        if self.problem_type not in (*PROBLEM_TYPES, None):
+            raise InputError(
+                f"problem_type must be one of {', '.join(PROBLEM_TYPES)} or null. "
+                f"Received: {shown(self.problem_type)}"
+            )
 
 
 def append_description(path, description):
