@@ -61,7 +61,7 @@ def add_description(folder, description):
     extra = Path(folder) / EXTRA
     extra.mkdir()
     for name, text in _texts(description).items():
-        (extra / name).write_text(text, encoding="utf-8")
+        (extra / name).write_text(text, encoding="utf-8", newline="\n")
 
 
 def _texts(description):
@@ -91,8 +91,9 @@ def read_description(path):
 
 
 def _lines(text):
-    """The labels, at line feeds alone: what else `str.splitlines` splits at may be in a name."""
-    return checked_labels(text.removesuffix("\n").split("\n"), name=LABELS) if text else ()
+    """The labels. `str.splitlines` would also split at other characters, some in old labels."""
+    lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
+    return checked_labels(lines, name=LABELS) if text else ()
 
 
 def _read_zip(path):

@@ -31,8 +31,8 @@ export function readDescription(file) {
   throw new InputError("does not say how images are prepared: export it with keras-poolformer.");
 }
 
-/** The lines of a text, of which each ends at a line feed and at nothing else. */
-const lines = (content) => content ? content.replace(/\n$/, "").split("\n") : [];
+/** The lines of a text; nothing else ends one, as in runtime/description.py. */
+const lines = (content) => content ? content.replace(/\r?\n$/, "").split(/\r?\n/) : [];
 
 /** {name: text} of the archive; empty if there is none. */
 function readTexts(file) {
