@@ -71,4 +71,4 @@ def top_classes(
         [(label, score), ...], the highest score first.
     """
     best = np.argsort(-np.asarray(scores), kind="stable")[:count]
-    return [(labels[index] if labels else str(index), float(scores[index])) for index in best]
+    return [(str(labels[index] if labels else index), float(scores[index])) for index in best]

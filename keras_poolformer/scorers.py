@@ -59,7 +59,7 @@ def _tflite(path, num_workers):
 
     classifier = TFLiteClassifier(path, num_workers=num_workers)
     transform, takes_pixels = classifier.transform, classifier.input_kind == "pixels"
-    if transform is None:
+    if transform is None or classifier.description is None:
         raise _undescribed(path)
     _require_one_class(path, classifier.description.problem_type)
     blank = np.zeros((1, *classifier.input_shape), "uint8" if takes_pixels else "float32")

@@ -29,7 +29,8 @@ class TFLiteClassifier(TFLiteModel):
                 f"Received: {len(self.output_names)} outputs"
             )
         classes = int(next(iter(self._outputs.values()))["shape"][-1])
-        if self.labels and self.description.outputs in SCORES and len(self.labels) != classes:
+        outputs = self.description.outputs if self.description else None
+        if self.labels and outputs in SCORES and len(self.labels) != classes:
             raise InputError(
                 f"{self.path.name} must have a label for each of its {classes} classes. "
                 f"Received: {len(self.labels)} labels"
