@@ -10,6 +10,7 @@ from pathlib import Path
 from hypothesis import strategies as st
 
 from tests.fuzz import seeds
+from tests.fuzz import server as serve
 from tests.fuzz.mutations import damaged_bytes, damaged_json, damaged_zip
 
 
@@ -126,6 +127,16 @@ def _read_saved_model(path):
     return open_scorer(path)
 
 
+def _download(path):
+    """Downloads from a server whose whole answer is the file's content."""
+    from keras_poolformer import downloads
+
+    server, goal = serve.server(), path.with_name("downloaded")
+    server.answer = path.read_bytes()
+    downloads.PAUSE = 0
+    downloads.download(f"http://127.0.0.1:{server.server_address[1]}/a", goal)
+
+
 def _read_labels(path):
     from keras_poolformer.labels import read_labels
 
@@ -232,5 +243,6 @@ TARGETS = {
         seeds.saved_model,
         share=1,
     ),
+    "download": Target(lambda: damaged_bytes(serve.ANSWERS), _download, "answer", share=2),
     "labels": Target(lambda: damaged_bytes([b"cat\ndog\n"]), _read_labels, "labels.txt", share=5),
 }
