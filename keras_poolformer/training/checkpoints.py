@@ -79,7 +79,9 @@ class Checkpoints:
         """
         step = self.best[0]
         if step not in self._best.steps():
-            raise InputError(f"{self._best.path(step)} is missing, the best evaluation's checkpoint")
+            raise InputError(
+                f"{self._best.path(step)} is missing, the best evaluation's checkpoint"
+            )
         self._best.read(self._checkpoint, step)
         return step
 

@@ -1,22 +1,41 @@
-"""What a preempted machine is told before it goes."""
+"""Stops on SIGTERM, which announces that a machine is taken back, and on Ctrl-C."""
 
 import contextlib
 import signal
 import threading
+from collections.abc import Iterator
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 
 
 @contextlib.contextmanager
-def sigterm_sets(event):
-    """Within the block SIGTERM sets an event instead of ending the process.
+def stop_requested() -> Iterator[threading.Event]:
+    """Within the block the first SIGTERM or Ctrl-C sets an event; a second one stops at once.
 
-    Args:
-        event: a `threading.Event`.
+    The block looks at the event where it can stop with nothing lost. Without this, Python raises
+    KeyboardInterrupt wherever it happens to be, and TensorFlow drops it if that is a callback.
+
+    Yields:
+        The `threading.Event`.
     """
+    event = threading.Event()
     if threading.current_thread() is not threading.main_thread():  # Python allows it there alone
-        yield
+        yield event
         return
-    before = signal.signal(signal.SIGTERM, lambda *_: event.set())
+    before = {number: signal.getsignal(number) for number in _SIGNALS}
+
+    def restore() -> None:
+        for number, handler in before.items():
+            # None: set by other than Python code, which signal.signal cannot bring back
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
+
+    def stop(*_: object) -> None:
+        event.set()
+        restore()
+
+    for number in _SIGNALS:
+        signal.signal(number, stop)
     try:
-        yield
+        yield event
     finally:
-        signal.signal(signal.SIGTERM, before)
+        restore()
