@@ -122,10 +122,8 @@ def _print(result, options):
         print(json.dumps(result, indent=2))
         return
     if not result["finished"]:
-        print(
-            f"stopped after step {result['step']}, which is saved: rerun the same command to resume",
-            file=sys.stderr,
-        )
+        saved = f"stopped after step {result['step']}, which is saved"
+        print(f"{saved}: rerun the same command to resume", file=sys.stderr)
         return
     figures = [f"{name} {result[key]:.2f} %" for name, key in _SHOWN.items() if key in result]
     steps = f"step {result['step']}" + (" (early)" if result.get("stopped_early") else "")

@@ -136,9 +136,10 @@ class Run:
                 file=sys.stderr,
             )
         for name in sorted(changed.difference(_MAY_CHANGE)):
+            received = shown(description.get(name), 200)
             raise InputError(
                 f"{self.workdir} holds a run with {name}={shown(before.get(name), 200)}: use "
-                f"another folder, or the same command. Received: {shown(description.get(name), 200)}"
+                f"another folder, or the same command. Received: {received}"
             )
         _write(path, description | ({_EXTENSIONS: extensions} if extensions else {}))
 
@@ -197,5 +198,5 @@ def _check_number(run, name, lowest):
     value = getattr(run, name)
     if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value < 2**31:
         raise InputError(
-            f"`{name}` must be a whole number from {lowest} to {2**31 - 1}. Received: {shown(value)}"
+            f"`{name}` must be a whole number, {lowest} to {2**31 - 1}. Received: {shown(value)}"
         )

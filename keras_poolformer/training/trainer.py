@@ -16,15 +16,20 @@ from keras_poolformer.data.pipeline import evaluation_batches, training_epoch
 from keras_poolformer.data.validation import name_broken
 from keras_poolformer.errors import InputError
 from keras_poolformer.evaluation import TOP
+from keras_poolformer.signals import stop_requested
 from keras_poolformer.training.building import build_model, build_optimizer
 from keras_poolformer.training.checkpoints import Checkpoints, averaged_weights
 from keras_poolformer.training.finishing import finish
 from keras_poolformer.training.reports import Reports
-from keras_poolformer.training.signals import stop_requested
 from keras_poolformer.training.step import EvaluationStep, TrainStep
 from keras_poolformer.training.strategy import check_batch, is_chief
 
-_DATA_ERRORS = (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError)
+_DATA_ERRORS = (
+    tf.errors.DataLossError,
+    tf.errors.InvalidArgumentError,
+    tf.errors.NotFoundError,
+    UnicodeDecodeError,  # of an error that quotes bytes of the data
+)
 _PEER_ERRORS = (
     tf.errors.AbortedError,
     tf.errors.CancelledError,
