@@ -3,7 +3,7 @@
 from keras_poolformer.commands.arguments import add_command, add_output, positive
 from keras_poolformer.errors import InputError
 from keras_poolformer.progress import Progress
-from keras_poolformer.signals import stop_requested
+from keras_poolformer.signals import interruptible
 
 
 def add_parser(group):
@@ -34,13 +34,7 @@ def prepare(options):
     progress.start()
     splits = open_splits(options.data, options.data_dir)
     progress.start()
-    with stop_requested() as stop:
-
-        def advance(done, total):
-            if stop.is_set():
-                raise KeyboardInterrupt
-            progress.advance(done, total)
-
+    with interruptible(progress.advance) as advance:
         written = write_records(splits, options.output, options.shards, advance, options.overwrite)
     progress.finish()
     if options.json:
