@@ -60,8 +60,8 @@ class TFLiteClassifier(TFLiteModel):
             regression its values. Without labels in the file the label is the class's number.
 
         Raises:
-            InputError: the image cannot be read, or the file does not say how to prepare it, or
-                it returns no scores.
+            InputError: the image cannot be read, `top_k` is not a number of classes, or the file
+                does not say how to prepare images, or returns no scores.
         """
         if self.description is None or self.transform is None:
             raise InputError(
