@@ -278,6 +278,16 @@ def test_work_with_progress_ends_at_a_signal():
 FULL = "No space left"
 
 
+def test_the_best_model_of_a_shorter_run_goes(tmp_path, monkeypatch):
+    for name in ("best.keras", "best.safetensors"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(finishing, "write_model", lambda *arguments: None)
+    run = SimpleNamespace(workdir=tmp_path, last_step=4, evaluation="photos")
+    result = finishing.finish(run, None, None, SimpleNamespace(best=(4, 62.5)), 4, chief=True)
+    assert result == {"step": 4, "finished": True, "best_top1": 62.5}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["curve.png", "result.json"]
+
+
 @pytest.mark.parametrize(
     "error", [OSError(28, FULL), tf.errors.ResourceExhaustedError(None, None, FULL)]
 )
