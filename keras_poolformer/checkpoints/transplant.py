@@ -78,6 +78,7 @@ def load_checkpoint(model, checkpoint, layout=None, new_classifier=False, config
             the checkpoint's, of another number of classes or absent, are left alone.
         config: of what the checkpoint shall fill, where that is not all of the model.
     """
+    refuse_quantized(model)
     source = str(checkpoint.paths[0])
     tensors = layouts.normalize_names(checkpoint.tensors)
     layout = layouts.get_layout(layout) if layout else layouts.detect_layout(tensors)

@@ -26,6 +26,7 @@ def torch_tensors(model, layout):
     Returns:
         {name: array in PyTorch's axes, in the variable's own dtype}.
     """
+    refuse_quantized(model)
     variables = {variable.path: variable for variable in model.weights}
     table = layouts.expected_tensors(model.config, layout)
     return {
