@@ -12,6 +12,7 @@ import numpy as np
 from keras_poolformer.checkpoints import layouts, readers
 from keras_poolformer.config import MAX_STAGES
 from keras_poolformer.errors import InputError
+from keras_poolformer.quantization import refuse_quantized
 
 # Far beyond any trained weight, far below what a flipped exponent bit makes of one.
 LARGEST_WEIGHT = 1e6

@@ -8,6 +8,7 @@ import numpy as np
 from keras_poolformer.checkpoints import layouts
 from keras_poolformer.errors import InputError, MissingExtraError
 from keras_poolformer.files import refuse_existing
+from keras_poolformer.quantization import refuse_quantized
 
 # In a directory as transformers and timm save it.
 WEIGHTS, CONFIG, PREPROCESSOR = "model.safetensors", "config.json", "preprocessor_config.json"
