@@ -5,7 +5,7 @@ import json
 from keras_poolformer.commands.arguments import add_command, add_output, add_source
 from keras_poolformer.commands.models import load_model
 from keras_poolformer.errors import InputError
-from keras_poolformer.export.recipes import INPUTS, OUTPUTS, RECIPES
+from keras_poolformer.export.recipes import INPUTS, OUTPUTS, RECIPES, SAVED_MODEL
 from keras_poolformer.files import refuse_existing, replacing
 from keras_poolformer.progress import Progress
 from keras_poolformer.runtime.description import SCORES
@@ -47,8 +47,9 @@ def add_parser(group):
 def export(options):
     """Writes a .tflite file or a SavedModel, and OUTPUT.json."""
     record = f"{options.output}.json"
-    for path in (options.output, record):
-        refuse_existing(path, options.overwrite)
+    folder = SAVED_MODEL if options.recipe == "saved_model" else None
+    refuse_existing(options.output, options.overwrite, folder)
+    refuse_existing(record, options.overwrite)
     if options.recipe == "saved_model" and (options.inputs or options.outputs):
         raise InputError("recipe saved_model has all inputs and outputs: leave the options out")
     if options.recipe == "int8" and options.calibration is None:
@@ -70,7 +71,8 @@ def _export(model, options, progress):
     if options.recipe == "saved_model":
         from keras_poolformer.export.saved_model import examine, export_saved_model
 
-        return examine(model, export_saved_model(model, options.output, overwrite=True))
+        path = export_saved_model(model, options.output, overwrite=options.overwrite)
+        return examine(model, path)
     from keras_poolformer.export.tflite import export_tflite
 
     # What cameras give and MediaPipe Tasks takes; `export_tflite` itself takes what the model does.

@@ -7,12 +7,13 @@ import tensorflow as tf
 
 from keras_poolformer.export.comparison import ExportResult, compare
 from keras_poolformer.export.graphs import default_outputs, require_tensorflow, save_graphs
+from keras_poolformer.export.recipes import SAVED_MODEL
 from keras_poolformer.files import refuse_existing, replacing, size_of
 from keras_poolformer.loading import image_transform
 from keras_poolformer.runtime.description import Description, add_description
 
 
-def export_saved_model(model, path, transform=None, labels=None, overwrite=True):
+def export_saved_model(model, path, transform=None, labels=None, overwrite=False):
     """Writes a model as a SavedModel directory.
 
     Signatures, each of which returns {"logits", "probabilities"}, float32 (N, num_classes);
@@ -43,7 +44,7 @@ def export_saved_model(model, path, transform=None, labels=None, overwrite=True)
         The path.
     """
     require_tensorflow()
-    refuse_existing(path, overwrite)
+    refuse_existing(path, overwrite, SAVED_MODEL)
     transform = transform or image_transform(model)
     description = Description(
         recipe="saved_model",
@@ -52,7 +53,7 @@ def export_saved_model(model, path, transform=None, labels=None, overwrite=True)
         labels=tuple(labels or model.config.labels or ()),
         provenance=model.get_config()["provenance"] or {},
     )
-    with replacing(path, overwrite) as written:
+    with replacing(path, overwrite, SAVED_MODEL) as written:
         save_graphs(written, model.variables, _endpoints(model, transform))
         add_description(written, description)
     return Path(path)

@@ -70,7 +70,7 @@ class Run:
         """
         path, own = self.workdir / RUN, self.describe()
         if not path.exists():
-            with replacing(path) as written:
+            with replacing(path, overwrite=True) as written:
                 written.write_text(json.dumps(own, indent=2) + "\n")
             return
         found = _read(path)

@@ -263,7 +263,7 @@ class Trainer:
                 self._checkpoints.restore_best()
                 write_model(run.workdir / "best", self._model, self._optimizer, best_step)
         if self._chief:
-            with replacing(run.workdir / RESULT) as written:
+            with replacing(run.workdir / RESULT, overwrite=True) as written:
                 written.write_text(json.dumps(result, indent=2) + "\n")
         return result
 

@@ -25,7 +25,7 @@ def write_model(path, model, optimizer, step):
     with averaged_weights(model, optimizer):
         for own, trained in zip(plain.weights, model.weights, strict=True):
             own.assign(np.array(trained))
-    with replacing(path.with_suffix(".keras")) as written:
+    with replacing(path.with_suffix(".keras"), overwrite=True) as written:
         plain.save(written)
-    with replacing(path.with_suffix(".safetensors")) as written:
-        save_torch_weights(plain, written, layout="sail", allow_other_head=True)
+    weights = path.with_suffix(".safetensors")
+    save_torch_weights(plain, weights, layout="sail", allow_other_head=True, overwrite=True)
