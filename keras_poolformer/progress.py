@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable
 from typing import TextIO
 
+from keras_poolformer.interruptions import raise_if_interrupted
 from keras_poolformer.messages import printable
 
 
@@ -33,7 +34,12 @@ class Progress:
         self._write_step("" if self._terminal else "\n")
 
     def advance(self, done: int, total: int) -> None:
-        """Says that `done` of `total` of the current step is behind us."""
+        """Says that `done` of `total` of the current step is behind us.
+
+        Raises:
+            Interrupted: A signal asked the process to stop, and a library swallowed it.
+        """
+        raise_if_interrupted()
         if self._terminal and total and time.monotonic() - self._last_write > 0.1:
             self._last_write = time.monotonic()
             self._write_step(f" {done / total:4.0%}")

@@ -13,7 +13,7 @@ from keras_poolformer.data.record_description import (
     Description,
     RecordFile,
 )
-from keras_poolformer.data.split import reason_of, share
+from keras_poolformer.data.split import READING_ERRORS, reason_of, share
 from keras_poolformer.data.validation import checked, name_broken
 from keras_poolformer.errors import InputError
 from keras_poolformer.files import existing_error, refuse_existing, replacing
@@ -108,7 +108,7 @@ def _records(split, order_seed):
             if example["label"] not in labels:
                 raise tf.errors.OutOfRangeError(None, None, f"label {example['label']}")
             yield _record(**example)
-    except tf.errors.OpError as error:
+    except READING_ERRORS as error:
         raise name_broken(split) or split.unreadable(error) from error
 
 

@@ -6,6 +6,7 @@ a tf.train.Example: `image`, the bytes of an image's file; `label`; `key`, the e
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
@@ -123,6 +124,7 @@ def open_records(path):
 
 def _text(path):
     try:
+        _check_regular(path)
         with tf.io.gfile.GFile(path, "rb") as file:
             content = file.read(MAX_BYTES + 1)
     except tf.errors.OpError as error:
@@ -135,7 +137,14 @@ def _text(path):
     return content.decode("utf-8", errors="replace")
 
 
+def _check_regular(path):
+    """Refuses what a local path should not be: reading a pipe or a device may never end."""
+    if "://" not in path and Path(path).exists() and not Path(path).is_file():
+        raise InputError(f"{path} must be a regular file. Received: a folder, pipe or device")
+
+
 def _size(path):
+    _check_regular(path)
     try:
         return tf.io.gfile.stat(path).length
     except tf.errors.NotFoundError:

@@ -14,6 +14,8 @@ import numpy as np
 from keras_poolformer.data.folders import match_labels, spread
 from keras_poolformer.errors import InputError, MissingExtraError
 from keras_poolformer.image_files import EncodedImage
+from keras_poolformer.messages import one_line as as_one_line
+from keras_poolformer.messages import shown
 from keras_poolformer.quiet import logger_limited
 
 # NAME[/CONFIG][:VERSION]. What tfds reads besides is left out: namespaces, which it looks up in
@@ -194,7 +196,8 @@ def _builder(name, data_dir):
         raise MissingExtraError("tensorflow-datasets", "train", reason) from None
     from tensorflow_datasets.core.registered import DatasetNotFoundError
 
-    with one_line(f"{name} cannot be opened"), contextlib.redirect_stdout(sys.stderr):
+    opening = one_line(f"{name} cannot be opened")
+    with opening, _own_features_alone(name), contextlib.redirect_stdout(sys.stderr):
         try:
             return tfds.builder(name, data_dir=data_dir)
         except DatasetNotFoundError:
@@ -203,6 +206,32 @@ def _builder(name, data_dir):
     close = difflib.get_close_matches(re.split("[/:]", name)[0].lower(), known, n=1)
     hint = f". Did you mean {close[0]!r}?" if close else ""
     raise InputError(f"{name} is neither a folder nor a tensorflow-datasets data set{hint}")
+
+
+@contextlib.contextmanager
+def _own_features_alone(name):
+    """Within the block tfds opens no data set whose features.json names a module of others.
+
+    It would import that module, and so run it: a file of unknown origin must not choose it.
+    """
+    import tensorflow_datasets as tfds
+
+    connector = tfds.features.FeatureConnector
+    original = connector.cls_from_name
+
+    def cls_from_name(class_name):
+        if not str(class_name).startswith("tensorflow_datasets."):
+            raise InputError(
+                f"the features.json of {name} must name features of tensorflow_datasets alone: "
+                f"others are programs, which are not run. Received: {shown(class_name)}"
+            )
+        return original(class_name)
+
+    connector.cls_from_name = cls_from_name
+    try:
+        yield
+    finally:
+        connector.cls_from_name = original
 
 
 def _prepared(data_dir):
@@ -262,8 +291,7 @@ def one_line(meaning):
     except InputError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{meaning}: {reason}") from error
+        raise InputError(f"{meaning}: {as_one_line(error)}") from error
 
 
 def _folded(names):

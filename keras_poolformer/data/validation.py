@@ -6,7 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_poolformer.data.augment import decode
-from keras_poolformer.data.split import Split, reason_of, share
+from keras_poolformer.data.split import READING_ERRORS, Split, reason_of, share
 from keras_poolformer.errors import InputError
 
 SHOWN = 20
@@ -60,7 +60,7 @@ def _broken(split, progress=None, shard=(0, 1)):
                 progress(int(np.count_nonzero(found)), stop - start)
     except InputError as error:
         return error
-    except tf.errors.OpError as error:
+    except READING_ERRORS as error:
         return split.unreadable(error)
     broken = np.flatnonzero(~found)
     wrong = np.flatnonzero(found & ((labels < 0) | (labels >= len(split.class_names))))
@@ -128,6 +128,6 @@ def _reason(split, shard, number):
     try:
         for raw in split.stream(None, shard).skip(number).take(1):
             checked(split, raw)
-    except tf.errors.OpError as error:
+    except READING_ERRORS as error:
         return reason_of(error)
     return "it can be read now"
