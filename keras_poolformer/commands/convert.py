@@ -15,6 +15,7 @@ from keras_poolformer.commands.arguments import (
 from keras_poolformer.commands.models import load_model
 from keras_poolformer.errors import InputError
 from keras_poolformer.files import refuse_existing, replacing
+from keras_poolformer.lineage import origin_lines
 from keras_poolformer.progress import Progress
 
 
@@ -55,7 +56,8 @@ def convert(options):
 
         with replacing(options.output, options.overwrite) as written:
             model.save(written)
-        text = _report(model.get_config()["provenance"] or {})
+        lines = origin_lines(model.get_config()["provenance"])
+        text = "\n".join(lines) or "the file does not say where its weights are from"
         document = provenance_json(model)
     progress.finish()
     print(document if options.json else text, end="" if options.json else "\n")
@@ -85,16 +87,3 @@ def _save_for_torch(model, options):
         options.allow_other_head,
         overwrite=options.overwrite,
     )
-
-
-def _report(provenance):
-    if "tensors" not in provenance:  # a .keras file of a model that was never loaded
-        return "the file does not say where its weights are from"
-    lines = [
-        "{source}: {tensors} tensors, {parameters:,} parameters, {dtype}, layout {layout}, "
-        "head {head}".format(**provenance),
-        f"sha256 {provenance['sha256']}",
-    ]
-    if provenance["new_tensors"]:
-        lines.append(f"new, not from the checkpoint: {', '.join(provenance['new_tensors'])}")
-    return "\n".join(lines)

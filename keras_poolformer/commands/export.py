@@ -5,7 +5,7 @@ import json
 from keras_poolformer.commands.arguments import add_command, add_output, add_source
 from keras_poolformer.commands.models import load_model
 from keras_poolformer.errors import InputError
-from keras_poolformer.export.recipes import INPUTS, OUTPUTS, RECIPES, SAVED_MODEL
+from keras_poolformer.export.recipes import INPUTS, OUTPUTS, RECIPES, SAVED_MODEL, device_inputs
 from keras_poolformer.files import refuse_existing, replacing
 from keras_poolformer.progress import Progress
 from keras_poolformer.runtime.description import SCORES
@@ -75,13 +75,11 @@ def _export(model, options, progress):
         return examine(model, path)
     from keras_poolformer.export.tflite import export_tflite
 
-    # What cameras give and MediaPipe Tasks takes; `export_tflite` itself takes what the model does.
-    usual = "pixels" if model.config.in_channels == 3 else "normalized"
     return export_tflite(
         model,
         options.output,
         recipe=options.recipe,
-        inputs=options.inputs or usual,
+        inputs=options.inputs or device_inputs(model.config),
         outputs=options.outputs,
         calibration=options.calibration,
         overwrite=options.overwrite,

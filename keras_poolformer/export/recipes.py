@@ -24,6 +24,15 @@ INPUTS = ("normalized", "pixels")
 OUTPUTS = (*SCORES, "embedding", "pyramid")
 
 
+def device_inputs(config) -> str:
+    """What a file for devices takes: what cameras give, and MediaPipe Tasks wants.
+
+    Args:
+        config: Config of the model.
+    """
+    return "pixels" if config.in_channels == 3 else "normalized"
+
+
 @dataclass(frozen=True)
 class Recipe:
     """A way to export.

@@ -8,14 +8,17 @@ would have been.
 import contextlib
 import math
 import threading
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
+from keras_poolformer.base_model import plain
 from keras_poolformer.data.pipeline import evaluation_batches, training_epoch
 from keras_poolformer.data.validation import name_broken
 from keras_poolformer.errors import InputError
 from keras_poolformer.evaluation import TOP
+from keras_poolformer.lineage import provenance_from
 from keras_poolformer.signals import stop_requested
 from keras_poolformer.training.building import build_model, build_optimizer
 from keras_poolformer.training.checkpoints import Checkpoints, averaged_weights
@@ -290,9 +293,12 @@ class Trainer:
 
 
 def _provenance(run, model):
-    return dict(model.provenance or {}) | {
+    """What the trained weights are, and what they began as."""
+    before = plain(model.provenance) or {}
+    # The source of trained weights says what they were trained on, and is no name.
+    name = Path(run.init).name if before.get("trained") else ""
+    return provenance_from(before, name) | {
         "source": f"keras-poolformer train on {run.training.name}",
         "seed": run.seed,
-        "init": run.init,
         "transform": run.recipe.transform.to_dict(),
     }
