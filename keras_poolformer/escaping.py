@@ -6,7 +6,7 @@ import re
 from keras_poolformer.messages import one_line, printable
 
 # What begins markup in GitHub's Markdown, also in the middle of a line; `_` only at a word's edge.
-_MARKUP = re.compile(r"[\\`*\[\]<>|~&$]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])")
+_MARKUP = re.compile(r"[\\`*\[\]<>|~&$#]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])")
 
 
 def yaml_string(text: str) -> str:

@@ -169,7 +169,7 @@ class Card:
         )
 
     def _training(self):
-        data = markdown_text(self.dataset) or "Not recorded."
+        data = f"Data set: {markdown_text(self.dataset)}" if self.dataset else "Not recorded."
         lines = ["## Training data\n", f"{data}\n", "## Training procedure\n"]
         lines.append(f"{self._procedure()}\n")
         lines.append("Images are prepared by\n")
@@ -181,7 +181,8 @@ class Card:
         facts = current_provenance(self.provenance)
         if not facts.get("trained"):
             return f"As the weights' authors describe it: {ORIGINAL}."
-        text = markdown_text(facts.get("source") or "Trained with Keras")
+        source = facts.get("source")
+        text = f"Trained by: {markdown_text(source)}" if source else "Trained with Keras"
         if "step" in facts:
             text += f", {facts['step']:,} steps, seed {facts.get('seed')}"
         if facts.get("base_model"):

@@ -10,16 +10,16 @@ from keras_poolformer.escaping import markdown_text, python_string, yaml_string
 from keras_poolformer.messages import one_line, printable
 
 WORDS = (
-    "2024", "yes", "no", "on", "null", "~", "1e3", ".5", "-1", "0x1F", "1_000", "2024-01-01", "true",
-    ".inf", "a: b", "#1", "- a", "[a]", "{a: b}", "'", '"', "\\", "&a", "*a", "!tag", "%", "@", "`",
-    "", " a ", "a\nb", "---", "a #b", "é", "猫", "😀", "\ufeff", "\u2028", "\x7f", "\x9b", "\udce9",
+    "2024", "yes", "no", "on", "null", "~", "1e3", ".5", "-1", "0x1F", "1_000", "2024-01-01",
+    "true", ".inf", "a: b", "#1", "- a", "[a]", "{a: b}", "'", '"', "\\", "&a", "*a", "!tag", "%",
+    "@", "`", "", " a ", "a\nb", "---", "a #b", "é", "猫", "😀", "\ufeff", "\u2028", "\x7f", "\x9b", "\udce9",
     "<script>alert(1)</script>", "![x](http://a/b)", "[x](javascript:alert(1))", "<!-- a", "a | b",
-    "**a**", "_a_", "__a__", "poolformer_s12_fp32.tflite", "~~a~~", "`a`", "&lt;b&gt;", "# a", "a\n# b",
+    "**a**", "_a_", "__a__", "poolformer_s12_fp32.tflite", "~~a~~", "`a`", "&lt;b&gt;", "# a",
+    "a\n# b", "a #",
     "\n\n# heading\n", "```\ncode", "$$a$$", "<b>", "\\<b\\>", "a\\", "1. a", "+ a", "> a",
 )  # fmt: skip
-CHARACTERS = [
-    chr(code) for code in itertools.chain(range(0x250), range(0xFFF0, 0x10000), (0x1F600,))
-]
+CODES = itertools.chain(range(0x250), range(0xFFF0, 0x10000), [0x1F600])
+CHARACTERS = [chr(code) for code in CODES]
 
 
 def texts():

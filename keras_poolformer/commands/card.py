@@ -1,7 +1,6 @@
 """`keras-poolformer card`: a model laid out as a hub repository, with its card."""
 
 import argparse
-import json
 import re
 from pathlib import Path
 
@@ -11,7 +10,7 @@ from keras_poolformer.commands.models import load_model
 from keras_poolformer.errors import InputError
 from keras_poolformer.export.recipes import RECIPES, device_inputs
 from keras_poolformer.files import refuse_existing, replacing
-from keras_poolformer.messages import is_text, shown
+from keras_poolformer.messages import is_text, json_text, shown
 from keras_poolformer.progress import Progress
 
 MAX_NAME = 50  # characters of up to four bytes; file names have 255 bytes, with their suffixes
@@ -68,7 +67,7 @@ def card(options):
     with replacing(options.output, options.overwrite, REPOSITORY) as folder:
         text, figures = _write(model, name, folder, options, progress)
     progress.finish()
-    print(json.dumps(figures, indent=2) if options.json else f"{options.output}: {text}")
+    print(json_text(figures) if options.json else f"{options.output}: {text}")
 
 
 def _write(model, name, folder, options, progress):

@@ -1,6 +1,5 @@
 """`keras-poolformer convert`."""
 
-import json
 from pathlib import Path
 
 from keras_poolformer.checkpoints.layouts import LAYOUTS
@@ -16,6 +15,7 @@ from keras_poolformer.commands.models import load_model
 from keras_poolformer.errors import InputError
 from keras_poolformer.files import refuse_existing, replacing
 from keras_poolformer.lineage import origin_lines
+from keras_poolformer.messages import json_text
 from keras_poolformer.progress import Progress
 
 
@@ -50,7 +50,7 @@ def convert(options):
     progress.start()
     if options.to:
         report = _save_for_torch(model, options)
-        text, document = str(report), json.dumps(report.to_dict(), indent=2) + "\n"
+        text, document = str(report), json_text(report.to_dict()) + "\n"
     else:
         from keras_poolformer.loading import provenance_json
 

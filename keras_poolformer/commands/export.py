@@ -1,12 +1,11 @@
 """`keras-poolformer export`: the file, a record of it beside it, and a table."""
 
-import json
-
 from keras_poolformer.commands.arguments import add_command, add_output, add_source
 from keras_poolformer.commands.models import load_model
 from keras_poolformer.errors import InputError
 from keras_poolformer.export.recipes import INPUTS, OUTPUTS, RECIPES, SAVED_MODEL, device_inputs
 from keras_poolformer.files import refuse_existing, replacing
+from keras_poolformer.messages import json_text
 from keras_poolformer.progress import Progress
 from keras_poolformer.runtime.description import SCORES
 
@@ -60,7 +59,7 @@ def export(options):
     model = load_model(options.source, backbone=backbone, progress=progress.advance)
     progress.start()
     result = _export(model, options, progress.advance)
-    text = json.dumps(result.to_dict(), indent=2) + "\n"
+    text = json_text(result.to_dict()) + "\n"
     with replacing(record, options.overwrite) as written:
         written.write_text(text, encoding="utf-8")
     progress.finish()

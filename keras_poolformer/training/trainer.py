@@ -26,6 +26,7 @@ from keras_poolformer.training.finishing import finish
 from keras_poolformer.training.reports import Reports
 from keras_poolformer.training.step import EvaluationStep, TrainStep
 from keras_poolformer.training.strategy import check_batch, is_chief
+from keras_poolformer.training.writing import refuse_unwritable
 
 _DATA_ERRORS = (
     tf.errors.DataLossError,
@@ -65,6 +66,7 @@ class Trainer:
             )
         run.workdir.mkdir(parents=True, exist_ok=True)
         if self._chief:
+            refuse_unwritable(run.workdir)
             run.claim()
         self._stop = threading.Event()
         with strategy.scope():
