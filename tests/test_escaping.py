@@ -12,7 +12,8 @@ from keras_poolformer.messages import one_line, printable
 WORDS = (
     "2024", "yes", "no", "on", "null", "~", "1e3", ".5", "-1", "0x1F", "1_000", "2024-01-01",
     "true", ".inf", "a: b", "#1", "- a", "[a]", "{a: b}", "'", '"', "\\", "&a", "*a", "!tag", "%",
-    "@", "`", "", " a ", "a\nb", "---", "a #b", "é", "猫", "😀", "\ufeff", "\u2028", "\x7f", "\x9b", "\udce9",
+    "@", "`", "", " a ", "a\nb", "---", "a #b", "é", "猫", "😀", "\ufeff", "\u2028",
+    "\x7f", "\x9b", "\udce9",
     "<script>alert(1)</script>", "![x](http://a/b)", "[x](javascript:alert(1))", "<!-- a", "a | b",
     "**a**", "_a_", "__a__", "poolformer_s12_fp32.tflite", "~~a~~", "`a`", "&lt;b&gt;", "# a",
     "a\n# b", "a #",
