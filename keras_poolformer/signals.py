@@ -3,9 +3,29 @@
 import contextlib
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+
+@contextlib.contextmanager
+def interruptible(progress: Callable[..., None]) -> Iterator[Callable[..., None]]:
+    """Makes work that reports its progress end at the first SIGTERM or Ctrl-C.
+
+    Args:
+        progress: Function that the work calls as it advances.
+
+    Yields:
+        The function to call instead, which raises KeyboardInterrupt after a signal.
+    """
+    with stop_requested() as event:
+
+        def advance(*arguments: object) -> None:
+            if event.is_set():
+                raise KeyboardInterrupt
+            progress(*arguments)
+
+        yield advance
 
 
 @contextlib.contextmanager

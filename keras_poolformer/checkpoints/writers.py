@@ -9,6 +9,7 @@ from keras_poolformer.checkpoints import layouts
 from keras_poolformer.errors import InputError, MissingExtraError
 from keras_poolformer.files import refuse_existing
 from keras_poolformer.output_folders import OutputFolder
+from keras_poolformer.quantization import refuse_quantized
 
 # In a directory as transformers and timm save it.
 WEIGHTS, CONFIG, PREPROCESSOR = "model.safetensors", "config.json", "preprocessor_config.json"
@@ -32,6 +33,7 @@ def torch_tensors(model, layout):
     Returns:
         {name: array in PyTorch's axes, in the variable's own dtype}.
     """
+    refuse_quantized(model)
     variables = {variable.path: variable for variable in model.weights}
     table = layouts.expected_tensors(model.config, layout)
     return {

@@ -8,6 +8,7 @@ from keras_poolformer.commands.arguments import add_command, positive
 from keras_poolformer.errors import FRAMEWORK, require_packages
 from keras_poolformer.messages import json_text
 from keras_poolformer.progress import Progress
+from keras_poolformer.signals import interruptible
 from keras_poolformer.training import STRATEGIES
 
 # Packages that no run can do without, and the extras that bring them.
@@ -113,7 +114,8 @@ def _validate(splits, strategy):
     progress = Progress([f"checking the images of {split.name}" for split in splits])
     for split in splits:
         progress.start()
-        validate(split, progress.advance, shard)
+        with interruptible(progress.advance) as advance:
+            validate(split, advance, shard)
     progress.finish()
 
 

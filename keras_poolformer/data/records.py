@@ -11,9 +11,18 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from keras_poolformer.data.record_description import DESCRIPTION, MAX_BYTES, parse_description
-from keras_poolformer.data.split import StoredSplit, by_file, reason_of
+from keras_poolformer.data.class_matching import chosen, class_index, match_classes
+from keras_poolformer.data.record_description import (
+    DESCRIPTION,
+    MAX_BYTES,
+    SPLITS,
+    parse_description,
+)
+from keras_poolformer.data.split import READING_ERRORS, StoredSplit, by_file, reason_of
+from keras_poolformer.data.validation import name_broken
 from keras_poolformer.errors import InputError
+from keras_poolformer.image_files import EncodedImage
+from keras_poolformer.messages import shown
 
 FEATURES = {
     "image": tf.io.FixedLenFeature((), tf.string),
@@ -42,6 +51,34 @@ class RecordSplit(StoredSplit):
         """See `Split.describe`."""
         file, place = self._locate(self.first + number)
         return f"record {place} of {self.paths[file]}"
+
+    def class_indices(self, labels, num_classes):
+        """Finds the model's class for each class, as `match_classes` does."""
+        return match_classes(self.class_names, labels, num_classes, self.source, numbers=True)
+
+    def examples(self, indices, limit=None):
+        """Reads the images for an evaluation, when they are asked for and without decoding them.
+
+        Args:
+            indices: Class index of the model for each class of the records.
+            limit: Number of images at most, evenly spread; None for all.
+
+        Yields:
+            (EncodedImage, class index).
+
+        Raises:
+            InputError: A file or record is corrupt, or an image has no class.
+        """
+        for number, example in chosen(self._loaded(), self.num_examples, limit):
+            image = EncodedImage(example["image"], self.describe(number))
+            yield image, class_index(image, example["label"], indices)
+
+    def _loaded(self):
+        stored = self.stream().map(self.load, num_parallel_calls=tf.data.AUTOTUNE)
+        try:
+            yield from stored.as_numpy_iterator()
+        except READING_ERRORS as error:
+            raise name_broken(self, error) or self.unreadable(error) from error
 
     def unreadable(self, error):
         """See `Split.unreadable`: looks for the file, which TensorFlow does not name."""
@@ -82,6 +119,26 @@ def _records(path, length, skip, take):
     """Some records of a file, which must hold `length`."""
     file = tf.data.TFRecordDataset(path, buffer_size=_READ_BYTES)
     return file.apply(tf.data.experimental.assert_cardinality(length)).skip(skip).take(take)
+
+
+def open_records_split(path, split=None):
+    """Opens one split of a folder of records, to evaluate on.
+
+    Args:
+        path: As for `open_records`.
+        split: "train" or "validation", which is the default.
+
+    Raises:
+        InputError: As `open_records`, or there is no such split.
+    """
+    splits = dict(zip(SPLITS, open_records(path), strict=True))
+    present = [name for name, opened in splits.items() if opened]
+    wanted = SPLITS[-1] if split is None else split
+    if wanted not in present:
+        raise InputError(
+            f"{path} has no split {shown(wanted)}: --split names one of {', '.join(present)}"
+        )
+    return splits[wanted]
 
 
 def description_path(path):

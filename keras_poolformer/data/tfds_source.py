@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_poolformer.data.folders import match_labels, spread
+from keras_poolformer.data.class_matching import chosen, class_index, match_classes
 from keras_poolformer.errors import InputError, MissingExtraError
 from keras_poolformer.image_files import EncodedImage
 from keras_poolformer.messages import one_line as as_one_line
@@ -46,32 +46,8 @@ class TfdsSplit:
         return list(self.builder.info.features["label"].names)
 
     def class_indices(self, labels, num_classes):
-        """Finds the model's class for each class of the data set.
-
-        By name, exactly, as class folders are labelled; by number only where none of the names
-        is one of the labels, and there are as many classes.
-
-        Args:
-            labels: class names of the model, in the order of its classes; empty if unknown.
-            num_classes: of the model.
-
-        Returns:
-            ([class index of the model, ...] in the order of `class_names`, whether by number).
-
-        Raises:
-            InputError: the classes are others.
-        """
-        names, labels = self.class_names, list(labels or ())
-        # Names that differ in their spelling alone may come in another order, too: an error.
-        if _folded(names) & _folded(labels):
-            subject = f"the classes of {self.name}"
-            return match_labels(names, labels, num_classes, subject, numbers=False), False
-        if len(names) == num_classes:
-            return list(range(num_classes)), True
-        raise InputError(
-            f"{self.name} must have the model's labels, or {num_classes} classes as the model "
-            f"has. Received: {len(names)} classes ({_few(names)}), none of them a label"
-        )
+        """Finds the model's class for each class, as `match_classes` does."""
+        return match_classes(self.class_names, labels, num_classes, self.name)
 
     def examples(self, indices, limit=None):
         """Reads the images, when they are asked for and without decoding them.
@@ -86,23 +62,11 @@ class TfdsSplit:
         Raises:
             InputError: the files of the data set are damaged, or an image has no label.
         """
-        numbers = spread(range(self.num_examples), limit)
-        chosen = numbers if limit is None else frozenset(numbers)
-        for number, example in enumerate(self._stored()):
-            if number not in chosen:
-                continue
-            image = EncodedImage(
-                bytes(example["image"]), f"example {number} of {self.name} {self.split}"
-            )
-            label = int(example["label"])
-            if not 0 <= label < len(indices):
-                raise InputError(
-                    f"{image} must have a class, 0 to {len(indices) - 1}. Received: {label}; "
-                    f"--split names another of {', '.join(self.builder.info.splits)}"
-                )
-            yield image, indices[label]
-            if number == numbers[-1]:
-                return
+        subject = f"{self.name} {self.split}"
+        hint = f"; --split names another of {', '.join(self.builder.info.splits)}"
+        for number, example in chosen(self._stored(), self.num_examples, limit):
+            image = EncodedImage(bytes(example["image"]), f"example {number} of {subject}")
+            yield image, class_index(image, example["label"], indices, hint)
 
     def _stored(self):
         with one_line(f"{self.name} {self.split} cannot be read"):
@@ -292,11 +256,3 @@ def one_line(meaning):
         raise
     except Exception as error:
         raise InputError(f"{meaning}: {as_one_line(error)}") from error
-
-
-def _folded(names):
-    return {re.sub(r"[\s_-]+", " ", name.casefold()) for name in names}
-
-
-def _few(names):
-    return ", ".join(names) if len(names) <= 10 else f"{names[0]} ... {names[-1]}"

@@ -10,6 +10,7 @@ from keras_poolformer.data.split import READING_ERRORS, Split, reason_of, share
 from keras_poolformer.errors import InputError
 
 SHOWN = 20
+_SHOWN_LENGTH = 1300  # characters of all names together, so that the reason still has room
 _TOGETHER = 32  # examples that one thread checks in a row
 _NOT_OF_DATA = (
     tf.errors.AbortedError,
@@ -30,7 +31,7 @@ def validate(split: Split, progress=None, shard=(0, 1)):
 
     Raises:
         InputError: images cannot be decoded, labels are out of range, or the source itself
-            cannot be read. Names the first 20 and says how many there are.
+            cannot be read. Names the first 20 or fewer and says how many there are.
     """
     error = _broken(split, progress, shard)
     if error is not None:
@@ -119,8 +120,10 @@ def _count(numbers, noun):
 
 
 def _listed(names, numbers):
-    more = f" and {len(numbers) - SHOWN:,} more" if len(numbers) > SHOWN else ""
-    return ", ".join(names) + more
+    lengths = np.cumsum([len(name) + 2 for name in names])
+    names = names[: max(1, int(np.count_nonzero(lengths <= _SHOWN_LENGTH)))]
+    left_out = len(numbers) - len(names)
+    return ", ".join(names) + (f" and {left_out:,} more" if left_out else "")
 
 
 def _reason(split, shard, number):

@@ -79,9 +79,7 @@ class Checkpoints:
         """
         step = self.best[0]
         if step not in self._best.steps():
-            raise InputError(
-                f"{self._best.path(step)} is missing, the best evaluation's checkpoint"
-            )
+            raise InputError(f"the best evaluation's checkpoint {self._best.path(step)} is missing")
         self._best.read(self._checkpoint, step)
         return step
 

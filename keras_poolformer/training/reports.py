@@ -12,6 +12,7 @@ from tqdm import tqdm
 
 from keras_poolformer.errors import InputError
 from keras_poolformer.messages import one_line
+from keras_poolformer.training.events import cut_events
 from keras_poolformer.training.tables import (
     EVALUATION_FIELDS,
     EVALUATIONS,
@@ -67,7 +68,8 @@ class Reports:
             self._steps = Table(self._workdir / LOG, STEP_FIELDS, start_step)
             self._evaluations = Table(self._workdir / EVALUATIONS, EVALUATION_FIELDS, start_step)
             with self._writing_board():
-                self._board = _board(self._workdir / TENSORBOARD, start_step)
+                cut_events(self._workdir / TENSORBOARD, start_step)
+                self._board = tf.summary.create_file_writer(str(self._workdir / TENSORBOARD))
 
     def start_epoch(self, epoch: int) -> None:
         """Starts the means and the clock of an epoch, counted from 0."""
@@ -140,19 +142,7 @@ class Reports:
     def _writing_board(self) -> Iterator[None]:
         try:
             yield
-        except tf.errors.OpError as error:
+        except (tf.errors.OpError, OSError) as error:
             raise InputError(
                 f"{self._workdir / TENSORBOARD} cannot be written: {one_line(error)}"
             ) from error
-
-
-def _board(folder: Path, start_step: int) -> tf.summary.SummaryWriter:
-    """A writer for TensorBoard, which is asked to forget what comes after `start_step`."""
-    writer = tf.summary.create_file_writer(str(folder))
-    restart = tf.compat.v1.Event(
-        step=start_step + 1,
-        session_log=tf.compat.v1.SessionLog(status=tf.compat.v1.SessionLog.START),
-    )
-    # The public interface writes summaries alone.
-    tf.raw_ops.ImportEvent(writer=writer._resource, event=restart.SerializeToString())
-    return writer

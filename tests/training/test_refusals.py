@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from keras_poolformer.cli import main
+from keras_poolformer.training.run_lock import locked
 from tests.training import runs
 
 
@@ -88,6 +89,15 @@ def test_another_run_in_the_folder(photo_folders, train, refusal, tmp_path):
     assert "run.json must be JSON" in refusal(photo_folders)
 
 
+def test_another_training_in_the_folder(photo_folders, refusal, tmp_path):
+    """It has its row of the log and its checkpoints for itself."""
+    (tmp_path / "run").mkdir()
+    with locked(tmp_path / "run"):
+        message = refusal(photo_folders)
+    assert message.startswith(f"{tmp_path}/run is in use by another training (process ")
+    assert not (tmp_path / "run" / "log.csv").exists()
+
+
 def test_a_checkpoint_that_is_damaged(photo_folders, train, refusal, tmp_path):
     assert train(photo_folders, options=["--max-steps", "2"])[0] == 0
     last = tmp_path / "run" / "checkpoints" / "last"
@@ -97,9 +107,6 @@ def test_a_checkpoint_that_is_damaged(photo_folders, train, refusal, tmp_path):
         data.unlink() if damaged is None else data.write_bytes(damaged)
         message = refusal(photo_folders)
         assert message.startswith(f"{last}/ckpt-2 must be a whole checkpoint of this model")
-    (last / "checkpoint").write_text("not what TensorFlow writes")
-    message = refusal(photo_folders)
-    assert message.startswith(f"{last}/checkpoint must name the last checkpoint")
 
 
 def test_a_full_disk_keeps_the_last_checkpoint(photo_folders, train, refusal, tmp_path):
