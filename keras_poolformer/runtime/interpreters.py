@@ -1,5 +1,7 @@
 """LiteRT's interpreter of a file, and errors that name the file."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from keras_poolformer.errors import InputError, MissingExtraError
@@ -64,12 +66,25 @@ def load_interpreter(model, path, num_threads=1, without_delegates=False):
     resolver = resolvers.AUTO
     if without_delegates:
         resolver = resolvers.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    try:
+    with litert_errors(path):
         interpreter = litert.Interpreter(
             model_content=model, num_threads=num_threads, experimental_op_resolver_type=resolver
         )
         interpreter.allocate_tensors()
-    except (ValueError, RuntimeError) as error:
-        first_line = str(error).partition("\n")[0]
-        raise InputError(f"{path} is no usable TFLite model: {first_line}") from None
     return interpreter
+
+
+@contextlib.contextmanager
+def litert_errors(path: str | Path) -> Iterator[None]:
+    """Turns what LiteRT raises while it loads, describes or runs a file into an InputError.
+
+    Args:
+        path: The file, for the error's message.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except (RuntimeError, ValueError) as error:
+        first_line = str(error).partition("\n")[0]
+        raise InputError(f"{path} is not a usable TFLite model: {first_line}") from None
