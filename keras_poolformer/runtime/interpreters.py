@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from keras_poolformer.errors import InputError, MissingExtraError
+from keras_poolformer.runtime.model_check import check_model
 
 
 def import_litert():
@@ -33,16 +34,19 @@ def litert_version():
 
 
 def read_model(path):
-    """Returns the bytes of a .tflite file.
+    """Returns the bytes of a .tflite file whose structure is sound.
 
     Raises:
-        InputError: there is no such file.
+        InputError: there is no such file, or it is corrupt.
     """
     path = Path(path)
     if not path.is_file():
         received = "a directory" if path.is_dir() else "no such file"
         raise InputError(f"{path} must be a .tflite file. Received: {received}")
-    return path.read_bytes()
+    content = path.read_bytes()
+    with litert_errors(path):
+        check_model(content)
+    return content
 
 
 def load_interpreter(model, path, num_threads=1, without_delegates=False):
