@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from keras_poolformer import evaluation
-from keras_poolformer.commands.arguments import add_command, positive
+from keras_poolformer.commands.arguments import add_command, add_overrides, positive
 from keras_poolformer.data import folders
 from keras_poolformer.errors import InputError
 from keras_poolformer.progress import Progress
@@ -30,6 +30,7 @@ def add_parser(group):
         "source", metavar="SOURCE", help="preset, checkpoint, .tflite file or SavedModel"
     )
     add_data_options(command, required=True)
+    add_overrides(command)
     command.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -57,7 +58,9 @@ def add_data_options(command, required=False):
 def evaluate(options):
     """Measures accuracy on a folder of class folders or a tfds data set."""
     progress = Progress([f"loading {options.source}", f"classifying the images of {options.data}"])
-    accuracy, note, broken = measure(options, options.source, progress)
+    accuracy, note, broken = measure(
+        options, options.source, progress, options.size, options.labels
+    )
     progress.finish()
     if note:
         print(note, file=sys.stderr)
@@ -73,13 +76,14 @@ def evaluate(options):
     print(f"{accuracy.images:,} images: {', '.join(shares)}")
 
 
-def measure(options, source, progress):
+def measure(options, source, progress, size=None, labels=None):
     """Measures the accuracy of one model.
 
     Args:
         options: `data`, `split`, `data_dir`, `limit`, `batch_size` and `skip_broken`.
         source: of the model.
         progress: a `Progress`, two steps of which it begins.
+        size, labels: as `add_overrides` reads them.
 
     Returns:
         (`Accuracy`, a note for people or None, the files that were skipped).
@@ -87,7 +91,7 @@ def measure(options, source, progress):
     open_data = _open_folder if Path(options.data).exists() else _open_tfds
     examples_for = open_data(options)
     progress.start()
-    scorer = open_scorer(source, num_workers=os.cpu_count() or 1)
+    scorer = open_scorer(source, os.cpu_count() or 1, size, labels)
     examples, total, note = examples_for(scorer)
     broken = []
     batches = folders.read_batches(

@@ -5,7 +5,12 @@ import json
 import math
 from pathlib import Path
 
-from keras_poolformer.commands.arguments import add_command, add_output, add_source
+from keras_poolformer.commands.arguments import (
+    add_command,
+    add_output,
+    add_overrides,
+    add_source,
+)
 from keras_poolformer.commands.images import image_files
 from keras_poolformer.commands.models import load_model
 from keras_poolformer.contact_sheet import PAIR_SIDE, draw_pairs
@@ -34,6 +39,7 @@ def add_parser(group):
     command.add_argument(
         "--layer", metavar="NAME", help="P2 to P5, or a layer of the backbone (the last stage)"
     )
+    add_overrides(command)
     add_output(command, "the PNG file to write")
 
 
@@ -47,7 +53,7 @@ def explain(options):
         raise InputError(f"one picture has room for {MAX_IMAGES} images. Received: {len(images)}")
     progress = Progress([f"loading {options.source}", f"explaining {len(images)} images"])
     progress.start()
-    model = load_model(options.source)
+    model = load_model(options.source, size=options.size, labels=options.labels)
     class_index = _class_index(options.class_name, model.config)
     progress.start()
     pairs, rows = [], []

@@ -2,9 +2,10 @@
 
 import json
 
-from keras_poolformer.commands.arguments import add_command, positive
+from keras_poolformer.commands.arguments import add_command, add_overrides, positive
 from keras_poolformer.commands.images import image_files
 from keras_poolformer.commands.models import load_model
+from keras_poolformer.overrides import override_tflite
 from keras_poolformer.progress import Progress
 from keras_poolformer.ranking import softmax, top_classes
 
@@ -21,6 +22,7 @@ def add_parser(group):
     command.add_argument("source", metavar="SOURCE", help="preset, checkpoint or .tflite file")
     command.add_argument("images", metavar="IMAGE", nargs="+", help="image files and folders")
     command.add_argument("--top-k", type=positive, default=5, help="classes to show (5)")
+    add_overrides(command)
     command.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -29,7 +31,7 @@ def predict(options):
     images = image_files(options.images)
     progress = Progress([f"loading {options.source}", f"classifying {len(images)} images"])
     progress.start()
-    classify = _classifier(options.source, options.top_k)
+    classify = _classifier(options)
     progress.start()
     results = {}
     for done, image in enumerate(images, start=1):
@@ -49,15 +51,17 @@ def predict(options):
             print(f"  {probability:6.1%}  {label}")
 
 
-def _classifier(source, top_k):
+def _classifier(options):
     """A function from an image file to [(label, probability), ...]."""
-    if str(source).endswith(".tflite"):
+    top_k = options.top_k
+    if str(options.source).endswith(".tflite"):
         from keras_poolformer.runtime import TFLiteClassifier
 
-        classifier = TFLiteClassifier(source)
+        classifier = TFLiteClassifier(options.source)
+        override_tflite(classifier, options.size, options.labels)
         return lambda image: classifier.classify(image, top_k)
 
-    model = load_model(source)
+    model = load_model(options.source, size=options.size, labels=options.labels)
     from keras_poolformer.loading import image_transform
 
     transform = image_transform(model)

@@ -5,7 +5,12 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from keras_poolformer.export.comparison import ExportResult, compare
+from keras_poolformer.export.comparison import (
+    ExportResult,
+    checksum,
+    compare,
+    export_provenance,
+)
 from keras_poolformer.export.graphs import default_outputs, require_tensorflow, save_graphs
 from keras_poolformer.files import refuse_existing, replacing, size_of
 from keras_poolformer.loading import image_transform
@@ -50,7 +55,7 @@ def export_saved_model(model, path, transform=None, labels=None, overwrite=True)
         outputs=default_outputs(model),
         transform=transform.to_dict(),
         labels=tuple(labels or model.config.labels or ()),
-        provenance=model.get_config()["provenance"] or {},
+        provenance=export_provenance(model, transform),
     )
     with replacing(path, overwrite) as written:
         save_graphs(written, model.variables, _endpoints(model, transform))
@@ -82,7 +87,8 @@ def examine(model, path):
         inputs="any",
         outputs="logits and probabilities" if outputs == "logits" else outputs,
         errors=compare(model, image_transform(model), run, "normalized", outputs),
-        provenance=model.get_config()["provenance"] or {},
+        provenance=export_provenance(model, image_transform(model)),
+        sha256=checksum(path),
     )
 
 

@@ -28,6 +28,12 @@ class TFLiteClassifier(TFLiteModel):
                 f"Received: {len(self.output_names)} outputs"
             )
 
+    @property
+    def num_classes(self) -> int:
+        """Length of what the file returns for an image."""
+        (output,) = self._outputs.values()
+        return int(output["shape"][-1]) if len(output["shape"]) else 1
+
     def predict(self, images):
         """Runs the network.
 
