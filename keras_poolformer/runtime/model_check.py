@@ -23,6 +23,8 @@ OPTIONAL = -1  # index of an input that an operator does without
 RESHAPE, SQUEEZE, BUCKETIZE = 17, 30, 115
 VECTOR_OPTIONS = {RESHAPE: 0, SQUEEZE: 0, BUCKETIZE: 0}
 LSTM = (16, 44, 52)  # builtin operators whose second input is optional too
+SUMS = (0, 41)  # ADD and SUB, whose kernels end the process where a result's steps are too fine
+FINEST_STEP = 2**-14  # of a quantized sum, by that of its terms; it would clip everything
 
 
 def check_model(content: bytes) -> None:
@@ -147,7 +149,8 @@ class _Graph:
         read, count = self.read, len(self.tensors)
         index = read.scalar(operator, 0, "I")
         _require_index(index, len(self.model.codes), "operator code")
-        required = 1 if self.model.codes[index] in LSTM else 2
+        code = self.model.codes[index]
+        required = 1 if code in LSTM else 2
         for place, tensor in enumerate(read.numbers(operator, 1)):
             if place >= required and tensor == OPTIONAL:
                 continue
@@ -162,7 +165,23 @@ class _Graph:
         for tensor in read.numbers(operator, 8):
             if tensor != OPTIONAL:
                 _require_index(tensor, count, "tensor")
+        if code in SUMS:
+            self._check_steps(operator)
         self._check_options(operator)
+
+    def _check_steps(self, operator):
+        terms, results = (
+            [self._scale(self.tensors[index]) for index in self.read.numbers(operator, slot)]
+            for slot in (1, 2)
+        )
+        if min(results, default=1.0) < FINEST_STEP * max(terms, default=0.0):
+            raise CorruptError("the scale of a sum does not fit its terms")
+
+    def _scale(self, tensor):
+        """The step of a quantized tensor, 1 of others."""
+        quantization = self.read.child(tensor, 4)
+        scales = self.read.numbers(quantization, 2, "<f4") if quantization else ()
+        return float(scales[0]) if len(scales) == 1 else 1.0
 
     def _check_options(self, operator):
         read = self.read

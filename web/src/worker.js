@@ -30,9 +30,10 @@ async function open(file, threads) {
   if (!SCORES.includes(description.outputs)) {
     throw new InputError(`returns ${description.outputs}; a classifier returns ${SCORES.join(" or ")}.`);
   }
+  const transform = new ImageTransform(description.transform);
   const model = await Model.compile(file, threads);
   await model.run(model.blank()); // the first call is slower than all others
-  return { model, description, transform: new ImageTransform(description.transform) };
+  return { model, description, transform };
 }
 
 async function read(source) {
