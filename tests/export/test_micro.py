@@ -13,7 +13,7 @@ from keras_poolformer import (
 from keras_poolformer.presets import ASSETS
 from keras_poolformer.runtime import TFLiteClassifier
 
-micro = pytest.importorskip("tflite_micro.runtime", reason="x86-64 Linux has it")
+micro = pytest.importorskip("tflite_micro", reason="x86-64 Linux has it").runtime
 
 PHOTOS = sorted((ASSETS / "photos").iterdir())
 TRANSFORM = ImageTransform(size=32, crop_pct=1.0)

@@ -64,9 +64,10 @@ def set_input_shape(graph, shape):
     graph.tensors[graph.inputs[0]].shape = np.int32(shape)
 
 
-def write_to_constant(graph):
-    constant = next(i for op in graph.operators for i in op.inputs[1:] if i >= 0)
-    graph.operators[-1].outputs = np.int32([constant])
+def write_to_constant(model):
+    graph = model.subgraphs[0]
+    has_data = [model.buffers[tensor.buffer].data is not None for tensor in graph.tensors]
+    graph.operators[-1].outputs = np.int32([has_data.index(True)])
 
 
 CHANGES = {
@@ -76,7 +77,7 @@ CHANGES = {
     "the shape [-4, 8]": of_graph(lambda graph: set_shape(graph, [-4, 8])),
     "the limit for its inputs is": of_graph(lambda graph: set_shape(graph, [1, 9999, 9999, 9])),
     "its inputs have": of_graph(lambda graph: set_input_shape(graph, [1, 50000, 50000, 3])),
-    "writes to a constant": of_graph(write_to_constant),
+    "writes to a constant": write_to_constant,
     "nothing computes": of_graph(lambda graph: graph.operators.pop()),
     "refers to operator code 99 of": of_graph(
         lambda graph: setattr(graph.operators[0], "opcodeIndex", 99)
