@@ -53,11 +53,8 @@ def override(model: Any, size: Size | None = None, labels: str | Path | None = N
     Raises:
         InputError: The size or the file cannot be used, or the model has no classes.
     """
-    from keras_poolformer.loading import image_transform
-
     if size is not None:
-        transform = with_size(image_transform(model), size)
-        model.provenance = {**(model.provenance or {}), "transform": transform.to_dict()}
+        model.transform = with_size(model.transform, size)
     if labels is not None:
         num_classes = model.config.num_classes
         if not num_classes or not hasattr(model, "classify_features"):

@@ -67,6 +67,7 @@ def _tflite(path, num_workers, size, labels):
     transform, takes_pixels = classifier.transform, classifier.input_kind == "pixels"
     if transform is None:
         raise _undescribed(path)
+    _require_one_class(path, classifier.description.problem_type)
     blank = np.zeros((1, *classifier.input_shape), "uint8" if takes_pixels else "float32")
     num_classes = classifier.predict(blank).shape[1]
     _check(path, num_classes, classifier.labels, classifier.input_shape[-1])
@@ -80,6 +81,7 @@ def _saved_model(path, size, labels):
     description = read_description(path)
     if description is None:
         raise _undescribed(path)
+    _require_one_class(path, description.problem_type)
     transform = ImageTransform.from_dict(description.transform)
     transform = transform if size is None else with_size(transform, size)
     signature = _load_signature(path)
@@ -120,12 +122,12 @@ def _load_signature(path):
 
 def _keras(source, size, labels):
     source = presets.fetch_weights(presets.resolve(source))  # before TensorFlow is imported
-    from keras_poolformer.loading import image_transform
     from keras_poolformer.model import PoolFormerImageClassifier
 
     model = PoolFormerImageClassifier.from_preset(source)
     override(model, size, labels)
-    config, transform = model.config, image_transform(model)
+    config, transform = model.config, model.transform
+    _require_one_class(source.name, config.problem_type)
     _check(source.name, config.num_classes, config.labels, config.in_channels)
     return Scorer(
         model.predict_on_batch,
@@ -146,6 +148,14 @@ def _check(source, num_classes, labels, channels):
         )
     if channels != 3:
         raise InputError(f"{source} must take RGB images. Received: {channels} channels")
+
+
+def _require_one_class(source, problem_type):
+    if problem_type in ("multi_label_classification", "regression"):
+        raise InputError(
+            f"{source} must name one class of each image: accuracy compares that class with the "
+            f"folder's. Received: problem_type={problem_type!r}"
+        )
 
 
 def _undescribed(path):
