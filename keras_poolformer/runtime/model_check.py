@@ -18,6 +18,7 @@ MIN_LIMIT = 2**26  # bytes that any tensor may have, however small the input is
 EXPANSION = 128  # bytes of a tensor for each of the input's; wide first layers have up to 86
 MAX_RANK = 8
 BYTES = {0: 4, 1: 2, 2: 4, 4: 8, 7: 2, 8: 8, 10: 8, 11: 16, 12: 8, 15: 4, 16: 2, 18: 2}
+ZERO_POINTS = {3: (0, 255), 7: (-(2**15), 2**15 - 1), 9: (-128, 127)}  # of uint8, int16, int8
 OPTIONAL = -1  # index of an input that an operator does without
 # Options that refer to vectors of whole numbers: {type in BuiltinOptions: field}.
 RESHAPE, SQUEEZE, BUCKETIZE = 17, 30, 115
@@ -120,13 +121,13 @@ class _Graph:
         read.numbers(tensor, 7)
         quantization = read.child(tensor, 4)
         if quantization:
-            self._check_quantization(quantization, shape)
+            self._check_quantization(quantization, shape, read.scalar(tensor, 1, "b"))
         if sparsity := read.child(tensor, 6):
             read.numbers(sparsity, 0), read.numbers(sparsity, 1)
             read.children(sparsity, 2)
         return math.prod(shape) * BYTES.get(read.scalar(tensor, 1, "b"), 1)
 
-    def _check_quantization(self, table, shape):
+    def _check_quantization(self, table, shape, kind):
         read = self.read
         scales, zero_points = read.numbers(table, 2, "<f4"), read.numbers(table, 3, "<i8")
         read.numbers(table, 0, "<f4"), read.numbers(table, 1, "<f4")
@@ -138,6 +139,9 @@ class _Graph:
             raise CorruptError("the scales of a tensor do not fit its shape")
         if len(zero_points) not in (0, min(1, len(scales)), len(scales)):
             raise CorruptError("a tensor must have as many zero points as scales")
+        low, high = ZERO_POINTS.get(kind, (-(2**63), 2**63 - 1))
+        if ((zero_points < low) | (zero_points > high)).any():
+            raise CorruptError("the zero point of a tensor is not one of its values")
 
     def _is_constant(self, tensor):
         return self.model.has_data[self.read.scalar(tensor, 2, "I")]

@@ -102,12 +102,13 @@ SCALES = {
     "that is missing": ([], [8]),
     "far too small": ([9e-41], [8]),
     "not a number": ([np.nan], [8]),
+    "with a zero point beyond its values": ([0.1], [2**26]),
 }
 
 
 @pytest.mark.parametrize("name", SCALES)
 @pytest.mark.parametrize("content", ["int8"], indirect=True)
-def test_a_sum_has_a_usable_scale(content, name):
+def test_a_sum_has_a_usable_quantization(content, name):
     def change(model):
         graph = model.subgraphs[0]
         codes = [code.builtinCode for code in model.operatorCodes]
@@ -117,7 +118,7 @@ def test_a_sum_has_a_usable_scale(content, name):
         quantization.scale = np.float32(scales)
         quantization.zeroPoint = np.int64(zero_points)
 
-    with pytest.raises(CorruptError, match=r"scale"):
+    with pytest.raises(CorruptError, match=r"scale|zero point"):
         check_model(changed(content, change))
 
 
