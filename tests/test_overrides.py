@@ -54,7 +54,7 @@ def test_a_model_gets_both(tiny_config, tmp_path):
 def test_labels_that_do_not_fit_are_refused(tiny_config, tmp_path):
     path = tmp_path / "labels.txt"
     path.write_text("ant\nbee\n")
-    with pytest.raises(InputError, match="must name all 3 classes. Received: 2 labels"):
+    with pytest.raises(InputError, match=r"must name all 3 classes\. Received: 2 labels"):
         override(PoolFormerImageClassifier(tiny_config), labels=path)
     for model in (
         PoolFormerBackbone(tiny_config),

@@ -125,7 +125,7 @@ def _table(result):
         ("takes, returns", f"{result.inputs}, {result.outputs}"),
         ("size", f"{result.bytes / 1e6:.2f} MB"),
     ]
-    if result.operators and result.outputs in SCORES:
+    if result.operators and result.outputs in (*SCORES, "embedding"):
         rows.append(("MediaPipe Tasks", _in_mediapipe(result)))
     if result.operators:
         rows.append(("operators", f"{sum(result.operators.values())}"))
@@ -140,9 +140,12 @@ def _table(result):
 
 
 def _in_mediapipe(result):
-    """Whether MediaPipe Tasks' ImageClassifier opens a classifier (export/metadata.py)."""
-    if result.outputs == "probabilities" and result.inputs == "pixels":
+    """Whether MediaPipe Tasks' ImageClassifier or ImageEmbedder opens it (export/metadata.py)."""
+    takes_pixels, is_embedding = result.inputs == "pixels", result.outputs == "embedding"
+    if is_embedding:
+        return "ImageEmbedder opens it" if takes_pixels else "wants --inputs pixels"
+    if takes_pixels and result.outputs == "probabilities":
         return "opens it"
-    if result.inputs == "pixels" and result.recipe != "int8":
+    if takes_pixels and not RECIPES[result.recipe].is_integer:
         return "opens it; --outputs probabilities gives better scores than logits"
     return "wants --inputs pixels --outputs probabilities"
