@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import math
+import os
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -108,7 +109,8 @@ def checksum(path: str | Path) -> str:
     """
     path = Path(path)
     if path.is_dir():
-        names = sorted(f"./{one.relative_to(path)}" for one in path.rglob("*") if one.is_file())
+        inside = (file.relative_to(path) for file in path.rglob("*") if file.is_file())
+        names = sorted((f"./{name}" for name in inside), key=os.fsencode)
         listing = "".join(f"{checksum(path / name)}  {name}\n" for name in names)
         return hashlib.sha256(listing.encode()).hexdigest()
     with path.open("rb") as file:

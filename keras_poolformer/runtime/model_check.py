@@ -44,8 +44,8 @@ class _Model:
     def __init__(self, reader):
         self.reader = reader
         self.root = reader.root()
-        self.has_data = [self._buffer_has_data(one) for one in reader.children(self.root, 4)]
-        self.codes = [self._code(one) for one in reader.children(self.root, 1)]
+        self.has_data = [self._buffer_has_data(buffer) for buffer in reader.children(self.root, 4)]
+        self.codes = [self._code(code) for code in reader.children(self.root, 1)]
 
     def check(self):
         read, graphs = self.reader, self.reader.children(self.root, 2)

@@ -10,9 +10,11 @@ import pytest
 
 from keras_poolformer import ImageTransform, PoolFormerImageClassifier
 from keras_poolformer.cli import main
+from keras_poolformer.errors import InputError
 from keras_poolformer.export import comparison, tflite
 from keras_poolformer.runtime import TFLiteClassifier
 from keras_poolformer.runtime.description import read_description
+from keras_poolformer.scorers import open_scorer
 
 LABELS = ("ant", "bee", "fly")
 
@@ -105,6 +107,15 @@ def test_what_does_not_fit_is_refused(refusal, files, out, labels, photographs):
         "--calibration", out,
     )  # fmt: skip
     assert "takes --inputs pixels" in message
+
+
+def test_evaluate_has_both_too(files, labels, photographs):
+    scorer = open_scorer(files / "tiny.keras", size=(64, 96), labels=labels)
+    assert scorer.prepare(photographs[0]).shape == (64, 96, 3)
+    assert scorer.labels == LABELS
+    assert open_scorer(files / "tiny.tflite", labels=labels).labels == LABELS
+    with pytest.raises(InputError, match="224 x 224 pixels only"):
+        open_scorer(files / "tiny.tflite", size=64)
 
 
 def test_labels_of_a_tflite_file_for_predict(files, run, labels, photographs):
