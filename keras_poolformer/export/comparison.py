@@ -112,7 +112,7 @@ def checksum(path: str | Path) -> str:
         inside = (file.relative_to(path) for file in path.rglob("*") if file.is_file())
         names = sorted((f"./{name}" for name in inside), key=os.fsencode)
         listing = "".join(f"{checksum(path / name)}  {name}\n" for name in names)
-        return hashlib.sha256(listing.encode()).hexdigest()
+        return hashlib.sha256(os.fsencode(listing)).hexdigest()
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
