@@ -1,6 +1,5 @@
 """`keras-poolformer export`: the file, a record of it beside it, and a table."""
 
-import json
 import sys
 
 from keras_poolformer.commands.arguments import (
@@ -11,8 +10,9 @@ from keras_poolformer.commands.arguments import (
 )
 from keras_poolformer.commands.models import load_model
 from keras_poolformer.errors import InputError
-from keras_poolformer.export.recipes import INPUTS, OUTPUTS, RECIPES
+from keras_poolformer.export.recipes import INPUTS, OUTPUTS, RECIPES, SAVED_MODEL, device_inputs
 from keras_poolformer.files import refuse_existing, replacing
+from keras_poolformer.messages import json_text
 from keras_poolformer.progress import Progress
 from keras_poolformer.runtime.description import SCORES
 
@@ -56,8 +56,9 @@ def add_parser(group):
 def export(options):
     """Writes a .tflite file or a SavedModel, and OUTPUT.json."""
     record = f"{options.output}.json"
-    for path in (options.output, record):
-        refuse_existing(path, options.overwrite)
+    folder = SAVED_MODEL if options.recipe == "saved_model" else None
+    refuse_existing(options.output, options.overwrite, folder)
+    refuse_existing(record, options.overwrite)
     _check(options)
     progress = Progress([f"reading {options.source}", f"exporting {options.output}"])
     progress.start()
@@ -73,7 +74,7 @@ def export(options):
     # Of two exports to one name, the one that comes too late to write its file writes no record.
     with replacing(record, options.overwrite) as written:
         result = _export(model, options, progress.advance)
-        text = json.dumps(result.to_dict(), indent=2, allow_nan=False) + "\n"
+        text = json_text(result.to_dict()) + "\n"
         written.write_text(text, encoding="utf-8")
     progress.finish()
     for warning in result.warnings:
@@ -98,17 +99,15 @@ def _export(model, options, progress):
     if options.recipe == "saved_model":
         from keras_poolformer.export.saved_model import examine, export_saved_model
 
-        export_saved_model(model, options.output, overwrite=options.overwrite)
-        return examine(model, options.output)
+        path = export_saved_model(model, options.output, overwrite=options.overwrite)
+        return examine(model, path)
     from keras_poolformer.export.tflite import export_tflite
 
-    # What cameras give and MediaPipe Tasks takes; `export_tflite` itself takes what the model does.
-    usual = "pixels" if model.config.in_channels == 3 else "normalized"
     return export_tflite(
         model,
         options.output,
         recipe=options.recipe,
-        inputs=options.inputs or usual,
+        inputs=options.inputs or device_inputs(model.config),
         outputs=options.outputs,
         calibration=options.calibration,
         overwrite=options.overwrite,

@@ -28,8 +28,8 @@ class TFLiteClassifier(TFLiteModel):
                 f"{self.path} must have one output, as a classifier has. "
                 f"Received: {len(self.output_names)} outputs"
             )
-        is_classifier = self.description and self.description.outputs in SCORES
-        if self.labels and is_classifier and len(self.labels) != self.num_classes:
+        outputs = self.description.outputs if self.description else None
+        if self.labels and outputs in SCORES and len(self.labels) != self.num_classes:
             raise InputError(
                 f"{self.path.name} must have a label for each of its {self.num_classes} classes. "
                 f"Received: {len(self.labels)} labels"
@@ -65,8 +65,8 @@ class TFLiteClassifier(TFLiteModel):
             regression its values. Without labels in the file the label is the class's number.
 
         Raises:
-            InputError: the image cannot be read, or the file does not say how to prepare it, or
-                it returns no scores.
+            InputError: the image cannot be read, `top_k` is not a number of classes, or the file
+                does not say how to prepare images, or returns no scores.
         """
         if self.description is None or self.transform is None:
             raise InputError(

@@ -8,14 +8,17 @@ would have been.
 import contextlib
 import math
 import threading
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
+from keras_poolformer.base_model import plain
 from keras_poolformer.data.pipeline import evaluation_batches, training_epoch
 from keras_poolformer.data.validation import name_broken
 from keras_poolformer.errors import InputError
 from keras_poolformer.evaluation import TOP
+from keras_poolformer.lineage import provenance_from
 from keras_poolformer.signals import stop_requested
 from keras_poolformer.training.building import build_model, build_optimizer
 from keras_poolformer.training.checkpoints import Checkpoints, averaged_weights
@@ -23,6 +26,7 @@ from keras_poolformer.training.finishing import finish
 from keras_poolformer.training.reports import Reports
 from keras_poolformer.training.step import EvaluationStep, TrainStep
 from keras_poolformer.training.strategy import check_batch, is_chief
+from keras_poolformer.training.writing import refuse_unwritable
 
 _DATA_ERRORS = (
     tf.errors.DataLossError,
@@ -62,6 +66,7 @@ class Trainer:
             )
         run.workdir.mkdir(parents=True, exist_ok=True)
         if self._chief:
+            refuse_unwritable(run.workdir)
             run.claim()
         self._stop = threading.Event()
         with strategy.scope():
@@ -290,9 +295,12 @@ class Trainer:
 
 
 def _provenance(run, model):
-    return dict(model.provenance or {}) | {
+    """What the trained weights are, and what they began as."""
+    before = plain(model.provenance) or {}
+    # The source of trained weights says what they were trained on, and is no name.
+    name = Path(run.init).name if before.get("trained") else ""
+    return provenance_from(before, name) | {
         "source": f"keras-poolformer train on {run.training.name}",
         "seed": run.seed,
-        "init": run.init,
         "transform": run.recipe.transform.to_dict(),
     }
