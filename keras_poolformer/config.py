@@ -2,7 +2,6 @@
 
 import dataclasses
 import difflib
-import math
 from dataclasses import dataclass
 
 from keras_poolformer.errors import InputError
@@ -91,7 +90,7 @@ class PoolFormerConfig:
     labels: tuple[str, ...] | None = None
     feature_norms: bool | tuple[str, ...] = False
 
-    def __new__(cls, *args, **fields):
+    def __new__(cls, /, *args, **fields):
         """Refuses unknown fields in words, before the dataclass would with a TypeError."""
         _refuse_unknown(fields, [field.name for field in dataclasses.fields(cls)])
         return super().__new__(cls)
@@ -273,7 +272,7 @@ def _check_whole(name, value, low, high):
 
 def _check_real(name, value, low, high):
     number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or not low <= value <= high:
+    if not number or not low <= value <= high:  # which NaN is not, either
         raise InputError(
             f"`{name}` must be a number from {low:g} to {high:g}. Received: {_short(value)}"
         )

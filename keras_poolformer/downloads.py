@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import http.client
 import json
 import os
 import re
@@ -11,12 +12,18 @@ from urllib.parse import urlsplit
 
 from keras_poolformer.errors import InputError, MissingExtraError
 from keras_poolformer.files import replacing
+from keras_poolformer.json_files import read_json
+from keras_poolformer.messages import one_line, shown
 from keras_poolformer.progress import Progress
 
 ATTEMPTS = 4
 PAUSE = 0.5  # seconds before the second attempt; then twice, then four times as long
 TIMEOUT = (10, 20)  # seconds: to connect, and until the next bytes come
+MAX_BYTES = 16 * 2**30  # of a file; the largest preset has 0.3 GB
+NO_HOME = "there is no home directory to keep it in"
 _PIECE = 2**16
+_COUNT = r"[0-9]{1,18}"
+_CONTENT_RANGE = rf"bytes ({_COUNT})-{_COUNT}/({_COUNT})"
 _PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
 
 
@@ -105,7 +112,7 @@ def connection_reason(error):
         return "does not answer in time"
     while error.__cause__ or error.__context__:
         error = error.__cause__ or error.__context__
-    detail = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+    detail = getattr(error, "strerror", None) or one_line(error, 300)
     return f"cannot be reached ({detail})"
 
 
@@ -124,10 +131,10 @@ class _Part:
     def note(self):
         """What `begin` was told; nothing where there is no part to continue."""
         try:
-            note = json.loads(self._note.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            note = read_json(self._note, max_bytes=2**16)
+        except InputError:
             return {}
-        return note if isinstance(note, dict) and self.size else {}
+        return note if _is_note(note) and self.size else {}
 
     def begin(self, **note):
         self.delete()
@@ -141,6 +148,21 @@ class _Part:
     def become(self, path):
         self.path.replace(path)
         self._note.unlink(missing_ok=True)
+
+
+def _is_note(note):
+    """Whether a note is of the kind that `_attempt` writes."""
+    total, validator = note.get("total"), note.get("validator")
+    return (
+        isinstance(note.get("url"), str)
+        and (total is None or (type(total) is int and 0 <= total <= MAX_BYTES))
+        and (validator is None or (isinstance(validator, str) and _is_header(validator)))
+    )
+
+
+def _is_header(text):
+    """Whether a server's text can be sent back to it."""
+    return bool(re.fullmatch(r"[!-~]([ -~]{0,500}[!-~])?", text))
 
 
 def _fetch(requests, url, part, progress):
@@ -162,11 +184,13 @@ def _fetch(requests, url, part, progress):
             reason = f"the connection to {urlsplit(url).netloc} was cut off"
         except (requests.ConnectionError, requests.Timeout) as error:
             reason = f"{urlsplit(url).netloc} {connection_reason(error)}"
-        except requests.RequestException as error:
-            reason = str(error).strip().partition("\n")[0]
+        except InputError:
+            raise
+        except (requests.RequestException, *_malformed_answers()) as error:
+            reason = one_line(error, 300)
             break
     if part.note().get("validator"):
-        reason += f" ({part.size:,} bytes are kept, the same command goes on)"
+        reason += f" ({part.size:,} bytes are kept: rerun the same command to resume)"
     raise unavailable(url, reason, by_hand(part.target))
 
 
@@ -185,10 +209,14 @@ def _attempt(requests, url, part, progress):
             raise _Passing("the server's file changed while it was downloaded")
         _check_answer(response)
         total = note["total"] if rest else _length(response)
+        if total is not None and total > MAX_BYTES:
+            raise _too_large()
         if not rest:
             part.begin(url=url, validator=_validator(response), total=total)
         with part.path.open("ab") as file:
             for piece in response.iter_content(_PIECE):
+                if file.tell() + len(piece) > MAX_BYTES:
+                    raise _too_large()
                 file.write(piece)
                 progress(file.tell(), total)
             file.flush()
@@ -199,29 +227,44 @@ def _attempt(requests, url, part, progress):
 
 def _is_rest(response, note, size):
     """Whether a partial answer is the rest of our part, whatever was asked for."""
-    place = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
+    place = re.fullmatch(_CONTENT_RANGE, response.headers.get("Content-Range", ""))
     same = _validator(response) in (None, note.get("validator"))
     return bool(place and same and (int(place[1]), int(place[2])) == (size, note.get("total")))
 
 
 def _check_answer(response):
     status = response.status_code
-    said = f"HTTP {status} {response.reason or ''}".rstrip()
+    said = one_line(f"HTTP {status} {response.reason or ''}", 300)
     if status not in (200, 206):
         raise _Passing(said) if status in _PASSING else _Failed(said)
     if response.headers.get("Content-Type", "").startswith("text/html"):
         raise _Failed("the answer is a web page, as of a network that wants a login")
+    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
+    if encoding not in ("", "identity"):  # it may unpack to a thousand times its size
+        raise _Failed(f"the answer is encoded as {shown(encoding)}, which was not asked for")
+
+
+def _too_large():
+    return _Failed(f"the file has more than {MAX_BYTES:,} bytes, more than any checkpoint")
+
+
+def _malformed_answers():
+    """What requests lets through from the libraries below it, over odd redirects for instance."""
+    import urllib3
+
+    return ValueError, http.client.HTTPException, urllib3.exceptions.HTTPError
 
 
 def _validator(response):
     """What tells this file from a later one at the same address, or None."""
     tag = response.headers.get("ETag", "W/")  # a weak one promises less than the same bytes
-    return response.headers.get("Last-Modified") if tag.startswith("W/") else tag
+    text = response.headers.get("Last-Modified") if tag.startswith("W/") else tag
+    return text if text and _is_header(text) else None
 
 
 def _length(response):
     text = response.headers.get("Content-Length", "")
-    return int(text) if text.isdecimal() else None
+    return int(text) if re.fullmatch(_COUNT, text) else None
 
 
 def _check_and_record(url, path, part):

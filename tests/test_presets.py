@@ -146,10 +146,12 @@ def test_missing_weights_say_where_they_come_from(tmp_path, monkeypatch):
         ("poolformer_s12_in22k", "poolformer_s12_in1k"),
         ("poolformer_tiny_cifar", "poolformer_tiny_cifar10"),
         ("poolformer-m48-in1k", "poolformer_m48_in1k"),
+        ("poolformer_s13", "poolformer_s12"),
+        ("PoolFormer_S36", "poolformer_s36"),
     ],
 )
 def test_a_misspelt_name_is_guessed(name, meant):
-    with pytest.raises(InputError, match=rf"Did you mean {meant}\? Presets are poolformer_tiny"):
+    with pytest.raises(InputError, match=rf"Did you mean '{meant}'\?"):
         resolve(name)
 
 

@@ -139,11 +139,11 @@ def test_a_description_that_does_not_fit(folder, changes, words):
 def test_files_that_are_missing_or_damaged(folder):
     weights = (folder / "model.keras").read_bytes()
     (folder / "model.keras").write_bytes(weights[: len(weights) // 2])
-    with pytest.raises(InputError, match=r"model\.keras is no readable"):
+    with pytest.raises(InputError, match=r"model\.keras is not a valid"):
         PoolFormerImageClassifier.from_preset(folder)
     (folder / "model.keras").unlink()
-    with pytest.raises(InputError, match=r"model\.keras is no readable"):
+    with pytest.raises(InputError, match=r"model\.keras does not exist"):
         PoolFormerImageClassifier.from_preset(folder)
     (folder / "keras_poolformer.json").write_text("{")
-    with pytest.raises(InputError, match=r"keras_poolformer\.json is no valid JSON"):
+    with pytest.raises(InputError, match=r"keras_poolformer\.json is not valid JSON"):
         PoolFormerImageClassifier.from_preset(folder)

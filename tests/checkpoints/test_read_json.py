@@ -2,7 +2,7 @@
 
 import pytest
 
-from keras_poolformer.checkpoints.readers import read_json
+from keras_poolformer.json_files import read_json
 
 
 def test_read_json(tmp_path):
@@ -14,14 +14,14 @@ def test_read_json(tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "no valid JSON"),
-        (b"{'a': 1}", "no valid JSON"),
+        (b"", "not valid JSON"),
+        (b"{'a': 1}", "not valid JSON"),
         (b"[1]", "Received: list"),
         (b"null", "Received: NoneType"),
         (b'{"a": NaN}', "NaN"),
         (b'{"a": -Infinity}', "-Infinity"),
-        (b'{"a": "\xff"}', "no valid JSON"),
-        (b'{"a": ' + b"9" * 5000 + b"}", "no valid JSON"),
+        (b'{"a": "\xff"}', "not valid JSON"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "not valid JSON"),
         (b'{"a":' * 200_000, "nested too deeply"),
         (b'{"a": "' + b"x" * 2**21 + b'"}', "bytes"),
     ],

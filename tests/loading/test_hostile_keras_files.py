@@ -38,12 +38,12 @@ def refused(path, *classes):
 def test_a_truncated_archive(keep, archive, tmp_path):
     data = archive.read_bytes()
     (tmp_path / "x.keras").write_bytes(data[: int(len(data) * keep)])
-    assert "no readable .keras file" in refused(tmp_path / "x.keras")
+    assert "not a valid .keras file" in refused(tmp_path / "x.keras")
 
 
 def test_an_archive_that_is_none(tmp_path):
     (tmp_path / "x.keras").write_text("no zip")
-    assert "no readable .keras file" in refused(tmp_path / "x.keras")
+    assert "not a valid .keras file" in refused(tmp_path / "x.keras")
     with zipfile.ZipFile(tmp_path / "x.keras", "w") as file:
         file.writestr("other.txt", "no model")
     assert "saved by this package" in refused(tmp_path / "x.keras")

@@ -92,7 +92,7 @@ def test_a_slow_server(sent, fetch, path, monkeypatch):
     message = refusal(fetch, answer, path)
     given_up.set()
     assert "does not answer in time" in message
-    assert ("bytes are kept, the same command goes on" in message) == bool(sent)
+    assert ("bytes are kept: rerun the same command to resume" in message) == bool(sent)
 
 
 def test_a_connection_that_is_always_cut_off(fetch, web_file, path, site):
