@@ -15,6 +15,7 @@ from keras_poolformer.files import replacing
 from keras_poolformer.json_files import read_json
 from keras_poolformer.messages import one_line, shown
 from keras_poolformer.progress import Progress
+from keras_poolformer.regular_files import open_regular
 
 ATTEMPTS = 4
 PAUSE = 0.5  # seconds before the second attempt; then twice, then four times as long
@@ -77,7 +78,11 @@ def download(url, path):
                 part.become(path)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise unavailable(url, f"{error.filename or path} cannot be written: {reason}") from None
+        raise unavailable(
+            url,
+            f"{error.filename or path} cannot be written: {reason}",
+            "set KERAS_HOME to a folder that can be written, with room for it",
+        ) from None
     finally:
         progress.finish()
 
@@ -287,7 +292,8 @@ def _recorded(path):
     file = _record_file(path)
     if not file.exists():
         return None
-    words = file.read_bytes()[:1000].split()
+    with open_regular(file) as record:
+        words = record.read(1000).split()
     if not words or not re.fullmatch(rb"[0-9a-f]{64}", words[0]):
         raise InputError(f"{file} must begin with a sha256: delete it if you trust {path}")
     return words[0].decode()
@@ -299,5 +305,5 @@ def _record(path, sha256):
 
 
 def _sha256(path):
-    with Path(path).open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

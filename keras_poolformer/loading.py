@@ -180,7 +180,7 @@ def _load_saved(source, file, archive, config):
     """The model of a .keras file, of the class and with the weights that it was saved with."""
     registered = f"keras_poolformer>{archive.class_name}"
     saved_class = cast(type, keras.saving.get_registered_object(registered))
-    with tempfile.TemporaryDirectory() as folder:
+    with _temporary_folder(source) as folder:
         weights = Path(folder) / "model.weights.h5"  # a suffix that Keras asks for
         extract_weights(file, weights, source.name)
         check_weights(weights, config, archive.is_backbone, source.name)
@@ -195,6 +195,18 @@ def _load_saved(source, file, archive, config):
             ) from None
     _check_finite(source, saved)
     return saved
+
+
+@contextlib.contextmanager
+def _temporary_folder(source):
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            yield folder
+    except OSError as error:
+        raise InputError(
+            f"{source.name}: its weights cannot be unpacked to a temporary folder: "
+            f"{one_line(error, 300)}; set TMPDIR to another folder"
+        ) from None
 
 
 def _check_finite(source, model):

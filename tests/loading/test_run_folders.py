@@ -123,5 +123,5 @@ def test_an_exported_file_is_no_source(tmp_path):
 
 @pytest.mark.parametrize("source", [None, 5, ["poolformer_s12"], object()])
 def test_something_that_is_no_source(source):
-    with pytest.raises(InputError, match="a source must be the name of a preset, a .pth"):
+    with pytest.raises(InputError, match=r"a source must be the name of a preset, a \.pth"):
         resolve(source)
