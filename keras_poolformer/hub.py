@@ -131,6 +131,7 @@ def fetch_weights(snapshot):
 def _import():
     try:
         import huggingface_hub
+        import huggingface_hub.constants
         import huggingface_hub.errors
         import huggingface_hub.utils
     except ModuleNotFoundError as error:

@@ -125,7 +125,7 @@ def edited(folder, **changes):
     ("changes", "words"),
     [
         ({"config": CONFIG.replace(pool_size=3).to_dict()}, "must describe the model in model.ker"),
-        ({"config": None}, "must describe the model"),
+        ({"config": None}, "`config` must be an object"),
         ({"transform": [1]}, "`transform` must be an object"),
         ({"transform": {"resample": 3}}, "did you mean `interpolation`"),
     ],
@@ -133,6 +133,12 @@ def edited(folder, **changes):
 def test_a_description_that_does_not_fit(folder, changes, words):
     edited(folder, **changes)
     with pytest.raises(InputError, match=words):
+        PoolFormerImageClassifier.from_preset(folder)
+
+
+def test_a_keras_file_of_another_model_beside_it(folder):
+    PoolFormerImageClassifier(CONFIG.replace(pool_size=3)).save(folder / "model.keras")
+    with pytest.raises(InputError, match="must describe the model in model"):
         PoolFormerImageClassifier.from_preset(folder)
 
 

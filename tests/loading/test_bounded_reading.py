@@ -15,13 +15,9 @@ from keras_poolformer import ImageTransform, PoolFormerImageClassifier
 from keras_poolformer.errors import InputError
 from keras_poolformer.runtime.description import DESCRIPTION, LABELS, read_description
 
-ZEROS = 256 * 2**20
-MOST = 100 * 2**20  # bytes; every bomb here claims more
-METHODS = {
-    "deflate": zipfile.ZIP_DEFLATED,
-    "bzip2": zipfile.ZIP_BZIP2,
-    "lzma": zipfile.ZIP_LZMA,
-}
+ZEROS = bytes(96 * 2**20)
+MOST = 48 * 2**20  # bytes; every bomb here unpacks to more
+OTHER_METHODS = (zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 
 
 def rejection(read, path):
@@ -68,24 +64,29 @@ def with_claimed_size(path, name, size):
 
 
 @pytest.mark.parametrize("entry", ["config.json", "model.weights.h5"])
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("claimed", [None, 1000])
-def test_an_entry_that_unpacks_to_more_than_the_file(method, entry, claimed, archive, tmp_path):
-    parts = parts_of(archive) | {entry: bytes(ZEROS)}
-    path = zipped(tmp_path / "x.keras", parts, METHODS[method])
-    if claimed:
-        with_claimed_size(path, entry, claimed)
-    assert path.stat().st_size < 2**20
+def test_an_entry_that_unpacks_to_more_than_the_file(entry, archive, tmp_path):
+    path = zipped(tmp_path / "x.keras", parts_of(archive) | {entry: ZEROS}, zipfile.ZIP_DEFLATED)
+    assert path.stat().st_size < 2**18
+    assert f"{entry!r} must have at most" in rejection(PoolFormerImageClassifier.from_preset, path)
+    with_claimed_size(path, entry, 1000)
     message = rejection(PoolFormerImageClassifier.from_preset, path)
-    assert entry in message or "weights cannot be read" in message or "valid .keras" in message
+    assert "Bad CRC-32" in message or "JSON" in message or "weights cannot be read" in message
 
 
 @pytest.mark.parametrize("entry", [DESCRIPTION, LABELS])
-@pytest.mark.parametrize("method", METHODS)
-def test_a_description_that_unpacks_to_more_than_the_file(method, entry, tmp_path):
-    parts = {DESCRIPTION: b"{}", LABELS: b"cat\n"} | {entry: bytes(ZEROS)}
-    path = zipped(tmp_path / "x.tflite", parts, METHODS[method], begins=bytes(16) + b"TFL3")
-    assert entry in rejection(read_description, path)
+def test_a_description_that_unpacks_to_more_than_the_file(entry, tmp_path):
+    parts = {DESCRIPTION: b"{}", LABELS: b"cat\n"} | {entry: ZEROS}
+    path = zipped(tmp_path / "x.tflite", parts, zipfile.ZIP_DEFLATED, begins=bytes(16) + b"TFL3")
+    assert f"{entry!r} must have at most" in rejection(read_description, path)
+
+
+@pytest.mark.parametrize("method", OTHER_METHODS)
+def test_methods_whose_output_python_cannot_bound(method, archive, tmp_path):
+    """Their size is a claim, and zipfile unpacks a whole block whatever is claimed."""
+    path = zipped(tmp_path / "x.keras", parts_of(archive), method)
+    assert "stored or deflated" in rejection(PoolFormerImageClassifier.from_preset, path)
+    path = zipped(tmp_path / "x.tflite", {DESCRIPTION: b"{}"}, method)
+    assert "stored or deflated" in rejection(read_description, path)
 
 
 def test_more_labels_than_a_model_can_have(tmp_path):
@@ -96,10 +97,12 @@ def test_more_labels_than_a_model_can_have(tmp_path):
 
 
 def test_a_directory_of_a_hundred_thousand_entries(tmp_path):
-    path = tmp_path / "x.keras"
-    with zipfile.ZipFile(path, "w") as file:
-        for number in range(100_000):
-            file.writestr(str(number), b"")
+    path = zipped(tmp_path / "x.keras", {"x": b""})
+    data = path.read_bytes()
+    begin, end = data.index(b"PK\x01\x02"), data.index(b"PK\x05\x06")
+    directory = data[begin:end] * 100_000
+    size = len(directory).to_bytes(4, "little")
+    path.write_bytes(data[:begin] + directory + data[end : end + 12] + size + data[end + 16 :])
     begin = time.process_time()
     message = rejection(ImageTransform.from_preset, path)
     assert "directory has more than 1,048,576 bytes" in message
@@ -148,14 +151,13 @@ def test_features_of_zip_that_are_not_needed(damage, archive, tmp_path):
     assert "stored or deflated" in message or "not a valid .keras file" in message
 
 
-@pytest.mark.parametrize("method", METHODS)
-def test_a_stream_that_is_cut_or_damaged(method, archive, tmp_path):
-    path = zipped(tmp_path / "x.keras", parts_of(archive), METHODS[method])
+def test_a_stream_that_is_damaged(archive, tmp_path):
+    path = zipped(tmp_path / "x.keras", parts_of(archive), zipfile.ZIP_DEFLATED)
     whole = path.read_bytes()
     with zipfile.ZipFile(path) as file:
         info = file.getinfo("config.json")
     begin = info.header_offset + 30 + len("config.json")
-    for offset in range(0, info.compress_size, info.compress_size // 20):
+    for offset in range(0, info.compress_size, info.compress_size // 12):
         data = bytearray(whole)
         data[begin + offset] ^= 0xFF
         path.write_bytes(data)

@@ -25,7 +25,7 @@ def put(kind, path):
     elif kind == "directory":
         path.mkdir()
     else:
-        target = path.with_name("elsewhere")
+        target = path.with_name(f"{path.name}.elsewhere")
         path.symlink_to(target)
         if kind == "link to a pipe":
             os.mkfifo(target)

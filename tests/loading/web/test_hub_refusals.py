@@ -105,7 +105,7 @@ def test_a_hostile_index(shard, site, publish, hub, refused, tmp_path):
     (folder / "config.json").write_bytes((hub / "labelled/config.json").read_bytes())
     (folder / INDEX).write_text(json.dumps({"weight_map": {"classifier.bias": shard}}))
     publish(folder)
-    assert f"names the shard {str(shard)!r}, which no library writes" in refused()
+    assert f"names the shard {shard!r}, which no library writes" in refused()
     assert site.downloaded() == {"config.json", INDEX}
 
 
