@@ -117,7 +117,7 @@ def connection_reason(error):
         return "does not answer in time"
     while error.__cause__ or error.__context__:
         error = error.__cause__ or error.__context__
-    detail = getattr(error, "strerror", None) or one_line(error, 300)
+    detail = getattr(error, "strerror", None) or one_line(error, 150)
     return f"cannot be reached ({detail})"
 
 
@@ -192,7 +192,7 @@ def _fetch(requests, url, part, progress):
         except InputError:
             raise
         except (requests.RequestException, *_malformed_answers()) as error:
-            reason = one_line(error, 300)
+            reason = one_line(error, 150)
             break
     if part.note().get("validator"):
         reason += f" ({part.size:,} bytes are kept: rerun the same command to resume)"
@@ -268,8 +268,13 @@ def _validator(response):
 
 
 def _length(response):
-    text = response.headers.get("Content-Length", "")
-    return int(text) if re.fullmatch(_COUNT, text) else None
+    """The bytes of an answer as the server says them; None if it does not."""
+    text = response.headers.get("Content-Length")
+    if text is None:
+        return None
+    if not re.fullmatch(_COUNT, text):  # without it, a file that was cut off would look whole
+        raise _Failed(f"the answer has the invalid length {shown(text)}")
+    return int(text)
 
 
 def _check_and_record(url, path, part):

@@ -96,7 +96,7 @@ def test_an_odd_redirect(location, fetch, path, monkeypatch):
         {"ETag": "x" * 3000},
         {"Content-Range": f"bytes {'9' * 5000}-5/5"},
     ],
-    ids=str,
+    ids=lambda headers: str(headers)[:30],
 )
 def test_odd_headers(headers, fetch, path, monkeypatch):
     """They are left aside, or make one line."""
