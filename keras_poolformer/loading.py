@@ -21,6 +21,7 @@ from keras_poolformer.checkpoints.preset_folder import write_preset_folder
 from keras_poolformer.checkpoints.stem import adapt_stem
 from keras_poolformer.config import PoolFormerConfig
 from keras_poolformer.errors import InputError
+from keras_poolformer.freezing import copy_trainable, restore_trainable
 from keras_poolformer.image_transform import ImageTransform
 from keras_poolformer.messages import one_line
 from keras_poolformer.regular_files import open_regular
@@ -49,6 +50,7 @@ def load_preset(
     use_ema=True,
     sha256=None,
     progress=None,
+    arguments=None,
 ):
     """Builds the model of a source and loads its weights.
 
@@ -61,28 +63,30 @@ def load_preset(
         use_ema: whether averaged weights are preferred where a checkpoint has both.
         sha256: that the file must have, or None.
         progress: called with (bytes read, bytes in all), or None.
+        arguments: Further arguments of the class, `dtype` and `name`, or None.
 
     Raises:
         InputError: the source cannot be found, read, or does not fit.
     """
     source, overrides = presets.resolve(source), dict(overrides or {})
+    arguments = dict(arguments or {})
     if source.is_keras:
         if layout or not use_ema:
             option = "--layout" if layout else "--no-ema"
             raise InputError(f"{source.name}: {option} applies to PyTorch checkpoints only")
         source = presets.fetch_weights(source)
         with _opened(source, sha256 or source.sha256) as file:
-            return _load_keras(model_class, source, file, load_weights, overrides)
+            return _load_keras(model_class, source, file, load_weights, overrides, arguments)
     overrides = model_class.fixed_fields | overrides
     if not load_weights and (own := presets.described_config(source)):
         check_described_size(source.weights, own, source.name)
-        return model_class(_override(own, overrides), provenance=_origin(source, own))
+        return model_class(_override(own, overrides), _origin(source, own), **arguments)
     source = presets.fetch_weights(source)
     checkpoint = readers.read_checkpoint(source.weights, use_ema=use_ema, progress=progress)
     _check_sha256(source, checkpoint.sha256, sha256 or source.sha256)
     row, own = presets.describe(checkpoint, source, layout)
     config = _override(own, overrides)
-    model = model_class(config, provenance=_origin(source, own))
+    model = model_class(config, _origin(source, own), **arguments)
     if load_weights:
         new_classifier = config.num_classes != own.num_classes
         adapted = config.in_channels != own.in_channels
@@ -148,7 +152,7 @@ def _opened(source, sha256):
         yield io.BytesIO(data)
 
 
-def _load_keras(model_class, source, file, load_weights, overrides):
+def _load_keras(model_class, source, file, load_weights, overrides, arguments):
     archive = describe_keras_file(file, source.name)
     if source.config != archive.config:
         raise InputError(
@@ -160,23 +164,25 @@ def _load_keras(model_class, source, file, load_weights, overrides):
     check_described_size(source.weights, own, source.name)
     config = _override(own, model_class.fixed_fields | overrides)
     if not load_weights:
-        return model_class(config, provenance=_origin(source, own))
-    saved = _load_saved(source, file, archive, own)
+        return model_class(config, _origin(source, own), **arguments)
+    arguments["dtype"] = arguments.get("dtype") or archive.dtype
+    saved = _load_saved(source, file, archive, own, arguments)
     if type(saved) is model_class and config == own:
         return saved
     provenance = archive.provenance | {"head": config.head}
     if config.in_channels != own.in_channels:
         provenance["adapted_tensors"] = [STEM]
-    model = model_class(config, dtype=archive.dtype)
+    model = model_class(config, **arguments)
     fresh = _fresh(saved, model, config, own)
     if fresh or config.num_classes != own.num_classes:
         provenance["new_tensors"] = fresh
     model.provenance = provenance
     copy_weights(saved, model, fresh)
+    copy_trainable(saved, model, fresh)
     return model
 
 
-def _load_saved(source, file, archive, config):
+def _load_saved(source, file, archive, config, arguments):
     """The model of a .keras file, of the class and with the weights that it was saved with."""
     registered = f"keras_poolformer>{archive.class_name}"
     saved_class = cast(type, keras.saving.get_registered_object(registered))
@@ -184,7 +190,8 @@ def _load_saved(source, file, archive, config):
         weights = Path(folder) / "model.weights.h5"  # a suffix that Keras asks for
         extract_weights(file, weights, source.name)
         check_weights(weights, config, archive.is_backbone, source.name)
-        saved = saved_class(config, provenance=archive.provenance or None, dtype=archive.dtype)
+        saved = saved_class(config, archive.provenance or None, **arguments)
+        restore_trainable(saved, archive.trainable)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", UserWarning)  # that some weights stay fresh

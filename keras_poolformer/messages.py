@@ -37,6 +37,8 @@ def shown(value: object, limit: int = 80) -> str:
         return one_line(repr(value[:limit] if isinstance(value, str | bytes) else value), limit)
     except ValueError:  # a whole number of more digits than Python writes out
         return f"a {type(value).__name__} too long to print"
+    except RecursionError:
+        return f"a {type(value).__name__} nested too deeply to print"
 
 
 def did_you_mean(

@@ -14,6 +14,7 @@ from keras_poolformer.checkpoints.preset_folder import WEIGHTS, is_preset_folder
 from keras_poolformer.config import VARIANTS, PoolFormerConfig
 from keras_poolformer.errors import InputError
 from keras_poolformer.json_files import read_json
+from keras_poolformer.labels import read_labels
 from keras_poolformer.messages import did_you_mean, one_line, shown
 from keras_poolformer.source_folders import read_folder
 
@@ -254,7 +255,7 @@ def default_labels(config):
 
 @functools.cache
 def _imagenet_labels():
-    return tuple((ASSETS / "imagenet_labels.txt").read_text(encoding="utf-8").splitlines())
+    return read_labels(ASSETS / "imagenet_labels.txt", num_classes=1000)
 
 
 @functools.cache

@@ -15,6 +15,8 @@ DESCRIPTION, WEIGHTS = "config.json", "model.weights.h5"
 _REGISTERED = "keras_poolformer>"
 _CLASSES = ("PoolFormerImageClassifier", "PoolFormerBackbone")
 _DTYPES = ("float16", "float32", "float64", "bfloat16", "mixed_float16", "mixed_bfloat16")
+# What was trainable; older files have the second, newer ones the third.
+TRAINABLE_FIELDS = ("trainable", "frozen_stages", "trainable_state")
 
 
 @dataclass(frozen=True)
@@ -26,12 +28,14 @@ class KerasArchive:
         config: Fields of `PoolFormerConfig`.
         provenance: Provenance of the model; {} if it has none.
         dtype: Name of the dtype policy.
+        trainable: What was trainable, as far as the file says: `TRAINABLE_FIELDS`.
     """
 
     class_name: str
     config: dict
     provenance: dict
     dtype: str
+    trainable: dict
 
     @property
     def is_backbone(self) -> bool:
@@ -84,6 +88,7 @@ def describe_keras_file(file: BinaryIO, name: str) -> KerasArchive:
         config=config,
         provenance=checked_provenance(provenance, name),
         dtype=dtype,
+        trainable={field: arguments[field] for field in TRAINABLE_FIELDS if field in arguments},
     )
 
 

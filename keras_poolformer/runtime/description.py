@@ -13,8 +13,10 @@ from pathlib import Path
 from keras_poolformer.config import MAX_CLASSES
 from keras_poolformer.errors import InputError
 from keras_poolformer.json_files import MAX_JSON_BYTES, parse_json
+from keras_poolformer.labels import checked_labels
 from keras_poolformer.messages import shown
 from keras_poolformer.provenance import checked_provenance
+from keras_poolformer.ranking import PROBLEM_TYPES
 from keras_poolformer.regular_files import is_regular, open_regular, read_bytes
 from keras_poolformer.zip_files import ZipEntries
 
@@ -34,6 +36,8 @@ class Description:
         transform: arguments of `ImageTransform`.
         labels: class names in order; () if unknown.
         provenance: of the weights.
+        problem_type: What the outputs of a classifier mean, as in `PoolFormerConfig`; None in
+            files that do not say.
     """
 
     recipe: str
@@ -41,6 +45,14 @@ class Description:
     transform: dict
     labels: tuple[str, ...] = ()
     provenance: dict = field(default_factory=dict)
+    problem_type: str | None = None
+
+    def __post_init__(self):
+        if self.problem_type not in (*PROBLEM_TYPES, None):
+            raise InputError(
+                f"problem_type must be one of {', '.join(PROBLEM_TYPES)} or null. "
+                f"Received: {shown(self.problem_type)}"
+            )
 
 
 def append_description(path, description):
@@ -55,7 +67,7 @@ def add_description(folder, description):
     extra = Path(folder) / EXTRA
     extra.mkdir()
     for name, text in _texts(description).items():
-        (extra / name).write_text(text, encoding="utf-8")
+        (extra / name).write_text(text, encoding="utf-8", newline="\n")
 
 
 def _texts(description):
@@ -83,7 +95,7 @@ def read_description(path):
         labels = files.get(LABELS, b"")
         if labels.count(b"\n") > MAX_CLASSES:
             raise InputError(f"{LABELS} must have at most {MAX_CLASSES:,} lines")
-        return _checked(Description(**fields, labels=tuple(labels.decode().splitlines())))
+        return _checked(Description(**fields, labels=_lines(labels.decode())))
     except (ValueError, TypeError) as error:
         raise InputError(f"{path}: its description is corrupt: {error}") from None
 
@@ -96,6 +108,12 @@ def _checked(description):
         if not isinstance(value, kind):
             raise InputError(f"`{name}` must be a {kind.__name__}. Received: {shown(value)}")
     return description
+
+
+def _lines(text):
+    """The labels. `str.splitlines` would also split at other characters, some in old labels."""
+    lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
+    return checked_labels(lines, name=LABELS) if text else ()
 
 
 def _read_zip(path):

@@ -207,9 +207,7 @@ def test_the_environment_and_two_processes_at_once(
     config.headers["X-HF-Warning"] = "topic; a warning of the hub"  # not for our users
     code = (
         "import os, sys\n"
-        "from keras_poolformer.errors import InputError
-from keras_poolformer.loading import image_transform
-from keras_poolformer.presets import fetch_weights, resolve\n"
+        "from keras_poolformer.presets import fetch_weights, resolve\n"
         "print(fetch_weights(resolve('hf://sail/tiny')).weights)\n"
         "assert not {'keras', 'tensorflow', 'torch'} & set(sys.modules)\n"
     )
