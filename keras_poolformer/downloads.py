@@ -12,28 +12,26 @@ from urllib.parse import urlsplit
 
 from keras_poolformer.errors import InputError, MissingExtraError
 from keras_poolformer.files import replacing
+from keras_poolformer.http_answers import (
+    FailedError,
+    TemporaryError,
+    check_answer,
+    check_size,
+    is_note,
+    is_rest,
+    length_of,
+    validator_of,
+)
 from keras_poolformer.json_files import read_json
-from keras_poolformer.messages import one_line, shown
+from keras_poolformer.messages import one_line
 from keras_poolformer.progress import Progress
 from keras_poolformer.regular_files import open_regular
 
 ATTEMPTS = 4
 PAUSE = 0.5  # seconds before the second attempt; then twice, then four times as long
 TIMEOUT = (10, 20)  # seconds: to connect, and until the next bytes come
-MAX_BYTES = 16 * 2**30  # of a file; the largest preset has 0.3 GB
 NO_HOME = "there is no home directory to keep it in"
 _PIECE = 2**16
-_COUNT = r"[0-9]{1,18}"
-_CONTENT_RANGE = rf"bytes ({_COUNT})-{_COUNT}/({_COUNT})"
-_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
-
-
-class _Failed(Exception):
-    """An attempt brought no file; the message says why."""
-
-
-class _Passing(_Failed):
-    """And the next one may."""
 
 
 def offline():
@@ -139,7 +137,7 @@ class _Part:
             note = read_json(self._note, max_bytes=2**16)
         except InputError:
             return {}
-        return note if _is_note(note) and self.size else {}
+        return note if is_note(note) and self.size else {}
 
     def begin(self, **note):
         self.delete()
@@ -155,21 +153,6 @@ class _Part:
         self._note.unlink(missing_ok=True)
 
 
-def _is_note(note):
-    """Whether a note is of the kind that `_attempt` writes."""
-    total, validator = note.get("total"), note.get("validator")
-    return (
-        isinstance(note.get("url"), str)
-        and (total is None or (type(total) is int and 0 <= total <= MAX_BYTES))
-        and (validator is None or (isinstance(validator, str) and _is_header(validator)))
-    )
-
-
-def _is_header(text):
-    """Whether a server's text can be sent back to it."""
-    return bool(re.fullmatch(r"[!-~]([ -~]{0,500}[!-~])?", text))
-
-
 def _fetch(requests, url, part, progress):
     """Tries until the part is whole, or says why not."""
     reason, cut_off = "", requests.exceptions.ChunkedEncodingError
@@ -178,9 +161,9 @@ def _fetch(requests, url, part, progress):
             time.sleep(PAUSE * 2 ** (attempt - 1))
         try:
             return _attempt(requests, url, part, progress)
-        except _Failed as error:
+        except FailedError as error:
             reason = str(error)
-            if not isinstance(error, _Passing):
+            if not isinstance(error, TemporaryError):
                 break
         except requests.TooManyRedirects:
             reason = "the server redirects without end"
@@ -208,49 +191,23 @@ def _attempt(requests, url, part, progress):
     if note.get("validator"):
         headers |= {"Range": f"bytes={part.size}-", "If-Range": note["validator"]}
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
-        rest = response.status_code == 206 and _is_rest(response, note, part.size)
+        rest = response.status_code == 206 and is_rest(response, note, part.size)
         if response.status_code == 416 or (response.status_code == 206 and not rest):
             part.delete()
-            raise _Passing("the server's file changed while it was downloaded")
-        _check_answer(response)
-        total = note["total"] if rest else _length(response)
-        if total is not None and total > MAX_BYTES:
-            raise _too_large()
+            raise TemporaryError("the server's file changed while it was downloaded")
+        check_answer(response)
+        total = note["total"] if rest else length_of(response)
         if not rest:
-            part.begin(url=url, validator=_validator(response), total=total)
+            part.begin(url=url, validator=validator_of(response), total=total)
         with part.path.open("ab") as file:
             for piece in response.iter_content(_PIECE):
-                if file.tell() + len(piece) > MAX_BYTES:
-                    raise _too_large()
+                check_size(file.tell() + len(piece))
                 file.write(piece)
                 progress(file.tell(), total)
             file.flush()
             os.fsync(file.fileno())
     if total not in (None, part.size):
-        raise _Passing(f"the connection ended after {part.size:,} of {total:,} bytes")
-
-
-def _is_rest(response, note, size):
-    """Whether a partial answer is the rest of our part, whatever was asked for."""
-    place = re.fullmatch(_CONTENT_RANGE, response.headers.get("Content-Range", ""))
-    same = _validator(response) in (None, note.get("validator"))
-    return bool(place and same and (int(place[1]), int(place[2])) == (size, note.get("total")))
-
-
-def _check_answer(response):
-    status = response.status_code
-    said = one_line(f"HTTP {status} {response.reason or ''}", 300)
-    if status not in (200, 206):
-        raise _Passing(said) if status in _PASSING else _Failed(said)
-    if response.headers.get("Content-Type", "").startswith("text/html"):
-        raise _Failed("the answer is a web page, as of a network that wants a login")
-    encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
-    if encoding not in ("", "identity"):  # it may unpack to a thousand times its size
-        raise _Failed(f"the answer is encoded as {shown(encoding)}, which was not asked for")
-
-
-def _too_large():
-    return _Failed(f"the file has more than {MAX_BYTES:,} bytes, more than any checkpoint")
+        raise TemporaryError(f"the connection ended after {part.size:,} of {total:,} bytes")
 
 
 def _malformed_answers():
@@ -258,23 +215,6 @@ def _malformed_answers():
     import urllib3
 
     return ValueError, http.client.HTTPException, urllib3.exceptions.HTTPError
-
-
-def _validator(response):
-    """What tells this file from a later one at the same address, or None."""
-    tag = response.headers.get("ETag", "W/")  # a weak one promises less than the same bytes
-    text = response.headers.get("Last-Modified") if tag.startswith("W/") else tag
-    return text if text and _is_header(text) else None
-
-
-def _length(response):
-    """The bytes of an answer as the server says them; None if it does not."""
-    text = response.headers.get("Content-Length")
-    if text is None:
-        return None
-    if not re.fullmatch(_COUNT, text):  # without it, a file that was cut off would look whole
-        raise _Failed(f"the answer has the invalid length {shown(text)}")
-    return int(text)
 
 
 def _check_and_record(url, path, part):

@@ -129,7 +129,7 @@ def test_an_encoding_that_was_not_asked_for(fetch, path, site):
 
 @pytest.mark.parametrize("said", [True, False])
 def test_a_file_larger_than_any_checkpoint(said, fetch, path, monkeypatch):
-    monkeypatch.setattr(downloads, "MAX_BYTES", HALF)
+    monkeypatch.setattr("keras_poolformer.http_answers.MAX_BYTES", HALF)
     headers = {"Content-Length": str(len(DATA))} if said else {"Connection": "close"}
 
     def answer(request):
