@@ -162,6 +162,36 @@ def test_an_unknown_name_is_not_guessed():
     assert all(name in str(caught.value) for name in list_presets())
 
 
+def test_an_unknown_name_is_told_what_a_source_is():
+    with pytest.raises(InputError) as caught:
+        resolve("nosuch/file.pth")
+    message = str(caught.value)
+    kinds = (".safetensors or .keras file", "a directory as train, card,", "hf://OWNER/NAME")
+    assert all(kind in message for kind in kinds) and "`keras-poolformer presets`" in message
+
+
+def test_without_a_home_directory(monkeypatch, tmp_path):
+    """As in containers whose user has no entry in /etc/passwd."""
+
+    def no_entry(_):
+        raise KeyError("no such user")
+
+    monkeypatch.setattr("pwd.getpwuid", no_entry)
+    for name in ("HOME", "KERAS_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    presets_module._presets.cache_clear()
+    try:
+        assert len(list_presets()) == 6
+        assert ImageTransform.from_preset("poolformer_tiny_cifar10").size == 64
+        with pytest.raises(InputError, match="no home directory to keep it in; set KERAS_HOME"):
+            fetch_weights(resolve("poolformer_s12"))
+    finally:
+        monkeypatch.undo()
+        presets_module._presets.cache_clear()
+    assert not list(tmp_path.iterdir())
+
+
 # ---------------------------------------------------------------------------------------
 # Files and directories
 

@@ -3,7 +3,6 @@
 import io
 import json
 import os
-import time
 import tracemalloc
 import zipfile
 
@@ -11,7 +10,7 @@ import h5py
 import numpy as np
 import pytest
 
-from keras_poolformer import ImageTransform, PoolFormerImageClassifier
+from keras_poolformer import ImageTransform, PoolFormerBackbone, PoolFormerImageClassifier
 from keras_poolformer.errors import InputError
 from keras_poolformer.runtime.description import DESCRIPTION, LABELS, read_description
 
@@ -103,10 +102,8 @@ def test_a_directory_of_a_hundred_thousand_entries(tmp_path):
     directory = data[begin:end] * 100_000
     size = len(directory).to_bytes(4, "little")
     path.write_bytes(data[:begin] + directory + data[end : end + 12] + size + data[end + 16 :])
-    begin = time.process_time()
     message = rejection(ImageTransform.from_preset, path)
     assert "directory has more than 1,048,576 bytes" in message
-    assert time.process_time() - begin < 2
 
 
 def test_two_entries_of_one_name(archive, tmp_path):
@@ -234,22 +231,19 @@ def test_hdf5_that_keras_does_not_write(bomb, archive, tmp_path):
     assert "weights cannot be read: " in rejection(PoolFormerImageClassifier.from_preset, path)
 
 
-def test_many_blocks_in_a_small_file_are_not_built(archive, tmp_path):
+def test_many_blocks_in_a_small_file_are_not_built(archive, tmp_path, monkeypatch):
     parts = parts_of(archive)
     document = json.loads(parts["config.json"])
     document["config"]["config"]["depths"] = [509, 1, 1, 1]
     parts |= {"config.json": json.dumps(document), "padding": bytes(2**20)}
     path = zipped(tmp_path / "x.keras", parts)
-    begin = time.process_time()
+    monkeypatch.setattr(PoolFormerBackbone, "__init__", lambda *_, **__: pytest.fail("it is built"))
     message = rejection(PoolFormerImageClassifier.from_preset, path)
-    assert "has 512 weights of shape" in message or "weights cannot be read" in message
-    assert time.process_time() - begin < 2
+    assert "weights of shape" in message and "weights cannot be read" in message
 
 
 @pytest.mark.parametrize("source", ["archive", "folder", "config.json"])
-def test_an_architecture_far_larger_than_its_file_is_not_built(
-    source, archive, hub, tmp_path, monkeypatch
-):
+def test_an_architecture_far_larger_than_its_file_is_not_built(source, archive, hub, tmp_path):
     """`load_weights=False` would allocate what a hostile description asks for."""
     widths = [8, 8, 16, 16_384]
     if source == "config.json":
