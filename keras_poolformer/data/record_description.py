@@ -90,6 +90,9 @@ def checked_class_names(names, subject):
     Raises:
         InputError: There are none, two are the same, or one is not a valid class name.
     """
+    for name in names if isinstance(names, list | tuple) else ():
+        if isinstance(name, str) and not _is_utf8(name):  # a folder's name can be any bytes
+            raise InputError(f"{subject} must be UTF-8. Received: {shown(name)}")
     names = checked_labels(names, name=subject)
     if not names or len(set(names)) < len(names):
         ((name, count),) = Counter(names).most_common(1) or [("", 0)]
@@ -115,6 +118,14 @@ def _file(fields, path):
     good = good and fields["bytes"] >= _RECORD_BYTES * fields["examples"]
     _check(good, path, "file", expected, fields)
     return RecordFile(**fields)
+
+
+def _is_utf8(name):
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_list(value):

@@ -15,6 +15,7 @@ from keras_poolformer.export.graphs import (
     save_graphs,
 )
 from keras_poolformer.files import refuse_existing, replacing, size_of
+from keras_poolformer.patterns import without_patterns
 from keras_poolformer.runtime.description import Description, add_description
 
 
@@ -76,7 +77,8 @@ def examine(model, path):
     Returns:
         An `ExportResult`.
     """
-    normalized = tf.saved_model.load(str(path)).signatures["normalized"]
+    with without_patterns(path) as folder:
+        normalized = tf.saved_model.load(folder).signatures["normalized"]
     outputs = default_outputs(model)
 
     def run(images):

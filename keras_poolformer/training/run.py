@@ -120,7 +120,8 @@ class Run:
             _write(path, description)
             return
         found = read_json(path)
-        extensions = found.pop(_EXTENSIONS, [])
+        extensions = found.pop(_EXTENSIONS, None)
+        extensions = extensions if isinstance(extensions, list) else []
         before = _recipe_defaults() | found  # written by a version with fewer fields
         changed = {
             name

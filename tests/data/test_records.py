@@ -261,7 +261,7 @@ def test_records_of_another_kind(copy, describe):
     describe(splits=splits)
     error = str(name_broken(open_splits(copy)[0]))
     assert error.startswith("24 images of ") and f"record 0 of {file}, record 1 of" in error
-    named = error.count("record ")
+    named = error.count(".tfrecord")
     assert named <= 20 and f" and {24 - named} more (" in error
     assert "Feature: image (data type: string) is required" in error
 
@@ -382,12 +382,16 @@ def test_names_with_characters_of_patterns(tmp_path, write_folder):
 
 @pytest.mark.parametrize(
     ("name", "shown"),
-    [(b"\xff\xfe", r"'\\udcff\\udcfe'"), (b"a\x1bb", r"'a\\x1bb'"), (b" ", "' '")],
+    [
+        (b"\xff\xfe", r"must be UTF-8. Received: '\\udcff\\udcfe'"),
+        (b"a\x1bb", r"without control characters. Received: 'a\\x1bb'"),
+        (b" ", "1 to 1,000 characters .* Received: ' '"),
+    ],
 )
 def test_class_folders_of_other_names_are_refused(name, shown, tmp_path, write_folder):
     """By the rule that `train` and a description follow, before anything is written."""
     write_folder(tmp_path, {f"train/{os.fsdecode(name)}/1.png": 1})
-    with pytest.raises(InputError, match=rf"without control characters. Received: {shown}"):
+    with pytest.raises(InputError, match=shown):
         open_splits(tmp_path)
 
 
