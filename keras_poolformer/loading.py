@@ -24,6 +24,7 @@ from keras_poolformer.errors import InputError
 from keras_poolformer.freezing import copy_trainable, restore_trainable
 from keras_poolformer.image_transform import ImageTransform
 from keras_poolformer.messages import one_line
+from keras_poolformer.quantization import MODE
 from keras_poolformer.regular_files import open_regular
 from keras_poolformer.source_folders import check_described_size
 from keras_poolformer.version import __version__
@@ -174,6 +175,8 @@ def _load_keras(model_class, source, file, load_weights, overrides, arguments):
         provenance["adapted_tensors"] = [STEM]
     model = model_class(config, **arguments)
     fresh = _fresh(saved, model, config, own)
+    if archive.quantized and getattr(model, "head", None) and not fresh:
+        model.quantize(MODE)
     if fresh or config.num_classes != own.num_classes:
         provenance["new_tensors"] = fresh
     model.provenance = provenance
@@ -191,6 +194,8 @@ def _load_saved(source, file, archive, config, arguments):
         extract_weights(file, weights, source.name)
         check_weights(weights, config, archive.is_backbone, source.name)
         saved = saved_class(config, archive.provenance or None, **arguments)
+        if archive.quantized:
+            saved.quantize(MODE)
         restore_trainable(saved, archive.trainable)
         try:
             with warnings.catch_warnings():

@@ -28,6 +28,7 @@ class KerasArchive:
         config: Fields of `PoolFormerConfig`.
         provenance: Provenance of the model; {} if it has none.
         dtype: Name of the dtype policy.
+        quantized: Whether Keras quantized its last layer.
         trainable: What was trainable, as far as the file says: `TRAINABLE_FIELDS`.
     """
 
@@ -36,6 +37,7 @@ class KerasArchive:
     provenance: dict
     dtype: str
     trainable: dict
+    quantized: bool
 
     @property
     def is_backbone(self) -> bool:
@@ -78,6 +80,9 @@ def describe_keras_file(file: BinaryIO, name: str) -> KerasArchive:
         raise _other_model(name, f"a description that differs ({error!r})") from None
     if not isinstance(config, dict) or not isinstance(provenance, dict | None):
         raise _other_model(name, "a description that differs (config and provenance)")
+    quantized = arguments.get("quantized", False)
+    if not isinstance(quantized, bool):
+        raise InputError(f"{name}: `quantized` must be true or false. Received: {shown(quantized)}")
     if dtype not in _DTYPES:
         raise InputError(
             f"{name}: its dtype policy must be one of {', '.join(_DTYPES)}. "
@@ -88,6 +93,7 @@ def describe_keras_file(file: BinaryIO, name: str) -> KerasArchive:
         config=config,
         provenance=checked_provenance(provenance, name),
         dtype=dtype,
+        quantized=quantized,
         trainable={field: arguments[field] for field in TRAINABLE_FIELDS if field in arguments},
     )
 

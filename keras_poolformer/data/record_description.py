@@ -10,10 +10,16 @@ from keras_poolformer.errors import InputError
 from keras_poolformer.json_files import parse_json
 from keras_poolformer.labels import checked_labels
 from keras_poolformer.messages import shown
+from keras_poolformer.output_folders import OutputFolder
 
 DESCRIPTION = "dataset.json"
 FORMAT, VERSION = "keras-poolformer records", 1
 SPLITS = ("train", "validation")
+RECORDS = OutputFolder(
+    "a folder of records that prepare wrote",
+    (DESCRIPTION, *(f"{split}-?????-of-?????.tfrecord" for split in SPLITS)),
+    markers=(DESCRIPTION,),
+)
 MAX_BYTES = 2**26
 _FILE_NAME = re.compile(r"\w[\w.-]*\.tfrecord", re.ASCII)
 _LARGEST = 2**50

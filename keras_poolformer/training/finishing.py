@@ -50,7 +50,7 @@ def finish(run, model, optimizer, checkpoints, step: int, chief: bool) -> dict:
             elif chief and best_step >= 0:
                 _write_best(run, model, optimizer, checkpoints)
         if chief:
-            with replacing(run.workdir / RESULT) as written:
+            with replacing(run.workdir / RESULT, overwrite=True) as written:
                 written.write_text(json.dumps(result, indent=2) + "\n")
     return result
 

@@ -178,7 +178,7 @@ def _recipe_defaults():
 
 
 def _write(path, description):
-    with replacing(path) as written:
+    with replacing(path, overwrite=True) as written:
         written.write_text(json.dumps(description, indent=2) + "\n")
 
 

@@ -160,7 +160,7 @@ def test_labels_that_are_wrong_leave_nothing(place, store_tfds):
 def test_existing_records_are_kept_unless_asked_for(place, folder_of_numbers, half_broken):
     write_records(open_splits(folder_of_numbers), place, 3)
     before = listed(place)
-    with pytest.raises(InputError, match="exists already: choose another path, or ask"):
+    with pytest.raises(InputError, match="exists already: choose another path, or replace"):
         write_records(open_splits(folder_of_numbers), place, 1)
     assert listed(place) == before
     write_records(open_splits(folder_of_numbers), place, 2, overwrite=True)
@@ -174,7 +174,7 @@ def test_other_things_are_never_replaced(place, folder_of_numbers):
     tf.io.gfile.makedirs(place)
     with tf.io.gfile.GFile(f"{place}/thesis.tex", "w") as file:
         file.write("years of work")
-    with pytest.raises(InputError, match=r"Received: a folder with thesis.tex"):
+    with pytest.raises(InputError, match=r"Received: 'thesis.tex' in it"):
         write_records(open_splits(folder_of_numbers), place, overwrite=True)
     assert listed(place) == ["thesis.tex"]
 
