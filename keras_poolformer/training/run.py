@@ -8,12 +8,14 @@ from pathlib import Path
 from keras_poolformer.data.sources import Split
 from keras_poolformer.errors import InputError
 from keras_poolformer.files import replacing
+from keras_poolformer.json_files import read_json
 from keras_poolformer.messages import shown
+from keras_poolformer.source_folders import RUN
 from keras_poolformer.training.checkpoints import has_checkpoint
 from keras_poolformer.training.recipes import Recipe, get_recipe
 from keras_poolformer.training.run_lock import locked
 
-CHECKPOINTS, RUN, RESULT = "checkpoints", "run.json", "result.json"
+CHECKPOINTS, RESULT = "checkpoints", "result.json"
 _EXTENSIONS = "extensions"
 _MAY_CHANGE = ("patience",)  # when it ends, and not what it is until then
 
@@ -117,7 +119,7 @@ class Run:
         if not path.exists():
             _write(path, description)
             return
-        found = _read(path)
+        found = read_json(path)
         extensions = found.pop(_EXTENSIONS, None)
         extensions = extensions if isinstance(extensions, list) else []
         before = _recipe_defaults() | found  # written by a version with fewer fields
@@ -150,7 +152,7 @@ class Run:
     def _extends(self, found):
         """Whether this run only adds epochs to one that has reached the end of its schedule."""
         try:
-            ended = _read(self.workdir / RESULT).get("step") == self._steps(found)
+            ended = read_json(self.workdir / RESULT).get("step") == self._steps(found)
         except (InputError, OSError, KeyError, TypeError):
             return False
         return ended and self.recipe.epochs > found["epochs"]
@@ -178,16 +180,6 @@ def _recipe_defaults():
 def _write(path, description):
     with replacing(path, overwrite=True) as written:
         written.write_text(json.dumps(description, indent=2) + "\n")
-
-
-def _read(path):
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} must be JSON, as it was written: {error}") from None
-    if not isinstance(found, dict):
-        raise InputError(f"{path} must describe a run. Received: {shown(found)}")
-    return found
 
 
 def _check_type(run, name, kind, meaning):
