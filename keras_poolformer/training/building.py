@@ -1,39 +1,67 @@
 """The model and the optimizer of a recipe, made inside a strategy's scope."""
 
 import contextlib
+import dataclasses
 
 import keras
 import tensorflow as tf
 
-from keras_poolformer.loading import load_preset
+from keras_poolformer.base_model import plain
+from keras_poolformer.loading import STEM, copy_weights, image_transform, load_preset
 from keras_poolformer.model import PoolFormerImageClassifier
+from keras_poolformer.training import starting
 from keras_poolformer.training.optimizer import AdamW, WarmupCosine
 
 
 def build_model(recipe, class_names, init, seed):
-    """Makes the model.
+    """Makes the model, and says in a recipe what it is.
 
     Args:
-        recipe: a `Recipe`.
-        class_names: of the data, which become the model's labels.
-        init: preset or checkpoint whose architecture and weights are taken (a classifier for
-            other classes starts fresh), or None for fresh weights of the recipe's own.
-        seed: of the fresh weights.
+        recipe: A `Recipe`.
+        class_names: Names of the data's classes, which become the model's labels.
+        init: Preset or checkpoint whose architecture, weights and transform are taken (a
+            classifier for other classes starts fresh), or None for fresh weights of the recipe's
+            own architecture.
+        seed: Seed of the fresh weights.
+
+    Returns:
+        (the model, the recipe with the model's config and transform, the `StartingPoint` or None).
 
     Raises:
-        InputError: `init` cannot be used.
+        InputError: `init` cannot be used, or the recipe's settings do not fit it.
     """
+    recipe.check_init(init)
     keras.utils.set_random_seed(seed)  # Keras' initializers draw their seeds from Python's
-    settings = {"num_classes": len(class_names), "labels": tuple(class_names)}
     with _policy(recipe.precision):
         if init is None:
-            model = PoolFormerImageClassifier(recipe.config.replace(**settings))
+            labels = {"num_classes": len(class_names), "labels": tuple(class_names)}
+            config, start = recipe.config.replace(**labels), None
+            starting.check_channels(config)
+            model = PoolFormerImageClassifier(config)
+            recipe = dataclasses.replace(recipe, config=config)
         else:
-            kept = ("drop_path_rate", "dropout_rate")
-            settings |= {name: getattr(recipe.config, name) for name in kept}
-            model = load_preset(PoolFormerImageClassifier, init, overrides=settings)
+            loaded = load_preset(PoolFormerImageClassifier, init)
+            fresh = starting.needs_fresh_classifier(recipe, loaded.config, class_names)
+            start = starting.StartingPoint(loaded.config, image_transform(loaded), fresh)
+            config = starting.config_on(recipe, loaded.config, class_names, init)
+            starting.check_channels(config)
+            model = _with_weights(config, loaded, fresh)
+            recipe = starting.recipe_on(recipe, config, start.transform)
     if recipe.frozen == "backbone":
         model.backbone.trainable = False
+    return model, recipe, start
+
+
+def _with_weights(config, loaded, fresh_classifier):
+    """A model with the weights of a loaded one, but perhaps the classifier's."""
+    model = PoolFormerImageClassifier(config)
+    fresh = [variable.path for variable in model.head.weights] if fresh_classifier else []
+    copy_weights(loaded, model, fresh)
+    model.provenance = plain(loaded.provenance or {})
+    if fresh:
+        model.provenance["new_tensors"] = fresh
+    if config.in_channels != loaded.config.in_channels:
+        model.provenance["adapted_tensors"] = [STEM]
     return model
 
 
@@ -61,7 +89,7 @@ def build_optimizer(recipe, model, steps_per_epoch):
     schedule = WarmupCosine(
         recipe.learning_rate,
         recipe.all_epochs * steps_per_epoch,
-        recipe.warmup_epochs * steps_per_epoch,
+        round(recipe.warmup_epochs * steps_per_epoch),
         recipe.cooldown_epochs * steps_per_epoch,
         recipe.warmup_learning_rate,
         recipe.min_learning_rate,
@@ -78,4 +106,7 @@ def build_optimizer(recipe, model, steps_per_epoch):
     )
     optimizer.schedule = schedule
     optimizer.build(model.trainable_variables)
+    optimizer.scale_learning_rate(
+        model.backbone.trainable_variables, recipe.backbone_learning_rate_scale
+    )
     return optimizer

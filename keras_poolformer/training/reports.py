@@ -126,6 +126,11 @@ class Reports:
             for name, value in result.items():
                 tf.summary.scalar(f"evaluation/{name}", value, step)
 
+    def warning(self, text):
+        """Prints a line of warning beside the progress bar."""
+        if self._chief:
+            self._bar.write(f"keras-poolformer train: warning: {text}", file=sys.stderr)
+
     def close(self):
         """Ends the bar and writes what is left."""
         self._bar.close()

@@ -7,10 +7,14 @@ from pathlib import Path
 from keras_poolformer.data.sources import Split
 from keras_poolformer.errors import InputError
 from keras_poolformer.files import replacing
+from keras_poolformer.messages import shown
 from keras_poolformer.training.checkpoints import has_checkpoint
-from keras_poolformer.training.recipes import Recipe
+from keras_poolformer.training.recipe import Recipe
 
 CHECKPOINTS, RUN = "checkpoints", "run.json"
+VERSION = 2  # of run.json
+# Fields of a recipe that can change when a run is resumed, or do nothing once it has begun.
+_NOT_DESCRIBED = ("steps_per_call", "save_every", "batch_scaling", "needs_init")
 
 
 @dataclass(frozen=True)
@@ -37,6 +41,9 @@ class Run:
     max_steps: int | None = None
     checkpoints: str | None = None
 
+    def __post_init__(self):
+        self.recipe.check_init(self.init)
+
     @property
     def steps_per_epoch(self):
         """Whole batches in the training split."""
@@ -46,6 +53,11 @@ class Run:
     def total_steps(self):
         """Steps of the recipe's schedule."""
         return self.steps_per_epoch * self.recipe.all_epochs
+
+    @property
+    def warmup_steps(self):
+        """Steps of the warm-up."""
+        return round(self.recipe.warmup_epochs * self.steps_per_epoch)
 
     @property
     def last_step(self):
@@ -73,20 +85,27 @@ class Run:
             with replacing(path) as written:
                 written.write_text(json.dumps(own, indent=2) + "\n")
             return
-        found = _read(path)
+        found = _upgraded(_read(path), own)
         for name in sorted(own.keys() | found.keys()):
             if own.get(name) != found.get(name):
                 raise InputError(
-                    f"{self.workdir} holds a run with {name}={_short(found.get(name))}: use "
-                    f"another folder, or the same command. Received: {_short(own.get(name))}"
+                    f"{self.workdir} holds a run with {name}={shown(found.get(name), 200)}: use "
+                    f"another folder, or the same command. Received: {shown(own.get(name), 200)}"
                 )
 
     def describe(self):
-        """What must not change when a run goes on, as JSON-ready values."""
-        recipe = self.recipe.to_dict()
-        for name in ("steps_per_call", "save_every"):
-            del recipe[name]
+        """What must not change when a run goes on, as JSON-ready values.
+
+        Of a run that the trainer has started, the config and the transform are those of the
+        model that is trained.
+        """
+        recipe = {
+            name: value
+            for name, value in self.recipe.to_dict().items()
+            if name not in _NOT_DESCRIBED
+        }
         return {
+            "version": VERSION,
             "seed": self.seed,
             "init": self.init,
             "training": self.training.name,
@@ -96,16 +115,28 @@ class Run:
         }
 
 
+def _upgraded(found, own):
+    """The description of a run as this version writes it.
+
+    Version 1 had no field "version", and knew the recipe's config before that of the data: with
+    the recipe's classes, and for a run with `init` another network's.
+    """
+    if "version" in found:
+        return found
+    lacking = {"version": VERSION, "backbone_learning_rate_scale": 1.0}
+    lacking["classifier"] = own["classifier"]
+    found = lacking | found
+    if isinstance(config := found.get("config"), dict):
+        classes = ("num_classes", "labels")
+        found["config"] = config | {name: own["config"][name] for name in classes}
+    return found
+
+
 def _read(path):
     try:
         found = json.loads(path.read_text())
     except ValueError as error:
         raise InputError(f"{path} must be JSON, as it was written: {error}") from None
     if not isinstance(found, dict):
-        raise InputError(f"{path} must describe a run. Received: {_short(found)}")
+        raise InputError(f"{path} must describe a run. Received: {shown(found)}")
     return found
-
-
-def _short(value):
-    text = repr(value)
-    return text if len(text) <= 200 else text[:200] + "..."

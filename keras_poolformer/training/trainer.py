@@ -5,6 +5,7 @@ is random is a function of (seed, step), so a run that goes on from a checkpoint
 would have been.
 """
 
+import dataclasses
 import json
 import math
 import threading
@@ -17,8 +18,10 @@ from keras_poolformer.data.validation import name_broken
 from keras_poolformer.errors import InputError
 from keras_poolformer.evaluation import TOP
 from keras_poolformer.files import replacing
+from keras_poolformer.training.announcement import start_lines
 from keras_poolformer.training.building import build_model, build_optimizer
 from keras_poolformer.training.checkpoints import Checkpoints, averaged_weights
+from keras_poolformer.training.loss_watch import LossWatch
 from keras_poolformer.training.reports import Reports, draw_curve, last_evaluation
 from keras_poolformer.training.signals import sigterm_sets
 from keras_poolformer.training.step import EvaluationStep, TrainStep
@@ -44,9 +47,11 @@ class Trainer:
         run: a `Run`.
         strategy: a `tf.distribute.Strategy`.
 
+    `start_lines` are lines of text that say what is trained, from which weights, at which rates.
+
     Raises:
-        InputError: the batch does not fit the strategy or the data, or `workdir` holds
-            another run.
+        InputError: the batch does not fit the strategy or the data, the weights to begin with
+            cannot be used or do not fit the recipe, or `workdir` holds another run.
     """
 
     def __init__(self, run, strategy):
@@ -57,18 +62,22 @@ class Trainer:
                 f"`batch_size` must be at most the {run.training.num_examples} images of "
                 f"{run.training.name}. Received: {run.recipe.batch_size}"
             )
+        with strategy.scope():
+            self._model, recipe, start = build_model(
+                run.recipe, run.training.class_names, run.init, run.seed
+            )
+            self._run = run = dataclasses.replace(run, recipe=recipe)
+            self._model.provenance = _provenance(run, self._model)
+            self._optimizer = build_optimizer(recipe, self._model, run.steps_per_epoch)
+        self.start_lines = start_lines(run, self._model, start)
+        self._watch = LossWatch(len(run.training.class_names), run.warmup_steps, run.last_step)
         run.workdir.mkdir(parents=True, exist_ok=True)
         if self._chief:
             run.claim()
         self._stop = threading.Event()
-        with strategy.scope():
-            self._model = build_model(run.recipe, run.training.class_names, run.init, run.seed)
-            self._model.provenance = _provenance(run, self._model)
-            self._optimizer = build_optimizer(run.recipe, self._model, run.steps_per_epoch)
         self._checkpoints = Checkpoints(
             run.checkpoint_folder, self._model, self._optimizer, self._chief
         )
-        recipe = run.recipe
         self._train_step = TrainStep(
             self._model,
             self._optimizer,
@@ -114,6 +123,8 @@ class Trainer:
             epoch = step // run.steps_per_epoch
             end = min((epoch + 1) * run.steps_per_epoch, run.last_step)
             step = self._epoch(epoch, step, end, reports)
+            if warning := self._watch.warning():
+                reports.warning(warning)
             if step < end:  # stopped
                 self._checkpoints.save(step)
                 break
@@ -143,6 +154,7 @@ class Trainer:
                 (step + i + 1, *map(float, row), rate)
                 for i, (row, rate) in enumerate(zip(results, rates, strict=True))
             ])  # fmt: skip
+            self._watch.add(map(float, results[:, 0]))
             step += count
             if stopped:
                 self._stop.set()  # another worker may have been the one to be asked
