@@ -54,23 +54,25 @@ def _poolformer_m48_in1k():
 
 
 def _finetune():
-    """A trained s12 on classes of one's own, given by --init; minutes to hours on one GPU.
+    """Trained weights on classes of one's own, given by --init; minutes to hours on one GPU.
 
-    A tenth of the recipe's learning rate for the batch, a short schedule, gentle augmentation.
-    `--set frozen=backbone` trains the classifier alone.
+    A fresh classifier learns fast, the pretrained backbone slowly; both rates follow the square
+    root of the batch size, which suits AdamW (arXiv 2205.10287). `--set frozen=backbone` trains
+    the classifier alone, at the same rate. docs/training.md has results of both.
+
+    keras-poolformer train --recipe finetune --init poolformer_s12 --data photos/ --workdir run
     """
-    config = VARIANTS["poolformer_s12"]
     return Recipe(
-        config=config,
-        augmentation=Augmentation(crop_scale=(0.3, 1.0), rand_augment="", erasing=0.0),
+        config=VARIANTS["poolformer_s12"].replace(drop_path_rate=0.0),
+        augmentation=Augmentation(crop_scale=(0.5, 1.0), rand_augment="", erasing=0.0),
         mixing=Mixing(mixup=0.0, cutmix=0.0),
-        batch_size=64,
+        batch_size=32,
         epochs=20,
         warmup_epochs=0.5,
         cooldown_epochs=0,
-        learning_rate=1e-2,
+        learning_rate=1.5e-2,
         min_learning_rate=1e-6,
-        backbone_learning_rate_scale=0.1,
+        backbone_learning_rate_scale=0.05,
         batch_scaling="sqrt",
         needs_init=True,
     )
