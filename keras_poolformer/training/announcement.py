@@ -4,7 +4,7 @@ import dataclasses
 
 import numpy as np
 
-_FOLLOWS_FROM_DATA = ("num_classes", "labels", "feature_norms")
+_FOLLOWS_FROM_DATA = ("num_classes", "labels", "problem_type", "feature_norms")
 _SHOWN_OF_TRANSFORM = ("size", "crop_pct", "interpolation", "mean", "std")
 
 

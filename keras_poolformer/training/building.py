@@ -34,8 +34,7 @@ def build_model(recipe, class_names, init, seed):
     keras.utils.set_random_seed(seed)  # Keras' initializers draw their seeds from Python's
     with _policy(recipe.precision):
         if init is None:
-            labels = {"num_classes": len(class_names), "labels": tuple(class_names)}
-            config, start = recipe.config.replace(**labels), None
+            config, start = starting.for_classes(recipe.config, class_names), None
             starting.check_channels(config)
             model = PoolFormerImageClassifier(config)
             recipe = dataclasses.replace(recipe, config=config)
@@ -110,3 +109,18 @@ def build_optimizer(recipe, model, steps_per_epoch):
         model.backbone.trainable_variables, recipe.backbone_learning_rate_scale
     )
     return optimizer
+
+
+def trained_provenance(run, model):
+    """Returns what a trained model says of its origin.
+
+    Args:
+        run: The `Run`, with the recipe that is really trained.
+        model: The model, as `build_model` made it.
+    """
+    return dict(model.provenance or {}) | {
+        "source": f"keras-poolformer train on {run.training.name}",
+        "seed": run.seed,
+        "init": run.init,
+        "transform": run.recipe.transform.to_dict(),
+    }

@@ -53,6 +53,7 @@ class Recipe:
         steps_per_call: Steps between two looks at the world: log, progress, signals.
         save_every: Steps between checkpoints, besides the one at the end of each epoch.
         held_out: Training images that are kept for evaluation, in place of another split.
+        patience: Epochs without a higher top-1 after which training ends early; 0 for never.
         frozen: "backbone" trains the head alone, "" everything.
         needs_init: Whether the recipe makes sense only with trained weights to begin with.
         classifier: What happens to a checkpoint's classifier for as many classes: "keep" keeps
@@ -86,6 +87,7 @@ class Recipe:
     steps_per_call: int = 10
     save_every: int = 1000
     held_out: int = 0
+    patience: int = 0
     frozen: str = ""
     needs_init: bool = False
     classifier: str = "auto"
@@ -194,10 +196,10 @@ _LOWEST = {
     "batch_size": 1, "epochs": 1, "warmup_epochs": 0, "cooldown_epochs": 0, "learning_rate": 0,
     "warmup_learning_rate": 0, "min_learning_rate": 0, "weight_decay": 0, "beta_1": 0, "beta_2": 0,
     "epsilon": 0, "clip_norm": 0, "ema_decay": 0, "accumulate_steps": 1, "steps_per_call": 1,
-    "save_every": 1, "held_out": 0, "backbone_learning_rate_scale": 0,
+    "save_every": 1, "held_out": 0, "patience": 0, "backbone_learning_rate_scale": 0,
 }  # fmt: skip
 
-_PARTS = {
+PARTS = {
     "config": PoolFormerConfig,
     "augmentation": Augmentation,
     "mixing": Mixing,
@@ -205,7 +207,7 @@ _PARTS = {
 }
 _SHARED = ("size", "mean", "std")  # what the network sees, in training and in evaluation
 # What follows from the data or from another field.
-_NOT_SETTABLE = {*_PARTS, "num_classes", "labels", "chosen"}
+_NOT_SETTABLE = {*PARTS, "num_classes", "labels", "problem_type", "chosen"}
 _RATES = ("learning_rate", "warmup_learning_rate", "min_learning_rate")
 
 
@@ -218,10 +220,10 @@ def _part_of(name):
     """The part of a recipe that has a field, "" for the recipe itself."""
     if name in fields_of(Recipe):
         return ""
-    for part, kind in _PARTS.items():
+    for part, kind in PARTS.items():
         if name in fields_of(kind):
             return part
-    known = sorted({name for kind in (Recipe, *_PARTS.values()) for name in fields_of(kind)})
+    known = sorted({name for kind in (Recipe, *PARTS.values()) for name in fields_of(kind)})
     raise InputError(
         f"a recipe has no field {shown(name)}.{did_you_mean(name, known)} "
         f"Its fields are {', '.join(known)}"

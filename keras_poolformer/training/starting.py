@@ -58,8 +58,13 @@ def config_on(recipe, config, class_names, init):
                 f"Received: {name}={shown(value)}"
             )
         replaced[name] = value
+    return for_classes(config.replace(**replaced, feature_norms=False), class_names)
+
+
+def for_classes(config, class_names):
+    """The architecture for the classes of the data, of which each image has one."""
     return config.replace(
-        **replaced, num_classes=len(class_names), labels=tuple(class_names), feature_norms=False
+        num_classes=len(class_names), labels=tuple(class_names), problem_type=None
     )
 
 

@@ -122,7 +122,7 @@ def test_drawn_numbers_are_uniform_and_the_same_under_xla(count):
     np.testing.assert_array_equal(draw(3000, 1000), numbers[3000:])
     compiled = tf.function(lambda first: draw(first, 1000), jit_compile=True)
     np.testing.assert_array_equal(compiled(tf.constant(3000)), numbers[3000:])
-    assert 0 <= numbers.min() and numbers.max() < 1
+    assert numbers.min() >= 0 and numbers.max() < 1
     counts, _ = np.histogram(numbers, 10, (0, 1))
     expected = numbers.size / 10
     assert np.sum((counts - expected) ** 2 / expected) < 28  # 0.1 % of chi-squared with 9
