@@ -66,7 +66,6 @@ class Run:
         _check_number(self, "seed", 0)
         if self.max_steps is not None:
             _check_number(self, "max_steps", 1)
-        self.recipe.check_init(self.init)
         if self.recipe.patience and self.evaluation is None:
             raise InputError(
                 "`patience` needs images to evaluate on: a split of the data, or held_out. "
