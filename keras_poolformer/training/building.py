@@ -6,7 +6,6 @@ import dataclasses
 import keras
 import tensorflow as tf
 
-from keras_poolformer.base_model import plain
 from keras_poolformer.loading import STEM, copy_weights, image_transform, load_preset
 from keras_poolformer.model import PoolFormerImageClassifier
 from keras_poolformer.training import starting
@@ -54,13 +53,14 @@ def build_model(recipe, class_names, init, seed):
 def _with_weights(config, loaded, fresh_classifier):
     """A model with the weights of a loaded one, but perhaps the classifier's."""
     model = PoolFormerImageClassifier(config)
-    fresh = [variable.path for variable in model.head.weights] if fresh_classifier else []
-    copy_weights(loaded, model, fresh)
-    model.provenance = plain(loaded.provenance or {})
-    if fresh:
-        model.provenance["new_tensors"] = fresh
+    head = [variable.path for variable in model.weights if variable.path.startswith("head/")]
+    copy_weights(loaded, model, head if fresh_classifier else ())
+    provenance = dict(loaded.provenance or {})
+    if fresh_classifier:
+        provenance["new_tensors"] = head
     if config.in_channels != loaded.config.in_channels:
-        model.provenance["adapted_tensors"] = [STEM]
+        provenance["adapted_tensors"] = [STEM]
+    model.provenance = provenance
     return model
 
 

@@ -113,8 +113,9 @@ def test_masks_belong_to_the_example_and_not_to_the_replica(rates, photo_batch, 
 
 @pytest.mark.parametrize("count", [1, 35])
 def test_drawn_numbers_are_uniform_and_the_same_under_xla(count):
+    generator = keras.random.SeedGenerator(3)
+
     def draw(first, images):
-        generator = keras.random.SeedGenerator(3)
         with keras.StatelessScope(state_mapping=[(generator.state, SEED.astype("uint32"))]):
             return _draw_from(first)((images, count), generator)
 
