@@ -47,10 +47,11 @@ def measure(options):
     results = []
     with tempfile.TemporaryDirectory() as temporary:
         root = Path(temporary)
-        sets = {
-            "Fashion-MNIST": _fashion(options.fashion, root / "fashion"),
-            "CIFAR-10, negatives upside down": _negatives(options.cifar, root / "negatives"),
-        }
+        sets = {}
+        if options.cifar:
+            sets["CIFAR-10, negatives upside down"] = _negatives(options.cifar, root / "negatives")
+        if options.fashion:
+            sets["Fashion-MNIST"] = _fashion(options.fashion, root / "fashion")
         progress = Progress([f"{name}, {mode}" for name in sets for mode in MODES])
         for name, folder in sets.items():
             for mode, settings in MODES.items():
@@ -135,8 +136,8 @@ def main(arguments=None):
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--cifar", required=True, help="folder cifar-10-batches-bin22")
-    parser.add_argument("--fashion", required=True, help="folder with the .gz files")
+    parser.add_argument("--cifar", help="folder cifar-10-batches-bin22")
+    parser.add_argument("--fashion", help="folder with the .gz files")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--publish", action="store_true",
                         help=f"write {RECORD} and the table of docs/training.md")  # fmt: skip
