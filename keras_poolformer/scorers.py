@@ -9,6 +9,7 @@ import numpy as np
 from keras_poolformer import presets
 from keras_poolformer.errors import InputError
 from keras_poolformer.image_transform import ImageTransform
+from keras_poolformer.patterns import without_patterns
 
 SIGNATURE = "normalized"
 
@@ -59,7 +60,7 @@ def _tflite(path, num_workers):
 
     classifier = TFLiteClassifier(path, num_workers=num_workers)
     transform, takes_pixels = classifier.transform, classifier.input_kind == "pixels"
-    if transform is None:
+    if transform is None or classifier.description is None:
         raise _undescribed(path)
     _require_one_class(path, classifier.description.problem_type)
     blank = np.zeros((1, *classifier.input_shape), "uint8" if takes_pixels else "float32")
@@ -94,7 +95,8 @@ def _load_signature(path):
     import tensorflow as tf
 
     try:
-        signatures = tf.saved_model.load(str(path)).signatures
+        with without_patterns(path) as folder:
+            signatures = tf.saved_model.load(folder).signatures
     except (AttributeError, LookupError, OSError, ValueError, tf.errors.OpError) as error:
         first_line = str(error).strip().partition("\n")[0]
         raise InputError(f"{path} is no usable SavedModel: {first_line}") from None

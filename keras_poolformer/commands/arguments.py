@@ -10,7 +10,7 @@ def add_command(group, name, handler, purpose, example):
     command = group.add_parser(
         name, help=purpose, description=purpose, epilog=f"example: {PROGRAM} {example}"
     )
-    command.set_defaults(handler=handler)
+    command.set_defaults(handler=handler, parser=command)
     return command
 
 

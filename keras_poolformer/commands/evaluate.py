@@ -1,6 +1,5 @@
 """`keras-poolformer evaluate`."""
 
-import json
 import os
 import sys
 
@@ -8,6 +7,7 @@ from keras_poolformer import evaluation
 from keras_poolformer.commands.arguments import add_command, positive
 from keras_poolformer.data import folders
 from keras_poolformer.data.evaluation_source import open_labelled
+from keras_poolformer.messages import json_text
 from keras_poolformer.progress import Progress
 from keras_poolformer.scorers import open_scorer
 
@@ -71,7 +71,7 @@ def evaluate(options):
         print(f"skipped {len(broken)} broken images: {names}{more}", file=sys.stderr)
     result = accuracy.to_dict() | ({"skipped": len(broken)} if options.skip_broken else {})
     if options.json:
-        print(json.dumps(result, indent=2))
+        print(json_text(result))
         return
     shares = [f"{name} {result[key]:.2f} %" for name, key in TOP_NAMES.items() if key in result]
     print(f"{accuracy.images:,} images: {', '.join(shares)}")

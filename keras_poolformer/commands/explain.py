@@ -1,7 +1,6 @@
 """`keras-poolformer explain`: Grad-CAM of photographs, as one picture."""
 
 import difflib
-import json
 import math
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from keras_poolformer.commands.models import load_model
 from keras_poolformer.contact_sheet import PAIR_SIDE, draw_pairs
 from keras_poolformer.errors import InputError
 from keras_poolformer.files import refuse_existing, replacing
+from keras_poolformer.messages import json_text
 from keras_poolformer.progress import Progress
 from keras_poolformer.ranking import score_name, score_text, scores
 
@@ -60,7 +60,7 @@ def explain(options):
         draw_pairs(written, pairs)
     progress.finish()
     if options.json:
-        print(json.dumps({"path": options.output, "images": rows}, indent=2))
+        print(json_text({"path": options.output, "images": rows}))
         return
     for row in rows:
         score = row[score_name(model.config.problem_type)]

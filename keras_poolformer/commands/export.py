@@ -1,12 +1,11 @@
 """`keras-poolformer export`: the file, a record of it beside it, and a table."""
 
-import json
-
 from keras_poolformer.commands.arguments import add_command, add_output, add_source
 from keras_poolformer.commands.models import load_model
 from keras_poolformer.errors import InputError
-from keras_poolformer.export.recipes import INPUTS, OUTPUTS, RECIPES
+from keras_poolformer.export.recipes import INPUTS, OUTPUTS, RECIPES, SAVED_MODEL, device_inputs
 from keras_poolformer.files import refuse_existing, replacing
+from keras_poolformer.messages import json_text
 from keras_poolformer.progress import Progress
 from keras_poolformer.runtime.description import SCORES
 
@@ -47,8 +46,9 @@ def add_parser(group):
 def export(options):
     """Writes a .tflite file or a SavedModel, and OUTPUT.json."""
     record = f"{options.output}.json"
-    for path in (options.output, record):
-        refuse_existing(path, options.overwrite)
+    folder = SAVED_MODEL if options.recipe == "saved_model" else None
+    refuse_existing(options.output, options.overwrite, folder)
+    refuse_existing(record, options.overwrite)
     if options.recipe == "saved_model" and (options.inputs or options.outputs):
         raise InputError("recipe saved_model has all inputs and outputs: leave the options out")
     if options.recipe == "int8" and options.calibration is None:
@@ -59,7 +59,7 @@ def export(options):
     model = load_model(options.source, backbone=backbone, progress=progress.advance)
     progress.start()
     result = _export(model, options, progress.advance)
-    text = json.dumps(result.to_dict(), indent=2) + "\n"
+    text = json_text(result.to_dict()) + "\n"
     with replacing(record, options.overwrite) as written:
         written.write_text(text, encoding="utf-8")
     progress.finish()
@@ -70,16 +70,15 @@ def _export(model, options, progress):
     if options.recipe == "saved_model":
         from keras_poolformer.export.saved_model import examine, export_saved_model
 
-        return examine(model, export_saved_model(model, options.output, overwrite=True))
+        path = export_saved_model(model, options.output, overwrite=options.overwrite)
+        return examine(model, path)
     from keras_poolformer.export.tflite import export_tflite
 
-    # What cameras give and MediaPipe Tasks takes; `export_tflite` itself takes what the model does.
-    usual = "pixels" if model.config.in_channels == 3 else "normalized"
     return export_tflite(
         model,
         options.output,
         recipe=options.recipe,
-        inputs=options.inputs or usual,
+        inputs=options.inputs or device_inputs(model.config),
         outputs=options.outputs,
         calibration=options.calibration,
         overwrite=options.overwrite,

@@ -1,10 +1,9 @@
 """`keras-poolformer predict`."""
 
-import json
-
 from keras_poolformer.commands.arguments import add_command, positive
 from keras_poolformer.commands.images import image_files
 from keras_poolformer.commands.models import load_model
+from keras_poolformer.messages import json_text, printable
 from keras_poolformer.progress import Progress
 from keras_poolformer.ranking import score_name, score_text
 
@@ -41,10 +40,10 @@ def predict(options):
             image: [{"label": label, score_name(problem_type): score} for label, score in top]
             for image, top in results.items()
         }
-        print(json.dumps(rows, indent=2))
+        print(json_text(rows))
         return
     for image, top in results.items():
-        print(image)
+        print(printable(str(image)))
         for label, score in top:
             print(f"  {score_text(score, problem_type):>6}  {label}")
 

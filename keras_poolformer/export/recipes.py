@@ -4,10 +4,33 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from keras_poolformer.errors import InputError
-from keras_poolformer.runtime.description import SCORES
+from keras_poolformer.output_folders import OutputFolder
+from keras_poolformer.runtime.description import DESCRIPTION, EXTRA, LABELS, SCORES
 
+SAVED_MODEL = OutputFolder(
+    "a SavedModel of export",
+    (
+        "saved_model.pb",
+        "fingerprint.pb",
+        "variables/variables.index",
+        "variables/variables.data-?????-of-?????",
+        f"{EXTRA}/{DESCRIPTION}",
+        f"{EXTRA}/{LABELS}",
+    ),
+    markers=(f"{EXTRA}/{DESCRIPTION}",),
+    folders=("assets",),
+)
 INPUTS = ("normalized", "pixels")
 OUTPUTS = (*SCORES, "embedding", "pyramid")
+
+
+def device_inputs(config) -> str:
+    """What a file for devices takes: what cameras give, and MediaPipe Tasks wants.
+
+    Args:
+        config: Config of the model.
+    """
+    return "pixels" if config.in_channels == 3 else "normalized"
 
 
 @dataclass(frozen=True)

@@ -42,7 +42,7 @@ def export_tflite(
     calibration=None,
     transform=None,
     labels=None,
-    overwrite=True,
+    overwrite=False,
     skip_broken=False,
     progress=None,
 ):

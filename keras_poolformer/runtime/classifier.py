@@ -29,7 +29,8 @@ class TFLiteClassifier(TFLiteModel):
                 f"Received: {len(self.output_names)} outputs"
             )
         classes = int(next(iter(self._outputs.values()))["shape"][-1])
-        if self.labels and self.description.outputs in SCORES and len(self.labels) != classes:
+        outputs = self.description.outputs if self.description else None
+        if self.labels and outputs in SCORES and len(self.labels) != classes:
             raise InputError(
                 f"{self.path.name} must have a label for each of its {classes} classes. "
                 f"Received: {len(self.labels)} labels"
@@ -59,8 +60,8 @@ class TFLiteClassifier(TFLiteModel):
             regression its values. Without labels in the file the label is the class's number.
 
         Raises:
-            InputError: the image cannot be read, or the file does not say how to prepare it, or
-                it returns no scores.
+            InputError: the image cannot be read, `top_k` is not a number of classes, or the file
+                does not say how to prepare images, or returns no scores.
         """
         if self.description is None or self.transform is None:
             raise InputError(

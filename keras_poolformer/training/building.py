@@ -2,12 +2,16 @@
 
 import contextlib
 import dataclasses
+from pathlib import Path
 
 import keras
 import tensorflow as tf
 
+from keras_poolformer.base_model import plain
+from keras_poolformer.lineage import provenance_from
 from keras_poolformer.loading import STEM, copy_weights, image_transform, load_preset
 from keras_poolformer.model import PoolFormerImageClassifier
+from keras_poolformer.quantization import refuse_quantized
 from keras_poolformer.training import starting
 from keras_poolformer.training.optimizer import AdamW, WarmupCosine
 
@@ -39,6 +43,7 @@ def build_model(recipe, class_names, init, seed):
             recipe = dataclasses.replace(recipe, config=config)
         else:
             loaded = load_preset(PoolFormerImageClassifier, init)
+            refuse_quantized(loaded)
             fresh = starting.needs_fresh_classifier(recipe, loaded.config, class_names)
             start = starting.StartingPoint(loaded.config, image_transform(loaded), fresh)
             config = starting.config_on(recipe, loaded.config, class_names, init)
@@ -112,15 +117,17 @@ def build_optimizer(recipe, model, steps_per_epoch):
 
 
 def trained_provenance(run, model):
-    """Returns what a trained model says of its origin.
+    """Returns what a trained model says of its origin: what it is, and what it began as.
 
     Args:
         run: The `Run`, with the recipe that is really trained.
         model: The model, as `build_model` made it.
     """
-    return dict(model.provenance or {}) | {
+    before = plain(model.provenance) or {}
+    # The source of trained weights says what they were trained on, and is no name.
+    name = Path(run.init).name if before.get("trained") else ""
+    return provenance_from(before, name) | {
         "source": f"keras-poolformer train on {run.training.name}",
         "seed": run.seed,
-        "init": run.init,
         "transform": run.recipe.transform.to_dict(),
     }

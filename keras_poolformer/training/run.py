@@ -128,7 +128,8 @@ class Run:
             _write(path, description)
             return
         found = _read(path)
-        extensions = found.pop(_EXTENSIONS, [])
+        extensions = found.pop(_EXTENSIONS, None)
+        extensions = extensions if isinstance(extensions, list) else []
         before = _upgraded(found, description)
         changed = {
             name
@@ -203,7 +204,7 @@ def _upgraded(found, description):
 
 
 def _write(path, description):
-    with replacing(path) as written:
+    with replacing(path, overwrite=True) as written:
         written.write_text(json.dumps(description, indent=2) + "\n")
 
 

@@ -26,6 +26,7 @@ from keras_poolformer.training.loss_watch import LossWatch
 from keras_poolformer.training.reports import Reports
 from keras_poolformer.training.step import EvaluationStep, TrainStep
 from keras_poolformer.training.strategy import check_batch, is_chief
+from keras_poolformer.training.writing import refuse_unwritable
 
 _DATA_ERRORS = (
     tf.errors.DataLossError,
@@ -76,6 +77,7 @@ class Trainer:
         self._watch = LossWatch(len(run.training.class_names), run.warmup_steps, run.last_step)
         run.workdir.mkdir(parents=True, exist_ok=True)
         if self._chief:
+            refuse_unwritable(run.workdir)
             run.claim()
         self._stop = threading.Event()
         self._checkpoints = Checkpoints(
