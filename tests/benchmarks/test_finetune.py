@@ -20,7 +20,7 @@ def test_the_two_splits_share_no_image(tmp_path, monkeypatch):
         }
         assert numbers["train"] | numbers["val"] == set(range(remainder, 12, 2))
         assert not numbers["train"] & numbers["val"]
-    with pytest.raises(InputError, match="even must have 6 images. Received: 5"):
+    with pytest.raises(InputError, match=r"even must have 6 images\. Received: 5"):
         finetune._write(pictures, labels[:10], ("even", "odd"), tmp_path / "fewer")
 
 
