@@ -13,7 +13,7 @@ from keras_poolformer.interruptions import raise_if_interrupted
 from keras_poolformer.messages import one_line
 from keras_poolformer.output_folders import OutputFolder
 from keras_poolformer.renaming import move_to_free, swap
-from keras_poolformer.staging import OLD, staging_folder
+from keras_poolformer.staging import OLD, is_staged, staging_folder
 
 # What libraries raise when a file cannot be written, by the module that defines it.
 _LIBRARY_ERRORS = {
@@ -82,7 +82,7 @@ def replacing(
     """
     refuse_existing(path, overwrite, folder)
     place = _absolute(path)
-    with _write_errors_named(path), staging_folder(place) as staging:
+    with _write_errors_named(path, place), staging_folder(place) as staging:
         written = staging.folder / "new" / place.name
         written.parent.mkdir()
         yield written
@@ -176,7 +176,7 @@ def _apply_mode(written, mode):
 
 
 @contextlib.contextmanager
-def _write_errors_named(path):
+def _write_errors_named(path, place):
     """Turns what libraries raise when they cannot write into an error that names the output."""
     try:
         yield
@@ -184,7 +184,8 @@ def _write_errors_named(path):
         raise
     except OSError as error:
         # An error that names another file, or no error of the system, is about something else.
-        ours = error.filename is None or str(path) in os.fsdecode(error.filename)
+        name = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else ""
+        ours = not name or name == str(place) or is_staged(name, place)
         if error.errno is None or not ours:
             raise
         raise OutputError(f"{path} cannot be written: {error.strerror}") from error

@@ -50,11 +50,10 @@ class Dense(layers.Dense):
 
     def quantize(self, mode=None, type_check=True, config=None):
         """Quantizes to Keras' int8; of other modes Keras makes a warning, and nothing else."""
-        custom = [getattr(config, f"{name}_quantizer", None) for name in ("weight", "activation")]
-        if mode != MODE or any(custom):
+        if mode != MODE or (config and config.get_config() != type(config)().get_config()):
             raise NotImplementedError(
-                f"{self.name} stays in floating point: Keras' {MODE!r} with its own quantizers is "
-                f"saved and loaded, other modes are not"
+                f"{self.name} stays in floating point: only the mode {MODE!r} with Keras' default "
+                f"quantizers can be saved and loaded"
             )
         super().quantize(mode, type_check=False, config=config)
 

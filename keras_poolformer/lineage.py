@@ -6,6 +6,7 @@ from typing import Any
 # What stays true of weights that have changed: how images are prepared, and what goes back into
 # transformers' config.json.
 _KEPT = ("transform", "hf_unused", "keras_poolformer")
+_TRAINING = ("base_model", "init", "seed", "step", "trained")
 # What earlier versions left in the provenance of trained weights, though it is about the
 # checkpoint that training began from.
 _OF_CHECKPOINT = (
@@ -43,6 +44,11 @@ def provenance_from(provenance: Mapping[str, Any] | None, name: str = "") -> dic
     name = name or init.get("source") or init.get("base_model") or ""
     base = {"base_model": name} if name else {}
     return {**kept, **base, "init": init, "trained": True}
+
+
+def untrained_provenance(provenance: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Returns a provenance without what it says about training, for weights that are replaced."""
+    return {field: value for field, value in (provenance or {}).items() if field not in _TRAINING}
 
 
 def current_provenance(provenance: Mapping[str, Any] | None) -> dict[str, Any]:

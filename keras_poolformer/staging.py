@@ -56,6 +56,16 @@ def staging_folder(path: Path) -> Iterator[Staging]:
         os.close(descriptor)
 
 
+def is_staged(name: str, path: Path) -> bool:
+    """Whether the name of a file is in a temporary folder of an output.
+
+    Args:
+        name: Absolute path of a file, as an error has it.
+        path: Absolute path of the output.
+    """
+    return name.startswith(f"{path.parent / _prefix(path)}")
+
+
 def _prefix(path):
     return f".{os.fsdecode(os.fsencode(path.name)[:_MAX_NAME])}."
 

@@ -113,7 +113,8 @@ def usable_streams() -> Iterator[None]:
                 nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123
                 stack.enter_context(_replaced(name, nowhere))
         if writes_to(sys.stderr, 2):
-            sys.stderr.flush()
+            with contextlib.suppress(OSError):
+                sys.stderr.flush()
             stack.enter_context(_replaced("stderr", lenient_stream(2)))
         if not isinstance(sys.stdout, ResultStream):
             stack.enter_context(_replaced("stdout", ResultStream(sys.stdout)))

@@ -263,6 +263,11 @@ def test_errors_name_the_output(tmp_path):
         replacing(tmp_path / "x", overwrite=False),
     ):
         raise SafetensorError("No space left on device (os error 28)")
+    with (
+        pytest.raises(OutputError, match=r"x cannot be written: No such file or directory$"),
+        replacing(tmp_path / "x", overwrite=False) as written,
+    ):
+        (written / "part").write_text("in a folder that nobody made")
     with pytest.raises(FileNotFoundError), replacing(tmp_path / "x", overwrite=False):
         (tmp_path / "picture.png").read_bytes()  # an error about another file stays itself
     assert names(tmp_path) == []

@@ -4,7 +4,12 @@ import keras
 import numpy as np
 import pytest
 
-from keras_poolformer import PoolFormerConfig, PoolFormerImageClassifier
+from keras_poolformer import (
+    PoolFormerConfig,
+    PoolFormerImageClassifier,
+    load_torch_weights,
+    save_torch_weights,
+)
 from keras_poolformer.lineage import (
     current_provenance,
     origin_lines,
@@ -42,6 +47,16 @@ def test_a_fitted_model_names_what_it_began_from(preset, tmp_path):
     again.train_on_batch(IMAGES, CLASSES)
     assert again.get_config()["provenance"] == provenance  # the first one stays the base
     assert again.with_classes(3).provenance["base_model"] == PRESET
+
+
+def test_weights_that_are_loaded_over_trained_ones_are_not_trained(preset, tmp_path):
+    save_torch_weights(preset, tmp_path / "x.safetensors")
+    preset.compile("sgd", preset.default_loss())
+    preset.train_on_batch(IMAGES, CLASSES)
+    load_torch_weights(preset, tmp_path / "x.safetensors")
+    provenance = preset.get_config()["provenance"]
+    assert provenance["source"] == "x.safetensors"
+    assert not provenance.keys() & {"trained", "base_model", "init"}
 
 
 def test_an_interrupted_fit_counts_too(preset):

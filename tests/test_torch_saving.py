@@ -102,7 +102,7 @@ def test_timms_own_loader_reads_a_file(tmp_path, images):
     theirs = timm.create_model("poolformer_s12", num_classes=5, checkpoint_path=str(path))
     expected = logits_of(theirs, images)
     assert error(model(images), expected) <= TOLERANCE
-    save_torch_weights(model, path, allow_other_head=True)
+    save_torch_weights(model, path, allow_other_head=True, overwrite=True)
     state = timm.models.metaformer.checkpoint_filter_fn(safetensors_torch.load_file(path), theirs)
     theirs.load_state_dict(state, strict=True)
     np.testing.assert_array_equal(logits_of(theirs, images), expected)
@@ -288,4 +288,4 @@ def test_other_suffixes_are_refused(model, tmp_path, name):
     with pytest.raises(InputError, match=r"must end in \.safetensors"):
         save_torch_weights(model, tmp_path / name)
     (tmp_path / "dir.v1").mkdir()  # but what is a directory is one
-    assert save_torch_weights(model, tmp_path / "dir.v1").files
+    assert save_torch_weights(model, tmp_path / "dir.v1", overwrite=True).files

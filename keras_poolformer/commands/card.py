@@ -42,7 +42,7 @@ def add_parser(group):
         metavar="NAME,NAME",
         help=f"of the .tflite files (fp32,dynamic_int8), out of {', '.join(RECIPES)}; or none",
     )
-    command.add_argument("--calibration", metavar="FOLDER", help="images for int8")
+    command.add_argument("--calibration", metavar="FOLDER", help="images for the int8 recipes")
     add_data_options(command)
 
 
@@ -54,8 +54,11 @@ def card(options):
     name = _name_of(options)
     if options.repository and not _REPOSITORY.fullmatch(options.repository):
         raise InputError(f"--repository must be OWNER/NAME. Received: {shown(options.repository)}")
-    if "int8" in options.recipes and not options.calibration:
-        raise InputError("recipe int8 needs --calibration FOLDER, with a few hundred images")
+    for recipe in options.recipes:
+        if RECIPES[recipe].is_integer and not options.calibration:
+            raise InputError(
+                f"recipe {recipe} needs --calibration FOLDER, with a few hundred images"
+            )
     exports = [f"exporting {recipe}" for recipe in options.recipes]
     measured = 1 + len(exports) if options.data else 0
     progress = Progress([
@@ -87,7 +90,7 @@ def _write(model, name, folder, options, progress):
     for recipe in options.recipes:
         progress.start()
         path = folder / f"{name}_{recipe}.tflite"
-        calibration = options.calibration if recipe == "int8" else None
+        calibration = options.calibration if RECIPES[recipe].is_integer else None
         results.append(
             export_tflite(
                 model,

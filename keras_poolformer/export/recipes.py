@@ -41,11 +41,16 @@ class Recipe:
         name: that users type.
         description: when to use it.
         configure: sets up a `tf.lite.TFLiteConverter`.
+        is_integer: Whether the arithmetic is that of 8-bit integers, whose ranges are chosen by
+            calibration images.
+        has_gelu: Whether GELU is left to a kernel of its own.
     """
 
     name: str
     description: str
     configure: Callable
+    is_integer: bool = False
+    has_gelu: bool = True
 
 
 def fp32(converter):
@@ -76,9 +81,20 @@ def int8(converter):
     converter.inference_output_type = tf.int8
 
 
+def int8_micro(converter):
+    """int8 with GELU as a table, the same bytes: for microcontrollers (TFLite Micro)."""
+    int8(converter)
+
+
 RECIPES = {
-    configure.__name__: Recipe(configure.__name__, configure.__doc__, configure)
-    for configure in (fp32, fp16, dynamic_int8, int8)
+    configure.__name__: Recipe(
+        configure.__name__,
+        configure.__doc__ or "",
+        configure,
+        is_integer=configure in (int8, int8_micro),
+        has_gelu=configure is not int8_micro,
+    )
+    for configure in (fp32, fp16, dynamic_int8, int8, int8_micro)
 }
 
 

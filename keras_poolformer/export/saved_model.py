@@ -5,7 +5,12 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from keras_poolformer.export.comparison import ExportResult, compare
+from keras_poolformer.export.comparison import (
+    ExportResult,
+    checksum,
+    compare,
+    export_provenance,
+)
 from keras_poolformer.export.graphs import (
     default_outputs,
     export_labels,
@@ -59,7 +64,7 @@ def export_saved_model(model, path, transform=None, labels=None, overwrite=False
         outputs=default_outputs(model),
         transform=transform.to_dict(),
         labels=export_labels(model, labels),
-        provenance=model.get_config()["provenance"] or {},
+        provenance=export_provenance(model, transform),
         problem_type=model.config.problem_type,
     )
     with replacing(path, overwrite, SAVED_MODEL) as written:
@@ -93,7 +98,8 @@ def examine(model, path):
         inputs="any",
         outputs="logits and probabilities" if has_probabilities(model) else outputs,
         errors=compare(model, model.transform, run, "normalized", outputs),
-        provenance=model.get_config()["provenance"] or {},
+        provenance=export_provenance(model, model.transform),
+        sha256=checksum(path),
     )
 
 

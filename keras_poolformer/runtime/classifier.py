@@ -28,13 +28,18 @@ class TFLiteClassifier(TFLiteModel):
                 f"{self.path} must have one output, as a classifier has. "
                 f"Received: {len(self.output_names)} outputs"
             )
-        classes = int(next(iter(self._outputs.values()))["shape"][-1])
         outputs = self.description.outputs if self.description else None
-        if self.labels and outputs in SCORES and len(self.labels) != classes:
+        if self.labels and outputs in SCORES and len(self.labels) != self.num_classes:
             raise InputError(
-                f"{self.path.name} must have a label for each of its {classes} classes. "
+                f"{self.path.name} must have a label for each of its {self.num_classes} classes. "
                 f"Received: {len(self.labels)} labels"
             )
+
+    @property
+    def num_classes(self) -> int:
+        """Length of what the file returns for an image."""
+        (output,) = self._outputs.values()
+        return int(output["shape"][-1]) if len(output["shape"]) else 1
 
     def predict(self, images):
         """Runs the network.

@@ -93,11 +93,11 @@ def test_the_directories_that_we_write_keep_it(case, expected, tmp_path):
 @pytest.mark.parametrize(
     ("case", "recipe", "outputs"),
     [
-        ("several labels", "fp32", "logits"),
         ("several labels", "fp32", "probabilities"),
         ("several labels", "int8", "probabilities"),
-        ("one output", "int8", "probabilities"),
         ("regression", "fp32", "logits"),
+        pytest.param("several labels", "fp32", "logits", marks=pytest.mark.slow),
+        pytest.param("one output", "int8", "probabilities", marks=pytest.mark.slow),
     ],
     indirect=["case"],
 )
@@ -113,7 +113,9 @@ def test_files_for_devices(case, expected, recipe, outputs, tmp_path):
     assert received == pytest.approx(expected, abs=BYTES if recipe == "int8" else 1e-4)
 
 
-@pytest.mark.parametrize("case", ["several labels", "regression"], indirect=True)
+@pytest.mark.parametrize(
+    "case", ["several labels", pytest.param("regression", marks=pytest.mark.slow)], indirect=True
+)
 def test_saved_models(case, expected, tmp_path):
     problem_type, _, folder, model = case
     export_saved_model(model, tmp_path / "m")

@@ -53,6 +53,7 @@ def test_early_stopping_and_extension(train, tmp_path):
     assert status == 2 and lines[-1].endswith("Received: 4")
 
 
+@pytest.mark.slow
 def test_damage_does_not_end_a_run(train, tmp_path):
     """In a folder as a power cut leaves it."""
     status, lines, _ = train("save_every=2", options=["--max-steps", "4"])
