@@ -116,7 +116,7 @@ def table(results):
     ]
     header = ["data", "what trains", "top-1, mean", f"seeds {', '.join(map(str, seeds))}"]
     return (
-        f"{PRESET} on ten classes that it was not trained for, from {IMAGES} images each, in 5 "
+        f"{PRESET} on images that it has not seen: ten classes, {IMAGES} images of each, 5 "
         f"epochs at 64 pixels, evaluated on {IMAGES} others of each:\n\n"
         + readme.markdown_table(header, rows)
     )
