@@ -63,9 +63,10 @@ def train(options):
     """Trains a model; resumes where the same command was interrupted."""
     require_packages(EXTRAS)
     from keras_poolformer.training.recipes import get_recipe
-    from keras_poolformer.training.strategy import check_batch, create_strategy
+    from keras_poolformer.training.strategy import check_batch, create_strategy, is_chief
 
     recipe = get_recipe(options.recipe).with_settings(options.settings)
+    recipe.check_init(options.init)
     # TensorFlow wants to know its devices and peers before it does anything else.
     strategy = create_strategy(
         options.strategy, options.replicas, options.tpu, options.zone, options.project
@@ -88,7 +89,11 @@ def train(options):
     )
     if not options.skip_validation and not run.begun:
         _validate([split for split in (training, evaluation) if split], strategy)
-    result = Trainer(run, strategy).train()
+    trainer = Trainer(run, strategy)
+    if is_chief(strategy):
+        for line in trainer.start_lines:
+            print(f"keras-poolformer train: {line}", file=sys.stderr)
+    result = trainer.train()
     _print(result, options)
 
 
