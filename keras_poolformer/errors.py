@@ -23,6 +23,10 @@ class InputError(ValueError):
         super().__init__(one_line(message))
 
 
+class ImageError(InputError):
+    """One image cannot be read; the others of a folder or batch may be usable."""
+
+
 class MissingExtraError(ImportError):
     """An optional dependency is not installed; the message names the extra that brings it.
 

@@ -308,23 +308,36 @@ class ImageTransform:
             values = (values - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
         return values
 
-    def tf(self, images):
-        """The same inside a TensorFlow graph.
+    @property
+    def tf(self):
+        """The same inside a TensorFlow graph: a function for `Dataset.map` and SavedModels.
 
-        Args:
-            images: uint8 tensor (H, W, 3) or (N, H, W, 3), RGB; H and W may be unknown.
-
-        Returns:
-            float32 tensor (H, W, 3) or (N, H, W, 3), H and W as in `output_shape`.
+        Its argument is an RGB tensor (H, W, 3) or (N, H, W, 3), H and W may be unknown: uint8,
+        or floats from 0 to 255, which are rounded to whole numbers and clipped. It returns
+        float32 (H, W, 3) or (N, H, W, 3), H and W as in `output_shape`, and raises InputError
+        on another dtype, rank or number of channels.
 
         Raises:
-            InputError: wrong dtype, rank or channels.
             MissingExtraError: TensorFlow is not installed.
         """
         # Found by name: the LiteRT runtime imports this file and must not reach TensorFlow, and
         # import-linter counts imports inside functions too.
         graph = importlib.import_module("keras_poolformer.image_transform_tf")
-        return graph.transform(self, images)
+        return graph.bound(self)
+
+
+def checked_transform(transform):
+    """Returns an `ImageTransform` or None as it is, and refuses anything else.
+
+    Raises:
+        InputError: It is something else.
+    """
+    if transform is None or isinstance(transform, ImageTransform):
+        return transform
+    hint = f", as in ImageTransform(size={transform})" if is_number(transform) else ""
+    raise InputError(
+        f"`transform` must be an ImageTransform{hint}. Received: {shown(transform)}"
+    )
 
 
 def _set(transform, name, value):

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 from keras_poolformer import evaluation
-from keras_poolformer.commands.arguments import add_command, positive
+from keras_poolformer.commands.arguments import add_command, positive, print_note
 from keras_poolformer.data import folders
 from keras_poolformer.errors import InputError
 from keras_poolformer.progress import Progress
@@ -108,7 +108,7 @@ def _open_folder(options):
             raise InputError(
                 f"{option} goes with a tfds data set. Received: {options.data}, a path"
             )
-    class_folders = folders.find_class_folders(options.data)
+    class_folders = folders.find_class_folders(options.data, print_note)
 
     def examples_for(scorer):
         labelled = folders.label_images(class_folders, scorer.labels, scorer.num_classes)

@@ -13,7 +13,7 @@ from keras_poolformer.errors import InputError
 __all__ = ["Split", "open_splits"]
 
 
-def open_splits(data, data_dir=None):
+def open_splits(data, data_dir=None, note=None):
     """Opens labelled images; a folder that exists wins over a data set of that name.
 
     Args:
@@ -22,6 +22,7 @@ def open_splits(data, data_dir=None):
             records that `keras-poolformer prepare` wrote; or NAME[/CONFIG][:VERSION] of a data
             set of tensorflow-datasets, of which `train` and `validation`, else `test`, are taken.
         data_dir: where data sets of tensorflow-datasets lie or are put; its own default if None.
+        note: function to call with a line about files in folders that are left out, or None.
 
     Returns:
         (`Split` to train on, `Split` to evaluate on, or None if the data have none).
@@ -37,4 +38,4 @@ def open_splits(data, data_dir=None):
         raise InputError(f"--data-dir goes with a tfds data set. Received: {data}, a path")
     if is_address or tf.io.gfile.exists(description_path(data)):
         return open_records(data)
-    return open_folders(data)
+    return open_folders(data, note)

@@ -190,6 +190,9 @@ def shuffled(dataset, size, *seeds):
 def reason_of(error):
     """What an error of TensorFlow says, in one line and without the names of its graph."""
     text = getattr(error, "message", None) or str(error)
+    # What Python raised inside of a pipeline: "ImageError: text", and where.
+    text, python, _ = text.partition("\nTraceback (most recent call last)")
+    text = text.rpartition("Error: ")[2] if python else text
     text = re.sub(r"\{\{[^}]*\}\}|\[\[.*?\]\]|\[Op:\w+\].*", "", text, flags=re.DOTALL)
     return " ".join(text.split()) or type(error).__name__
 

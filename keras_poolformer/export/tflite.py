@@ -23,6 +23,7 @@ from keras_poolformer.export.metadata import with_metadata
 from keras_poolformer.export.ranges import Quantizer
 from keras_poolformer.export.recipes import INPUTS, OUTPUTS, get_recipe
 from keras_poolformer.files import refuse_existing, replacing, size_of
+from keras_poolformer.image_transform import checked_transform
 from keras_poolformer.loading import image_transform
 from keras_poolformer.model import PoolFormerBackbone
 from keras_poolformer.runtime.description import SCORES, Description, append_description
@@ -80,7 +81,7 @@ def export_tflite(
         if value not in choices:
             raise InputError(f"`{name}` must be one of {', '.join(choices)}. Received: {value!r}")
     refuse_existing(path, overwrite)
-    transform = transform or image_transform(model)
+    transform = checked_transform(transform) or image_transform(model)
     _require_exportable(model, transform, recipe, inputs, outputs)
     if recipe == "int8":
         images, skipped = read_calibration(calibration, transform, skip_broken)
