@@ -1,7 +1,7 @@
 """The command line: `keras-poolformer COMMAND`, where --help lists the commands.
 
-Results go to stdout, progress and errors to stderr. Status 0 means success, 2 that what was
-given cannot be used.
+Results go to stdout, progress and errors to stderr. Status 0 means success, 1 that some
+of several images could not be read, 2 that what was given cannot be used.
 """
 
 import argparse
@@ -23,7 +23,7 @@ from keras_poolformer.commands import (
 )
 from keras_poolformer.commands.arguments import PROGRAM
 from keras_poolformer.errors import InputError, MissingExtraError, missing_extra_named
-from keras_poolformer.quiet import native_log_hidden
+from keras_poolformer.quiet import native_log_hidden, pillow_warnings_hidden
 from keras_poolformer.version import __version__
 
 # In the order of --help.
@@ -46,7 +46,10 @@ def main(arguments=None):
 
 
 def one_line_errors(program, handler, options):
-    """Calls a handler; turns what it raises into one line on stderr and an exit status."""
+    """Calls a handler; turns what it raises into one line on stderr and an exit status.
+
+    A handler may return an exit status itself; None is success.
+    """
     try:
         with native_log_hidden():
             return _status(program, handler, options)
@@ -57,8 +60,8 @@ def one_line_errors(program, handler, options):
 
 def _status(program, handler, options):
     try:
-        with missing_extra_named():
-            handler(options)
+        with missing_extra_named(), pillow_warnings_hidden():
+            status = handler(options) or 0
         sys.stdout.flush()
     except BrokenPipeError:
         raise
@@ -69,7 +72,7 @@ def _status(program, handler, options):
     except KeyboardInterrupt:
         print(f"{program}: interrupted", file=sys.stderr)
         return 130
-    return 0
+    return status
 
 
 def _parser():

@@ -170,4 +170,3 @@ def describe(source) -> str:
     if isinstance(source, np.ndarray):
         return f"{source.dtype} array {source.shape}"
     return "the image" if isinstance(source, Image.Image) else type(source).__name__
-

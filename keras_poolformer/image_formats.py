@@ -19,9 +19,7 @@ def image_suffixes() -> frozenset[str]:
     """
     formats = Image.registered_extensions()  # imports all of Pillow's plugins
     return frozenset(
-        suffix
-        for suffix, name in formats.items()
-        if name in Image.OPEN and name not in NOT_PIXELS
+        suffix for suffix, name in formats.items() if name in Image.OPEN and name not in NOT_PIXELS
     )
 
 

@@ -49,9 +49,7 @@ def _orientation(image):
 
 def _eight_bits(image, file_format):
     """Scales grey of more than 8 bits; returns other images as they are."""
-    if image.mode in _SIXTEEN_BITS or (
-        image.mode == "I" and file_format in _SIXTEEN_BITS_IN_32
-    ):
+    if image.mode in _SIXTEEN_BITS or (image.mode == "I" and file_format in _SIXTEEN_BITS_IN_32):
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):
         return Image.fromarray(_scaled(np.asarray(image)))

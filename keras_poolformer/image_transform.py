@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import numpy as np
 from PIL import Image
 
-from keras_poolformer.errors import InputError
+from keras_poolformer.errors import ImageError, InputError
 from keras_poolformer.image_files import channels_last, describe, load_image
 from keras_poolformer.image_options import (
     MAX_RESIZED_PIXELS,
@@ -245,7 +245,7 @@ class ImageTransform:
             try:
                 results.append(self._pixels(channels_last(image, input_data_format)))
             except InputError as error:
-                raise InputError(f"image {position} of the list: {error}") from error
+                raise type(error)(f"image {position} of the list: {error}") from error
         if any(result.shape != results[0].shape for result in results):
             raise InputError(
                 "images of different sizes make a batch only with do_center_crop=True. "
@@ -257,7 +257,7 @@ class ImageTransform:
         image = load_image(source)
         width, height = self._resized(image.width, image.height)
         if width * height > MAX_RESIZED_PIXELS:
-            raise InputError(
+            raise ImageError(
                 f"{describe(source)}: {image.width} x {image.height} would be resized to {width} "
                 f"x {height}, {width * height:,} pixels; the limit is {MAX_RESIZED_PIXELS:,}"
             )
@@ -335,9 +335,7 @@ def checked_transform(transform):
     if transform is None or isinstance(transform, ImageTransform):
         return transform
     hint = f", as in ImageTransform(size={transform})" if is_number(transform) else ""
-    raise InputError(
-        f"`transform` must be an ImageTransform{hint}. Received: {shown(transform)}"
-    )
+    raise InputError(f"`transform` must be an ImageTransform{hint}. Received: {shown(transform)}")
 
 
 def _set(transform, name, value):

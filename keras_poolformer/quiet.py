@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 import tempfile
+import warnings
 
 # Loggers that were made while the native log was hidden go on writing to these.
 _kept_open: list = []
@@ -42,6 +43,17 @@ def _writes_to_descriptor_2(stream):
         return stream.fileno() == 2
     except (AttributeError, OSError, ValueError):  # a buffer somebody put in its place
         return False
+
+
+@contextlib.contextmanager
+def pillow_warnings_hidden():
+    """Hides Pillow's warnings of large images and of corrupt metadata.
+
+    `image_files` has its own limit of pixels, and what cannot be read is an error of one line.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
 
 
 @contextlib.contextmanager

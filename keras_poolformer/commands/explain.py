@@ -6,13 +6,13 @@ import math
 from pathlib import Path
 
 from keras_poolformer.commands.arguments import add_command, add_output, add_source
-from keras_poolformer.commands.images import image_files
+from keras_poolformer.commands.images import BrokenImages, add_skip_broken, image_files
 from keras_poolformer.commands.models import load_model
 from keras_poolformer.contact_sheet import PAIR_SIDE, draw_pairs
-from keras_poolformer.errors import InputError
+from keras_poolformer.errors import ImageError, InputError
 from keras_poolformer.files import refuse_existing, replacing
 from keras_poolformer.progress import Progress
-from keras_poolformer.ranking import softmax
+from keras_poolformer.ranking import score_name, score_text, scores
 
 MAX_IMAGES = 200
 
@@ -34,11 +34,12 @@ def add_parser(group):
     command.add_argument(
         "--layer", metavar="NAME", help="P2 to P5, or a layer of the backbone (the last stage)"
     )
+    add_skip_broken(command)
     add_output(command, "the PNG file to write")
 
 
 def explain(options):
-    """Draws images beside their maps."""
+    """Draws images beside their maps; returns the exit status."""
     if Path(options.output).suffix.lower() != ".png":
         raise InputError(f"the output must end in .png. Received: {options.output}")
     refuse_existing(options.output, options.overwrite)
@@ -50,20 +51,31 @@ def explain(options):
     model = load_model(options.source)
     class_index = _class_index(options.class_name, model.config)
     progress.start()
-    pairs, rows = [], []
+    pairs, rows, broken = [], [], BrokenImages(options.skip_broken)
     for done, image in enumerate(images, start=1):
-        pair, row = _explained(model, image, class_index, options.layer)
-        pairs.append(pair)
-        rows.append(row)
+        try:
+            pair, row = _explained(model, image, class_index, options.layer)
+        except ImageError as error:
+            broken.add(error)
+        else:
+            pairs.append(pair)
+            rows.append(row)
         progress.advance(done, len(images))
+    broken.check(len(images))
     with replacing(options.output, options.overwrite) as written:
         draw_pairs(written, pairs)
     progress.finish()
+    _print(rows, model.config.problem_type, options)
+    return broken.report()
+
+
+def _print(rows, problem_type, options):
     if options.json:
         print(json.dumps({"path": options.output, "images": rows}, indent=2))
         return
     for row in rows:
-        print(f"{row['image']}: {row['label']} {row['probability']:.1%}")
+        score = row[score_name(problem_type)]
+        print(f"{row['image']}: {row['label']} {score_text(score, problem_type)}")
     print(options.output)
 
 
@@ -72,12 +84,11 @@ def _explained(model, image, class_index, layer):
     from PIL import Image
 
     from keras_poolformer.explain import grad_cam, overlay
-    from keras_poolformer.loading import image_transform
 
-    transform = image_transform(model)
+    transform, problem_type = model.transform, model.config.problem_type
     batch = transform(image)[None]
-    probabilities = softmax(model.predict_on_batch(batch)[0])
-    index = int(probabilities.argmax()) if class_index is None else class_index
+    class_scores = scores(model.predict_on_batch(batch)[0], problem_type)
+    index = int(class_scores.argmax()) if class_index is None else class_index
     (cam,) = grad_cam(model, batch, index, layer)
     photograph = Image.fromarray(_enlarged(transform).pixels(image))
     label = model.config.labels[index] if model.config.labels else str(index)
@@ -85,9 +96,9 @@ def _explained(model, image, class_index, layer):
         "image": str(image),
         "class": index,
         "label": label,
-        "probability": float(probabilities[index]),
+        score_name(problem_type): float(class_scores[index]),
     }
-    caption = f"{label}  {row['probability']:.1%}  ({image.name})"
+    caption = f"{label}  {score_text(class_scores[index], problem_type)}  ({image.name})"
     return (photograph, overlay(photograph, cam), caption), row
 
 

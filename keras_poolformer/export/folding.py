@@ -16,7 +16,7 @@ import numpy as np
 from keras import ops
 
 from keras_poolformer.checkpoints.layouts import feature_norm_path
-from keras_poolformer.layers import ACTIVATION_FUNCTIONS, GROUP_NORM_EPSILON
+from keras_poolformer.layers import ACTIVATION_FUNCTIONS, CHANNELS_LAST, GROUP_NORM_EPSILON
 from keras_poolformer.model import LAYER_NORM_EPSILON, PoolFormerBackbone
 
 
@@ -112,7 +112,9 @@ class FoldedNetwork:
 
     def _block(self, x, block):
         _, rstd = _centred(x, (1, 2, 3), GROUP_NORM_EPSILON)
-        pooled = ops.average_pool(x, self.pool_size, strides=1, padding="same")
+        pooled = ops.average_pool(
+            x, self.pool_size, strides=1, padding="same", data_format=CHANNELS_LAST
+        )
         x = x + (pooled - x) * (rstd * _like(block.mixer_scale, x))
         centred, rstd = _centred(x, (1, 2, 3), GROUP_NORM_EPSILON)
         hidden = _convolution(centred * rstd, block.fc1_kernel, block.fc1_bias)
@@ -203,7 +205,7 @@ def _like(array, tensor):
 
 
 def _convolution(x, kernel, bias, stride=1):
-    return ops.conv(x, _like(kernel, x), stride, "valid") + _like(bias, x)
+    return ops.conv(x, _like(kernel, x), stride, "valid", CHANNELS_LAST) + _like(bias, x)
 
 
 def _centred(x, axes, epsilon):
