@@ -8,6 +8,7 @@ from PIL import Image
 # Formats that Pillow opens and that are programs, drawings, films or containers: it would run
 # Ghostscript, or knows the header alone.
 NOT_PIXELS = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"})
+_OPENED_AS_JPEG = frozenset({"MPO"})  # has no opener of its own
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
 _DRAWINGS = ((b"%PDF", "PDF"), (b"<svg", "SVG"), (b"<?xml", "XML"))
 
@@ -18,9 +19,8 @@ def image_suffixes() -> frozenset[str]:
     Formats that other packages register with Pillow are included.
     """
     formats = Image.registered_extensions()  # imports all of Pillow's plugins
-    return frozenset(
-        suffix for suffix, name in formats.items() if name in Image.OPEN and name not in NOT_PIXELS
-    )
+    readable = (Image.OPEN.keys() | _OPENED_AS_JPEG) - NOT_PIXELS
+    return frozenset(suffix for suffix, name in formats.items() if name in readable)
 
 
 def is_image_file(path: str | os.PathLike[str]) -> bool:

@@ -98,6 +98,8 @@ def _on_host(encoded, upright):
 
 
 def _load(content, upright):
+    if isinstance(content, np.ndarray):  # outside of a graph
+        content = content.item()
     return np.asarray(load_image(EncodedImage(content, "image file"), upright))
 
 

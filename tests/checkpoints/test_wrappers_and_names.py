@@ -87,7 +87,11 @@ def test_of_a_detector_only_the_backbone_is_kept(
 def test_wrappers_of_inner_modules_are_stripped_and_like_names_stay(
     tmp_path, seeded, assert_same_tensors, save
 ):
-    tensors = {"a.module.b": seeded(1), "moduleb": seeded(2), "a._orig_mod.c.my_module.d": seeded(3)}
+    tensors = {
+        "a.module.b": seeded(1),
+        "moduleb": seeded(2),
+        "a._orig_mod.c.my_module.d": seeded(3),
+    }
     kept = {"a.b": seeded(1), "moduleb": seeded(2), "a.c.my_module.d": seeded(3)}
     assert_same_tensors(read_checkpoint(save(tensors, tmp_path / "x.pth")), kept)
 
