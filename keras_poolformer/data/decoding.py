@@ -93,13 +93,13 @@ def _decoders(encoded, other):
 
 
 def _on_host(encoded, upright):
+    if tf.executing_eagerly():  # numpy would take zeros off the file's end
+        return tf.constant(_load(tf.convert_to_tensor(encoded).numpy(), upright))
     load = functools.partial(_load, upright=upright)
     return tf.numpy_function(load, [encoded], tf.uint8, stateful=False)
 
 
 def _load(content, upright):
-    if isinstance(content, np.ndarray):  # outside of a graph
-        content = content.item()
     return np.asarray(load_image(EncodedImage(content, "image file"), upright))
 
 
