@@ -99,6 +99,18 @@ def test_what_cannot_be_explained_is_refused(
     assert "room for 1 images" in refusal("explain", CIFAR, photo, photo, *output)
 
 
+def test_broken_images_are_reported_and_the_others_drawn(files, run, out, photographs):
+    (out / "broken.png").write_bytes(b"oops")
+    arguments = ("explain", files / "tiny.keras", photographs[0], out / "broken.png", "--json")
+    for options, expected in (((), 1), (("--skip-broken", "--overwrite"), 0)):
+        status, printed, (line,) = run(*arguments, "-o", out / "x.png", *options)
+        assert status == expected
+        (row,) = json.loads(printed)["images"]
+        assert row["image"] == str(photographs[0])
+        assert "broken.png" in line
+    assert Image.open(out / "x.png").width > 0
+
+
 def test_a_picture_is_replaced_only_if_asked(refusal, run, out, photographs):
     output = out / "a.png"
     output.write_text("precious")
