@@ -108,7 +108,7 @@ def test_broken_images_are_reported_and_the_others_drawn(files, run, out, photog
         (row,) = json.loads(printed)["images"]
         assert row["image"] == str(photographs[0])
         assert "broken.png" in line
-    assert Image.open(out / "x.png").width > 0
+    assert (out / "x.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_picture_is_replaced_only_if_asked(refusal, run, out, photographs):

@@ -197,7 +197,7 @@ def test_int8_needs_calibration_and_says_how_much_it_used(
     arguments = ("export", files / "tiny.keras", "--recipe", "int8", "-o", out / "x.tflite")
     assert "needs --calibration FOLDER" in refusal(*arguments)
     assert "must be a folder" in refusal(*arguments, "--calibration", tmp_path / "nowhere")
-    assert "at least one readable image" in refusal(*arguments, "--calibration", tmp_path)
+    assert "holds no image files" in refusal(*arguments, "--calibration", tmp_path)
     photo = photographs[0]
     (tmp_path / "good.jpg").write_bytes(photo.read_bytes())
     (tmp_path / "broken.jpg").write_bytes(photo.read_bytes()[:50])
