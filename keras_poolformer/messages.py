@@ -1,6 +1,7 @@
 """The words of errors: values and texts from outside, made fit for one line of a terminal."""
 
 import difflib
+import json
 import unicodedata
 from collections.abc import Iterable, Mapping
 
@@ -28,6 +29,25 @@ def one_line(message: object, limit: int = MAX_MESSAGE) -> str:
     if not text:
         return type(message).__name__
     return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def json_text(document: object) -> str:
+    """A document as JSON, in texts that every reader takes.
+
+    Names of files that are not UTF-8 reach Python with lone surrogates, which are no Unicode and
+    are escaped.
+    """
+    return json.dumps(_whole(document), indent=2)
+
+
+def _whole(value):
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_whole(key): _whole(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_whole(entry) for entry in value]
+    return value
 
 
 def shown(value: object, limit: int = 80) -> str:

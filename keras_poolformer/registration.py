@@ -29,10 +29,17 @@ class _AfterKeras(importlib.abc.MetaPathFinder):
 
         def execute_and_register(module):
             execute(module)
-            importlib.import_module(MODULE)
+            if not _importing_ourselves():
+                importlib.import_module(MODULE)
 
         spec.loader.exec_module = execute_and_register
         return spec
+
+
+def _importing_ourselves():
+    """Whether Keras is imported by a module of this package, which `MODULE` may need itself."""
+    ours = [module for name, module in sys.modules.items() if name.startswith("keras_poolformer.")]
+    return any(getattr(module.__spec__, "_initializing", False) for module in ours)
 
 
 def register_with_keras() -> None:

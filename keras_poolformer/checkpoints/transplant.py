@@ -12,6 +12,8 @@ import numpy as np
 from keras_poolformer.checkpoints import layouts, readers
 from keras_poolformer.config import MAX_STAGES
 from keras_poolformer.errors import InputError
+from keras_poolformer.lineage import untrained_provenance
+from keras_poolformer.quantization import refuse_quantized
 
 # Far beyond any trained weight, far below what a flipped exponent bit makes of one.
 LARGEST_WEIGHT = 1e6
@@ -78,6 +80,7 @@ def load_checkpoint(model, checkpoint, layout=None, new_classifier=False, config
             the checkpoint's, of another number of classes or absent, are left alone.
         config: of what the checkpoint shall fill, where that is not all of the model.
     """
+    refuse_quantized(model)
     source = str(checkpoint.paths[0])
     tensors = layouts.normalize_names(checkpoint.tensors)
     layout = layouts.get_layout(layout) if layout else layouts.detect_layout(tensors)
@@ -104,7 +107,7 @@ def load_checkpoint(model, checkpoint, layout=None, new_classifier=False, config
         new_tensors=tuple(path for path in variables if path not in arrays),
         unused_tensors=tuple(sorted(unused)),
     )
-    model.provenance = dict(model.provenance or {}) | report.to_dict()
+    model.provenance = untrained_provenance(model.provenance) | report.to_dict()
     return report
 
 

@@ -1,6 +1,5 @@
 """`keras-poolformer convert`."""
 
-import json
 from pathlib import Path
 
 from keras_poolformer.checkpoints.layouts import LAYOUTS
@@ -15,6 +14,8 @@ from keras_poolformer.commands.arguments import (
 from keras_poolformer.commands.models import load_model
 from keras_poolformer.errors import InputError
 from keras_poolformer.files import refuse_existing, replacing
+from keras_poolformer.lineage import origin_lines
+from keras_poolformer.messages import json_text
 from keras_poolformer.progress import Progress
 
 
@@ -49,13 +50,14 @@ def convert(options):
     progress.start()
     if options.to:
         report = _save_for_torch(model, options)
-        text, document = str(report), json.dumps(report.to_dict(), indent=2) + "\n"
+        text, document = str(report), json_text(report.to_dict()) + "\n"
     else:
         from keras_poolformer.loading import provenance_json
 
         with replacing(options.output, options.overwrite) as written:
             model.save(written)
-        text = _report(model.get_config()["provenance"] or {})
+        lines = origin_lines(model.get_config()["provenance"])
+        text = "\n".join(lines) or "the file does not say where its weights are from"
         document = provenance_json(model)
     progress.finish()
     print(document if options.json else text, end="" if options.json else "\n")
@@ -85,16 +87,3 @@ def _save_for_torch(model, options):
         options.allow_other_head,
         overwrite=options.overwrite,
     )
-
-
-def _report(provenance):
-    if "tensors" not in provenance:  # a .keras file of a model that was never loaded
-        return "the file does not say where its weights are from"
-    lines = [
-        "{source}: {tensors} tensors, {parameters:,} parameters, {dtype}, layout {layout}, "
-        "head {head}".format(**provenance),
-        f"sha256 {provenance['sha256']}",
-    ]
-    if provenance["new_tensors"]:
-        lines.append(f"new, not from the checkpoint: {', '.join(provenance['new_tensors'])}")
-    return "\n".join(lines)

@@ -18,6 +18,7 @@ from keras import ops
 from keras_poolformer.checkpoints.layouts import feature_norm_path
 from keras_poolformer.layers import ACTIVATION_FUNCTIONS, CHANNELS_LAST, GROUP_NORM_EPSILON
 from keras_poolformer.model import LAYER_NORM_EPSILON, PoolFormerBackbone
+from keras_poolformer.quantization import refuse_quantized
 
 
 @dataclass(frozen=True)
@@ -153,6 +154,7 @@ def fold(model, outputs="logits"):
     Returns:
         A `FoldedNetwork`, its constants in float64.
     """
+    refuse_quantized(model)
     weights = {
         variable.path: np.asarray(variable.numpy(), np.float64) for variable in model.weights
     }
