@@ -1,7 +1,8 @@
 """The command line: `keras-poolformer COMMAND`, where --help lists the commands.
 
-Results go to stdout, progress and errors to stderr. Status 0 means success, 1 that
-some of several images could not be read, 2 that what was given cannot be used or written, 130 that Ctrl-C ended it, 143 that SIGTERM did.
+Results go to stdout, progress and errors to stderr. Status 0 means success, 1 that some of several
+images could not be read, 2 that what was given cannot be used or written, 130 that Ctrl-C ended it,
+143 that SIGTERM did.
 """
 
 import argparse

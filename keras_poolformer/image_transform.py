@@ -23,8 +23,8 @@ from keras_poolformer.image_options import (
     checked_crop_pct,
     checked_size,
     is_number,
-    shown,
 )
+from keras_poolformer.messages import shown
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
