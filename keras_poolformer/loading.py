@@ -22,7 +22,7 @@ from keras_poolformer.checkpoints.stem import adapt_stem
 from keras_poolformer.config import PoolFormerConfig
 from keras_poolformer.errors import InputError
 from keras_poolformer.freezing import copy_trainable, restore_trainable
-from keras_poolformer.image_transform import ImageTransform
+from keras_poolformer.image_transform import ImageTransform, checked_transform
 from keras_poolformer.messages import one_line
 from keras_poolformer.quantization import MODE
 from keras_poolformer.regular_files import open_regular
@@ -103,7 +103,7 @@ def load_preset(
 
 def save_preset(model, folder, transform=None, overwrite=False):
     """Writes a folder that `load_preset` reads; see `PoolFormerModel.save_to_preset`."""
-    transform = transform or image_transform(model)
+    transform = checked_transform(transform) or image_transform(model)
     write_preset_folder(model, folder, transform.to_dict(), overwrite)
 
 

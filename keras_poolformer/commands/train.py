@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from keras_poolformer.commands.arguments import add_command, positive
+from keras_poolformer.commands.arguments import add_command, positive, print_note
 from keras_poolformer.errors import FRAMEWORK, require_packages
 from keras_poolformer.messages import json_text
 from keras_poolformer.progress import Progress
@@ -102,7 +102,7 @@ def _splits(recipe, options):
 
     progress = Progress([f"opening {options.data}"])
     progress.start()
-    training, evaluation = open_splits(options.data, options.data_dir)
+    training, evaluation = open_splits(options.data, options.data_dir, print_note)
     progress.finish()
     if recipe.held_out:
         training, evaluation = training.held_out(recipe.held_out)
