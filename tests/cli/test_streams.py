@@ -37,6 +37,9 @@ import contextlib, os, signal, sys
 from keras_poolformer.cli import one_line_errors
 from keras_poolformer.files import replacing
 
+# Background jobs of a shell are started to ignore Ctrl-C, and so may be these tests.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
 def work(options):
     path, number, swallowed = options
     with replacing(path, overwrite=False) as written:
@@ -45,6 +48,13 @@ def work(options):
             os.kill(os.getpid(), int(number))
 
 sys.exit(one_line_errors("program", work, sys.argv[1:]))
+"""
+# `keras-poolformer presets`, also where this test is run in the background.
+PRESETS = """
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)
+from keras_poolformer.cli import main
+sys.exit(main(["presets"]))
 """
 
 
@@ -160,7 +170,7 @@ def test_ctrl_c_while_modules_are_imported(tmp_path, run_python):
         code = f"{stop}    os.kill(os.getpid(), signal.SIGINT){ending}"
         (tmp_path / "numpy.py").write_text(code)
         environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
-        done = run_python("-m", "keras_poolformer", "presets", env=environment)
+        done = run_python("-c", PRESETS, env=environment)
         assert (done.returncode, done.stderr) == (130, "keras-poolformer: interrupted\n")
 
 

@@ -12,7 +12,7 @@ from PIL import Image
 from conversion.oracles import build_oracle
 from keras_poolformer import ImageTransform, PoolFormerImageClassifier, load_torch_weights
 from keras_poolformer.cli import main
-from keras_poolformer.training import trainer
+from keras_poolformer.training import building
 from tests.training import runs
 
 PRESET = "poolformer_tiny_cifar10"
@@ -52,7 +52,7 @@ def test_the_checksum_of_the_starting_model_is_not_the_results():
         seed=3,
         recipe=SimpleNamespace(transform=ImageTransform(size=64)),
     )
-    provenance = trainer._provenance(run, SimpleNamespace(provenance=before))
+    provenance = building.trained_provenance(run, SimpleNamespace(provenance=before))
     assert provenance == {
         "source": "keras-poolformer train on photos",
         "seed": 3,
@@ -62,7 +62,7 @@ def test_the_checksum_of_the_starting_model_is_not_the_results():
         "trained": True,
     }
     run.init = "runs/first/model.keras"
-    again = trainer._provenance(run, SimpleNamespace(provenance=provenance))
+    again = building.trained_provenance(run, SimpleNamespace(provenance=provenance))
     assert again["base_model"] == "model.keras"
     assert again["init"]["base_model"] == "poolformer_s12_in1k"
 
