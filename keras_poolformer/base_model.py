@@ -107,7 +107,8 @@ class PoolFormerModel(keras.Model):
     def transform(self, transform: ImageTransform) -> None:
         if not isinstance(transform, ImageTransform):
             raise InputError(f"`transform` must be an ImageTransform. Received: {shown(transform)}")
-        self.provenance = dict(plain(self.provenance) or {}) | {"transform": transform.to_dict()}
+        provenance: Any = plain(self.provenance) or {}
+        self.provenance = provenance | {"transform": transform.to_dict()}
 
     def freeze(self, stages=None):
         """Freezes the first stages, each with the convolution that opens it; thaws the others.

@@ -1,7 +1,8 @@
 """The command line: `keras-poolformer COMMAND`, where --help lists the commands.
 
-Results go to stdout, progress and errors to stderr. Status 0 means success, 2 that what was
-given cannot be used or written, 130 that Ctrl-C ended it, 143 that SIGTERM did.
+Results go to stdout, progress and errors to stderr. Status 0 means success, 1 that some of several
+images could not be read, 2 that what was given cannot be used or written, 130 that Ctrl-C ended it,
+143 that SIGTERM did.
 """
 
 import argparse
@@ -18,7 +19,7 @@ from keras_poolformer.interruptions import (
     received,
 )
 from keras_poolformer.messages import one_line
-from keras_poolformer.quiet import native_log_hidden
+from keras_poolformer.quiet import native_log_hidden, pillow_warnings_hidden
 from keras_poolformer.streams import usable_streams
 from keras_poolformer.version import __version__
 
@@ -62,7 +63,7 @@ def _run(arguments):
 
 def _status(program, function, argument):
     try:
-        with missing_extra_named():
+        with missing_extra_named(), pillow_warnings_hidden():
             status = function(argument) or 0
         raise_if_interrupted()
         sys.stdout.flush()

@@ -99,7 +99,7 @@ class PoolFormerConfig:
     feature_norms: bool | tuple[str, ...] = False
     problem_type: str | None = None
 
-    def __new__(cls, *args, **fields):
+    def __new__(cls, /, *args, **fields):
         """Refuses unknown fields in words, before the dataclass would with a TypeError."""
         _refuse_unknown(fields, [field.name for field in dataclasses.fields(cls)])
         return super().__new__(cls)

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import http.client
 import json
 import os
 import re
@@ -11,21 +12,26 @@ from urllib.parse import urlsplit
 
 from keras_poolformer.errors import InputError, MissingExtraError
 from keras_poolformer.files import replacing
+from keras_poolformer.http_answers import (
+    FailedError,
+    TemporaryError,
+    check_answer,
+    check_size,
+    is_note,
+    is_rest,
+    length_of,
+    validator_of,
+)
+from keras_poolformer.json_files import read_json
+from keras_poolformer.messages import one_line
 from keras_poolformer.progress import Progress
+from keras_poolformer.regular_files import open_regular
 
 ATTEMPTS = 4
 PAUSE = 0.5  # seconds before the second attempt; then twice, then four times as long
 TIMEOUT = (10, 20)  # seconds: to connect, and until the next bytes come
+NO_HOME = "there is no home directory to keep it in"
 _PIECE = 2**16
-_PASSING = frozenset({408, 425, 429, 500, 502, 503, 504})
-
-
-class _Failed(Exception):
-    """An attempt brought no file; the message says why."""
-
-
-class _Passing(_Failed):
-    """And the next one may."""
 
 
 def offline():
@@ -70,7 +76,11 @@ def download(url, path):
                 part.become(path)
     except OSError as error:
         reason = error.strerror or str(error)
-        raise unavailable(url, f"{error.filename or path} cannot be written: {reason}") from None
+        raise unavailable(
+            url,
+            f"{error.filename or path} cannot be written: {reason}",
+            "set KERAS_HOME to a folder that can be written, with room for it",
+        ) from None
     finally:
         progress.finish()
 
@@ -105,7 +115,7 @@ def connection_reason(error):
         return "does not answer in time"
     while error.__cause__ or error.__context__:
         error = error.__cause__ or error.__context__
-    detail = getattr(error, "strerror", None) or str(error).partition("\n")[0]
+    detail = getattr(error, "strerror", None) or one_line(error, 150)
     return f"cannot be reached ({detail})"
 
 
@@ -124,10 +134,10 @@ class _Part:
     def note(self):
         """What `begin` was told; nothing where there is no part to continue."""
         try:
-            note = json.loads(self._note.read_text(encoding="utf-8"))
-        except (OSError, ValueError):
+            note = read_json(self._note, max_bytes=2**16)
+        except InputError:
             return {}
-        return note if isinstance(note, dict) and self.size else {}
+        return note if is_note(note) and self.size else {}
 
     def begin(self, **note):
         self.delete()
@@ -151,9 +161,9 @@ def _fetch(requests, url, part, progress):
             time.sleep(PAUSE * 2 ** (attempt - 1))
         try:
             return _attempt(requests, url, part, progress)
-        except _Failed as error:
+        except FailedError as error:
             reason = str(error)
-            if not isinstance(error, _Passing):
+            if not isinstance(error, TemporaryError):
                 break
         except requests.TooManyRedirects:
             reason = "the server redirects without end"
@@ -162,11 +172,13 @@ def _fetch(requests, url, part, progress):
             reason = f"the connection to {urlsplit(url).netloc} was cut off"
         except (requests.ConnectionError, requests.Timeout) as error:
             reason = f"{urlsplit(url).netloc} {connection_reason(error)}"
-        except requests.RequestException as error:
-            reason = str(error).strip().partition("\n")[0]
+        except InputError:
+            raise
+        except (requests.RequestException, *_malformed_answers()) as error:
+            reason = one_line(error, 150)
             break
     if part.note().get("validator"):
-        reason += f" ({part.size:,} bytes are kept, the same command goes on)"
+        reason += f" ({part.size:,} bytes are kept: rerun the same command to resume)"
     raise unavailable(url, reason, by_hand(part.target))
 
 
@@ -179,49 +191,30 @@ def _attempt(requests, url, part, progress):
     if note.get("validator"):
         headers |= {"Range": f"bytes={part.size}-", "If-Range": note["validator"]}
     with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as response:
-        rest = response.status_code == 206 and _is_rest(response, note, part.size)
+        rest = response.status_code == 206 and is_rest(response, note, part.size)
         if response.status_code == 416 or (response.status_code == 206 and not rest):
             part.delete()
-            raise _Passing("the server's file changed while it was downloaded")
-        _check_answer(response)
-        total = note["total"] if rest else _length(response)
+            raise TemporaryError("the server's file changed while it was downloaded")
+        check_answer(response)
+        total = note["total"] if rest else length_of(response)
         if not rest:
-            part.begin(url=url, validator=_validator(response), total=total)
+            part.begin(url=url, validator=validator_of(response), total=total)
         with part.path.open("ab") as file:
             for piece in response.iter_content(_PIECE):
+                check_size(file.tell() + len(piece))
                 file.write(piece)
                 progress(file.tell(), total)
             file.flush()
             os.fsync(file.fileno())
     if total not in (None, part.size):
-        raise _Passing(f"the connection ended after {part.size:,} of {total:,} bytes")
+        raise TemporaryError(f"the connection ended after {part.size:,} of {total:,} bytes")
 
 
-def _is_rest(response, note, size):
-    """Whether a partial answer is the rest of our part, whatever was asked for."""
-    place = re.fullmatch(r"bytes (\d+)-\d+/(\d+)", response.headers.get("Content-Range", ""))
-    same = _validator(response) in (None, note.get("validator"))
-    return bool(place and same and (int(place[1]), int(place[2])) == (size, note.get("total")))
+def _malformed_answers():
+    """What requests lets through from the libraries below it, over odd redirects for instance."""
+    import urllib3
 
-
-def _check_answer(response):
-    status = response.status_code
-    said = f"HTTP {status} {response.reason or ''}".rstrip()
-    if status not in (200, 206):
-        raise _Passing(said) if status in _PASSING else _Failed(said)
-    if response.headers.get("Content-Type", "").startswith("text/html"):
-        raise _Failed("the answer is a web page, as of a network that wants a login")
-
-
-def _validator(response):
-    """What tells this file from a later one at the same address, or None."""
-    tag = response.headers.get("ETag", "W/")  # a weak one promises less than the same bytes
-    return response.headers.get("Last-Modified") if tag.startswith("W/") else tag
-
-
-def _length(response):
-    text = response.headers.get("Content-Length", "")
-    return int(text) if text.isdecimal() else None
+    return ValueError, http.client.HTTPException, urllib3.exceptions.HTTPError
 
 
 def _check_and_record(url, path, part):
@@ -244,7 +237,8 @@ def _recorded(path):
     file = _record_file(path)
     if not file.exists():
         return None
-    words = file.read_bytes()[:1000].split()
+    with open_regular(file) as record:
+        words = record.read(1000).split()
     if not words or not re.fullmatch(rb"[0-9a-f]{64}", words[0]):
         raise InputError(f"{file} must begin with a sha256: delete it if you trust {path}")
     return words[0].decode()
@@ -256,5 +250,5 @@ def _record(path, sha256):
 
 
 def _sha256(path):
-    with Path(path).open("rb") as file:
+    with open_regular(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()

@@ -23,6 +23,10 @@ class InputError(ValueError):
         super().__init__(one_line(message))
 
 
+class ImageError(InputError):
+    """One image cannot be read; the others of a folder or batch may be usable."""
+
+
 class OutputError(InputError, OSError):
     """An output cannot be written: the disk is full, a folder is read-only, a name is too long.
 

@@ -11,11 +11,14 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from keras_poolformer.checkpoints import readers
-from keras_poolformer.downloads import connection_reason, offline, unavailable
+from keras_poolformer.checkpoints import preset_folder, readers
+from keras_poolformer.downloads import NO_HOME, connection_reason, offline, unavailable
 from keras_poolformer.errors import InputError, MissingExtraError
+from keras_poolformer.json_files import read_json
+from keras_poolformer.messages import one_line, shown
 from keras_poolformer.progress import Progress
 
+_CONFIG = "config.json"
 # A pickle is taken under these names only; nothing else in a repository is ever downloaded.
 _SHARD = re.compile(r"model-\d+-of-\d+\.safetensors|pytorch_model-\d+-of-\d+\.bin", re.ASCII)
 
@@ -27,7 +30,7 @@ class Snapshot:
     Args:
         uri: as the user said it.
         repository: "OWNER/NAME".
-        folder: where the commit's files lie; config.json is there, weights may not yet be.
+        folder: Folder of the commit's files; the JSON files are there, weights may not yet be.
     """
 
     uri: str
@@ -56,7 +59,7 @@ def open_snapshot(uri):
 
     Raises:
         InputError: there is no such repository or revision, it cannot be had, or it has no
-            config.json.
+            JSON file that describes a model.
         MissingExtraError: huggingface_hub is not installed.
     """
     match = re.fullmatch(r"hf://([\w.-]+/[\w.-]+)(?:@([^\s@]+))?", uri, re.ASCII)
@@ -64,26 +67,42 @@ def open_snapshot(uri):
         raise InputError(f"a hub's address must be hf://OWNER/NAME[@REVISION]. Received: {uri}")
     repository, revision = match[1], match[2] or "main"
     hub = _import()
-    with _one_line_errors(hub, uri, repository, revision, "config.json"):
-        if hub.try_to_load_from_cache(repository, "config.json", revision=revision) is None:
-            _ask_once(hub, repository, revision)
-        path = hub.hf_hub_download(
-            repository,
-            "config.json",
-            revision=revision,
-            local_files_only=offline(),
-            tqdm_class=_bar(hub),
-        )
+    _require_cache(hub, uri)
+    with _one_line_errors(hub, uri, repository, revision, _CONFIG):
+        try:
+            path = _first_file(hub, repository, revision, _CONFIG)
+        except hub.errors.EntryNotFoundError as error:
+            if not (offline() or isinstance(error, hub.errors.RemoteEntryNotFoundError)):
+                raise
+            with contextlib.suppress(hub.errors.HTTPError, OSError):  # the first error tells more
+                path = _first_file(hub, repository, revision, preset_folder.DESCRIPTION)
+                return Snapshot(uri, repository, Path(path).parent)
+            raise
     snapshot = Snapshot(uri, repository, Path(path).parent)
     _download(hub, snapshot, "preprocessor_config.json")
     return snapshot
 
 
+def _require_cache(hub, uri):
+    """Rejects a cache in a folder named "~", which stands for a missing home directory."""
+    if str(hub.constants.HF_HUB_CACHE).startswith("~"):
+        raise unavailable(uri, NO_HOME, "set HF_HOME to a folder")
+
+
+def _first_file(hub, repository, revision, name):
+    """The path of a repository's file in the cache, which tells the commit."""
+    if hub.try_to_load_from_cache(repository, name, revision=revision) is None:
+        _ask_once(hub, repository, revision, name)
+    return hub.hf_hub_download(
+        repository, name, revision=revision, local_files_only=offline(), tqdm_class=_bar(hub)
+    )
+
+
 def fetch_weights(snapshot):
     """Downloads the weights of a snapshot unless they are there; says on stderr how far it is.
 
-    It takes the first that the repository has of model.safetensors, its shards,
-    pytorch_model.bin and its shards.
+    It takes model.keras of a repository as the `card` command writes it; else the first that the
+    repository has of model.safetensors, its shards, pytorch_model.bin and its shards.
 
     Returns:
         The sha256 that `readers.read_checkpoint` must find in the snapshot's folder, or None
@@ -93,8 +112,10 @@ def fetch_weights(snapshot):
         InputError: the repository has no weights, or they cannot be had.
         MissingExtraError: huggingface_hub is not installed.
     """
-    hub = _import()
-    for name in readers.DIRECTORY_FILES:
+    hub, names = _import(), readers.DIRECTORY_FILES
+    if preset_folder.is_preset_folder(snapshot.folder):
+        names = (preset_folder.WEIGHTS,)
+    for name in names:
         path = _download(hub, snapshot, name, shown=not name.endswith(".json"))
         if path is None:
             continue
@@ -104,14 +125,13 @@ def fetch_weights(snapshot):
         paths = [_download(hub, snapshot, shard, shown=True, optional=False) for shard in shards]
         sums = "".join(_sha256_of(path) or "?" for path in paths)
         return None if "?" in sums else hashlib.sha256(sums.encode()).hexdigest()
-    raise InputError(
-        f"{snapshot.uri} has no weights: looked for {', '.join(readers.DIRECTORY_FILES)}"
-    )
+    raise InputError(f"{snapshot.uri} has no weights: looked for {', '.join(names)}")
 
 
 def _import():
     try:
         import huggingface_hub
+        import huggingface_hub.constants
         import huggingface_hub.errors
         import huggingface_hub.utils
     except ModuleNotFoundError as error:
@@ -119,10 +139,10 @@ def _import():
     return huggingface_hub
 
 
-def _ask_once(hub, repository, revision):
+def _ask_once(hub, repository, revision, name):
     """Raises at once what `hf_hub_download` would raise after a minute of attempts."""
     if not offline():
-        url = hub.hf_hub_url(repository, "config.json", revision=revision)
+        url = hub.hf_hub_url(repository, name, revision=revision)
         hub.get_hf_file_metadata(url, timeout=hub.constants.HF_HUB_ETAG_TIMEOUT)
 
 
@@ -151,11 +171,11 @@ def _download(hub, snapshot, name, shown=False, optional=True):
 
 
 def _shards(index):
-    promised = readers.read_json(index).get("weight_map")
+    promised = read_json(index).get("weight_map")
     names = set(promised.values() if isinstance(promised, dict) else ())
     for name in names:
         if not isinstance(name, str) or not _SHARD.fullmatch(name):
-            raise InputError(f"{index} names the shard {str(name)[:60]!r}, which no library writes")
+            raise InputError(f"{index} names the shard {shown(name)}, which no library writes")
     return sorted(names)
 
 
@@ -202,8 +222,10 @@ def _one_line_errors(hub, uri, repository, revision, name):
     try:
         yield
     except hub.errors.HFValidationError as error:
-        raise InputError(f"{uri} is no hub's address: {_first_line(error)}") from None
-    except (hub.errors.HTTPError, OSError) as error:
+        raise InputError(f"{uri} is no hub's address: {one_line(error, 300)}") from None
+    except (InputError, MissingExtraError):
+        raise
+    except Exception as error:  # hostile answers end in more than the library's own errors
         url = hub.hf_hub_url(repository, name, revision=revision)
         reason = _reason(hub, error, repository, revision)
         remedy = f"`hf download {repository} --local-dir DIR` fetches it elsewhere, then give DIR"
@@ -226,15 +248,11 @@ def _reason(hub, error, repository, revision):
     if isinstance(error, errors.RemoteEntryNotFoundError):
         return f"{repository} has no such file"
     if isinstance(error, errors.HfHubHTTPError):
-        return f"HTTP {status} {error.response.reason_phrase}".rstrip()
+        return one_line(f"HTTP {status} {error.response.reason_phrase}", 300)
     if isinstance(error, errors.OfflineModeIsEnabled | errors.LocalEntryNotFoundError):
         return f"HF_HUB_OFFLINE forbids connections, and {hub.constants.HF_HUB_CACHE} has no copy"
     if isinstance(error, errors.FileMetadataError):
         return f"{hub.constants.ENDPOINT} does not answer as a hub does"
     if isinstance(error, errors.HTTPError):
         return f"{hub.constants.ENDPOINT} {connection_reason(error)}"
-    return _first_line(error)
-
-
-def _first_line(error):
-    return str(error).strip().partition("\n")[0]
+    return one_line(error, 300)

@@ -6,9 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import Image, UnidentifiedImageError
 
-from keras_poolformer.errors import InputError
+from keras_poolformer.errors import ImageError, InputError
+from keras_poolformer.image_formats import NOT_PIXELS, describe_unknown
+from keras_poolformer.image_rgb import to_rgb
+from keras_poolformer.messages import one_line, shown
 
 MAX_SOURCE_PIXELS = 178_956_970  # where Pillow, by default, calls a file a decompression bomb
 INPUT_DATA_FORMATS = ("channels_last", "channels_first", "none")
@@ -30,25 +33,33 @@ class EncodedImage:
         return self.name
 
 
-def load_image(source) -> Image.Image:
-    """Opens a picture as RGB, upright as its EXIF orientation says.
+def load_image(source, upright: bool = True) -> Image.Image:
+    """Opens a picture as 8-bit RGB, upright as its EXIF orientation says.
 
-    Exactly `ImageOps.exif_transpose(image).convert("RGB")` for grey, palette, transparent, CMYK
-    and 16-bit pictures alike: transparency is dropped, not blended, and what Pillow holds as
-    16-bit grey is clipped at 255, not scaled. Of an animation the first frame counts.
+    Whatever reads images in this package gives these pixels (docs/images.md has the table):
+
+    - EXIF orientation is applied.
+    - Transparency is dropped, not blended: of palettes, GIFs, grey and color images alike.
+    - 16 bits a channel keep their high byte. 32-bit integers and floats are rounded, and must
+      lie within 0 to 255; floats of which none exceeds 1 are multiplied by 255 first.
+    - CMYK and other color spaces become RGB as `Image.convert("RGB")` has it. Color profiles
+      are ignored.
+    - Of an animation or a file of several pages, the first frame counts.
 
     Args:
-        source: path, `EncodedImage`, PIL image, or uint8 array (H, W), (H, W, 1), (H, W, 3) or
+        source: Path, `EncodedImage`, PIL image, or uint8 array (H, W), (H, W, 1), (H, W, 3) or
             (H, W, 4).
+        upright: Whether EXIF orientation is applied.
 
     Returns:
         PIL image in mode RGB.
 
     Raises:
-        InputError: missing, unreadable, damaged or too large; wrong type, dtype or shape.
+        ImageError: The file is missing, corrupt, not a regular file, too large, or not an image.
+        InputError: The source has the wrong type, dtype or shape.
     """
     if isinstance(source, Image.Image):
-        return _decoded(source, "the image")
+        return _decoded(source, "the image", upright)
     if isinstance(source, np.ndarray):
         return _from_array(source)
     if not isinstance(source, str | os.PathLike | EncodedImage):
@@ -58,13 +69,17 @@ def load_image(source) -> Image.Image:
     name = describe(source)
     try:
         with Image.open(_file(source, name)) as image:
-            if image.format == "EPS":  # Pillow would hand the file to Ghostscript
-                raise InputError(f"{name}: EPS is a program, not pixels; convert it to PNG first")
-            return _decoded(image, name)
-    except InputError:
+            if image.format in NOT_PIXELS:
+                raise ImageError(
+                    f"{name}: {image.format} is not made of pixels; convert it to PNG first"
+                )
+            return _decoded(image, name, upright)
+    except ImageError:
         raise
+    except UnidentifiedImageError as error:
+        raise ImageError(f"{name}: {describe_unknown(_head(source))}") from error
     except Exception as error:  # as in `_decoded`
-        raise InputError(f"{name}: cannot be read as an image: {_one_line(error)}") from error
+        raise ImageError(f"{name}: cannot be read as an image: {one_line(error)}") from error
 
 
 def _file(source, name):
@@ -72,20 +87,27 @@ def _file(source, name):
     if isinstance(source, EncodedImage):
         return io.BytesIO(source.content)
     if not Path(source).exists():
-        raise InputError(f"{name}: no such file; expected the path of an image")
-    if not Path(source).is_file():
-        raise InputError(f"{name}: not a file; expected the path of an image")
+        raise ImageError(f"{name}: no such file; expected the path of an image")
+    if not Path(source).is_file():  # a FIFO would wait for its writer, a device never end
+        raise ImageError(f"{name}: not a regular file; expected the path of an image")
     return source
 
 
-def _decoded(image, name):
+def _head(source):
+    if isinstance(source, EncodedImage):
+        return source.content[:16]
+    with Path(source).open("rb") as file:
+        return file.read(16)
+
+
+def _decoded(image, name, upright):
     _check_source_pixels(image.width, image.height, name)
     try:
-        return ImageOps.exif_transpose(image).convert("RGB")
+        return to_rgb(image, upright)
     except Exception as error:
-        # Pillow's decoders answer damaged files with almost any exception: OSError, SyntaxError,
+        # Pillow's decoders answer corrupt files with almost any exception: OSError, SyntaxError,
         # struct.error, IndexError, zlib.error, DecompressionBombError, ...
-        raise InputError(f"{name}: cannot be read as an image: {_one_line(error)}") from error
+        raise ImageError(f"{name}: cannot be read as an image: {one_line(error)}") from error
 
 
 def channels_last(source, input_data_format):
@@ -104,7 +126,7 @@ def channels_last(source, input_data_format):
     if input_data_format not in INPUT_DATA_FORMATS:
         raise InputError(
             f"`input_data_format` must be one of {', '.join(INPUT_DATA_FORMATS)}. "
-            f"Received: {str(input_data_format)[:60]!r}"
+            f"Received: {shown(input_data_format)}"
         )
     if not isinstance(source, np.ndarray):
         return source
@@ -133,7 +155,7 @@ def _from_array(array):
 def _check_source_pixels(width, height, name):
     """Refuses a picture by the size in its header, before memory is spent on its pixels."""
     if not 0 < width * height <= MAX_SOURCE_PIXELS:
-        raise InputError(
+        raise ImageError(
             f"{name}: {width} x {height} is {width * height:,} pixels; "
             f"expected 1 to {MAX_SOURCE_PIXELS:,}"
         )
@@ -148,7 +170,3 @@ def describe(source) -> str:
     if isinstance(source, np.ndarray):
         return f"{source.dtype} array {source.shape}"
     return "the image" if isinstance(source, Image.Image) else type(source).__name__
-
-
-def _one_line(error):
-    return " ".join(str(error).split()) or type(error).__name__

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from keras_poolformer.errors import InputError
+from keras_poolformer.messages import shown
 
 MAX_SIZE = 4096
 MAX_RESIZED_PIXELS = 64_000_000  # a 1 x 65,000 picture would become 248 x 16,120,000
@@ -20,11 +21,6 @@ def is_number(value):
         return math.isfinite(value)
     except OverflowError:  # a whole number beyond float's range
         return False
-
-
-def shown(value):
-    """A refused value, in one line of bounded length."""
-    return " ".join(repr(value).split())[:100]
 
 
 def as_pair(size):

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 import numpy as np
 from PIL import Image
 
-from keras_poolformer.errors import InputError
+from keras_poolformer.errors import ImageError, InputError
 from keras_poolformer.image_files import channels_last, describe, load_image
 from keras_poolformer.image_options import (
     MAX_RESIZED_PIXELS,
@@ -23,8 +23,8 @@ from keras_poolformer.image_options import (
     checked_crop_pct,
     checked_size,
     is_number,
-    shown,
 )
+from keras_poolformer.messages import shown
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -245,7 +245,7 @@ class ImageTransform:
             try:
                 results.append(self._pixels(channels_last(image, input_data_format)))
             except InputError as error:
-                raise InputError(f"image {position} of the list: {error}") from error
+                raise type(error)(f"image {position} of the list: {error}") from error
         if any(result.shape != results[0].shape for result in results):
             raise InputError(
                 "images of different sizes make a batch only with do_center_crop=True. "
@@ -257,7 +257,7 @@ class ImageTransform:
         image = load_image(source)
         width, height = self._resized(image.width, image.height)
         if width * height > MAX_RESIZED_PIXELS:
-            raise InputError(
+            raise ImageError(
                 f"{describe(source)}: {image.width} x {image.height} would be resized to {width} "
                 f"x {height}, {width * height:,} pixels; the limit is {MAX_RESIZED_PIXELS:,}"
             )
@@ -308,23 +308,34 @@ class ImageTransform:
             values = (values - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
         return values
 
-    def tf(self, images):
-        """The same inside a TensorFlow graph.
+    @property
+    def tf(self):
+        """The same inside a TensorFlow graph: a function for `Dataset.map` and SavedModels.
 
-        Args:
-            images: uint8 tensor (H, W, 3) or (N, H, W, 3), RGB; H and W may be unknown.
-
-        Returns:
-            float32 tensor (H, W, 3) or (N, H, W, 3), H and W as in `output_shape`.
+        Its argument is an RGB tensor (H, W, 3) or (N, H, W, 3), H and W may be unknown: uint8,
+        or floats from 0 to 255, which are rounded to whole numbers and clipped. It returns
+        float32 (H, W, 3) or (N, H, W, 3), H and W as in `output_shape`, and raises InputError
+        on another dtype, rank or number of channels.
 
         Raises:
-            InputError: wrong dtype, rank or channels.
             MissingExtraError: TensorFlow is not installed.
         """
         # Found by name: the LiteRT runtime imports this file and must not reach TensorFlow, and
         # import-linter counts imports inside functions too.
         graph = importlib.import_module("keras_poolformer.image_transform_tf")
-        return graph.transform(self, images)
+        return graph.bound(self)
+
+
+def checked_transform(transform):
+    """Returns an `ImageTransform` or None as it is, and refuses anything else.
+
+    Raises:
+        InputError: It is something else.
+    """
+    if transform is None or isinstance(transform, ImageTransform):
+        return transform
+    hint = f", as in ImageTransform(size={transform})" if is_number(transform) else ""
+    raise InputError(f"`transform` must be an ImageTransform{hint}. Received: {shown(transform)}")
 
 
 def _set(transform, name, value):

@@ -26,13 +26,24 @@ _PILLOW = tuple(int(part) for part in re.findall(r"\d+", PIL.__version__)[:2])
 _BLOCK = 32  # outputs that share one window of inputs: a dense product over it wastes little
 
 
+def bound(options: ImageTransform):
+    """Returns `transform` with its options, as a function that AutoGraph leaves alone."""
+
+    @tf.autograph.experimental.do_not_convert
+    def transform_images(images):
+        return transform(options, images)
+
+    return transform_images
+
+
 @tf.autograph.experimental.do_not_convert  # no Python here depends on values
 def transform(options: ImageTransform, images):
     """Resizes, crops and normalises.
 
     Args:
         options: the transform to carry out.
-        images: uint8 (H, W, 3) or (N, H, W, 3), RGB; H, W and N may be unknown.
+        images: RGB, (H, W, 3) or (N, H, W, 3); H, W and N may be unknown. uint8, or floats from
+            0 to 255, which are rounded to whole numbers and clipped.
 
     Returns:
         float32 (H', W', 3) or (N, H', W', 3); bit-equal to `options.normalize` of
@@ -55,7 +66,8 @@ def pixels(options: ImageTransform, images):
 
     Args:
         options: the transform to carry out.
-        images: uint8 (H, W, 3) or (N, H, W, 3), RGB; H, W and N may be unknown.
+        images: RGB, (H, W, 3) or (N, H, W, 3); H, W and N may be unknown. uint8, or floats from
+            0 to 255, which are rounded to whole numbers and clipped.
 
     Returns:
         uint8 (H', W', 3) or (N, H', W', 3), H' and W' as in `options.output_shape`.
@@ -86,8 +98,8 @@ def pixels(options: ImageTransform, images):
 def _checked(images):
     images = tf.convert_to_tensor(images)
     shape = images.shape
-    right = "expected a uint8 tensor (H, W, 3) or (N, H, W, 3)"
-    if images.dtype != tf.uint8:
+    right = "expected a uint8 or float tensor (H, W, 3) or (N, H, W, 3)"
+    if images.dtype != tf.uint8 and not images.dtype.is_floating:
         raise InputError(f"{right}. Received: {images.dtype.name}")
     if shape.rank is None:
         raise InputError(
@@ -102,7 +114,9 @@ def _checked(images):
         with tf.control_dependencies([check] if check is not None else []):
             images = tf.identity(images)
         images.set_shape(shape[:-1].concatenate(3))
-    return images
+    if images.dtype.is_floating:  # as keras.utils.image_dataset_from_directory gives them
+        images = tf.clip_by_value(tf.round(tf.cast(images, tf.float32)), 0.0, 255.0)
+    return tf.cast(images, tf.uint8)
 
 
 def _resized(options, height, width):

@@ -11,6 +11,7 @@ import keras
 from keras import activations, initializers, layers, ops
 
 from keras_poolformer.quantization import MODE
+from keras_poolformer.random_layers import Dropout, DropPath
 
 CHANNELS_LAST = "channels_last"  # whatever Keras' global setting is
 GROUP_NORM_EPSILON = 1e-5  # PyTorch's default; Keras' own is 1e-3
@@ -191,7 +192,7 @@ class Mlp(layers.Layer):
         self.initializer_range = initializer_range
         self.fc1 = self._pixelwise(hidden_width, "fc1")
         self.fc2 = self._pixelwise(width, "fc2")
-        self.dropout = layers.Dropout(dropout_rate, name="dropout", dtype=self.dtype_policy)
+        self.dropout = Dropout(dropout_rate, name="dropout", dtype=self.dtype_policy)
 
     def _pixelwise(self, width, name):
         # The original truncates at +-2 absolute, a hundred deviations: not at all.
@@ -263,46 +264,6 @@ class LayerScale(layers.Layer):
 
     def get_config(self):
         return super().get_config() | {"initial": self.initial}
-
-
-@_register
-class DropPath(layers.Layer):
-    """Stochastic depth (arXiv 1603.09382): drops a residual branch for whole images.
-
-    Args:
-        rate: probability that an image's branch is dropped; the others are scaled up by
-            1 / (1 - rate).
-        seed: of the random stream, or None.
-
-    Call arguments:
-        inputs: (N, ...).
-        training: whether anything is dropped.
-
-    Returns:
-        The same shape.
-    """
-
-    def __init__(self, rate=0.0, seed=None, **kwargs):
-        super().__init__(**kwargs)
-        self.rate, self.seed = rate, seed
-        if rate:
-            self.seed_generator = keras.random.SeedGenerator(seed)
-
-    def call(self, inputs, training=False):
-        if not self.rate or not training:
-            return inputs
-        batch = ops.shape(inputs)[0]  # pyright: ignore[reportOptionalSubscript]
-        one_per_image = (batch, *[1] * (len(inputs.shape) - 1))
-        # Drawn in float32: uniform bfloat16 has too few values to hit a rate exactly.
-        drawn = keras.random.uniform(one_per_image, dtype="float32", seed=self.seed_generator)
-        kept = ops.cast(drawn >= self.rate, inputs.dtype)
-        return inputs * kept / (1.0 - self.rate)
-
-    def compute_output_shape(self, input_shape):
-        return input_shape
-
-    def get_config(self):
-        return super().get_config() | {"rate": self.rate, "seed": self.seed}
 
 
 @_register

@@ -1,10 +1,12 @@
 """From a source of weights to a Keras model that has them, and knows where they are from."""
 
+import contextlib
 import dataclasses
 import hashlib
+import io
 import json
+import tempfile
 import warnings
-import zipfile
 from pathlib import Path
 from typing import cast
 
@@ -13,17 +15,31 @@ import numpy as np
 
 from keras_poolformer import presets
 from keras_poolformer.checkpoints import layouts, readers, transplant
-from keras_poolformer.checkpoints.keras_archive import read_keras_archive
+from keras_poolformer.checkpoints.keras_archive import describe_keras_file
+from keras_poolformer.checkpoints.keras_weights import check_weights, extract_weights
 from keras_poolformer.checkpoints.preset_folder import write_preset_folder
 from keras_poolformer.checkpoints.stem import adapt_stem
 from keras_poolformer.config import PoolFormerConfig
 from keras_poolformer.errors import InputError
 from keras_poolformer.freezing import copy_trainable, restore_trainable
-from keras_poolformer.image_transform import ImageTransform
+from keras_poolformer.image_transform import ImageTransform, checked_transform
+from keras_poolformer.messages import one_line
 from keras_poolformer.quantization import MODE
+from keras_poolformer.regular_files import open_regular
+from keras_poolformer.source_folders import check_described_size
 from keras_poolformer.version import __version__
 
 STEM = "stages_0_embedding/projection/kernel"
+_KERAS_ERRORS = (
+    AttributeError,
+    EOFError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    UserWarning,
+    ValueError,
+)
 
 
 def load_preset(
@@ -56,14 +72,15 @@ def load_preset(
     source, overrides = presets.resolve(source), dict(overrides or {})
     arguments = dict(arguments or {})
     if source.is_keras:
-        if sha256:
-            with source.weights.open("rb") as file:
-                _check_sha256(source, hashlib.file_digest(file, "sha256").hexdigest(), sha256)
         if layout or not use_ema:
-            raise InputError(f"{source.name}: layout and EMA are told of PyTorch checkpoints only")
-        return _load_keras(model_class, source, load_weights, overrides, arguments)
+            option = "--layout" if layout else "--no-ema"
+            raise InputError(f"{source.name}: {option} applies to PyTorch checkpoints only")
+        source = presets.fetch_weights(source)
+        with _opened(source, sha256 or source.sha256) as file:
+            return _load_keras(model_class, source, file, load_weights, overrides, arguments)
     overrides = model_class.fixed_fields | overrides
     if not load_weights and (own := presets.described_config(source)):
+        check_described_size(source.weights, own, source.name)
         return model_class(_override(own, overrides), _origin(source, own), **arguments)
     source = presets.fetch_weights(source)
     checkpoint = readers.read_checkpoint(source.weights, use_ema=use_ema, progress=progress)
@@ -86,7 +103,7 @@ def load_preset(
 
 def save_preset(model, folder, transform=None, overwrite=False):
     """Writes a folder that `load_preset` reads; see `PoolFormerModel.save_to_preset`."""
-    transform = transform or image_transform(model)
+    transform = checked_transform(transform) or image_transform(model)
     write_preset_folder(model, folder, transform.to_dict(), overwrite)
 
 
@@ -124,16 +141,33 @@ def _origin(source, config):
     }
 
 
-def _load_keras(model_class, source, load_weights, overrides, arguments):
-    archive = read_keras_archive(source.weights)
+@contextlib.contextmanager
+def _opened(source, sha256):
+    """A .keras file, open for reading; with a checksum, its bytes as they were when it held."""
+    with open_regular(source.weights) as file:
+        if not sha256:
+            yield file
+            return
+        data = file.read()
+        _check_sha256(source, hashlib.sha256(data).hexdigest(), sha256)
+        yield io.BytesIO(data)
+
+
+def _load_keras(model_class, source, file, load_weights, overrides, arguments):
+    archive = describe_keras_file(file, source.name)
+    if source.config != archive.config:
+        raise InputError(
+            f"{source.name} does not hold the model that was described: save or download it again"
+        )
     if source.transform:
         archive.provenance["transform"] = ImageTransform.from_dict(source.transform).to_dict()
     own = PoolFormerConfig(**archive.config)
+    check_described_size(source.weights, own, source.name)
     config = _override(own, model_class.fixed_fields | overrides)
     if not load_weights:
         return model_class(config, _origin(source, own), **arguments)
     arguments["dtype"] = arguments.get("dtype") or archive.dtype
-    saved = _load_saved(source, archive, own, arguments)
+    saved = _load_saved(source, file, archive, own, arguments)
     if type(saved) is model_class and config == own:
         return saved
     provenance = archive.provenance | {"head": config.head}
@@ -151,40 +185,40 @@ def _load_keras(model_class, source, load_weights, overrides, arguments):
     return model
 
 
-def _load_saved(source, archive, config, arguments):
+def _load_saved(source, file, archive, config, arguments):
     """The model of a .keras file, of the class and with the weights that it was saved with."""
-    _check_size(source, config)
     registered = f"keras_poolformer>{archive.class_name}"
     saved_class = cast(type, keras.saving.get_registered_object(registered))
-    saved = saved_class(config, archive.provenance or None, **arguments)
-    if archive.quantized:
-        saved.quantize(MODE)
-    restore_trainable(saved, archive.trainable)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("error", UserWarning)  # that some weights stay fresh
-            saved.load_weights(source.weights)
-    except (
-        AttributeError,
-        EOFError,
-        KeyError,
-        OSError,
-        RuntimeError,
-        UserWarning,
-        ValueError,
-        zipfile.BadZipFile,
-    ) as error:
-        first_line = str(error).strip().partition("\n")[0]
-        raise InputError(f"{source.name}: its weights cannot be read: {first_line}") from None
+    with _temporary_folder(source) as folder:
+        weights = Path(folder) / "model.weights.h5"  # a suffix that Keras asks for
+        extract_weights(file, weights, source.name)
+        check_weights(weights, config, archive.is_backbone, source.name)
+        saved = saved_class(config, archive.provenance or None, **arguments)
+        if archive.quantized:
+            saved.quantize(MODE)
+        restore_trainable(saved, archive.trainable)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", UserWarning)  # that some weights stay fresh
+                saved.load_weights(weights)
+        except _KERAS_ERRORS as error:
+            raise InputError(
+                f"{source.name}: its weights cannot be read: {one_line(error, 300)}"
+            ) from None
     _check_finite(source, saved)
     return saved
 
 
-def _check_size(source, config):
-    """Refuses a hostile description before it costs memory: weights take 2 bytes at least."""
-    described, size = layouts.count_parameters(config), source.weights.stat().st_size
-    if described > size:
-        raise InputError(f"{source.name} describes {described:,} weights in {size:,} bytes")
+@contextlib.contextmanager
+def _temporary_folder(source):
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            yield folder
+    except OSError as error:
+        raise InputError(
+            f"{source.name}: its weights cannot be unpacked to a temporary folder: "
+            f"{one_line(error, 300)}; set TMPDIR to another folder"
+        ) from None
 
 
 def _check_finite(source, model):

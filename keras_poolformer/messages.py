@@ -1,6 +1,7 @@
 """The words of errors: values and texts from outside, made fit for one line of a terminal."""
 
 import difflib
+import itertools
 import json
 import unicodedata
 from collections.abc import Iterable, Mapping
@@ -56,6 +57,8 @@ def shown(value: object, limit: int = 80) -> str:
         return one_line(repr(value[:limit] if isinstance(value, str | bytes) else value), limit)
     except ValueError:  # a whole number of more digits than Python writes out
         return f"a {type(value).__name__} too long to print"
+    except RecursionError:
+        return f"a {type(value).__name__} nested too deeply to print"
 
 
 def did_you_mean(
@@ -70,5 +73,16 @@ def did_you_mean(
     """
     close = [(aliases or {}).get(str(name)[:100], "")]
     if not close[0]:
-        close = difflib.get_close_matches(str(name)[:100], list(known), n=1)
+        close = _closest(str(name)[:100], known)
     return f" Did you mean {close[0]!r}?" if close else ""
+
+
+def _closest(name, known):
+    """The most similar names, the one that begins alike first: s12 for s13, rather than s36."""
+
+    def similarity(other):
+        ratio = difflib.SequenceMatcher(None, name, other).ratio()
+        alike = itertools.takewhile(lambda pair: pair[0] == pair[1], zip(name, other, strict=False))
+        return ratio, len(list(alike))
+
+    return sorted(difflib.get_close_matches(name, list(known), n=9), key=similarity, reverse=True)

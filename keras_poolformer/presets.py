@@ -1,7 +1,6 @@
 """Where weights come from: named presets, files, directories and repositories of the hub."""
 
 import dataclasses
-import difflib
 import functools
 import math
 import os
@@ -9,12 +8,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from keras_poolformer import downloads, hub
-from keras_poolformer.checkpoints import hub_json, layouts, readers
+from keras_poolformer.checkpoints import layouts, readers
 from keras_poolformer.checkpoints.keras_archive import read_keras_archive
-from keras_poolformer.checkpoints.preset_folder import is_preset_folder, read_preset_folder
+from keras_poolformer.checkpoints.preset_folder import WEIGHTS, is_preset_folder, read_description
 from keras_poolformer.config import VARIANTS, PoolFormerConfig
 from keras_poolformer.errors import InputError
+from keras_poolformer.json_files import read_json
 from keras_poolformer.labels import read_labels
+from keras_poolformer.messages import did_you_mean, one_line, shown
+from keras_poolformer.source_folders import read_folder
 
 ASSETS = Path(__file__).parent / "assets"
 CIFAR10_LABELS = (
@@ -65,6 +67,11 @@ class Source:
         return self.weights if self.download else None
 
 
+_SUFFIX = "_in1k"  # of the presets' names, which may be left out
+_KINDS = (
+    "the name of a preset, a .pth, .pth.tar, .bin, .safetensors or .keras file, a directory as "
+    "train, card, save_to_preset, timm or transformers write it, or hf://OWNER/NAME[@REVISION]"
+)
 RELEASE = "https://github.com/sail-sg/poolformer/releases/download/v1.0"
 # Accuracies: table 1 of arXiv 2111.11418. crop_pct: the authors' validation commands.
 _RELEASED = {
@@ -85,37 +92,67 @@ def resolve(source):
     """Finds out what `source` means; reads JSON files, if need be from the hub, but no weights.
 
     Args:
-        source: a preset's name ("poolformer_s12" is short for "poolformer_s12_in1k"), a
-            checkpoint file, a directory as timm or transformers save it, or
+        source: Name of a preset ("poolformer_s12" is short for "poolformer_s12_in1k"), path of a
+            checkpoint file or of a directory as `source_folders` knows it, or
             "hf://OWNER/NAME[@REVISION]".
 
     Returns:
         A `Source`.
 
     Raises:
-        InputError: there is no such preset, file or repository, or a JSON file cannot be
-            had or used.
+        InputError: There is no such preset, file or repository, or a JSON file cannot be
+            downloaded or used.
     """
     if isinstance(source, Source):
         return source
-    text = os.fspath(source)
-    presets = _presets()
-    for name in (text, f"{text}_in1k"):
+    text, presets = _text(source), _presets()
+    for name in (text, f"{text}{_SUFFIX}"):
         if name in presets:
             return presets[name]
     if text.startswith("hf://"):
         snapshot = hub.open_snapshot(text)
-        return dataclasses.replace(_directory(snapshot.folder), name=text, snapshot=snapshot)
+        return Source(name=text, snapshot=snapshot, **_snapshot_fields(snapshot))
     path = Path(text)
-    if path.is_dir():
-        return _directory(path)
-    if path.exists():
-        source = Source(name=text, weights=path)
-        return _keras_file(source) if source.is_keras else source
-    close = difflib.get_close_matches(text, presets, n=1)
-    hint = f" Did you mean {close[0]}?" if close else ""
-    raise InputError(f"{text} is neither a file, nor a directory, nor a preset.{hint} "
-                     f"Presets are {', '.join(presets)}")  # fmt: skip
+    try:
+        if path.is_dir():
+            return Source(name=text, **read_folder(path))
+        exists = path.exists()
+    except OSError as error:  # a name too long for a file, a folder that may not be searched
+        raise InputError(f"{shown(text)} cannot be read: {error.strerror}") from None
+    if not exists:
+        raise _unknown(text, presets)
+    if path.suffix == ".tflite":
+        raise InputError(
+            f"{text} is an exported file, which only predict, evaluate and benchmark accept: "
+            "give the source that it was exported from"
+        )
+    source = Source(name=text, weights=path)
+    return _keras_file(source) if source.is_keras else source
+
+
+def _snapshot_fields(snapshot):
+    """What `read_folder` returns, of a repository whose weights may not be there yet."""
+    if not is_preset_folder(snapshot.folder):
+        return read_folder(snapshot.folder)
+    config, transform = read_description(snapshot.folder)
+    return {"weights": snapshot.folder / WEIGHTS, "config": config, "transform": transform}
+
+
+def _text(source):
+    """A source as text."""
+    try:
+        return os.fsdecode(source)
+    except TypeError:
+        raise InputError(f"a source must be {_KINDS}. Received: {shown(source)}") from None
+
+
+def _unknown(text, presets):
+    names = [*presets, *(name.removesuffix(_SUFFIX) for name in presets)]
+    return InputError(
+        f"{one_line(text, 300)} is neither a file, nor a directory, nor a preset."
+        f"{did_you_mean(text, names)} A source is {_KINDS}. "
+        f"Presets (see `keras-poolformer presets`): {', '.join(presets)}"
+    )
 
 
 def fetch_weights(source):
@@ -134,6 +171,9 @@ def fetch_weights(source):
     if source.snapshot:
         return dataclasses.replace(source, sha256=hub.fetch_weights(source.snapshot))
     if source.download:
+        if source.weights.parts[0] == "~":
+            remedy = "set KERAS_HOME to a folder"
+            raise downloads.unavailable(source.download, downloads.NO_HOME, remedy)
         downloads.download(source.download, source.weights)
         return dataclasses.replace(source, sha256=downloads.known_sha256(source.weights))
     return source
@@ -226,7 +266,7 @@ def _presets():
 
 def _tiny_cifar10():
     folder = ASSETS / "poolformer_tiny_cifar10"
-    card = readers.read_json(folder / "preset.json")
+    card = read_json(folder / "preset.json")
     return Source(
         name="poolformer_tiny_cifar10",
         weights=folder / "model.safetensors",
@@ -244,7 +284,7 @@ def _released(name):
     variant = VARIANTS[name]
     url = f"{RELEASE}/{name}.pth.tar"
     return Source(
-        name=f"{name}_in1k",
+        name=f"{name}{_SUFFIX}",
         weights=_cache_folder() / f"{name}.pth.tar",
         config=variant.to_dict() | {"labels": _imagenet_labels()},
         transform={"crop_pct": crop_pct},
@@ -255,39 +295,12 @@ def _released(name):
 
 
 def _cache_folder():
-    home = os.environ.get("KERAS_HOME") or Path.home() / ".keras"
+    """Keras' own cache; the path keeps its "~" where there is no home directory."""
+    home = os.environ.get("KERAS_HOME") or os.path.expanduser("~/.keras")  # noqa: PTH111
     return Path(home) / "models" / "keras_poolformer"
 
 
 def _keras_file(source):
     archive = read_keras_archive(source.weights)
-    transform = archive.provenance.get("transform", {})
+    transform = archive.provenance.get("transform") or {}
     return dataclasses.replace(source, config=archive.config, transform=transform)
-
-
-def _directory(folder):
-    if is_preset_folder(folder):
-        weights, config, transform = read_preset_folder(folder)
-        return Source(name=str(folder), weights=weights, config=config, transform=transform)
-    config_file = folder / "config.json"
-    config = readers.read_json(config_file) if config_file.exists() else {}
-    source = Source(name=str(folder), weights=folder)
-    if not config:
-        return source
-    if not hub_json.is_hf(config):
-        return dataclasses.replace(
-            source,
-            config=hub_json.timm_config(config),
-            architecture=hub_json.timm_architecture(config),
-            transform=hub_json.timm_transform(config),
-        )
-    preprocessor_file = folder / "preprocessor_config.json"
-    preprocessor = readers.read_json(preprocessor_file) if preprocessor_file.exists() else {}
-    return dataclasses.replace(
-        source,
-        config=hub_json.hf_config(config),
-        unused=hub_json.hf_unused(config),
-        transform=hub_json.hf_transform(preprocessor, config.get("num_channels", 3))
-        if preprocessor
-        else {},
-    )

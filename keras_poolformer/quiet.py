@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 import tempfile
+import warnings
 
 from keras_poolformer.streams import lenient_stream, open_descriptors, writes_to
 
@@ -39,6 +40,17 @@ def native_log_hidden():
             os.dup2(terminal, 2)
             os.close(terminal)
             sys.stderr = python_stderr
+
+
+@contextlib.contextmanager
+def pillow_warnings_hidden():
+    """Hides Pillow's warnings of large images and of corrupt metadata.
+
+    `image_files` has its own limit of pixels, and what cannot be read is an error of one line.
+    """
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        yield
 
 
 @contextlib.contextmanager

@@ -9,6 +9,7 @@ from keras_poolformer.checkpoints import hub_json_writing, layouts, writers
 from keras_poolformer.checkpoints.writers import CONFIG, PREPROCESSOR, TORCH_FOLDER, WEIGHTS
 from keras_poolformer.errors import InputError
 from keras_poolformer.files import replacing
+from keras_poolformer.image_transform import checked_transform
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,7 @@ def save_torch_weights(
     dtypes = sorted({array.dtype.name for array in arrays.values()})
     documents = {}
     if folder:
-        transform = transform or model.transform
+        transform = checked_transform(transform) or model.transform
         documents, more = _documents(model, layout, dtypes[-1], transform)
         notes += more
     _write(folder or Path(path), arrays, documents if folder else None, overwrite)

@@ -143,3 +143,18 @@ def test_bad_fields_are_refused_in_one_line(fields):
     assert "Received" in message
     assert "\n" not in message
     assert len(message) < 400
+
+
+@pytest.mark.parametrize("name", ["cls", "self", "args"])
+def test_a_field_named_like_an_argument(name):
+    """A file may hold any name."""
+    with pytest.raises(InputError, match=f"no field `{name}`"):
+        PoolFormerConfig(**{name: 1})
+
+
+@pytest.mark.parametrize("value", [10**400, -(10**400), float("inf"), float("nan")])
+@pytest.mark.parametrize("name", ["mlp_ratio", "layer_scale_init", "drop_path_rate"])
+def test_numbers_beyond_what_a_float_holds(name, value):
+    with pytest.raises(InputError, match=f"`{name}` must be a number from") as caught:
+        PoolFormerConfig(**{name: value})
+    assert len(str(caught.value)) < 200

@@ -85,8 +85,8 @@ def test_what_is_frozen_stays_frozen(freeze, tmp_path):
     pairs = zip(loaded.optimizer.variables, model.optimizer.variables, strict=True)
     assert all(np.array_equal(*pair) for pair in pairs)
 
-    model.trainable = again.trainable = True  # nothing is left behind
-    assert learning(again) == learning(model) and flags(again) == flags(model)
+    model.trainable = loaded.trainable = True  # nothing is left behind
+    assert learning(loaded) == learning(model) and flags(loaded) == flags(model)
 
 
 def test_other_models_made_of_a_frozen_one(tmp_path):

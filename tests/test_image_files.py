@@ -1,13 +1,15 @@
 """Reading pictures: every kind of file, and everything that is none."""
 
+import os
 import struct
+import warnings
 import zlib
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from keras_poolformer.errors import InputError
+from keras_poolformer.errors import ImageError, InputError
 from keras_poolformer.image_files import EncodedImage
 from keras_poolformer.image_transform import ImageTransform, load_image
 
@@ -26,7 +28,6 @@ def saved_formats(photo, folder):
     rgba = photo.copy()
     rgba.putalpha(photo.convert("L"))
     palette = photo.quantize(32)
-    deep = np.array(photo.convert("L")).astype(np.uint16) * 3
     images = {
         "grey.png": (photo.convert("L"), {}),
         "grey.jpg": (photo.convert("L"), {}),
@@ -39,10 +40,8 @@ def saved_formats(photo, folder):
         "rgba.webp": (rgba, {"lossless": True}),
         "cmyk.jpg": (photo.convert("CMYK"), {}),
         "cmyk.tif": (photo.convert("CMYK"), {}),
-        "sixteen_bits.png": (Image.fromarray(deep), {}),
-        "sixteen_bits.tif": (Image.fromarray(deep), {}),
         "one_bit.png": (photo.convert("1"), {}),
-        "float.tif": (photo.convert("F"), {}),
+        "float.tif": (photo.convert("L").convert("F"), {}),
         "thirty_two_bits.tif": (photo.convert("I"), {}),
         "bitmap.bmp": (photo, {}),
         "progressive.jpg": (photo, {"progressive": True}),
@@ -52,11 +51,11 @@ def saved_formats(photo, folder):
         yield folder / name
 
 
-@pytest.mark.filterwarnings("ignore:Palette images with Transparency")
 def test_every_kind_of_file_is_as_its_rgb_conversion(photo, tmp_path):
     transform = ImageTransform(size=64)
     for path in saved_formats(photo, tmp_path):
-        with Image.open(path) as image:
+        with Image.open(path) as image, warnings.catch_warnings():
+            warnings.filterwarnings("ignore", "Palette images with Transparency")
             rgb = ImageOps.exif_transpose(image).convert("RGB")
         np.testing.assert_array_equal(np.array(load_image(path)), np.array(rgb), path.name)
         encoded = EncodedImage(path.read_bytes(), "example 1")
@@ -84,12 +83,34 @@ def test_exif_orientation(photo, tmp_path):
         np.testing.assert_array_equal(np.array(load_image(path)), np.array(photo), path.name)
 
 
-def test_transparency_is_dropped_and_deep_grey_clipped(tmp_path):
+def test_transparency_is_dropped_and_deep_grey_keeps_its_high_byte(tmp_path):
     rgba = np.uint8([[[10, 20, 30, 0], [40, 50, 60, 255]]])
     np.testing.assert_array_equal(np.array(load_image(rgba)), rgba[:, :, :3])
     Image.fromarray(np.uint16([[7, 255, 256, 65535]])).save(tmp_path / "deep.png")
     values = np.array(load_image(tmp_path / "deep.png"))[0, :, 0]
-    np.testing.assert_array_equal(values, [7, 255, 255, 255])
+    np.testing.assert_array_equal(values, [0, 0, 1, 255])
+
+
+def test_an_image_of_pillow_stays_as_it_is(photo):
+    palette = photo.quantize(32)
+    palette.info["transparency"] = bytes(range(32))
+    before = (palette.tobytes(), dict(palette.info), palette.mode)
+    load_image(palette)
+    assert (palette.tobytes(), palette.info, palette.mode) == before
+
+
+def test_values_that_nobody_can_scale_are_refused(tmp_path):
+    for values in (np.float32([[0, 255.5]]), np.float32([[-0.1, 1]]), np.int32([[0, 40_000]])):
+        Image.fromarray(values).save(tmp_path / "wild.tif")
+        with pytest.raises(ImageError, match=r"wild.tif.*must be 0 to 255.*8 or 16 bits"):
+            load_image(tmp_path / "wild.tif")
+
+
+def test_only_regular_files_are_opened(tmp_path):
+    os.mkfifo(tmp_path / "pipe.png")
+    for path in (tmp_path / "pipe.png", "/dev/zero"):
+        with pytest.raises(ImageError, match="not a regular file"):
+            load_image(path)
 
 
 def test_the_first_frame_of_an_animation(photo, tmp_path):

@@ -137,8 +137,8 @@ def test_in_a_saved_model(photo, tmp_path):
 @pytest.mark.parametrize(
     "spec",
     [
-        tf.TensorSpec((None, None, 3), tf.float32),
         tf.TensorSpec((None, None, 3), tf.int32),
+        tf.TensorSpec((None, None, 4), tf.float32),
         tf.TensorSpec((None, None, 4), tf.uint8),
         tf.TensorSpec((None, 3), tf.uint8),
         tf.TensorSpec((0, 5, 3), tf.uint8),
@@ -147,18 +147,44 @@ def test_in_a_saved_model(photo, tmp_path):
     ids=str,
 )
 def test_wrong_tensors_are_refused(spec):
-    plain = tf.function(ImageTransform().tf, autograph=False)
-    with pytest.raises(InputError, match="expected a uint8 tensor"):
-        plain.get_concrete_function(spec)
-    with pytest.raises(
-        Exception, match="InputError: expected a uint8 tensor"
-    ):  # as AutoGraph has it
-        tf.function(ImageTransform().tf).get_concrete_function(spec)
+    for autograph in (False, True):
+        plain = tf.function(ImageTransform().tf, autograph=autograph)
+        with pytest.raises(InputError, match="expected a uint8 or float tensor"):
+            plain.get_concrete_function(spec)
+
+
+@pytest.mark.parametrize("dtype", [tf.float32, tf.float16, tf.bfloat16, tf.float64])
+def test_floats_are_taken_as_levels(photo, dtype):
+    transform = ImageTransform(size=48)
+    levels = photo.astype(np.float32)
+    received = transform.tf(tf.cast(levels, dtype)).numpy()
+    np.testing.assert_array_equal(received, transform.tf(photo).numpy())
+    np.testing.assert_array_equal(transform.tf(levels + 0.4), transform.tf(photo))
+    beyond = tf.constant(levels * 2 - 100)
+    clipped = np.clip(levels * 2 - 100, 0, 255).astype(np.uint8)
+    np.testing.assert_array_equal(transform.tf(beyond), transform.tf(clipped))
+
+
+def test_keras_own_directories(rgb_photographs, tmp_path, capfd, caplog):
+    import keras
+
+    (tmp_path / "cat").mkdir()
+    rgb_photographs[0].resize((70, 60)).save(tmp_path / "cat" / "1.png")
+    data = keras.utils.image_dataset_from_directory(
+        tmp_path, labels=None, image_size=(60, 70), batch_size=1, verbose=False
+    )
+    transform = ImageTransform(size=48)
+    for dataset in (data.map(transform.tf), data.map(lambda images: transform.tf(images))):
+        received = next(iter(dataset)).numpy()[0]
+        np.testing.assert_array_equal(received, transform(tmp_path / "cat" / "1.png"))
+    assert "AutoGraph" not in capfd.readouterr().err + caplog.text
 
 
 def test_wrong_shapes_that_only_the_run_shows(photo):
     values = in_graph(graph.transform, ImageTransform(size=8), (None, None, None))
     for wrong in (np.zeros((0, 4, 3), np.uint8), np.zeros((4, 4, 1), np.uint8)):
-        with pytest.raises(tf.errors.InvalidArgumentError, match="expected a uint8 tensor"):
+        with pytest.raises(
+            tf.errors.InvalidArgumentError, match="expected a uint8 or float tensor"
+        ):
             values(wrong)
     assert values(photo).shape == (8, 8, 3)

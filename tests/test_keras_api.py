@@ -28,7 +28,7 @@ def path(tmp_path_factory):
 
 
 def test_several_models_in_one_have_names_of_their_own(path, tmp_path):
-    parts = [PoolFormerBackbone.from_preset(path, dtype="float32") for _ in range(2)]
+    parts: list[Any] = [PoolFormerBackbone.from_preset(path, dtype="float32") for _ in range(2)]
     parts += [PoolFormerImageClassifier(CONFIG).backbone, PoolFormerBackbone(CONFIG, name="mine")]
     inputs = keras.Input((32, 32, 3))
     model = keras.Model(inputs, keras.layers.Add()([part(inputs) for part in parts]))
@@ -36,13 +36,14 @@ def test_several_models_in_one_have_names_of_their_own(path, tmp_path):
     assert len(set(names)) == 4 and names[-1] == "mine"
     assert all(name.startswith("poolformer_backbone") for name in names[:3])
     model.save(tmp_path / "all.keras")
-    again = keras.saving.load_model(tmp_path / "all.keras")
+    again: Any = keras.saving.load_model(tmp_path / "all.keras")
     np.testing.assert_array_equal(again(IMAGES), model(IMAGES))
 
     parts[1].save(tmp_path / "second.keras")  # whatever its name, its weights are found
     alone = PoolFormerBackbone.from_preset(tmp_path / "second.keras")
     np.testing.assert_array_equal(alone(IMAGES), parts[1](IMAGES))
-    assert keras.saving.load_model(tmp_path / "second.keras").name == parts[1].name
+    again = keras.saving.load_model(tmp_path / "second.keras")
+    assert again.name == parts[1].name
 
 
 @pytest.mark.parametrize("overrides", [{}, {"num_classes": 2}, {"load_weights": False}])
@@ -58,8 +59,8 @@ def test_a_preset_in_another_precision(overrides, path):
         assert 0 < difference < 0.01 * np.linalg.norm(model(IMAGES))
 
 
-def test_the_data_format_of_keras_does_not_matter(monkeypatch):
-    model = PoolFormerImageClassifier(CONFIG)
+def test_the_data_format_of_keras_does_not_matter():
+    model: Any = PoolFormerImageClassifier(CONFIG)
     expected = model(IMAGES)
     keras.config.set_image_data_format("channels_first")
     try:
@@ -67,14 +68,14 @@ def test_the_data_format_of_keras_does_not_matter(monkeypatch):
         other.set_weights(model.get_weights())
         np.testing.assert_array_equal(other(IMAGES), expected)
         assert other.compute_output_shape((None, 32, 32, 3)) == (None, 3)
-        folded = fold(other)(IMAGES)
+        folded: Any = fold(other)(IMAGES)
     finally:
         keras.config.set_image_data_format("channels_last")
     np.testing.assert_allclose(folded, expected, atol=1e-6)
 
 
 def test_a_model_quantized_by_keras_is_saved_and_loaded(tmp_path):
-    model = PoolFormerImageClassifier(CONFIG.replace(initializer_range=0.5))
+    model: Any = PoolFormerImageClassifier(CONFIG.replace(initializer_range=0.5))
     model.backbone.trainable = False
     before = np.asarray(model(IMAGES))
     model.quantize("int8")
@@ -95,7 +96,7 @@ def test_a_model_quantized_by_keras_is_saved_and_loaded(tmp_path):
         paths = [weight.path for weight in model.trainable_weights]
         assert [weight.path for weight in again.trainable_weights] == paths
 
-    other = PoolFormerImageClassifier.from_preset(tmp_path / "x.keras", num_classes=4)
+    other: Any = PoolFormerImageClassifier.from_preset(tmp_path / "x.keras", num_classes=4)
     np.testing.assert_array_equal(other.embed(IMAGES), model.embed(IMAGES))
     assert other.head.kernel.dtype == model.with_classes(4).head.kernel.dtype == "float32"
     other = PoolFormerImageClassifier.from_preset(tmp_path / "x.keras", head="pool_norm")

@@ -44,3 +44,15 @@ def test_did_you_mean():
     assert did_you_mean("poolformer_s13", ["poolformer_s12"]) == " Did you mean 'poolformer_s12'?"
     assert did_you_mean("dims", ["widths"], {"dims": "widths"}) == " Did you mean 'widths'?"
     assert did_you_mean("dims", ["widths"]) == ""
+
+
+def test_of_equally_similar_names_the_one_that_begins_alike():
+    names = ["poolformer_s36", "poolformer_s12", "poolformer_s24"]
+    assert did_you_mean("poolformer_s13", names) == " Did you mean 'poolformer_s12'?"
+
+
+def test_a_value_that_is_nested_too_deeply():
+    nested = []
+    for _ in range(100_000):
+        nested = [nested]
+    assert shown(nested) == "a list nested too deeply to print"

@@ -146,10 +146,12 @@ def test_missing_weights_say_where_they_come_from(tmp_path, monkeypatch):
         ("poolformer_s12_in22k", "poolformer_s12_in1k"),
         ("poolformer_tiny_cifar", "poolformer_tiny_cifar10"),
         ("poolformer-m48-in1k", "poolformer_m48_in1k"),
+        ("poolformer_s13", "poolformer_s12"),
+        ("PoolFormer_S36", "poolformer_s36"),
     ],
 )
 def test_a_misspelt_name_is_guessed(name, meant):
-    with pytest.raises(InputError, match=rf"Did you mean {meant}\? Presets are poolformer_tiny"):
+    with pytest.raises(InputError, match=rf"Did you mean '{meant}'\?"):
         resolve(name)
 
 
@@ -158,6 +160,36 @@ def test_an_unknown_name_is_not_guessed():
         resolve("resnet50")
     assert "Did you mean" not in str(caught.value)
     assert all(name in str(caught.value) for name in list_presets())
+
+
+def test_an_unknown_name_is_told_what_a_source_is():
+    with pytest.raises(InputError) as caught:
+        resolve("nosuch/file.pth")
+    message = str(caught.value)
+    kinds = (".safetensors or .keras file", "a directory as train, card,", "hf://OWNER/NAME")
+    assert all(kind in message for kind in kinds) and "`keras-poolformer presets`" in message
+
+
+def test_without_a_home_directory(monkeypatch, tmp_path):
+    """As in containers whose user has no entry in /etc/passwd."""
+
+    def no_entry(_):
+        raise KeyError("no such user")
+
+    monkeypatch.setattr("pwd.getpwuid", no_entry)
+    for name in ("HOME", "KERAS_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.chdir(tmp_path)
+    presets_module._presets.cache_clear()
+    try:
+        assert len(list_presets()) == 6
+        assert ImageTransform.from_preset("poolformer_tiny_cifar10").size == 64
+        with pytest.raises(InputError, match="no home directory to keep it in; set KERAS_HOME"):
+            fetch_weights(resolve("poolformer_s12"))
+    finally:
+        monkeypatch.undo()
+        presets_module._presets.cache_clear()
+    assert not list(tmp_path.iterdir())
 
 
 # ---------------------------------------------------------------------------------------
@@ -297,7 +329,7 @@ HOSTILE_HF = [
     ("drop_path_rate", 1, "drop_path_rate"),
     ("initializer_range", [0.02], "initializer_range"),
     ("id2label", {"0": "cat", "1": "dog", "3": "owl"}, "id2label"),
-    ("id2label", {"0": "cat", "1": "dog", "2": 7}, "labels"),
+    ("id2label", {"0": "cat", "1": "dog", "2": 7}, "id2label"),
     ("id2label", {"0": "cat"}, "labels"),
     ("id2label", ["cat", "dog", "owl"], "id2label"),
     ("num_labels", 2, "all 2 classes"),
@@ -343,7 +375,7 @@ HOSTILE_TIMM = [
     ("label_names", 5, "label_names"),
     ("label_names", "cat", "label_names"),
     ("label_names", ["cat"], "labels"),
-    ("label_names", [1, 2, 3], "labels"),
+    ("label_names", [1, 2, 3], "label_names"),
     ("pretrained_cfg", [], "pretrained_cfg"),
     ("pretrained_cfg", {"input_size": 224}, "input_size"),
     ("pretrained_cfg", {"input_size": [3, 224, 192]}, "input_size"),
@@ -407,7 +439,7 @@ def test_a_json_file_far_too_large_is_not_read(tmp_path):
     directory(tmp_path, HF_CONFIG)
     with (tmp_path / "config.json").open("r+b") as file:
         file.truncate(2 * 2**30)  # sparse: 2 GiB that take no room
-    assert "too many for JSON" in refused(tmp_path)
+    assert "must have at most 8,388,608 bytes" in refused(tmp_path)
 
 
 def test_a_config_far_larger_than_its_weights_costs_no_memory(tmp_path):

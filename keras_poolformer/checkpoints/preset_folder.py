@@ -4,9 +4,9 @@ import json
 from pathlib import Path
 
 from keras_poolformer.checkpoints.keras_archive import read_keras_archive
-from keras_poolformer.checkpoints.readers import read_json
 from keras_poolformer.errors import InputError
 from keras_poolformer.files import refuse_existing, replacing
+from keras_poolformer.json_files import read_json
 from keras_poolformer.output_folders import OutputFolder
 from keras_poolformer.version import __version__
 
@@ -54,16 +54,31 @@ def read_preset_folder(folder):
         (weights file, fields of `PoolFormerConfig`, arguments of `ImageTransform`).
 
     Raises:
-        InputError: a file is missing or damaged, or the two do not belong together.
+        InputError: A file is missing or corrupt, or the two do not belong together.
     """
-    weights, file = Path(folder) / WEIGHTS, Path(folder) / DESCRIPTION
-    description, archive = read_json(file), read_keras_archive(weights)
-    transform = description.get("transform", {})
-    if not isinstance(transform, dict):
-        raise InputError(f"{file}: `transform` must be an object of options")
-    if description.get("config") != archive.config:
+    weights = Path(folder) / WEIGHTS
+    config, transform = read_description(folder)
+    if config != read_keras_archive(weights).config:
         raise InputError(
-            f"{file} must describe the model in {WEIGHTS} beside it. Received: another config; "
-            f"to change a model, load and save it"
+            f"{Path(folder) / DESCRIPTION} must describe the model in {WEIGHTS} beside it. "
+            f"Received: another config; to change a model, load and save it"
         )
-    return weights, archive.config, transform
+    return weights, config, transform
+
+
+def read_description(folder):
+    """Reads what such a folder says about its model, without looking at the model.
+
+    Returns:
+        (fields of `PoolFormerConfig`, arguments of `ImageTransform`).
+
+    Raises:
+        InputError: The description is missing or corrupt.
+    """
+    file = Path(folder) / DESCRIPTION
+    description = read_json(file)
+    config, transform = description.get("config"), description.get("transform", {})
+    for name, value in (("config", config), ("transform", transform)):
+        if not isinstance(value, dict):
+            raise InputError(f"{file}: `{name}` must be an object of options")
+    return config, transform

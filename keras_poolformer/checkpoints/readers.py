@@ -2,7 +2,6 @@
 
 import functools
 import hashlib
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ import numpy as np
 from keras_poolformer.checkpoints import archives, wrappers
 from keras_poolformer.checkpoints.standins import DTYPES, shown, shown_path
 from keras_poolformer.errors import InputError, MissingExtraError
+from keras_poolformer.json_files import read_json
 
 DIRECTORY_FILES = (
     "model.safetensors",
@@ -92,45 +92,6 @@ def read_checkpoint(path, use_ema=True, progress=None):
         paths=tuple(files),
         wrapper=wrapper,
     )
-
-
-def read_json(path, max_bytes=8 * 2**20):
-    """Reads a JSON object from a file that nobody has checked.
-
-    Args:
-        path: the file.
-        max_bytes: the largest size that is read.
-
-    Returns:
-        The object as a dict.
-
-    Raises:
-        InputError: the file is missing, too large, no UTF-8, no JSON, or no object.
-    """
-    path = Path(path)
-    _require_file(path)
-    try:
-        with path.open("rb") as file:
-            data = file.read(max_bytes + 1)
-    except OSError as error:
-        raise _unreadable(path, error) from None
-    if len(data) > max_bytes:
-        raise InputError(f"{shown_path(path)} has more than {max_bytes} bytes, too many for JSON")
-    try:
-        value = json.loads(data.decode("utf-8"), parse_constant=_refuse_constant)
-    except RecursionError:
-        raise InputError(f"{shown_path(path)} is no usable JSON: nested too deeply") from None
-    except ValueError as error:  # among them bad UTF-8 and numbers with thousands of digits
-        raise InputError(f"{shown_path(path)} is no valid JSON: {shown(str(error))}") from None
-    if type(value) is not dict:
-        raise InputError(
-            f"{shown_path(path)} must hold a JSON object. Received: {type(value).__name__}"
-        )
-    return value
-
-
-def _refuse_constant(text):
-    raise ValueError(f"{text} is no JSON number")
 
 
 def _unreadable(path, error):

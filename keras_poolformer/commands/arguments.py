@@ -2,6 +2,9 @@
 
 import argparse
 import re
+import sys
+
+from keras_poolformer.messages import one_line
 
 PROGRAM = "keras-poolformer"
 
@@ -83,3 +86,9 @@ def positive(text):
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"must be a whole number from 1. Received: {text!r}")
     return int(text)
+
+
+def print_note(line):
+    """Prints a line for people on stderr, below the one that says how far the command is."""
+    start = "\n" if sys.stderr.isatty() else ""
+    print(f"{start}{one_line(line)}", file=sys.stderr)

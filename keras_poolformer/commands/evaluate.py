@@ -4,7 +4,12 @@ import os
 import sys
 
 from keras_poolformer import evaluation
-from keras_poolformer.commands.arguments import add_command, add_overrides, positive
+from keras_poolformer.commands.arguments import (
+    add_command,
+    add_overrides,
+    positive,
+    print_note,
+)
 from keras_poolformer.data import folders
 from keras_poolformer.data.evaluation_source import open_labelled
 from keras_poolformer.messages import json_text
@@ -92,7 +97,9 @@ def measure(options, source, progress, size=None, labels=None):
     Returns:
         (`Accuracy`, a note for people or "", the images that were skipped).
     """
-    labelled_for = open_labelled(options.data, options.split, options.data_dir, options.limit)
+    labelled_for = open_labelled(
+        options.data, options.split, options.data_dir, options.limit, print_note
+    )
     progress.start()
     scorer = open_scorer(source, os.cpu_count() or 1, size, labels)
     labelled = labelled_for(scorer)

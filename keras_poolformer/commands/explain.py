@@ -10,10 +10,10 @@ from keras_poolformer.commands.arguments import (
     add_overrides,
     add_source,
 )
-from keras_poolformer.commands.images import image_files
+from keras_poolformer.commands.images import BrokenImages, add_skip_broken, image_files
 from keras_poolformer.commands.models import load_model
 from keras_poolformer.contact_sheet import PAIR_SIDE, SCALE_SIZE, Legend, draw_pairs
-from keras_poolformer.errors import InputError
+from keras_poolformer.errors import ImageError, InputError
 from keras_poolformer.files import refuse_existing, replacing
 from keras_poolformer.image_options import as_pair
 from keras_poolformer.messages import json_text
@@ -42,12 +42,13 @@ def add_parser(group):
         metavar="NAME",
         help="P2 to P5, or a layer of the backbone (the last stage with a map of 7 x 7)",
     )
+    add_skip_broken(command)
     add_overrides(command)
     add_output(command, "the PNG file to write")
 
 
 def explain(options):
-    """Draws images beside their maps."""
+    """Draws images beside their maps; returns the exit status."""
     if Path(options.output).suffix.lower() != ".png":
         raise InputError(f"the output must end in .png. Received: {options.output}")
     refuse_existing(options.output, options.overwrite)
@@ -60,21 +61,31 @@ def explain(options):
     class_index = _class_index(options.class_name, model.config)
     layer = options.layer or _default_layer(model)
     progress.start()
-    pairs, rows = [], []
+    pairs, rows, broken = [], [], BrokenImages(options.skip_broken)
     for done, image in enumerate(images, start=1):
-        pair, row = _explained(model, image, class_index, layer)
-        pairs.append(pair)
-        rows.append(row)
+        try:
+            pair, row = _explained(model, image, class_index, layer)
+        except ImageError as error:
+            broken.add(error)
+        else:
+            pairs.append(pair)
+            rows.append(row)
         progress.advance(done, len(images))
+    broken.check(len(images))
     with replacing(options.output, options.overwrite) as written:
         draw_pairs(written, pairs, _legend(options.source, rows[0]))
     progress.finish()
+    _print(rows, model.config.problem_type, options)
+    return broken.report()
+
+
+def _print(rows, problem_type, options):
     if options.json:
         print(json_text({"path": options.output, "images": rows}))
         return
     for row in rows:
-        score = row[score_name(model.config.problem_type)]
-        print(f"{row['image']}: {row['label']} {score_text(score, model.config.problem_type)}")
+        score = row[score_name(problem_type)]
+        print(f"{row['image']}: {row['label']} {score_text(score, problem_type)}")
     print(options.output)
 
 

@@ -1,23 +1,60 @@
-"""The image files that a command is given."""
+"""The image files that a command is given, and those of them that cannot be read."""
 
+import sys
 from pathlib import Path
 
-from keras_poolformer.data.folders import IMAGE_SUFFIXES
-from keras_poolformer.errors import InputError
+from keras_poolformer.commands.arguments import print_note
+from keras_poolformer.data.image_listing import images_in
+from keras_poolformer.errors import ImageError, InputError
+from keras_poolformer.messages import one_line
+
+UNREAD = 1  # exit status where images of several could not be read
 
 
-def image_files(paths):
+def image_files(paths: list[str]) -> list[Path]:
     """The image files among paths and in folders, in order; none of them missing."""
     files = []
     for path in map(Path, paths):
         if path.is_dir():
-            inside = sorted(p for p in path.iterdir() if p.suffix.lower() in IMAGE_SUFFIXES)
-            if not inside:
-                suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
-                raise InputError(f"{path} holds no image files ({suffixes})")
-            files += inside
+            files += images_in(path, print_note)
         elif path.exists():
             files.append(path)
         else:
             raise InputError(f"{path} must be an image file or a folder. Received: no such file")
     return files
+
+
+def add_skip_broken(command):
+    """Adds --skip-broken."""
+    command.add_argument(
+        "--skip-broken",
+        action="store_true",
+        help="exit with status 0 although images could not be read",
+    )
+
+
+class BrokenImages:
+    """Images of a command that cannot be read; the others are worked on.
+
+    Args:
+        skip: Whether the command succeeds all the same, as with --skip-broken.
+    """
+
+    def __init__(self, skip: bool) -> None:
+        self._skip = skip
+        self._errors: list[ImageError] = []
+
+    def add(self, error: ImageError) -> None:
+        """Notes an image that cannot be read."""
+        self._errors.append(error)
+
+    def check(self, total: int) -> None:
+        """Raises the first error if no image of `total` could be read."""
+        if self._errors and len(self._errors) == total:
+            raise self._errors[0]
+
+    def report(self) -> int:
+        """Prints a line on stderr for each image; returns the exit status."""
+        for error in self._errors:
+            print(one_line(f"skipped {error}"), file=sys.stderr)
+        return UNREAD if self._errors and not self._skip else 0

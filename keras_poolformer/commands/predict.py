@@ -1,8 +1,9 @@
 """`keras-poolformer predict`."""
 
 from keras_poolformer.commands.arguments import add_command, add_overrides, positive
-from keras_poolformer.commands.images import image_files
+from keras_poolformer.commands.images import BrokenImages, add_skip_broken, image_files
 from keras_poolformer.commands.models import load_model
+from keras_poolformer.errors import ImageError
 from keras_poolformer.messages import json_text, printable
 from keras_poolformer.overrides import override_tflite
 from keras_poolformer.progress import Progress
@@ -21,23 +22,33 @@ def add_parser(group):
     command.add_argument("source", metavar="SOURCE", help="preset, checkpoint or .tflite file")
     command.add_argument("images", metavar="IMAGE", nargs="+", help="image files and folders")
     command.add_argument("--top-k", type=positive, default=5, help="classes to show (5)")
+    add_skip_broken(command)
     add_overrides(command)
     command.add_argument("--json", action="store_true", help="print JSON")
 
 
 def predict(options):
-    """Classifies image files."""
+    """Classifies image files; returns the exit status."""
     images = image_files(options.images)
     progress = Progress([f"loading {options.source}", f"classifying {len(images)} images"])
     progress.start()
     classify, problem_type = _classifier(options)
     progress.start()
-    results = {}
+    results, broken = {}, BrokenImages(options.skip_broken)
     for done, image in enumerate(images, start=1):
-        results[str(image)] = classify(image)
+        try:
+            results[str(image)] = classify(image)
+        except ImageError as error:
+            broken.add(error)
         progress.advance(done, len(images))
     progress.finish()
-    if options.json:
+    broken.check(len(images))
+    _print(results, problem_type, options.json)
+    return broken.report()
+
+
+def _print(results, problem_type, as_json):
+    if as_json:
         rows = {
             image: [{"label": label, score_name(problem_type): score} for label, score in top]
             for image, top in results.items()

@@ -1,6 +1,6 @@
 """`keras-poolformer prepare`: labelled images as TFRecords, to train from."""
 
-from keras_poolformer.commands.arguments import add_command, add_output, positive
+from keras_poolformer.commands.arguments import add_command, add_output, positive, print_note
 from keras_poolformer.errors import InputError
 from keras_poolformer.progress import Progress
 
@@ -31,7 +31,7 @@ def prepare(options):
     refuse_unwritable(options.output, options.overwrite)
     progress = Progress([f"opening {options.data}", f"writing {options.output}"])
     progress.start()
-    splits = open_splits(options.data, options.data_dir)
+    splits = open_splits(options.data, options.data_dir, print_note)
     progress.start()
     written = write_records(
         splits, options.output, options.shards, progress.advance, options.overwrite

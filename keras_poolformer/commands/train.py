@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from keras_poolformer.commands.arguments import add_command, positive
+from keras_poolformer.commands.arguments import add_command, positive, print_note
 from keras_poolformer.errors import FRAMEWORK, require_packages
 from keras_poolformer.messages import json_text
 from keras_poolformer.progress import Progress
@@ -63,9 +63,10 @@ def train(options):
     """Trains a model; resumes where the same command was interrupted."""
     require_packages(EXTRAS)
     from keras_poolformer.training.recipes import get_recipe
-    from keras_poolformer.training.strategy import check_batch, create_strategy
+    from keras_poolformer.training.strategy import check_batch, create_strategy, is_chief
 
     recipe = get_recipe(options.recipe).with_settings(options.settings)
+    recipe.check_init(options.init)
     # TensorFlow wants to know its devices and peers before it does anything else.
     strategy = create_strategy(
         options.strategy, options.replicas, options.tpu, options.zone, options.project
@@ -88,7 +89,11 @@ def train(options):
     )
     if not options.skip_validation and not run.begun:
         _validate([split for split in (training, evaluation) if split], strategy)
-    result = Trainer(run, strategy).train()
+    trainer = Trainer(run, strategy)
+    if is_chief(strategy):
+        for line in trainer.start_lines:
+            print(f"keras-poolformer train: {line}", file=sys.stderr)
+    result = trainer.train()
     _print(result, options)
 
 
@@ -97,7 +102,7 @@ def _splits(recipe, options):
 
     progress = Progress([f"opening {options.data}"])
     progress.start()
-    training, evaluation = open_splits(options.data, options.data_dir)
+    training, evaluation = open_splits(options.data, options.data_dir, print_note)
     progress.finish()
     if recipe.held_out:
         training, evaluation = training.held_out(recipe.held_out)

@@ -11,7 +11,8 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from keras_poolformer.data.decoding import decode, is_jpeg
+from keras_poolformer.data.decoding import decode_known, is_exact, turn, turns
+from keras_poolformer.data.image_header import JPEG, read_header
 from keras_poolformer.data.randaugment import INTERPOLATIONS, RandAugment, rand_augment
 from keras_poolformer.data.resampling import resized_crop
 from keras_poolformer.errors import InputError
@@ -36,6 +37,8 @@ class Augmentation:
         rand_augment: timm's configuration string; "" for none.
         erasing: probability that a rectangle becomes noise.
         mean, std: per channel, of values from 0 to 1.
+        exif: whether pictures are turned as their EXIF orientation says; timm's data sets
+            ignore it.
 
     Raises:
         InputError: an option has the wrong type or lies out of range.
@@ -50,6 +53,7 @@ class Augmentation:
     erasing: float = 0.25
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
+    exif: bool = True
 
     def __post_init__(self):
         same = ImageTransform(size=self.size, mean=self.mean, std=self.std)  # which checks them
@@ -68,6 +72,8 @@ class Augmentation:
                 "`rand_augment` must be text such as 'rand-m9-mstd0.5-inc1', or '' for none. "
                 f"Received: {self.rand_augment!r}"
             )
+        if not isinstance(self.exif, bool):
+            raise InputError(f"`exif` must be True or False. Received: {self.exif!r}")
         RandAugment.parse(self.rand_augment)  # refuses what it cannot read
         for name, value in values.items():
             object.__setattr__(self, name, value)  # the dataclass is frozen
@@ -101,7 +107,7 @@ def augment(options, encoded, seed):
 
     Args:
         options: an `Augmentation`.
-        encoded: scalar string tensor, an image file of a format that `decode` reads.
+        encoded: scalar string tensor, an image file.
         seed: int32 or int64 (2,): the result is a function of it, of the options and the file.
 
     Returns:
@@ -143,31 +149,56 @@ def _fold_in(seed, number):
 
 def _crop(options, encoded, draws, cubic, mirrored):
     """The random resized crop: uint8 (size, size, 3)."""
+    header = read_header(encoded)
 
     def part_of_jpeg():
-        height, width = tf.unstack(tf.io.extract_jpeg_shape(encoded)[:2])
-        top, left, crop_height, crop_width = tf.unstack(crop_box(options, height, width, draws))
-        # A column more on either side: of the outermost ones libjpeg gets the colours wrong,
-        # where they are stored at half the width.
-        first = tf.maximum(left - 1, 0)
-        columns = tf.minimum(left + crop_width + 1, width) - first
-        pixels = tf.image.decode_and_crop_jpeg(
-            encoded,
-            (top, first, crop_height, columns),
-            channels=3,
-            dct_method="INTEGER_ACCURATE",
-        )
-        return pixels, tf.stack((0, left - first, crop_height, crop_width))
+        if not options.exif:
+            box = crop_box(options, header.height, header.width, draws)
+            return _part_of_jpeg(encoded, header, box)
+        swapped, rows, columns = turns(header.orientation)
+        height = tf.where(swapped, header.width, header.height)
+        width = tf.where(swapped, header.height, header.width)
+        top, left, high, wide = tf.unstack(crop_box(options, height, width, draws))
+        # The same part of the stored picture.
+        top = tf.where(rows, height - top - high, top)
+        left = tf.where(columns, width - left - wide, left)
+        box = tf.where(swapped, (left, top, wide, high), (top, left, high, wide))
+        pixels, box = _part_of_jpeg(encoded, header, box)
+
+        def turned():
+            left, width = box[1], box[3]
+            part = turn(pixels[:, left : left + width], header.orientation)
+            return part, tf.concat(([0, 0], tf.shape(part)[:2]), axis=0)
+
+        return tf.cond(header.orientation > 1, turned, lambda: (pixels, box))
 
     def part_of_other():
-        pixels = decode(encoded)
+        pixels = decode_known(header, encoded, options.exif)
         height, width = tf.unstack(tf.shape(pixels)[:2])
         top, left, height, width = tf.unstack(crop_box(options, height, width, draws))
         pixels = pixels[top : top + height, left : left + width]
         return pixels, tf.stack((0, 0, height, width))
 
-    pixels, box = tf.cond(is_jpeg(encoded), part_of_jpeg, part_of_other)
+    in_part = (header.kind == JPEG) & is_exact(header)
+    pixels, box = tf.cond(in_part, part_of_jpeg, part_of_other)
     return resized_crop(pixels, box, options.size, cubic, mirrored)
+
+
+def _part_of_jpeg(encoded, header, box):
+    """Decodes a part of a stored JPEG.
+
+    Returns:
+        (uint8 (height, columns, 3), the box within it).
+    """
+    top, left, height, width = tf.unstack(box)
+    # A column more on either side: of the outermost ones libjpeg gets the colours wrong, where
+    # they are stored at half the width.
+    first = tf.maximum(left - 1, 0)
+    columns = tf.minimum(left + width + 1, header.width) - first
+    pixels = tf.image.decode_and_crop_jpeg(
+        encoded, (top, first, height, columns), channels=3, dct_method="INTEGER_ACCURATE"
+    )
+    return pixels, tf.stack((0, left - first, height, width))
 
 
 def normalize(options, pixels):

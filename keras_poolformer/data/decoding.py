@@ -1,56 +1,106 @@
-"""Encoded images of any format that TensorFlow reads, as RGB."""
+"""Encoded images as the pixels of `image_files.load_image`, inside TensorFlow.
 
+TensorFlow decodes the files of which it gives Pillow's pixels; of others the header says so, and
+Pillow itself decodes them, on the host.
+"""
+
+import functools
+
+import numpy as np
 import tensorflow as tf
 
-_HEAD = 54  # bytes: as long as the header of a BMP
-_ALPHA = 0x10  # in a WebP header: the flag of an alpha channel
+from keras_poolformer.data.image_header import JPEG, OTHER, PNG, Header, read_header
+from keras_poolformer.image_files import MAX_SOURCE_PIXELS, EncodedImage, load_image
+
+READABLE = (
+    f"expected a JPEG or PNG file of at most {MAX_SOURCE_PIXELS:,} pixels; other "
+    "formats are decoded by ImageTransform and sent to the signature `pixels`"
+)
 
 
 @tf.autograph.experimental.do_not_convert  # no Python here depends on values
-def decode(encoded):
-    """Decodes an image file.
-
-    JPEG (grey, RGB, CMYK), PNG, GIF, WebP, and BMP of 8 bits a pixel and more. Of an animation
-    the first frame counts; a WebP animation needs an alpha channel, or TensorFlow refuses it.
-
-    The pixels are those of Pillow's `convert("RGB")`, alpha dropped and not blended, but for:
-    CMYK, which may be 1 of 255 off; 16-bit grey PNGs, which are scaled to 8 bits where Pillow
-    clips them; and GIFs' transparent pixels, which are black. The EXIF orientation is ignored,
-    as timm's data sets ignore it (timm/data/dataset.py); `image_files.load_image`, which serves
-    single pictures, heeds it.
+def decode(encoded, upright: bool = True):
+    """Decodes an image file: `load_image` in a tf.data pipeline, to the bit.
 
     Args:
-        encoded: scalar string tensor, the file's content.
+        encoded: Scalar string tensor, the file's content.
+        upright: Whether EXIF orientation is applied.
 
     Returns:
         uint8 (H, W, 3).
 
     Raises:
-        tf.errors.InvalidArgumentError: when it runs, on what is damaged or no image.
+        tf.errors.InvalidArgumentError: When it runs, on a corrupt or too large image, or on
+            what is not an image.
     """
-    head = _head(encoded)
-    container, content = tf.strings.substr(head, 0, 4), tf.strings.substr(head, 8, 4)
-    is_bmp = tf.strings.substr(head, 0, 2) == b"BM"
-    is_webp = (container == b"RIFF") & (content == b"WEBP")
-    starts = (is_bmp, is_webp, is_jpeg(encoded))
-    kind = tf.reduce_max(tf.where(starts, (1, 2, 3), 0))
-    decoders = (_decode_other, _decode_bmp, _decode_webp, _decode_jpeg)
-    pixels = tf.switch_case(kind, [lambda one=one: one(encoded) for one in decoders])
+    return decode_known(read_header(encoded), encoded, upright)
+
+
+def decode_known(header: Header, encoded, upright: bool = True):
+    """Decodes an image file whose header was read; as `decode`."""
+    kind = tf.where(is_exact(header), header.kind, OTHER)
+    pixels = tf.switch_case(kind, _decoders(encoded, lambda: _on_host(encoded, upright)))
+    if upright:
+        pixels = turn(pixels, tf.where(kind == OTHER, 1, header.orientation))
     return tf.ensure_shape(pixels, (None, None, 3))
 
 
-def is_jpeg(encoded):
-    """bool scalar: whether a file begins as JPEGs do."""
-    return tf.strings.substr(encoded, 0, 3) == b"\xff\xd8\xff"
+@tf.autograph.experimental.do_not_convert
+def decode_in_graph(encoded):
+    """Decodes an image file without Python, so that a SavedModel can hold it.
 
+    The same pixels as `decode`, but for JPEGs in CMYK, which are within 4 of 255, and for an
+    orientation that is noted in XMP and not in EXIF, which is not applied.
 
-def _head(encoded):
-    """The first bytes, and zeros where there are fewer.
+    Args:
+        encoded: Scalar string tensor, the content of a JPEG or PNG file.
 
-    `substr` would fail beyond the end with a message that holds the bytes, which Python then
-    fails to decode.
+    Returns:
+        uint8 (H, W, 3), upright.
+
+    Raises:
+        tf.errors.InvalidArgumentError: When it runs, on other formats, a corrupt or too large
+            image.
     """
-    return tf.strings.join((tf.strings.substr(encoded, 0, _HEAD), bytes(_HEAD)))
+    header = read_header(encoded)
+    check = tf.debugging.Assert(_is_bounded(header), [READABLE])
+    with tf.control_dependencies([check] if check is not None else []):
+        kind = tf.identity(header.kind)
+    nothing = tf.zeros((1, 1, 3), tf.uint8)
+    pixels = tf.switch_case(kind, _decoders(encoded, lambda: nothing))
+    return tf.ensure_shape(turn(pixels, header.orientation), (None, None, 3))
+
+
+def is_exact(header: Header):
+    """bool scalar: whether TensorFlow decodes a file as Pillow does."""
+    return header.is_exact & _is_bounded(header)
+
+
+def _is_bounded(header):
+    """Whether a file has as many pixels as `load_image` accepts."""
+    pixels = tf.cast(header.height, tf.int64) * tf.cast(header.width, tf.int64)
+    return (pixels > 0) & (pixels <= MAX_SOURCE_PIXELS)
+
+
+def _decoders(encoded, other):
+    """Functions without arguments, in the order of the kinds."""
+    decoders = {
+        OTHER: other,
+        JPEG: lambda: _decode_jpeg(encoded),
+        PNG: lambda: tf.io.decode_png(encoded, channels=3),
+    }
+    return [decoders[kind] for kind in sorted(decoders)]
+
+
+def _on_host(encoded, upright):
+    if tf.executing_eagerly():  # numpy would take zeros off the file's end
+        return tf.constant(_load(tf.convert_to_tensor(encoded).numpy(), upright))
+    load = functools.partial(_load, upright=upright)
+    return tf.numpy_function(load, [encoded], tf.uint8, stateful=False)
+
+
+def _load(content, upright):
+    return np.asarray(load_image(EncodedImage(content, "image file"), upright))
 
 
 def _decode_jpeg(encoded):
@@ -58,33 +108,28 @@ def _decode_jpeg(encoded):
     return tf.io.decode_jpeg(encoded, channels=3, dct_method="INTEGER_ACCURATE")
 
 
-def _decode_other(encoded):
-    return tf.io.decode_image(encoded, channels=3, expand_animations=False)
+def turn(pixels, orientation):
+    """Turns a stored picture upright.
+
+    Args:
+        pixels: (H, W, C).
+        orientation: Integer scalar, 1 to 8, as EXIF has it.
+    """
+
+    def turned():
+        swapped, rows, columns = turns(orientation)
+        image = tf.cond(swapped, lambda: tf.transpose(pixels, (1, 0, 2)), lambda: pixels)
+        image = tf.cond(rows, lambda: tf.reverse(image, (0,)), lambda: image)
+        return tf.cond(columns, lambda: tf.reverse(image, (1,)), lambda: image)
+
+    return tf.cond(orientation > 1, turned, lambda: pixels)
 
 
-def _decode_bmp(encoded):
-    """TensorFlow takes a palette's indices for levels of grey."""
-    pixels = _decode_other(encoded)
-    head = tf.cast(tf.io.decode_raw(_head(encoded), tf.uint8), tf.int32)
-
-    def look_up():
-        start = tf.minimum(14 + head[14], tf.strings.length(encoded))
-        palette = tf.io.decode_raw(tf.strings.substr(encoded, start, 4 * 256), tf.uint8)
-        palette = tf.reshape(palette, (-1, 4))[:, 2::-1]  # stored as blue, green, red, 0
-        return tf.gather(palette, tf.cast(pixels[:, :, 0], tf.int32))
-
-    return tf.cond(head[28] == 8, look_up, lambda: pixels)
-
-
-def _decode_webp(encoded):
-    # TensorFlow wants to be told how many channels the file has; asked to find out by itself it
-    # overruns its memory on animations (2.20, 2.21).
-    head = _head(encoded)
-    kind, bytes_of_head = tf.strings.substr(head, 12, 4), tf.io.decode_raw(head, tf.uint8)
-    flags = tf.where(kind == b"VP8L", bytes_of_head[24], bytes_of_head[20])
-    has_alpha = (kind != b"VP8 ") & (flags & _ALPHA > 0)
-    return tf.cond(
-        has_alpha,
-        lambda: tf.io.decode_webp(encoded, channels=4)[0, :, :, :3],
-        lambda: tf.io.decode_webp(encoded, channels=3)[0],
+def turns(orientation):
+    """What makes a picture upright: whether its axes are swapped, then its rows and columns
+    reversed; bool scalars."""
+    return (
+        orientation >= 5,
+        tf.reduce_any(orientation == (3, 4, 7, 8)),
+        tf.reduce_any(orientation == (2, 3, 6, 7)),
     )

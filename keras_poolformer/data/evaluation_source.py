@@ -31,7 +31,11 @@ Labeller = Callable[[Any], LabelledImages]
 
 
 def open_labelled(
-    data: str, split: str | None = None, data_dir: str | None = None, limit: int | None = None
+    data: str,
+    split: str | None = None,
+    data_dir: str | None = None,
+    limit: int | None = None,
+    note: Callable[[str], None] | None = None,
 ) -> Labeller:
     """Finds images to evaluate on, before a model is loaded.
 
@@ -41,6 +45,7 @@ def open_labelled(
         split: Name of the split to use; None for the one that `train` evaluates on.
         data_dir: Folder of tfds data sets, where `data` is the name of one.
         limit: Number of images at most, evenly spread; None for all.
+        note: Function to call with a line about files in folders that are left out, or None.
 
     Returns:
         A function from a scorer, with its `labels` and `num_classes`, to `LabelledImages`.
@@ -56,7 +61,7 @@ def open_labelled(
         raise InputError(f"--data-dir goes with a tfds data set. Received: {data}, a path")
     if is_address or (Path(data) / DESCRIPTION).exists():
         return _of_records(data, split, limit)
-    class_folders = find_split(data, split)
+    class_folders = find_split(data, split, note)
 
     def labelled(scorer):
         examples = folders.label_images(class_folders, scorer.labels, scorer.num_classes)

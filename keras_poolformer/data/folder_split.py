@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from keras_poolformer.data.folders import find_class_folders, is_image
+from keras_poolformer.data.folders import check_no_image, find_class_folders
 from keras_poolformer.data.split import Split, share
 from keras_poolformer.data.split_folders import TRAINING_FOLDER, evaluation_folder, has_splits
 from keras_poolformer.errors import InputError
@@ -56,12 +56,13 @@ class FolderSplit(Split):
         return dataclasses.replace(self, name=name, numbers=numbers, num_examples=len(numbers))
 
 
-def open_folders(root):
+def open_folders(root, note=None):
     """Opens class folders.
 
     Args:
         root: holds `train` and perhaps `val`, `validation` or `test`, and in these a folder per
             class; or the folders of the classes themselves, if `train` holds no folders.
+        note: as for `find_class_folders`.
 
     Returns:
         (`Split` to train on, `Split` to evaluate on, or None).
@@ -73,15 +74,15 @@ def open_folders(root):
     root = Path(root)
     train = root / TRAINING_FOLDER
     if not has_splits(root):
-        return _opened(root, find_class_folders(root)), None
+        return _opened(root, find_class_folders(root, note)), None
     for path in sorted(root.glob("[!.]*")):
-        if path.is_file() and is_image(path.name):
-            raise InputError(f"{path} has no class: images must lie in the class folders")
-    training = _opened(train, find_class_folders(train))
+        if path.is_file():
+            check_no_image(path)
+    training = _opened(train, find_class_folders(train, note))
     folder = evaluation_folder(root)
     if folder is None:
         return training, None
-    evaluation = _opened(folder, find_class_folders(folder))
+    evaluation = _opened(folder, find_class_folders(folder, note))
     _check_classes(training, evaluation)
     return training, evaluation
 

@@ -6,19 +6,21 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_poolformer.data.image_listing import Skipped, list_images
 from keras_poolformer.errors import InputError
+from keras_poolformer.image_formats import is_image_file
 
-IMAGE_SUFFIXES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 
+def find_class_folders(root, note=None):
+    """Lists the images of each class folder, without decoding them.
 
-def find_class_folders(root):
-    """Lists the images of each class folder, without opening them.
-
-    Names that begin with a dot are ignored, and so are files that do not end in one of
-    `IMAGE_SUFFIXES`, in either case.
+    Names that begin with a dot are ignored. Files that are not images, by their suffix or, if
+    they have none, by their header, are left out.
 
     Args:
         root: folder that holds one folder per class, and in these the images.
+        note: Function to call with a line that says how many files were left out and why, if
+            there are any; or None.
 
     Returns:
         {name of the class folder: [path, ...]}, both sorted by name.
@@ -32,16 +34,24 @@ def find_class_folders(root):
         found = "a file" if root.exists() else "no such folder"
         raise InputError(f"{root} must be a folder of class folders. Received: {found}")
     inside = _visible(root)
-    folders = {path.name: _images(path) for path in inside if path.is_dir()}
+    skipped = Skipped(root)
+    folders = {path.name: _images(path, skipped) for path in inside if path.is_dir()}
     if not folders:
         raise InputError(
             f"{root} must hold a folder for each class, as in {root.name}/cat/1.png. "
             f"Received: {len(inside)} files and no folder"
         )
     for path in inside:
-        if path.name not in folders and is_image(path.name):
-            raise InputError(f"{path} has no class: images must lie in the class folders")
+        if path.name not in folders:
+            check_no_image(path)
+    skipped.tell(note)
     return folders
+
+
+def check_no_image(path):
+    """Raises InputError if a file beside class folders is an image, which then has no class."""
+    if is_image_file(path):
+        raise InputError(f"{path} has no class: images must lie in the class folders")
 
 
 def label_images(folders, labels, num_classes):
@@ -139,16 +149,11 @@ def read_batches(examples, prepare, batch_size, on_broken=None):
         yield np.stack(arrays), np.array(indices)
 
 
-def is_image(name):
-    """Whether the name of a file ends in one of `IMAGE_SUFFIXES`, in either case."""
-    return "".join(name.lower().rpartition(".")[1:]) in IMAGE_SUFFIXES
-
-
 def _visible(folder):
     return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
-def _images(folder):
+def _images(folder, skipped):
     with os.scandir(folder) as entries:  # a million images: no system call for each of them
         inside = sorted((entry.name, entry.is_dir()) for entry in entries if entry.name[0] != ".")
     for name, is_folder in inside:
@@ -157,10 +162,9 @@ def _images(folder):
                 f"{folder / name} must be an image: class folders hold no folders. "
                 "Received: a folder"
             )
-    images = [folder / name for name, _ in inside if is_image(name)]
+    images = list_images(folder, skipped)
     if not images:
-        suffixes = ", ".join(sorted(IMAGE_SUFFIXES))
-        raise InputError(f"the class folder {folder} holds no image files ({suffixes})")
+        raise InputError(f"the class folder {folder} holds no image files{skipped.reasons()}")
     return images
 
 

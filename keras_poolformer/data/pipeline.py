@@ -4,7 +4,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_poolformer import image_transform_tf
-from keras_poolformer.data.augment import augment, decode
+from keras_poolformer.data.augment import augment
+from keras_poolformer.data.decoding import decode
 from keras_poolformer.data.split import share
 from keras_poolformer.errors import InputError
 

@@ -7,6 +7,7 @@ from collections import Counter
 from dataclasses import dataclass
 
 from keras_poolformer.errors import InputError
+from keras_poolformer.json_files import parse_json
 from keras_poolformer.labels import checked_labels
 from keras_poolformer.messages import shown
 from keras_poolformer.output_folders import OutputFolder
@@ -71,11 +72,8 @@ def parse_description(text, path):
     Raises:
         InputError: it is none, or not of this version.
     """
-    try:
-        fields = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} must be JSON: {error}") from None
-    if not isinstance(fields, dict) or fields.get("format") != FORMAT:
+    fields = parse_json(text.encode(), str(path))
+    if fields.get("format") != FORMAT:
         raise InputError(f"{path} must describe {FORMAT}, as `keras-poolformer prepare` does")
     _check(fields.get("version") == VERSION, path, "version", f"{VERSION}", fields.get("version"))
     names = checked_class_names(fields.get("class_names"), f"{path}: class_names")

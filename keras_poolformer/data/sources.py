@@ -14,7 +14,7 @@ from keras_poolformer.errors import InputError
 __all__ = ["Split", "open_splits"]
 
 
-def open_splits(data, data_dir=None):
+def open_splits(data, data_dir=None, note=None):
     """Opens labelled images; a folder that exists wins over a data set of that name.
 
     Args:
@@ -23,6 +23,7 @@ def open_splits(data, data_dir=None):
             records that `keras-poolformer prepare` wrote; or NAME[/CONFIG][:VERSION] of a data
             set of tensorflow-datasets, of which `train` and `validation`, else `test`, are taken.
         data_dir: where data sets of tensorflow-datasets lie or are put; its own default if None.
+        note: function to call with a line about files in folders that are left out, or None.
 
     Returns:
         (`Split` to train on, `Split` to evaluate on, or None if the data have none).
@@ -32,17 +33,17 @@ def open_splits(data, data_dir=None):
             a class is not valid.
         MissingExtraError: tensorflow-datasets is needed and not installed.
     """
-    training, evaluation = _opened(data, data_dir)
+    training, evaluation = _opened(data, data_dir, note)
     checked_class_names(training.class_names, f"the class names of {data}")
     return training, evaluation
 
 
-def _opened(data, data_dir):
+def _opened(data, data_dir, note):
     if not is_address(data) and not Path(data).exists():
         return open_tfds(str(data), data_dir)
     if data_dir is not None:
         raise InputError(f"--data-dir goes with a tfds data set. Received: {data}, a path")
-    return open_records(data) if holds_records(data) else open_folders(data)
+    return open_records(data) if holds_records(data) else open_folders(data, note)
 
 
 def is_address(data):

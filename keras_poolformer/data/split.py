@@ -195,6 +195,9 @@ def reason_of(error):
     text = getattr(error, "message", None) or str(error)
     if isinstance(error, UnicodeDecodeError):  # what it would have said, without the data
         text = error.object.decode("utf-8", errors="replace").partition(", value: ")[0]
+    # What Python raised inside of a pipeline: "ImageError: text", and where.
+    text, python, _ = text.partition("\nTraceback (most recent call last)")
+    text = text.rpartition("Error: ")[2] if python else text
     text = re.sub(r"\{\{[^}]*\}\}|\[\[.*?\]\]|\[Op:\w+\].*", "", text, flags=re.DOTALL)
     return one_line(text, 500) if text.strip() else type(error).__name__
 

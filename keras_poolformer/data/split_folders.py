@@ -1,5 +1,6 @@
 """A folder of splits, ROOT/split/label/image: needs no framework."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 from keras_poolformer.data.folders import find_class_folders
@@ -21,12 +22,15 @@ def evaluation_folder(root: str | Path) -> Path | None:
     return next((folder for folder in folders if folder.is_dir()), None)
 
 
-def find_split(root: str | Path, split: str | None = None) -> dict[str, list[Path]]:
+def find_split(
+    root: str | Path, split: str | None = None, note: Callable[[str], None] | None = None
+) -> dict[str, list[Path]]:
     """Lists the images of one split, or of a folder of class folders.
 
     Args:
         root: Folder of splits, or of class folders.
         split: Name of the split; None for `val`, `validation` or `test`, whichever comes first.
+        note: Function to call with a line about files that are left out, or None.
 
     Returns:
         {name of the class folder: [path, ...]}, as `find_class_folders` returns it.
@@ -42,7 +46,7 @@ def find_split(root: str | Path, split: str | None = None) -> dict[str, list[Pat
                 f"{root} must hold one of {', '.join(EVALUATION_FOLDERS)} beside train: --split "
                 "train measures on the training images. Received: none of them"
             )
-        return find_class_folders(folder)
+        return find_class_folders(folder, note)
     found = sorted(path.name for path in root.glob("[!.]*") if _holds_folders(path))
     if split not in found:
         known = f"one of {', '.join(found)}" if found else "left out: there are no splits"
@@ -50,7 +54,7 @@ def find_split(root: str | Path, split: str | None = None) -> dict[str, list[Pat
             f"--split must be {known} in {root}.{did_you_mean(split, found)} "
             f"Received: {shown(split)}"
         )
-    return find_class_folders(root / split)
+    return find_class_folders(root / split, note)
 
 
 def _holds_folders(path: Path) -> bool:

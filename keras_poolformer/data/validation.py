@@ -5,7 +5,7 @@ import os
 import numpy as np
 import tensorflow as tf
 
-from keras_poolformer.data.augment import decode
+from keras_poolformer.data.decoding import decode
 from keras_poolformer.data.split import READING_ERRORS, Split, reason_of, share
 from keras_poolformer.errors import InputError
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from keras_poolformer.data.folders import IMAGE_SUFFIXES, spread
+from keras_poolformer.data.folders import spread
+from keras_poolformer.data.image_listing import images_in
 from keras_poolformer.errors import InputError
 from keras_poolformer.export.graphs import affine_normalization
 from keras_poolformer.export.integer import IntegerNetwork
@@ -67,8 +68,7 @@ def _sources(calibration):
     folder = Path(calibration)
     if not folder.is_dir():
         raise InputError(f"calibration must be a folder of images. Received: {calibration}")
-    files = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES)
-    return spread(files, LARGEST_FOLDER)
+    return spread(images_in(folder, recursive=True), LARGEST_FOLDER)
 
 
 def calibrate(network, transform, images, progress=None):

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
+from keras_poolformer.data.decoding import decode_in_graph
 from keras_poolformer.export.comparison import (
     ExportResult,
     checksum,
@@ -21,6 +22,7 @@ from keras_poolformer.export.graphs import (
 )
 from keras_poolformer.export.recipes import SAVED_MODEL
 from keras_poolformer.files import refuse_existing, replacing, size_of
+from keras_poolformer.image_transform import checked_transform
 from keras_poolformer.patterns import without_patterns
 from keras_poolformer.runtime.description import Description, add_description
 
@@ -36,10 +38,8 @@ def export_saved_model(model, path, transform=None, labels=None, overwrite=False
     - `pixels(images)`: uint8 (N, H, W, 3) of any size; resized, cropped and normalised in
       the graph, within 1 of 255 of `ImageTransform` before normalisation.
     - `encoded(image_bytes)`: strings (N,), each a whole JPEG or PNG file, as TF Serving
-      clients send them; also `serving_default`. TensorFlow's accurate decoder equals
-      Pillow's for 8-bit grey, palette and RGB files and is within 4 of 255 for CMYK ones.
-      16-bit files are scaled to 8 bits, where Pillow clips them; EXIF orientation is not
-      applied.
+      clients send them; also `serving_default`. The pixels are those of `load_image`, upright
+      as EXIF says, but for CMYK, which is within 4 of 255. Other formats are refused.
 
     Models whose images are not RGB get `normalized` alone, as `serving_default`.
 
@@ -58,7 +58,7 @@ def export_saved_model(model, path, transform=None, labels=None, overwrite=False
     """
     require_tensorflow()
     refuse_existing(path, overwrite, SAVED_MODEL)
-    transform = transform or model.transform
+    transform = checked_transform(transform) or model.transform
     description = Description(
         recipe="saved_model",
         outputs=default_outputs(model),
@@ -121,7 +121,7 @@ def _endpoints(model, transform):
     def encoded(image_bytes):
         shape = transform.output_shape or (None, None)
         prepared = tf.map_fn(
-            lambda one: transform.tf(decode(one)),
+            lambda content: transform.tf(decode_in_graph(content)),
             image_bytes,
             fn_output_signature=tf.TensorSpec((*shape, 3), tf.float32),
         )
@@ -136,16 +136,3 @@ def _endpoints(model, transform):
         ("pixels", pixels, tf.TensorSpec((None, None, None, 3), tf.uint8, "images")),
         ("normalized", normalized, floats),
     ]
-
-
-def decode(image_bytes):
-    """A JPEG or PNG file (scalar string) as uint8 (H, W, 3), as Pillow decodes it.
-
-    TensorFlow's default JPEG decoder is faster and differs from Pillow by up to 5 of 255.
-    """
-    image = tf.cond(
-        tf.io.is_jpeg(image_bytes),
-        lambda: tf.io.decode_jpeg(image_bytes, channels=3, dct_method="INTEGER_ACCURATE"),
-        lambda: tf.io.decode_png(image_bytes, channels=3),
-    )
-    return tf.ensure_shape(image, (None, None, 3))

@@ -32,6 +32,7 @@ from keras_poolformer.export.micro import without_gelu
 from keras_poolformer.export.ranges import Quantizer
 from keras_poolformer.export.recipes import INPUTS, OUTPUTS, get_recipe
 from keras_poolformer.files import refuse_existing, replacing, size_of
+from keras_poolformer.image_transform import checked_transform
 from keras_poolformer.model import PoolFormerBackbone
 from keras_poolformer.runtime.description import SCORES, Description, append_description
 from keras_poolformer.runtime.tflite_model import TFLiteModel
@@ -90,7 +91,7 @@ def export_tflite(
         if value not in choices:
             raise InputError(f"`{name}` must be one of {', '.join(choices)}. Received: {value!r}")
     refuse_existing(path, overwrite)
-    transform = transform or model.transform
+    transform = checked_transform(transform) or model.transform
     labels = export_labels(model, labels)
     _require_exportable(model, transform, chosen, inputs, outputs)
     if chosen.is_integer:

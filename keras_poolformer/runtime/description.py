@@ -10,13 +10,19 @@ import zipfile
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from keras_poolformer.config import MAX_CLASSES
 from keras_poolformer.errors import InputError
+from keras_poolformer.json_files import MAX_JSON_BYTES, parse_json
 from keras_poolformer.labels import checked_labels
 from keras_poolformer.messages import shown
+from keras_poolformer.provenance import checked_provenance
 from keras_poolformer.ranking import PROBLEM_TYPES
+from keras_poolformer.regular_files import is_regular, open_regular, read_bytes
+from keras_poolformer.zip_files import ZipEntries
 
 LABELS, DESCRIPTION = "labels.txt", "keras_poolformer.json"
 EXTRA = "assets.extra"
+_MAX_BYTES = {LABELS: 16 * 2**20, DESCRIPTION: MAX_JSON_BYTES}
 SCORES = ("logits", "probabilities")  # the outputs of classifiers
 
 
@@ -78,16 +84,30 @@ def read_description(path):
     """Reads the description of a .tflite file or a SavedModel directory; None if it has none.
 
     Raises:
-        InputError: the description is damaged.
+        InputError: The description is corrupt, or larger than one can be.
     """
+    files = _read_folder(Path(path) / EXTRA) if Path(path).is_dir() else _read_zip(path)
+    if DESCRIPTION not in files:
+        return None
     try:
-        files = _read_folder(Path(path) / EXTRA) if Path(path).is_dir() else _read_zip(path)
-        if DESCRIPTION not in files:
-            return None
-        document = json.loads(files[DESCRIPTION])
-        return Description(**document, labels=_lines(files.get(LABELS, b"").decode()))
-    except (zipfile.BadZipFile, ValueError, TypeError) as error:
-        raise InputError(f"{path}: its description is damaged: {error}") from None
+        fields = parse_json(files[DESCRIPTION], DESCRIPTION)
+        fields["provenance"] = checked_provenance(fields.get("provenance"), DESCRIPTION)
+        labels = files.get(LABELS, b"")
+        if labels.count(b"\n") > MAX_CLASSES:
+            raise InputError(f"{LABELS} must have at most {MAX_CLASSES:,} lines")
+        return _checked(Description(**fields, labels=_lines(labels.decode())))
+    except (ValueError, TypeError) as error:
+        raise InputError(f"{path}: its description is corrupt: {error}") from None
+
+
+def _checked(description):
+    """The description, if its fields have the types that they should have."""
+    types = {"recipe": str, "outputs": str, "transform": dict}
+    for name, kind in types.items():
+        value = getattr(description, name)
+        if not isinstance(value, kind):
+            raise InputError(f"`{name}` must be a {kind.__name__}. Received: {shown(value)}")
+    return description
 
 
 def _lines(text):
@@ -97,13 +117,17 @@ def _lines(text):
 
 
 def _read_zip(path):
-    if not zipfile.is_zipfile(path):
-        return {}
-    with zipfile.ZipFile(path) as archive:
-        names = {LABELS, DESCRIPTION}.intersection(archive.namelist())
-        return {name: archive.read(name) for name in names}
+    with open_regular(path) as file:
+        if not zipfile.is_zipfile(file):
+            return {}
+        entries = ZipEntries(file, f"{path}: its description")
+        if DESCRIPTION not in entries:  # other programs put files of their own there
+            return {}
+        return {
+            name: entries.read(name, most) for name, most in _MAX_BYTES.items() if name in entries
+        }
 
 
 def _read_folder(folder):
-    paths = [folder / name for name in (LABELS, DESCRIPTION)]
-    return {path.name: path.read_bytes() for path in paths if path.is_file()}
+    found = {name: most for name, most in _MAX_BYTES.items() if is_regular(folder / name)}
+    return {name: read_bytes(folder / name, most) for name, most in found.items()}

@@ -123,14 +123,16 @@ class _Graph:
         if quantization:
             self._check_quantization(quantization, shape, read.scalar(tensor, 1, "b"))
         if sparsity := read.child(tensor, 6):
-            read.numbers(sparsity, 0), read.numbers(sparsity, 1)
+            read.numbers(sparsity, 0)
+            read.numbers(sparsity, 1)
             read.children(sparsity, 2)
         return math.prod(shape) * BYTES.get(read.scalar(tensor, 1, "b"), 1)
 
     def _check_quantization(self, table, shape, kind):
         read = self.read
         scales, zero_points = read.numbers(table, 2, "<f4"), read.numbers(table, 3, "<i8")
-        read.numbers(table, 0, "<f4"), read.numbers(table, 1, "<f4")
+        read.numbers(table, 0, "<f4")
+        read.numbers(table, 1, "<f4")
         axis = read.scalar(table, 6)
         per_channel = len(scales) > 1
         if not np.isfinite(scales).all() or not (scales >= 0 if per_channel else scales > 0).all():
@@ -189,7 +191,8 @@ class _Graph:
 
     def _check_options(self, operator):
         read = self.read
-        read.numbers(operator, 5, "u1"), read.numbers(operator, 7, "u1")
+        read.numbers(operator, 5, "u1")
+        read.numbers(operator, 7, "u1")
         options, kind = read.child(operator, 4), read.scalar(operator, 3, "B")
         if options and kind in VECTOR_OPTIONS:
             read.numbers(options, VECTOR_OPTIONS[kind])

@@ -1,47 +1,71 @@
 """The model and the optimizer of a recipe, made inside a strategy's scope."""
 
 import contextlib
+import dataclasses
+from pathlib import Path
 
 import keras
 import tensorflow as tf
 
-from keras_poolformer.loading import load_preset
+from keras_poolformer.base_model import plain
+from keras_poolformer.lineage import provenance_from
+from keras_poolformer.loading import STEM, copy_weights, image_transform, load_preset
 from keras_poolformer.model import PoolFormerImageClassifier
 from keras_poolformer.quantization import refuse_quantized
+from keras_poolformer.training import starting
 from keras_poolformer.training.optimizer import AdamW, WarmupCosine
 
 
 def build_model(recipe, class_names, init, seed):
-    """Makes the model.
+    """Makes the model, and says in a recipe what it is.
 
     Args:
-        recipe: a `Recipe`.
-        class_names: of the data, which become the model's labels.
-        init: preset or checkpoint whose architecture and weights are taken (a classifier for
-            other classes starts fresh), or None for fresh weights of the recipe's own.
-        seed: of the fresh weights.
+        recipe: A `Recipe`.
+        class_names: Names of the data's classes, which become the model's labels.
+        init: Preset or checkpoint whose architecture, weights and transform are taken (a
+            classifier for other classes starts fresh), or None for fresh weights of the recipe's
+            own architecture.
+        seed: Seed of the fresh weights.
+
+    Returns:
+        (the model, the recipe with the model's config and transform, the `StartingPoint` or None).
 
     Raises:
-        InputError: `init` cannot be used.
+        InputError: `init` cannot be used, or the recipe's settings do not fit it.
     """
+    recipe.check_init(init)
     keras.utils.set_random_seed(seed)  # Keras' initializers draw their seeds from Python's
-    # One right class an image is what the steps train for, whatever `init` was made for.
-    settings = {
-        "num_classes": len(class_names),
-        "labels": tuple(class_names),
-        "problem_type": None,
-    }
     with _policy(recipe.precision):
         if init is None:
-            model = PoolFormerImageClassifier(recipe.config.replace(**settings))
+            config, start = starting.for_classes(recipe.config, class_names), None
+            starting.check_channels(config)
+            model = PoolFormerImageClassifier(config)
+            recipe = dataclasses.replace(recipe, config=config)
         else:
-            kept = ("drop_path_rate", "dropout_rate")
-            settings |= {name: getattr(recipe.config, name) for name in kept}
-            model = load_preset(PoolFormerImageClassifier, init, overrides=settings)
-    refuse_quantized(model)
-    model.trainable = True  # also what was frozen when `init` was saved
+            loaded = load_preset(PoolFormerImageClassifier, init)
+            refuse_quantized(loaded)
+            fresh = starting.needs_fresh_classifier(recipe, loaded.config, class_names)
+            start = starting.StartingPoint(loaded.config, image_transform(loaded), fresh)
+            config = starting.config_on(recipe, loaded.config, class_names, init)
+            starting.check_channels(config)
+            model = _with_weights(config, loaded, fresh)
+            recipe = starting.recipe_on(recipe, config, start.transform)
     if recipe.frozen == "backbone":
         model.backbone.trainable = False
+    return model, recipe, start
+
+
+def _with_weights(config, loaded, fresh_classifier):
+    """A model with the weights of a loaded one, but perhaps the classifier's."""
+    model = PoolFormerImageClassifier(config)
+    head = [variable.path for variable in model.weights if variable.path.startswith("head/")]
+    copy_weights(loaded, model, head if fresh_classifier else ())
+    provenance = dict(loaded.provenance or {})
+    if fresh_classifier:
+        provenance["new_tensors"] = head
+    if config.in_channels != loaded.config.in_channels:
+        provenance["adapted_tensors"] = [STEM]
+    model.provenance = provenance
     return model
 
 
@@ -69,7 +93,7 @@ def build_optimizer(recipe, model, steps_per_epoch):
     schedule = WarmupCosine(
         recipe.learning_rate,
         recipe.all_epochs * steps_per_epoch,
-        recipe.warmup_epochs * steps_per_epoch,
+        round(recipe.warmup_epochs * steps_per_epoch),
         recipe.cooldown_epochs * steps_per_epoch,
         recipe.warmup_learning_rate,
         recipe.min_learning_rate,
@@ -86,4 +110,24 @@ def build_optimizer(recipe, model, steps_per_epoch):
     )
     optimizer.schedule = schedule
     optimizer.build(model.trainable_variables)
+    optimizer.scale_learning_rate(
+        model.backbone.trainable_variables, recipe.backbone_learning_rate_scale
+    )
     return optimizer
+
+
+def trained_provenance(run, model):
+    """Returns what a trained model says of its origin: what it is, and what it began as.
+
+    Args:
+        run: The `Run`, with the recipe that is really trained.
+        model: The model, as `build_model` made it.
+    """
+    before = plain(model.provenance) or {}
+    # The source of trained weights says what they were trained on, and is no name.
+    name = Path(run.init).name if before.get("trained") else ""
+    return provenance_from(before, name) | {
+        "source": f"keras-poolformer train on {run.training.name}",
+        "seed": run.seed,
+        "transform": run.recipe.transform.to_dict(),
+    }

@@ -15,7 +15,9 @@ class AdamW(keras.optimizers.AdamW):
     PoolFormer have gradients around 3e-7, where Keras' first steps are half as long with an
     epsilon of 1e-8, and a tenth with its default.
 
-    Weights of fewer than two dimensions (biases, norms, layer scales) are not decayed.
+    Weights of fewer than two dimensions (biases, norms, layer scales) are not decayed. Variables
+    can have a fraction of the learning rate (`scale_learning_rate`), as a parameter group of
+    PyTorch has a rate of its own; it holds for their decay too.
 
     Args:
         learning_rate: number or schedule.
@@ -36,6 +38,16 @@ class AdamW(keras.optimizers.AdamW):
         **kwargs,
     ):
         super().__init__(learning_rate, weight_decay, beta_1, beta_2, epsilon, name=name, **kwargs)
+        self._rate_scales = {}
+
+    def scale_learning_rate(self, variables, scale):
+        """Gives variables their own learning rate.
+
+        Args:
+            variables: Keras variables; the others keep the optimizer's rate.
+            scale: Float. Factor of the optimizer's learning rate.
+        """
+        self._rate_scales |= {self._var_key(variable): float(scale) for variable in variables}
 
     def build(self, variables):
         """Makes the moments of the variables, and leaves vectors out of the decay."""
@@ -48,12 +60,19 @@ class AdamW(keras.optimizers.AdamW):
         index = self._get_variable_index(variable)
         first, second = self._momentums[index], self._velocities[index]
         gradient = ops.cast(gradient, variable.dtype)
+        rate = ops.cast(learning_rate, variable.dtype)
+        rate *= self._rate_scales.get(self._var_key(variable), 1.0)
+        if self.weight_decay and self._use_weight_decay(variable):
+            self.assign_sub(variable, variable * self.weight_decay * rate)
         step = ops.cast(self.iterations + 1, variable.dtype)
         self.assign_add(first, (gradient - first) * (1 - self.beta_1))
         self.assign_add(second, (ops.square(gradient) - second) * (1 - self.beta_2))
         root = ops.sqrt(second) / ops.sqrt(_correction(self.beta_2, step))
-        scale = ops.cast(learning_rate, variable.dtype) / _correction(self.beta_1, step)
+        scale = rate / _correction(self.beta_1, step)
         self.assign_sub(variable, scale * first / (root + self.epsilon))
+
+    def _apply_weight_decay(self, variables):
+        """Leaves the decay to `update_step`, which knows each variable's rate."""
 
 
 def _correction(beta, step):

@@ -115,6 +115,11 @@ class Reports:
             self._board.flush()
         self._say(step, result)
 
+    def warning(self, text: str) -> None:
+        """Prints a line of warning beside the progress bar."""
+        if self._chief:
+            self._bar.write(f"keras-poolformer train: warning: {text}", file=sys.stderr)
+
     def _say(self, step: int, result: Mapping[str, float] | None = None) -> None:
         """One line on stderr: means over the epoch so far, and its evaluation."""
         parts = [f"epoch {self._epoch}/{self._epochs}", f"step {step}/{self._total_steps}"]

@@ -2,20 +2,27 @@
 
 import json
 import sys
-from dataclasses import dataclass, fields
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from keras_poolformer.data.sources import Split
 from keras_poolformer.errors import InputError
 from keras_poolformer.files import replacing
+from keras_poolformer.json_files import read_json
 from keras_poolformer.messages import shown
+from keras_poolformer.source_folders import RUN
 from keras_poolformer.training.checkpoints import has_checkpoint
-from keras_poolformer.training.recipes import Recipe, get_recipe
+from keras_poolformer.training.recipe import PARTS, Recipe
+from keras_poolformer.training.recipes import get_recipe
 from keras_poolformer.training.run_lock import locked
 
-CHECKPOINTS, RUN, RESULT = "checkpoints", "run.json", "result.json"
+CHECKPOINTS, RESULT = "checkpoints", "result.json"
+VERSION = 2  # of run.json
 _EXTENSIONS = "extensions"
 _MAY_CHANGE = ("patience",)  # when it ends, and not what it is until then
+_CLASSES = ("num_classes", "labels", "problem_type")  # of a config: they follow from the data
+# Fields of a recipe that can change too, and those that do nothing once the run has begun.
+_NOT_DESCRIBED = ("steps_per_call", "save_every", "batch_scaling", "needs_init")
 
 
 @dataclass(frozen=True)
@@ -78,6 +85,11 @@ class Run:
         return self.steps_per_epoch * self.recipe.all_epochs
 
     @property
+    def warmup_steps(self):
+        """Steps of the warm-up."""
+        return round(self.recipe.warmup_epochs * self.steps_per_epoch)
+
+    @property
     def last_step(self):
         """Where this run ends."""
         return min(self.total_steps, self.max_steps or self.total_steps)
@@ -117,10 +129,10 @@ class Run:
         if not path.exists():
             _write(path, description)
             return
-        found = _read(path)
+        found = read_json(path)
         extensions = found.pop(_EXTENSIONS, None)
         extensions = extensions if isinstance(extensions, list) else []
-        before = _recipe_defaults() | found  # written by a version with fewer fields
+        before = _upgraded(found, description)
         changed = {
             name
             for name in description.keys() | found.keys()
@@ -150,17 +162,24 @@ class Run:
     def _extends(self, found):
         """Whether this run only adds epochs to one that has reached the end of its schedule."""
         try:
-            ended = _read(self.workdir / RESULT).get("step") == self._steps(found)
+            ended = read_json(self.workdir / RESULT).get("step") == self._steps(found)
         except (InputError, OSError, KeyError, TypeError):
             return False
         return ended and self.recipe.epochs > found["epochs"]
 
     def describe(self):
-        """What must not change when a run goes on, as JSON-ready values."""
-        recipe = self.recipe.to_dict()
-        for name in ("steps_per_call", "save_every"):
-            del recipe[name]
+        """What must not change when a run goes on, as JSON-ready values.
+
+        Of a run that the trainer has started, the config and the transform are those of the
+        model that is trained.
+        """
+        recipe = {
+            name: value
+            for name, value in self.recipe.to_dict().items()
+            if name not in _NOT_DESCRIBED
+        }
         return {
+            "version": VERSION,
             "seed": self.seed,
             "init": self.init,
             "training": self.training.name,
@@ -170,24 +189,25 @@ class Run:
         }
 
 
-def _recipe_defaults():
-    """Values of the fields that run.json of an earlier version may lack."""
-    return {field.name: field.default for field in fields(Recipe)}
+def _upgraded(found, description):
+    """The description of a run, as an earlier version may have written it, with all fields.
+
+    Version 1 had no field "version", and described the recipe before it met the data: with the
+    recipe's own classes, and for a run with `init` another network's config.
+    """
+    defaults = {field.name: field.default for field in fields(Recipe)}
+    before = defaults | {"classifier": description["classifier"], "version": VERSION} | found
+    for part, kind in PARTS.items():
+        if isinstance(before.get(part), dict):
+            before[part] = json.loads(json.dumps(asdict(kind()))) | before[part]
+    if "version" not in found and isinstance(before.get("config"), dict):
+        before["config"] |= {name: description["config"][name] for name in _CLASSES}
+    return before
 
 
 def _write(path, description):
     with replacing(path, overwrite=True) as written:
         written.write_text(json.dumps(description, indent=2) + "\n")
-
-
-def _read(path):
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} must be JSON, as it was written: {error}") from None
-    if not isinstance(found, dict):
-        raise InputError(f"{path} must describe a run. Received: {shown(found)}")
-    return found
 
 
 def _check_type(run, name, kind, meaning):

@@ -1,10 +1,12 @@
 """One training step of one replica: a pure function of weights, images, labels and seeds.
 
-It compiles with XLA as a whole: static shapes, no host calls. Random layers are seeded by step,
-replica and part of the batch, so their generators hold no state that a checkpoint could miss, and
-replicas draw different masks (Keras' generators would give all replicas the same).
+It compiles with XLA as a whole: static shapes, no host calls. What random layers draw is a
+function of the step's seed, the layer, and the example's place in the global batch: their
+generators hold no state that a checkpoint could miss, and an example has the same masks on
+whichever replica, and in whichever part of its batch, it is.
 """
 
+import math
 from dataclasses import dataclass
 
 import keras
@@ -12,6 +14,10 @@ import tensorflow as tf
 
 from keras_poolformer.data.mixing import Mixing, mix
 from keras_poolformer.evaluation import TOP
+from keras_poolformer.random_layers import drawing_with
+
+_PHILOX = 1  # of tf.random.Algorithm; a block of its counter gives four numbers
+_BLOCK = 4
 
 
 @dataclass(frozen=True)
@@ -50,36 +56,36 @@ class TrainStep:
             This replica's share of (loss, accuracy): sums over replicas give the batch's.
         """
         context = tf.distribute.get_replica_context()
-        seed = _fold_in(seed, context.replica_id_in_sync_group)
+        first = tf.cast(context.replica_id_in_sync_group, tf.int32) * labels.shape[0]
         update = self._update
         if self.jit_compile and context.num_replicas_in_sync == 1:
             update = tf.function(update, jit_compile=True)
-        return update(images, labels, draw, seed)
+        return update(images, labels, draw, seed, first)
 
-    def _update(self, images, labels, draw, seed):
+    def _update(self, images, labels, draw, seed, first):
         compute = self.gradients
         if self.jit_compile:  # all but what replicas exchange
             compute = tf.function(compute, jit_compile=True)
-        gradients, loss, correct = compute(images, labels, draw, seed)
+        gradients, loss, correct = compute(images, labels, draw, seed, first)
         self.optimizer.apply_gradients(zip(gradients, self.model.trainable_variables, strict=True))
         return loss, correct
 
-    def gradients(self, images, labels, draw, seed):
+    def gradients(self, images, labels, draw, seed, first=0):
         """Returns this replica's share of the gradients, loss and accuracy, in float32.
 
         Args:
-            images, labels, draw: as above.
-            seed: int32 (2,), of step and replica.
+            images, labels, draw, seed: as above.
+            first: int32 scalar. Place of the first image in the global batch.
         """
         images = tf.cast(images, self.model.compute_dtype)
         if self.parts == 1:
-            return self._part(images, labels, draw, _fold_in(seed, 0))
+            return self._part(images, labels, draw, seed, first)
         size = labels.shape[0] // self.parts
         images = tf.reshape(images, (self.parts, size, *images.shape[1:]))
         labels = tf.reshape(labels, (self.parts, size))
 
         def add_part(index, sums):
-            part = self._part(images[index], labels[index], draw, _fold_in(seed, index))
+            part = self._part(images[index], labels[index], draw, seed, first + index * size)
             return index + 1, tf.nest.map_structure(tf.add, sums, part)
 
         zeros = [tf.zeros(one.shape, tf.float32) for one in self.model.trainable_variables]
@@ -94,10 +100,10 @@ class TrainStep:
         )
         return sums
 
-    def _part(self, images, labels, draw, seed):
+    def _part(self, images, labels, draw, seed, first):
         images, targets = mix(self.mixing, images, labels, self.num_classes, draw)
         with tf.GradientTape() as tape:
-            logits = self._logits(images, seed)
+            logits = self._logits(images, seed, first)
             losses = tf.nn.softmax_cross_entropy_with_logits(targets, logits)
             loss = tf.reduce_sum(losses) / self.global_batch
         variables = [one.value for one in self.model.trainable_variables]
@@ -105,11 +111,11 @@ class TrainStep:
         correct = tf.reduce_sum(tf.cast(right, tf.float32)) / self.global_batch
         return tape.gradient(loss, variables), loss, correct
 
-    def _logits(self, images, seed):
-        states = [one for one in self.model.variables if _is_seed(one)]
+    def _logits(self, images, seed, first):
+        states = [variable for variable in self.model.variables if _is_seed(variable)]
         keys = tf.random.split(seed, max(len(states), 1))
         mapping = [(state, tf.cast(keys[index], state.dtype)) for index, state in enumerate(states)]
-        with keras.StatelessScope(state_mapping=mapping):
+        with keras.StatelessScope(state_mapping=mapping), drawing_with(_draw_from(first)):
             return tf.cast(self.model(images, training=True), tf.float32)
 
 
@@ -117,8 +123,31 @@ def _is_seed(variable):
     return variable.path.endswith("seed_generator_state")
 
 
-def _fold_in(seed, number):
-    return tf.random.fold_in(seed, tf.cast(number, tf.int32))
+def _draw_from(first):
+    """How random layers draw for the images of a global batch from `first` on.
+
+    Each image has the same number of blocks of a counter-based generator, at its place in the
+    batch: what it draws does not depend on the images that are worked through beside it.
+    """
+
+    def draw(shape, generator):
+        count = math.prod(shape[1:])
+        blocks = -(-count // _BLOCK)
+        key = tf.bitcast(tf.cast(generator.next(), tf.uint32), tf.uint64)
+        skipped = tf.cast(first, tf.uint64) * blocks
+        bits = tf.raw_ops.StatelessRandomUniformFullIntV2(
+            shape=(shape[0], blocks * _BLOCK),
+            key=tf.reshape(key, (1,)),
+            counter=tf.stack((skipped, tf.zeros_like(skipped))),
+            alg=_PHILOX,
+            dtype=tf.uint32,
+        )
+        # From whole numbers: XLA would make floats of other bits of them than TensorFlow.
+        numbers = tf.cast(tf.bitwise.right_shift(bits, tf.constant(8, tf.uint32)), tf.float32)
+        numbers *= 2.0**-24
+        return tf.reshape(numbers[:, :count], shape)
+
+    return draw
 
 
 @dataclass(frozen=True)

@@ -1,13 +1,13 @@
 """Where a model is trained: one device, several, several machines, TPUs."""
 
 import contextlib
-import json
 import os
 import re
 
 import tensorflow as tf
 
 from keras_poolformer.errors import InputError
+from keras_poolformer.json_files import parse_json
 from keras_poolformer.training import STRATEGIES
 
 
@@ -106,7 +106,7 @@ def _check_tf_config(text):
     if not text:
         raise InputError(f"multiworker needs TF_CONFIG, as in {_TF_CONFIG}. Received: none")
     try:
-        config = json.loads(text)
+        config = parse_json(text.encode(), "TF_CONFIG")
         cluster, task = config["cluster"], config["task"]
         kind, index = task["type"], task["index"]
         addresses = cluster[kind]

@@ -6,23 +6,23 @@ would have been.
 """
 
 import contextlib
+import dataclasses
 import math
 import threading
-from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from keras_poolformer.base_model import plain
 from keras_poolformer.data.pipeline import evaluation_batches, training_epoch
 from keras_poolformer.errors import InputError
 from keras_poolformer.evaluation import TOP
-from keras_poolformer.lineage import provenance_from
 from keras_poolformer.signals import stop_requested
-from keras_poolformer.training.building import build_model, build_optimizer
+from keras_poolformer.training.announcement import start_lines
+from keras_poolformer.training.building import build_model, build_optimizer, trained_provenance
 from keras_poolformer.training.checkpoints import Checkpoints, averaged_weights
 from keras_poolformer.training.failures import failures_named
 from keras_poolformer.training.finishing import finish
+from keras_poolformer.training.loss_watch import LossWatch
 from keras_poolformer.training.reports import Reports
 from keras_poolformer.training.step import EvaluationStep, TrainStep
 from keras_poolformer.training.strategy import check_batch, is_chief
@@ -36,9 +36,11 @@ class Trainer:
         run: a `Run`.
         strategy: a `tf.distribute.Strategy`.
 
+    `start_lines` are lines of text that say what is trained, from which weights, at which rates.
+
     Raises:
-        InputError: the batch does not fit the strategy or the data, or `workdir` holds
-            another run.
+        InputError: the batch does not fit the strategy or the data, the weights to begin with
+            cannot be used or do not fit the recipe, or `workdir` holds another run.
     """
 
     def __init__(self, run, strategy):
@@ -49,19 +51,23 @@ class Trainer:
                 f"`batch_size` must be at most the {run.training.num_examples} images of "
                 f"{run.training.name}. Received: {run.recipe.batch_size}"
             )
+        with strategy.scope():
+            self._model, recipe, start = build_model(
+                run.recipe, run.training.class_names, run.init, run.seed
+            )
+            self._run = run = dataclasses.replace(run, recipe=recipe)
+            self._model.provenance = trained_provenance(run, self._model)
+            self._optimizer = build_optimizer(recipe, self._model, run.steps_per_epoch)
+        self.start_lines = start_lines(run, self._model, start)
+        self._watch = LossWatch(len(run.training.class_names), run.warmup_steps, run.last_step)
         run.workdir.mkdir(parents=True, exist_ok=True)
         if self._chief:
             refuse_unwritable(run.workdir)
             run.claim()
         self._stop = threading.Event()
-        with strategy.scope():
-            self._model = build_model(run.recipe, run.training.class_names, run.init, run.seed)
-            self._model.provenance = _provenance(run, self._model)
-            self._optimizer = build_optimizer(run.recipe, self._model, run.steps_per_epoch)
         self._checkpoints = Checkpoints(
             run.checkpoint_folder, self._model, self._optimizer, self._chief
         )
-        recipe = run.recipe
         self._train_step = TrainStep(
             self._model,
             self._optimizer,
@@ -111,6 +117,8 @@ class Trainer:
             end = min((epoch + 1) * run.steps_per_epoch, run.last_step)
             reports.start_epoch(epoch)
             step = self._epoch(epoch, step, end, reports)
+            if warning := self._watch.warning():
+                reports.warning(warning)
             if step < end:  # stopped
                 self._checkpoints.save(step)
                 break
@@ -153,6 +161,7 @@ class Trainer:
                 (step + i + 1, *map(float, row), rate)
                 for i, (row, rate) in enumerate(zip(results, rates, strict=True))
             ])  # fmt: skip
+            self._watch.add(map(float, results[:, 0]))
             step += count
             if stopped:
                 self._stop.set()  # another worker may have been the one to be asked
@@ -258,15 +267,3 @@ class Trainer:
             )
 
         return self._strategy.distribute_datasets_from_function(dataset)
-
-
-def _provenance(run, model):
-    """What the trained weights are, and what they began as."""
-    before = plain(model.provenance) or {}
-    # The source of trained weights says what they were trained on, and is no name.
-    name = Path(run.init).name if before.get("trained") else ""
-    return provenance_from(before, name) | {
-        "source": f"keras-poolformer train on {run.training.name}",
-        "seed": run.seed,
-        "transform": run.recipe.transform.to_dict(),
-    }

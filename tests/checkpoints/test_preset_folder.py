@@ -125,7 +125,7 @@ def edited(folder, **changes):
     ("changes", "words"),
     [
         ({"config": CONFIG.replace(pool_size=3).to_dict()}, "must describe the model in model.ker"),
-        ({"config": None}, "must describe the model"),
+        ({"config": None}, "`config` must be an object"),
         ({"transform": [1]}, "`transform` must be an object"),
         ({"transform": {"resample": 3}}, "did you mean `interpolation`"),
     ],
@@ -136,14 +136,20 @@ def test_a_description_that_does_not_fit(folder, changes, words):
         PoolFormerImageClassifier.from_preset(folder)
 
 
+def test_a_keras_file_of_another_model_beside_it(folder):
+    PoolFormerImageClassifier(CONFIG.replace(pool_size=3)).save(folder / "model.keras")
+    with pytest.raises(InputError, match="must describe the model in model"):
+        PoolFormerImageClassifier.from_preset(folder)
+
+
 def test_files_that_are_missing_or_damaged(folder):
     weights = (folder / "model.keras").read_bytes()
     (folder / "model.keras").write_bytes(weights[: len(weights) // 2])
-    with pytest.raises(InputError, match=r"model\.keras is no readable"):
+    with pytest.raises(InputError, match=r"model\.keras is not a valid"):
         PoolFormerImageClassifier.from_preset(folder)
     (folder / "model.keras").unlink()
-    with pytest.raises(InputError, match=r"model\.keras is no readable"):
+    with pytest.raises(InputError, match=r"model\.keras does not exist"):
         PoolFormerImageClassifier.from_preset(folder)
     (folder / "keras_poolformer.json").write_text("{")
-    with pytest.raises(InputError, match=r"keras_poolformer\.json is no valid JSON"):
+    with pytest.raises(InputError, match=r"keras_poolformer\.json is not valid JSON"):
         PoolFormerImageClassifier.from_preset(folder)

@@ -2,7 +2,7 @@
 
 import pytest
 
-from keras_poolformer.checkpoints.readers import read_json
+from keras_poolformer.json_files import read_json
 
 
 def test_read_json(tmp_path):
@@ -14,14 +14,14 @@ def test_read_json(tmp_path):
 @pytest.mark.parametrize(
     ("content", "said"),
     [
-        (b"", "no valid JSON"),
-        (b"{'a': 1}", "no valid JSON"),
+        (b"", "not valid JSON"),
+        (b"{'a': 1}", "not valid JSON"),
         (b"[1]", "Received: list"),
         (b"null", "Received: NoneType"),
         (b'{"a": NaN}', "NaN"),
         (b'{"a": -Infinity}', "-Infinity"),
-        (b'{"a": "\xff"}', "no valid JSON"),
-        (b'{"a": ' + b"9" * 5000 + b"}", "no valid JSON"),
+        (b'{"a": "\xff"}', "not valid JSON"),
+        (b'{"a": ' + b"9" * 5000 + b"}", "not valid JSON"),
         (b'{"a":' * 200_000, "nested too deeply"),
         (b'{"a": "' + b"x" * 2**21 + b'"}', "bytes"),
     ],
@@ -36,3 +36,16 @@ def test_read_json_refuses(tmp_path, content, said, refusal):
 def test_read_json_of_no_file(tmp_path, refusal):
     assert "does not exist" in refusal(tmp_path / "config.json", read=read_json)
     assert "not a regular file" in refusal(tmp_path, read=read_json)
+
+
+@pytest.mark.parametrize("depth", [33, 880, 950, 998])
+def test_nesting_that_a_later_reader_would_fail_over(depth, tmp_path, refusal):
+    path = tmp_path / "config.json"
+    path.write_text('{"a": ' + "[" * depth + "]" * depth + "}")
+    assert "nested too deeply" in refusal(path, read=read_json)
+
+
+def test_more_objects_than_memory_should_hold(tmp_path, refusal):
+    path = tmp_path / "config.json"
+    path.write_text('{"a": [' + "{}," * 300_000 + "{}]}")
+    assert "at most 200,000 lists and objects" in refusal(path, read=read_json)

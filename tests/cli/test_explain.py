@@ -100,6 +100,18 @@ def test_what_cannot_be_explained_is_refused(
     assert "room for 1 images" in refusal("explain", CIFAR, photo, photo, *output)
 
 
+def test_broken_images_are_reported_and_the_others_drawn(files, run, out, photographs):
+    (out / "broken.png").write_bytes(b"oops")
+    arguments = ("explain", files / "tiny.keras", photographs[0], out / "broken.png", "--json")
+    for options, expected in (((), 1), (("--skip-broken", "--overwrite"), 0)):
+        status, printed, (line,) = run(*arguments, "-o", out / "x.png", *options)
+        assert status == expected
+        (row,) = json.loads(printed)["images"]
+        assert row["image"] == str(photographs[0])
+        assert "broken.png" in line
+    assert (out / "x.png").read_bytes().startswith(b"\x89PNG")
+
+
 def test_size_and_labels_replace_the_presets(run, out, tmp_path, photographs):
     """At 224 pixels the last stage has 7 x 7 places, as in the authors' figures."""
     labels = tmp_path / "labels.txt"

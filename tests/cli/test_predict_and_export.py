@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from pathlib import Path
 
 import numpy as np
@@ -46,6 +47,37 @@ def test_predict_takes_files_and_folders_in_order(files, run, tmp_path, photogra
     rows = json.loads(printed)
     assert [Path(name).name for name in rows] == [photographs[1].name, "a.png", "b.PNG", "c.webp"]
     assert all(len(top) == 2 for top in rows.values())
+
+
+@pytest.fixture
+def half_broken(tmp_path, photographs):
+    """A folder with two images, a broken one, a hidden file and a text."""
+    for name in ("a.png", "c.png"):
+        Image.open(photographs[0]).resize((60, 40)).save(tmp_path / name)
+    (tmp_path / "b.png").write_bytes(b"oops")
+    (tmp_path / "._a.png").write_bytes(b"\0\5\x16\7Mac OS X")
+    (tmp_path / "notes.txt").write_text("no picture")
+    return tmp_path
+
+
+@pytest.mark.parametrize(("options", "expected"), [((), 1), (("--skip-broken",), 0)])
+def test_predict_reports_broken_images_and_classifies_the_others(
+    options, expected, files, run, half_broken
+):
+    status, printed, lines = run("predict", files / "tiny.tflite", half_broken, "--json", *options)
+    assert status == expected
+    assert [Path(name).name for name in json.loads(printed)] == ["a.png", "c.png"]
+    left_out, broken = lines
+    assert left_out.endswith("skipped 1 of 4 files (not an image by its suffix: notes.txt)")
+    assert broken.startswith("skipped image ") and "b.png" in broken
+
+
+def test_predict_refuses_what_is_broken_as_a_whole(files, refusal, half_broken):
+    broken = half_broken / "b.png"
+    assert "not an image" in refusal("predict", files / "tiny.tflite", broken, "--skip-broken")
+    os.mkfifo(half_broken / "pipe.png")
+    message = refusal("predict", files / "tiny.tflite", half_broken / "pipe.png")
+    assert "not a regular file" in message
 
 
 def test_predict_prints_a_table_with_labels(run, photographs):
@@ -166,7 +198,7 @@ def test_int8_needs_calibration_and_says_how_much_it_used(
     arguments = ("export", files / "tiny.keras", "--recipe", "int8", "-o", out / "x.tflite")
     assert "needs --calibration FOLDER" in refusal(*arguments)
     assert "must be a folder" in refusal(*arguments, "--calibration", tmp_path / "nowhere")
-    assert "at least one readable image" in refusal(*arguments, "--calibration", tmp_path)
+    assert "holds no image files" in refusal(*arguments, "--calibration", tmp_path)
     photo = photographs[0]
     (tmp_path / "good.jpg").write_bytes(photo.read_bytes())
     (tmp_path / "broken.jpg").write_bytes(photo.read_bytes()[:50])

@@ -81,7 +81,7 @@ def test_layouts_that_do_not_fit(files, tmp_path, convert_refusal):
 def test_sources_that_are_not_there(tmp_path, convert_refusal):
     assert "nosuch.pth is neither a file" in convert_refusal(tmp_path / "nosuch.pth")
     assert "directory without weights" in convert_refusal(tmp_path)
-    assert "Did you mean poolformer_s12_in1k?" in convert_refusal("poolformer_s12_in22k")
+    assert "Did you mean 'poolformer_s12_in1k'?" in convert_refusal("poolformer_s12_in22k")
 
 
 def test_weights_that_cannot_be_downloaded_say_where(convert_refusal, tmp_path, monkeypatch):

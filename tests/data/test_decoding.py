@@ -1,34 +1,26 @@
-"""Decoding inside TensorFlow against Pillow: the same pixels, format by format."""
+"""Decoding inside TensorFlow: who decodes which file, and what happens to corrupt ones.
+
+tests/test_one_reading.py compares the pixels of every kind of file.
+"""
 
 import io
+import zlib
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from keras_poolformer.image_files import MAX_SOURCE_PIXELS
+from tests.image_kinds import STORED, encode, image_kinds, oriented, png, with_xmp
+
 tf = pytest.importorskip("tensorflow")
 decoding = pytest.importorskip("keras_poolformer.data.decoding")
+image_header = pytest.importorskip("keras_poolformer.data.image_header")
 
 
 @pytest.fixture(scope="module")
 def photo(rgb_photographs):
     return rgb_photographs[0].resize((61, 41))
-
-
-@pytest.fixture(scope="module")
-def see_through(photo):
-    """The photograph with an upper half of opacity 128, the lower half invisible."""
-    opacity = np.zeros((41, 61), np.uint8)
-    opacity[:20] = 128
-    image = photo.convert("RGBA")
-    image.putalpha(Image.fromarray(opacity))
-    return image
-
-
-def encode(image, format, **options):
-    file = io.BytesIO()
-    image.save(file, format, **options)
-    return file.getvalue()
 
 
 def pillows(encoded):
@@ -41,6 +33,12 @@ def decode():
     return tf.function(decoding.decode, input_signature=[tf.TensorSpec((), tf.string)])
 
 
+@pytest.fixture(scope="module")
+def read_header():
+    """`read_header` in a graph that is traced once."""
+    return tf.function(image_header.read_header, input_signature=[tf.TensorSpec((), tf.string)])
+
+
 def assert_pillows(decode, encoded):
     np.testing.assert_array_equal(decode(encoded).numpy(), pillows(encoded))
 
@@ -48,10 +46,7 @@ def assert_pillows(decode, encoded):
 @pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
 @pytest.mark.parametrize("options", [{}, {"progressive": True}, {"quality": 20}], ids=str)
 def test_jpegs(decode, photo, mode, options):
-    encoded = encode(photo.convert(mode), "JPEG", **options)
-    ours, theirs = decode(encoded).numpy(), pillows(encoded).astype(int)
-    assert ours.shape == theirs.shape
-    assert np.abs(ours - theirs).max() <= (1 if mode == "CMYK" else 0)
+    assert_pillows(decode, encode(photo.convert(mode), "JPEG", **options))
 
 
 def test_jpegs_of_any_subsampling(decode, photo):
@@ -65,82 +60,83 @@ def test_pngs_and_gifs(decode, photo, mode, format):
     assert_pillows(decode, encode(photo.convert(mode), format))
 
 
-@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA"])
+@pytest.mark.parametrize("mode", ["RGB", "L", "RGBA", "1"])
 def test_bmps(decode, photo, mode):
     assert_pillows(decode, encode(photo.convert(mode), "BMP"))
 
 
-def test_bmps_of_less_than_8_bits_are_refused(decode, photo):
-    with pytest.raises(tf.errors.InvalidArgumentError):
-        decode(encode(photo.convert("1"), "BMP"))
+def test_webp_animations(decode, photo):
+    assert_pillows(decode, encode(photo, "WEBP", save_all=True, append_images=[photo.rotate(90)]))
 
 
-@pytest.mark.parametrize("colors", [2, 17, 256])
-def test_palettes_of_bmps(decode, photo, colors):
-    image = photo.quantize(colors)
-    assert_pillows(decode, encode(image, "BMP"))
+# Who decodes ---------------------------------------------------------------------------------
+
+KINDS = image_kinds()
+EXACT = (".jpg", ".jfif", ".mpo", ".png", "no_suffix")
+ON_HOST = ("cmyk.jpg", "xmp.jpg")
 
 
-@pytest.mark.parametrize("format", ["PNG", "BMP"])
-def test_alpha_is_dropped_not_blended(decode, see_through, format):
-    encoded = encode(see_through, format)
-    assert_pillows(decode, encoded)
-    np.testing.assert_array_equal(decode(encoded), np.array(see_through)[:, :, :3])
+def test_only_jpegs_and_pngs_are_decoded_by_tensorflow(read_header):
+    for name, (content, _) in KINDS.items():
+        header = read_header(content)
+        is_known = name.endswith(EXACT)
+        assert bool(decoding.is_exact(header)) == (is_known and name not in ON_HOST), name
+        if is_known:
+            size = Image.open(io.BytesIO(content)).size
+            assert (int(header.width), int(header.height)) == size, name
 
 
-def test_transparent_palette(decode, photo):
-    assert_pillows(decode, encode(photo.quantize(64), "PNG", transparency=3))
+@pytest.mark.parametrize("big_endian", [False, True])
+@pytest.mark.parametrize("orientation", STORED)
+def test_orientation_is_read(orientation, big_endian, read_header, decode):
+    stored, exif = oriented(orientation, big_endian)
+    exif[0x010F] = "a maker's name that lies behind the directory"
+    for file_format in ("JPEG", "PNG"):
+        header = read_header(encode(stored, file_format, exif=exif))
+        assert (int(header.orientation), bool(header.is_exact)) == (orientation, True)
 
 
-@pytest.mark.parametrize("channels", [3, 4])
-def test_16_bit_colours_keep_the_upper_byte(decode, channels):
-    levels = np.random.default_rng(0).integers(0, 65536, (41, 61, channels)).astype(np.uint16)
-    encoded = tf.io.encode_png(levels).numpy()
-    assert_pillows(decode, encoded)
-    np.testing.assert_array_equal(decode(encoded), levels[:, :, :3] >> 8)
-
-
-def test_16_bit_greys_are_scaled_where_pillow_clips(decode):
-    levels = np.random.default_rng(0).integers(0, 65536, (41, 61)).astype(np.uint16)
-    expected = np.repeat(levels[:, :, None] >> 8, 3, axis=2)
-    np.testing.assert_array_equal(decode(encode(Image.fromarray(levels), "PNG")), expected)
-
-
-def test_first_frame_of_a_gif(decode, photo):
-    frames = [photo.rotate(90), photo.rotate(180)]
-    assert_pillows(decode, encode(photo, "GIF", save_all=True, append_images=frames))
-
-
-def test_transparent_pixels_of_a_gif_are_black(decode, photo):
-    image = photo.quantize(64)
-    ours = decode(encode(image, "GIF", transparency=3)).numpy()
-    hidden = np.array(image) == 3
-    assert hidden.any()
-    np.testing.assert_array_equal(ours[hidden], 0)
-    np.testing.assert_array_equal(ours[~hidden], np.array(image.convert("RGB"))[~hidden])
-
-
-def test_exif_orientation_is_ignored(decode, photo):
+@pytest.mark.parametrize("value", [0, 9, 65535])
+def test_an_orientation_without_meaning_is_none(value, read_header, photo):
     exif = Image.Exif()
-    exif[0x0112] = 6  # turned by 90 degrees
-    encoded = encode(photo, "JPEG", exif=exif)
-    assert decode(encoded).shape == (41, 61, 3)
-    assert_pillows(decode, encoded)
+    exif[0x0112] = value
+    assert int(read_header(encode(photo, "JPEG", exif=exif)).orientation) == 1
 
 
-@pytest.mark.parametrize("lossless", [False, True])
-@pytest.mark.parametrize("alpha", [False, True])
-def test_webp(decode, photo, see_through, alpha, lossless):
-    image = see_through if alpha else photo
-    assert_pillows(decode, encode(image, "WEBP", lossless=lossless, exact=True))
+def test_corrupt_exif_is_no_orientation(read_header, photo):
+    exif = oriented(6)[1].tobytes()
+    for length in range(6, len(exif)):
+        header = read_header(encode(photo, "JPEG", exif=exif[:length]))
+        assert int(header.orientation) in (1, 6)
+    wild = exif[:10] + b"\xff\xff\xff\x7f" + exif[14:]  # a directory far beyond the end
+    assert int(read_header(encode(photo, "JPEG", exif=wild)).orientation) == 1
 
 
-def test_webp_animations(decode, photo, see_through):
-    frames = [see_through.rotate(90)]
-    options = {"save_all": True, "append_images": frames, "lossless": True, "exact": True}
-    assert_pillows(decode, encode(see_through, "WEBP", **options))
-    with pytest.raises(tf.errors.InvalidArgumentError, match="Animation"):
-        decode(encode(photo, "WEBP", save_all=True, append_images=[photo.rotate(90)]))
+def test_xmp_beside_exif_does_not_slow_a_file_down(read_header):
+    stored, exif = oriented(6)
+    header = read_header(encode(stored, "JPEG", exif=exif, xmp=with_xmp(3)[1]))
+    assert (int(header.orientation), bool(header.is_exact)) == (6, True)
+
+
+# Large and corrupt files -----------------------------------------------------------------------
+
+
+def claimed(width, height):
+    """A small PNG that claims any size."""
+    content = png(np.zeros((2, 2), np.uint16), 0)
+    head = content[12:16] + width.to_bytes(4, "big") + height.to_bytes(4, "big") + content[24:29]
+    crc = zlib.crc32(head).to_bytes(4, "big")
+    return content[:12] + head + crc + content[33:]
+
+
+@pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
+def test_too_many_pixels_are_refused_before_they_are_decoded(decode):
+    in_graph = tf.function(decoding.decode_in_graph)
+    for width, height in ((23_000, 23_000), (13_378, 13_378), (2**31 - 1, 2**31 - 1)):
+        assert width * height > MAX_SOURCE_PIXELS
+        for function in (decode, in_graph):
+            with pytest.raises(tf.errors.InvalidArgumentError, match=r"178[,956970]*|pixels"):
+                function(claimed(width, height))
 
 
 def damaged(photo):
@@ -149,11 +145,11 @@ def damaged(photo):
     yield "text", b"no image at all, but many letters"
     yield "JPEG's first bytes", b"\xff\xd8\xff"
     yield "JPEG's first bytes and junk", b"\xff\xd8\xff" + b"a" * 100
+    yield "PNG's first bytes", b"\x89PNG\r\n\x1a\n"
+    yield "PNG's first bytes and junk", b"\x89PNG\r\n\x1a\n" + b"\xff" * 100
     yield "BMP's first bytes", b"BM"
-    yield "BMP's first bytes and junk", b"BM" + b"a" * 60
     yield "WebP's first bytes", b"RIFF\x00\x00\x00\x00WEBP"
-    yield "TIFF", encode(photo, "TIFF")
-    for format in ("JPEG", "PNG", "GIF", "BMP", "WEBP"):
+    for format in ("JPEG", "PNG", "GIF", "BMP", "WEBP", "TIFF"):
         encoded = encode(photo, format)
         for part in (0.05, 0.5):
             yield f"{part:.0%} of a {format}", encoded[: int(len(encoded) * part)]

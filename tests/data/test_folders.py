@@ -1,7 +1,10 @@
 """Class folders: what is listed, how it is labelled, and what is refused."""
 
+import os
+
 import numpy as np
 import pytest
+from PIL import Image
 
 from keras_poolformer.data.folders import find_class_folders, label_images, read_batches, spread
 from keras_poolformer.errors import InputError
@@ -46,6 +49,32 @@ def test_hidden_names_and_other_files_are_ignored(root):
     folder = root("cat/1.png", "cat/.2.png", "cat/notes.txt", "cat/.thumbs/3.png", ".git/4.png")
     root("README.md", ".5.png")
     assert labelled(folder) == [("cat/1.png", 0)]
+
+
+def test_every_suffix_that_pillow_reads_counts(root):
+    names = ["a.avif", "b.jfif", "c.jp2", "d.jpe", "e.mpo", "f.pgm", "g.qoi", "h.tga", "i.TIFF"]
+    folder = root(*(f"cat/{name}" for name in names), "cat/x.h5", "cat/x.eps", "cat/x.mpg")
+    assert [name for name, _ in labelled(folder)] == [f"cat/{name}" for name in names]
+
+
+def test_a_file_without_a_suffix_is_known_by_its_header(root):
+    folder = root("cat/LICENSE", "cat/1.png")
+    Image.new("RGB", (3, 2)).save(folder / "cat" / "photo", "PNG")
+    assert labelled(folder) == [("cat/1.png", 0), ("cat/photo", 0)]
+
+
+def test_what_is_left_out_is_said_in_one_line(root):
+    folder = root("cat/1.png", "cat/a.txt", "cat/b.csv", "cat/README", "cat/._1.png", "dog/2.png")
+    root(*(f"dog/{number}.json" for number in range(4)))
+    os.mkfifo(folder / "dog" / "pipe.png")
+    (folder / "dog" / "missing.png").symlink_to(folder / "nothing")
+    notes = []
+    listed = find_class_folders(folder, notes.append)
+    assert [path.name for path in listed["dog"]] == ["2.png", "missing.png"]
+    assert notes == [
+        f"{folder}: skipped 8 of 11 files (not an image: README; not an image by its suffix: "
+        "a.txt, b.csv, 0.json and 3 more; not a regular file: pipe.png)"
+    ]
 
 
 def test_links_are_followed(root, tmp_path):

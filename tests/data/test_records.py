@@ -318,7 +318,9 @@ def test_hostile_descriptions(fields, message, copy, describe):
 def test_descriptions_that_are_no_json(text, copy):
     content = text if isinstance(text, bytes) else text.encode()
     (copy / "dataset.json").write_bytes(content)
-    with pytest.raises(InputError, match=r"dataset.json must (be JSON|describe)") as raised:
+    with pytest.raises(
+        InputError, match=r"dataset.json (is not (valid|usable) JSON|must)"
+    ) as raised:
         open_splits(copy)
     assert "\n" not in str(raised.value) and len(str(raised.value)) < 500
 

@@ -48,7 +48,8 @@ def test_every_reader_has_the_same_names(path, model, tmp_path):
     assert classifier.labels == LABELS
     assert {label for label, _ in classifier.classify(PHOTO)} == set(LABELS)
     export_saved_model(model, tmp_path / "m", labels=LABELS)
-    assert read_description(tmp_path / "m").labels == LABELS
+    description = read_description(tmp_path / "m")
+    assert description is not None and description.labels == LABELS
     with zipfile.ZipFile(path) as archive:
         assert archive.read("labels.txt").decode().split("\n") == [*LABELS, ""]
 

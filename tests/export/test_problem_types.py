@@ -139,7 +139,7 @@ def test_a_regression_has_no_probabilities(case, tmp_path):
 
 def test_the_loss_is_that_of_the_problem_type(case):
     problem_type, _, _, model = case
-    logits = np.float32([[0.5, -1, 2], [1, 0, -3]])[:, : model.config.num_classes]
+    logits = np.array([[0.5, -1, 2], [1, 0, -3]], np.float32)[:, : model.config.num_classes]
     labels = (logits > 0).astype(np.float32)
     if problem_type == "single_label_classification":
         labels = logits.argmax(axis=1)

@@ -13,9 +13,11 @@ from keras_poolformer import (
     PoolFormerConfig,
     PoolFormerImageClassifier,
     export_saved_model,
+    export_tflite,
 )
+from keras_poolformer.data.decoding import decode_in_graph
 from keras_poolformer.errors import InputError
-from keras_poolformer.export.saved_model import decode, examine
+from keras_poolformer.export.saved_model import examine
 from keras_poolformer.runtime.description import read_description
 
 TRANSFORM = ImageTransform(size=64, crop_pct=0.9)
@@ -81,8 +83,20 @@ def test_the_stated_tolerance_of_the_decoder(photographs, mode, file_format, tol
         image = Image.open(photograph).convert("RGB")
         (image.quantize() if mode == "P" else image.convert(mode)).save(buffer, file_format)
         expected = np.asarray(Image.open(buffer).convert("RGB"), int)
-        received = decode(tf.constant(buffer.getvalue())).numpy()
+        received = decode_in_graph(tf.constant(buffer.getvalue())).numpy()
         assert abs(received - expected).max() <= tolerance
+
+
+@pytest.mark.parametrize("wrong", [192, "224", {"size": 224}])
+def test_a_transform_of_another_type_is_refused(model, tmp_path, wrong):
+    for write in (
+        lambda: export_saved_model(model, tmp_path / "x", transform=wrong),
+        lambda: export_tflite(model, tmp_path / "x.tflite", transform=wrong),
+        lambda: model.save_to_preset(tmp_path / "x", transform=wrong),
+    ):
+        with pytest.raises(InputError, match=r"`transform` must be an ImageTransform.*Received"):
+            write()
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_weights_are_written_once(model, path):

@@ -8,7 +8,9 @@ import numpy as np
 import pytest
 
 from keras_poolformer import ImageTransform, PoolFormerImageClassifier
-from keras_poolformer.loading import image_transform
+from keras_poolformer.checkpoints.keras_archive import describe_keras_file
+from keras_poolformer.errors import InputError
+from keras_poolformer.loading import image_transform, load_preset
 
 FRESH = """
 import json, sys
@@ -97,3 +99,27 @@ def test_a_compiled_and_trained_model_is_read_back_without_its_optimizer(archive
 def test_the_architecture_of_a_keras_file_keeps_its_transform(archive):
     model = PoolFormerImageClassifier.from_preset(archive, load_weights=False)
     assert image_transform(model) == ImageTransform.from_preset(archive)
+
+
+def test_the_checksum_is_of_the_bytes_that_are_loaded(archive, images, tmp_path, monkeypatch):
+    """Also where the file is overwritten in between."""
+    expected = PoolFormerImageClassifier.from_preset(archive)
+    other = PoolFormerImageClassifier.from_preset(archive)
+    other.head.bias.assign([7.0, 8.0, 9.0])
+    other.save(tmp_path / "other.keras")
+    path = tmp_path / "x.keras"
+    path.write_bytes(archive.read_bytes())
+    sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
+
+    def describe_and_overwrite(file, name):
+        path.write_bytes((tmp_path / "other.keras").read_bytes())
+        return describe_keras_file(file, name)
+
+    monkeypatch.setattr("keras_poolformer.loading.describe_keras_file", describe_and_overwrite)
+    model = load_preset(PoolFormerImageClassifier, path, sha256=sha256)
+    np.testing.assert_array_equal(model(images), expected(images))
+    with pytest.raises(InputError, match="must have the sha256"):
+        load_preset(PoolFormerImageClassifier, path, sha256=sha256)
+    for option in ({"layout": "sail"}, {"use_ema": False}):
+        with pytest.raises(InputError, match=r"--(layout|no-ema) applies to PyTorch checkpoints"):
+            load_preset(PoolFormerImageClassifier, path, **option)

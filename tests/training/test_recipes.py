@@ -59,8 +59,8 @@ def test_settings_reach_every_part():
     ("setting", "message"),
     [
         ("batch_size", "field=value. Received: 'batch_size'"),
-        ("batchsize=3", "no field `batchsize`. Did you mean `batch_size`?"),
-        ("num_classes=3", "no field `num_classes`"),
+        ("batchsize=3", "no field 'batchsize'. Did you mean 'batch_size'?"),
+        ("num_classes=3", "no field 'num_classes'"),
         ("batch_size=many", "`batch_size` must be of type int. Received: 'many'"),
         ("batch_size=3.5", "`batch_size` must be of type int. Received: 3.5"),
         ("batch_size=0", "`batch_size` must be at least 1. Received: 0"),
@@ -74,6 +74,10 @@ def test_settings_reach_every_part():
         ("warmup_epochs=30000", "`warmup_epochs` must be at most epochs="),
         ("precision=float16", "`precision` must be one of 'auto', 'float32', 'mixed_bfloat16'"),
         ("frozen=head", "`frozen` must be one of '', 'backbone'. Received: 'head'"),
+        ("classifier=new", "`classifier` must be one of 'auto', 'fresh', 'keep'. Received: 'new'"),
+        ("batch_scaling=log", "`batch_scaling` must be one of 'none', 'sqrt', 'linear'"),
+        ("backbone_learning_rate_scale=-1", "`backbone_learning_rate_scale` must be at least 0"),
+        ("chosen=1", "no field 'chosen'"),
         ("mixup=-1", "`mixup` must be 0 to 1000. Received: -1"),
         ("cutmix=1e9", "`cutmix` must be 0 to 1000"),
         ("label_smoothing=1.5", "`label_smoothing` must be 0 to 1"),
@@ -96,3 +100,39 @@ def test_settings_that_are_refused(setting, message):
 def test_unknown_recipe():
     with pytest.raises(InputError, match="Did you mean 'poolformer_s12_in1k'"):
         get_recipe("poolformer_s12_in2k")
+
+
+@pytest.mark.parametrize(
+    ("name", "settings", "scale"),
+    [
+        ("poolformer_s12_in1k", ["batch_size=1024"], 1 / 4),  # the authors': 1e-3 for each 1024
+        ("finetune", ["batch_size=128"], 2),
+        ("finetune", ["batch_size=128", "batch_scaling=linear"], 4),
+        ("finetune", ["batch_size=32"], 1),
+        ("poolformer_tiny_cifar10", ["batch_size=32"], 1),
+    ],
+)
+def test_learning_rates_follow_the_batch(name, settings, scale):
+    old = get_recipe(name)
+    new = old.with_settings(settings)
+    for rate in ("learning_rate", "warmup_learning_rate", "min_learning_rate"):
+        assert getattr(new, rate) == pytest.approx(scale * getattr(old, rate))
+
+
+def test_a_learning_rate_that_is_given_stays():
+    recipe = get_recipe("finetune").with_settings(["batch_size=128", "learning_rate=1e-3"])
+    assert (recipe.learning_rate, recipe.batch_size) == (1e-3, 128)
+
+
+def test_interpolation_is_that_of_evaluation_too_unless_random():
+    recipe = get_recipe("finetune").with_settings(["interpolation=bilinear"])
+    assert recipe.transform.interpolation == recipe.augmentation.interpolation == "bilinear"
+    recipe = get_recipe("finetune").with_settings(["interpolation=random"])
+    assert recipe.transform.interpolation == "bicubic"
+
+
+def test_fine_tuning_needs_weights():
+    with pytest.raises(InputError, match=r"name them with --init.*needs_init=false"):
+        get_recipe("finetune").check_init(None)
+    get_recipe("finetune").with_settings(["needs_init=false"]).check_init(None)
+    get_recipe("poolformer_s12_in1k").check_init(None)

@@ -86,7 +86,7 @@ def test_another_run_in_the_folder(photo_folders, train, refusal, tmp_path):
     assert "holds a run with learning_rate=0.002" in message
     assert message.endswith("Received: 0.0001")
     (tmp_path / "run" / "run.json").write_text("{")
-    assert "run.json must be JSON" in refusal(photo_folders)
+    assert "run.json is not valid JSON" in refusal(photo_folders)
 
 
 def test_another_training_in_the_folder(photo_folders, refusal, tmp_path):

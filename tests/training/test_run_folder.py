@@ -325,9 +325,11 @@ def split(photo_folders):
 
 
 def test_texts_and_paths_alike(split, tmp_path):
+    from keras_poolformer.training.recipes import get_recipe
+
     run = Run("finetune", split, None, str(tmp_path), init=tmp_path / "x.pth", checkpoints=tmp_path)
     assert run.workdir == tmp_path
-    assert run.recipe.batch_size == 64
+    assert run.recipe == get_recipe("finetune")
     assert (run.init, run.checkpoint_folder) == (f"{tmp_path}/x.pth", str(tmp_path))
     assert run.begun is False
     run.claim()

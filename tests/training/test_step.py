@@ -8,7 +8,7 @@ from conversion import oracles
 from keras_poolformer import PoolFormerConfig, PoolFormerImageClassifier, load_torch_weights
 from keras_poolformer.data.mixing import Mixing
 from keras_poolformer.training.optimizer import AdamW
-from keras_poolformer.training.step import EvaluationStep, TrainStep
+from keras_poolformer.training.step import EvaluationStep, TrainStep, _draw_from
 
 CONFIG = PoolFormerConfig(depths=(1, 1, 2, 1), widths=(16, 24, 32, 40), num_classes=3)
 DRAW, SEED = np.array((1, 0, 0.5, 0.5), np.float32), np.array((1, 2), np.int32)
@@ -90,8 +90,44 @@ def test_masks_are_a_function_of_the_seed(photo_batch, plain):
 def test_images_draw_different_masks(plain):
     model = PoolFormerImageClassifier(CONFIG.replace(drop_path_rate=0.9, layer_scale_init=1.0))
     images = tf.ones((16, 32, 32, 3))
-    logits = step_of(model, plain, 16)._logits(images, tf.constant(SEED))
+    logits = step_of(model, plain, 16)._logits(images, tf.constant(SEED), 0)
     assert len(np.unique(logits.numpy().round(5), axis=0)) > 2
+
+
+@pytest.mark.parametrize("rates", [(0.5, 0.0), (0.0, 0.3)])
+def test_masks_belong_to_the_example_and_not_to_the_replica(rates, photo_batch, plain):
+    """The halves of a batch, each as a replica of its own has it, give the batch's gradients."""
+    images, labels = map(tf.constant, photo_batch)
+    config = CONFIG.replace(drop_path_rate=rates[0], dropout_rate=rates[1], layer_scale_init=1.0)
+    step = step_of(PoolFormerImageClassifier(config), plain, 4)
+    whole = step.gradients(images, labels, DRAW, SEED)
+    halves = [
+        step.gradients(images[i : i + 2], labels[i : i + 2], DRAW, SEED, first=i) for i in (0, 2)
+    ]
+    norm = tf.linalg.global_norm(whole[0])
+    for expected, *parts in zip(*map(tf.nest.flatten, (whole, *halves)), strict=True):
+        np.testing.assert_allclose(sum(parts), expected, rtol=1e-5, atol=1e-6 * norm)
+    same_place = step.gradients(images[2:], labels[2:], DRAW, SEED, first=0)
+    assert abs(float(same_place[1]) / float(halves[1][1]) - 1) > 1e-4
+
+
+@pytest.mark.parametrize("count", [1, 35])
+def test_drawn_numbers_are_uniform_and_the_same_under_xla(count):
+    generator = keras.random.SeedGenerator(3)
+
+    def draw(first, images):
+        with keras.StatelessScope(state_mapping=[(generator.state, SEED.astype("uint32"))]):
+            return _draw_from(first)((images, count), generator)
+
+    numbers = draw(0, 4000).numpy()
+    np.testing.assert_array_equal(draw(3000, 1000), numbers[3000:])
+    compiled = tf.function(lambda first: draw(first, 1000), jit_compile=True)
+    np.testing.assert_array_equal(compiled(tf.constant(3000)), numbers[3000:])
+    assert numbers.min() >= 0 and numbers.max() < 1
+    counts, _ = np.histogram(numbers, 10, (0, 1))
+    expected = numbers.size / 10
+    assert np.sum((counts - expected) ** 2 / expected) < 28  # 0.1 % of chi-squared with 9
+    assert abs(np.corrcoef(numbers[:-1, 0], numbers[1:, 0])[0, 1]) < 0.06
 
 
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])

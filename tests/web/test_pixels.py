@@ -9,6 +9,7 @@ from PIL import Image
 
 from keras_poolformer import ImageTransform
 from keras_poolformer.image_transform import INTERPOLATIONS
+from tests.image_kinds import STORED, image_kinds, unreadable_kinds
 from tests.web.conftest import PRESET
 
 # (width, height): small, thin, odd margins, and where Pillow changes the order of its passes.
@@ -132,3 +133,60 @@ def test_files_are_decoded_as_pillow_does(page, photo, tmp_path):
         if values != transform.pixels(path).ravel().tolist():
             differing.append(name)
     assert differing == []
+
+
+DECODED = """async ([name, content]) => {
+    const {decode} = await import("/src/decode.js");
+    const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
+    const image = await decode(new File([bytes], name)).catch((error) => ({error: error.message}));
+    if (image.error) return image;
+    let text = "";
+    for (const byte of image.data) text += String.fromCharCode(byte);
+    return {...image, data: btoa(text)};
+}"""
+
+
+def decoded_by_browser(page, name, content):
+    """The pixels that the page's decoder gives, or None where it refuses the file in one line."""
+    result = page.evaluate(DECODED, [name, base64.b64encode(content).decode()])
+    if "error" in result:
+        assert name in result["error"] and "cannot be read as an image" in result["error"]
+        return None
+    pixels = np.frombuffer(base64.b64decode(result["data"]), np.uint8)
+    return pixels.reshape(result["height"], result["width"], 3)
+
+
+# What docs/images.md says of browsers.
+REFUSED = (".tif", ".jp2", ".pgm", ".ppm", ".pcx", ".sgi", ".tga", ".qoi")
+NOT_TURNED = {f"exif_{number}.webp": number for number in range(2, 9)}
+NOT_TURNED |= {"xmp.jpg": 6, "exif_late.png": 6}
+BLACK_WHERE_INVISIBLE = ("palette_transparent.gif",)
+
+
+def test_every_kind_of_file_is_read_as_everywhere(browser, site):
+    """The same files as in tests/test_one_reading.py."""
+    page = browser.new_page()
+    page.goto(f"{site}icon.svg")
+    differing = []
+    for name, (content, expected) in image_kinds().items():
+        received = decoded_by_browser(page, name, content)
+        if name.endswith(REFUSED):
+            assert received is None, name
+            continue
+        if name in NOT_TURNED:
+            stored = Image.fromarray(expected).transpose(STORED[NOT_TURNED[name]])
+            expected = np.array(stored)
+        if name in BLACK_WHERE_INVISIBLE:
+            expected = np.where(received.any(axis=2, keepdims=True), expected, 0)
+        if not np.array_equal(received, expected):
+            differing.append(name)
+    page.close()
+    assert differing == []
+
+
+def test_what_is_not_an_image_is_refused(browser, site):
+    page = browser.new_page()
+    page.goto(f"{site}icon.svg")
+    for name, content in unreadable_kinds().items():
+        assert decoded_by_browser(page, name, content) is None
+    page.close()

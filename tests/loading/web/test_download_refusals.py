@@ -1,5 +1,7 @@
 """Downloads that cannot be: one line, and nothing that looks whole."""
 
+import contextlib
+import gzip
 import hashlib
 import resource
 import socket
@@ -71,6 +73,78 @@ UNUSABLE = {
 }
 
 
+ODD = (
+    "http://[::1", "http://" + "a" * 300 + ".x/", "http://x:99999/", "//", "http://\x80\xff/",
+    "http://a..b/", "http://\xe4.invalid/", "ftp://x/", "http://%zz/", "http:///x", "\xff\xfe", "http://",
+)  # fmt: skip
+
+
+@pytest.mark.parametrize("location", ODD)
+def test_an_odd_redirect(location, fetch, path, monkeypatch):
+    monkeypatch.setattr(downloads, "ATTEMPTS", 1)
+    message = refusal(fetch, lambda request: request.answer(302, {"Location": location}), path)
+    assert message.isprintable() and f"put the file at {path}" in message
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Content-Length": "9" * 5000},
+        {"Content-Length": "-5"},
+        {"Content-Length": "\xb2"},
+        {"ETag": "a\x80b"},
+        {"ETag": "x" * 3000},
+        {"Content-Range": f"bytes {'9' * 5000}-5/5"},
+    ],
+    ids=lambda headers: str(headers)[:30],
+)
+def test_odd_headers(headers, fetch, path, monkeypatch):
+    """They are left aside, or make one line."""
+    monkeypatch.setattr(downloads, "ATTEMPTS", 2)
+    statuses = [200, 206]
+
+    def answer(request):
+        length = {"Content-Length": str(len(DATA)), "ETag": '"one"'}
+        request.answer(statuses.pop(0), length | headers, DATA[:HALF])
+
+    refusal(fetch, answer, path)
+
+
+def test_a_reason_with_control_characters(fetch, path):
+    def answer(request):
+        request.wfile.write(b"HTTP/1.1 404 No\x1b[31mt\x85\xff Found\r\nContent-Length: 0\r\n\r\n")
+
+    assert refusal(fetch, answer, path).isprintable()
+
+
+def test_an_encoding_that_was_not_asked_for(fetch, path, site):
+    """It would unpack to a thousand times its size."""
+    bomb = gzip.compress(bytes(20_000_000))
+    headers = {"Content-Encoding": "gzip", "Content-Length": str(len(bomb))}
+    message = refusal(fetch, lambda request: request.answer(200, headers, bomb), path)
+    assert "the answer is encoded as 'gzip', which was not asked for" in message
+    assert len(site.requests) == 1 and site.requests[0][2]["Accept-Encoding"] == "identity"
+    assert not path.with_name("x.bin.part").exists()
+
+
+@pytest.mark.parametrize("said", [True, False])
+def test_a_file_larger_than_any_checkpoint(said, fetch, path, monkeypatch):
+    monkeypatch.setattr("keras_poolformer.http_answers.MAX_BYTES", HALF)
+    headers = {"Content-Length": str(len(DATA))} if said else {"Connection": "close"}
+
+    def answer(request):
+        request.send_response(200)
+        for name, value in headers.items():
+            request.send_header(name, value)
+        request.end_headers()
+        with contextlib.suppress(ConnectionError):
+            request.wfile.write(DATA)
+
+    assert "the file has more than 250,000 bytes" in refusal(fetch, answer, path)
+    part = path.with_name("x.bin.part")
+    assert not part.exists() or part.stat().st_size <= HALF
+
+
 @pytest.mark.parametrize("reason", UNUSABLE)
 def test_an_unusable_answer(reason, fetch, path):
     message = refusal(fetch, UNUSABLE[reason], path)
@@ -92,7 +166,7 @@ def test_a_slow_server(sent, fetch, path, monkeypatch):
     message = refusal(fetch, answer, path)
     given_up.set()
     assert "does not answer in time" in message
-    assert ("bytes are kept, the same command goes on" in message) == bool(sent)
+    assert ("bytes are kept: rerun the same command to resume" in message) == bool(sent)
 
 
 def test_a_connection_that_is_always_cut_off(fetch, web_file, path, site):

@@ -16,6 +16,14 @@ from keras_poolformer.errors import InputError
 DATA = np.random.default_rng(0).bytes(500_000)
 OTHER = np.random.default_rng(1).bytes(500_000)
 HALF = 250_000
+NESTED = (
+    '{"url":' * 100_000,
+    '{"url": "URL", "validator": "\\u20ac", "total": 500000}',
+    '{"url": "URL", "validator": "a\\r\\nX: y", "total": 500000}',
+    '{"url": "URL", "validator": [5], "total": 500000}',
+    '{"url": "URL", "validator": "x", "total": 1e400}',
+    '{"url": "URL", "validator": "x", "total": ' + "9" * 5000 + "}",
+)
 CODE = "import sys; from keras_poolformer.downloads import download; download(*sys.argv[1:])"
 
 
@@ -98,12 +106,12 @@ def test_a_whole_part_needs_no_request(fetch, web_file, path, site, whole):
     assert whole(DATA)
 
 
-@pytest.mark.parametrize("note", ["", "[]", "{}", '{"url": 5}', None])
-def test_a_part_of_unknown_origin_is_not_continued(note, fetch, web_file, path, whole):
+@pytest.mark.parametrize("note", ["", "[]", "{}", '{"url": 5}', *NESTED, None])
+def test_a_part_of_unknown_origin_is_not_continued(note, fetch, web_file, path, site, whole):
     path.parent.mkdir()
     path.with_name("x.bin.part").write_bytes(OTHER[:HALF])
     if note is not None:
-        path.with_name("x.bin.part.json").write_text(note)
+        path.with_name("x.bin.part.json").write_text(note.replace("URL", f"{site.url}/x"))
     (headers,) = fetch(web_file(DATA))
     assert "Range" not in headers
     assert whole(DATA)

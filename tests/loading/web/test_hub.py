@@ -10,6 +10,8 @@ import pytest
 from keras_poolformer import ImageTransform, PoolFormerImageClassifier
 from keras_poolformer.cli import main
 from keras_poolformer.config import VARIANTS
+from keras_poolformer.errors import InputError
+from keras_poolformer.loading import image_transform
 from keras_poolformer.presets import fetch_weights, resolve
 
 torch = pytest.importorskip("torch")
@@ -223,3 +225,27 @@ def test_the_environment_and_two_processes_at_once(
     offline = run_python("-c", code, env=environment | {"HF_HUB_OFFLINE": "1"})
     assert (offline.stdout, offline.stderr) == (f"{folder}\n", "")
     assert site.requests == []
+
+
+def test_a_repository_of_card(site, publish, hub, images, tmp_path):
+    """Its root has no config.json, but model.keras and the description beside it."""
+    transform = ImageTransform(size=64, mean=(0.4, 0.5, 0.6))
+    model = PoolFormerImageClassifier.from_preset(hub / "labelled")
+    model.save_to_preset(tmp_path / "repository", transform)
+    publish(tmp_path / "repository")
+    assert ImageTransform.from_preset(URI) == transform
+    assert site.downloaded() == {"keras_poolformer.json"}
+    loaded = PoolFormerImageClassifier.from_preset(URI)
+    np.testing.assert_array_equal(loaded(images), model(images))
+    assert image_transform(loaded) == transform
+    assert site.downloaded() == {"keras_poolformer.json", "model.keras"}
+
+
+def test_damaged_weights_of_card(site, publish, hub, tmp_path):
+    """The hub says which sha256 they have."""
+    PoolFormerImageClassifier.from_preset(hub / "labelled").save_to_preset(tmp_path / "repository")
+    publish(tmp_path / "repository")
+    file = site.files["/cdn/model.keras"]
+    file.data = file.data[:-1] + bytes([file.data[-1] ^ 1])
+    with pytest.raises(InputError, match="must have the sha256"):
+        PoolFormerImageClassifier.from_preset(URI)

@@ -105,8 +105,31 @@ def test_a_hostile_index(shard, site, publish, hub, refused, tmp_path):
     (folder / "config.json").write_bytes((hub / "labelled/config.json").read_bytes())
     (folder / INDEX).write_text(json.dumps({"weight_map": {"classifier.bias": shard}}))
     publish(folder)
-    assert f"names the shard {str(shard)!r}, which no library writes" in refused()
+    assert f"names the shard {shard!r}, which no library writes" in refused()
     assert site.downloaded() == {"config.json", INDEX}
+
+
+def test_a_cache_without_a_home_directory(refused, monkeypatch, site):
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", "~/.cache/huggingface/hub")
+    assert refused().endswith("there is no home directory to keep it in; set HF_HOME to a folder")
+    assert site.requests == []
+
+
+ODD = (
+    (302, {"Location": "http://[::1"}),
+    (302, {"Location": "http://" + "a" * 300 + ".x/"}),
+    (302, {"Location": "http://x:99999/"}),
+    (302, {"Location": "\xff\xfe"}),
+    (200, {"X-Repo-Commit": "../../x", "ETag": '"a"', "Content-Length": "9" * 5000}),
+    (200, {"X-Repo-Commit": "0" * 40, "ETag": '"a"', "Content-Length": "x"}),
+)
+
+
+@pytest.mark.parametrize(("status", "headers"), ODD, ids=range(len(ODD)))
+def test_an_odd_answer(status, headers, site, refused):
+    path = "/sail/tiny/resolve/main/config.json"
+    site.files[path] = lambda request: request.answer(status, headers)
+    assert refused().startswith(f"{site.url}{path} cannot be downloaded: ")
 
 
 def test_a_missing_package(monkeypatch):

@@ -1,0 +1,103 @@
+"""Which files of a folder are images, and a line about those that are not."""
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from keras_poolformer.errors import InputError
+from keras_poolformer.image_formats import image_suffixes, is_image_file
+
+_SHOWN = 3  # names of files
+
+
+class Skipped:
+    """The files that are left out of a folder, by reason.
+
+    Args:
+        folder: What a note calls the folder.
+    """
+
+    def __init__(self, folder: str | os.PathLike[str]) -> None:
+        self.folder = folder
+        self.total = 0  # files that were looked at
+        self._names: dict[str, list[str]] = {}
+
+    def add(self, name: str, reason: str) -> None:
+        """Notes a file that is left out."""
+        self._names.setdefault(reason, []).append(name)
+
+    def reasons(self) -> str:
+        """Returns what was left out and why, as the end of a sentence; "" for nothing."""
+        parts = []
+        for reason, names in self._names.items():
+            more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
+            parts.append(f"{reason}: {', '.join(names[:_SHOWN])}{more}")
+        return f" ({'; '.join(parts)})" if parts else ""
+
+    def tell(self, note: Callable[[str], None] | None) -> None:
+        """Calls `note` with one line, if files were left out."""
+        count = sum(map(len, self._names.values()))
+        if count and note:
+            files = "file" if self.total == 1 else "files"
+            note(f"{self.folder}: skipped {count:,} of {self.total:,} {files}{self.reasons()}")
+
+
+def list_images(folder: str | os.PathLike[str], skipped: Skipped) -> list[Path]:
+    """Lists the images in a folder by name; hidden files and folders are passed over.
+
+    Args:
+        folder: A folder.
+        skipped: Takes up the other files.
+
+    Returns:
+        Paths, sorted. A link to nothing counts as the image that its name promises.
+    """
+    suffixes = image_suffixes()
+    with os.scandir(folder) as entries:
+        # A million images: the kind of an entry needs no system call.
+        inside = sorted(
+            (entry.name, entry.is_file() or not os.path.exists(entry.path))  # noqa: PTH110
+            for entry in entries
+            if entry.name[0] != "." and not entry.is_dir()
+        )
+    skipped.total += len(inside)
+    images = []
+    for name, is_regular in inside:
+        path = Path(folder, name)
+        if not is_regular:
+            skipped.add(name, "not a regular file")
+        elif path.suffix.lower() in suffixes or (not path.suffix and is_image_file(path)):
+            images.append(path)
+        else:
+            skipped.add(name, "not an image by its suffix" if path.suffix else "not an image")
+    return images
+
+
+def images_in(
+    folder: str | os.PathLike[str],
+    note: Callable[[str], None] | None = None,
+    recursive: bool = False,
+) -> list[Path]:
+    """Lists the images in a folder.
+
+    Args:
+        folder: A folder.
+        note: Function to call with a line about files that were left out, or None.
+        recursive: Whether its subfolders are searched, too.
+
+    Raises:
+        InputError: There are none.
+    """
+    skipped = Skipped(folder)
+    folders = [str(folder)]
+    if recursive:
+        walked = []
+        for path, names, _ in os.walk(folder):
+            names[:] = sorted(name for name in names if not name.startswith("."))
+            walked.append(path)
+        folders = walked
+    images = [image for path in folders for image in list_images(path, skipped)]
+    if not images:
+        raise InputError(f"{folder} holds no image files{skipped.reasons()}")
+    skipped.tell(note)
+    return sorted(images)

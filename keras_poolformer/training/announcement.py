@@ -1,0 +1,76 @@
+"""What is said at the start of a run: what trains, from which weights, at which rates."""
+
+import dataclasses
+
+import numpy as np
+
+_FOLLOWS_FROM_DATA = ("num_classes", "labels", "problem_type", "feature_norms")
+_SHOWN_OF_TRANSFORM = ("size", "crop_pct", "interpolation", "mean", "std")
+
+
+def start_lines(run, model, start):
+    """Returns the lines that a person reads before training starts.
+
+    Args:
+        run: A `Run`, with the recipe that is really trained.
+        model: Its model.
+        start: The `StartingPoint` of the weights, or None for new ones.
+    """
+    return [_weights_line(run, model, start), _rates_line(run)]
+
+
+def _weights_line(run, model, start):
+    recipe, classes = run.recipe, f"{len(run.training.class_names):,} classes"
+    if start is None:
+        origin = f"new weights, {classes}"
+    else:
+        classifier = "new classifier" if start.fresh_classifier else "its classifier kept"
+        origin = f"weights of {run.init}, {classifier}, {classes}"
+    trained, total = (
+        sum(int(np.prod(variable.shape)) for variable in variables)
+        for variables in (model.trainable_variables, model.weights)
+    )
+    frozen = f" (frozen={recipe.frozen})" if recipe.frozen else ""
+    transform = ", ".join(
+        f"{name}={_value(getattr(recipe.transform, name))}" for name in _SHOWN_OF_TRANSFORM
+    )
+    changes = _changes(recipe, start) if start else ""
+    return f"{origin}; {trained:,} of {total:,} parameters train{frozen}; {transform}{changes}"
+
+
+def _changes(recipe, start):
+    """What differs from the checkpoint, with its own values."""
+    changes = [
+        f"{field.name}={_value(new)} instead of {_value(old)}"
+        for theirs, ours in ((start.config, recipe.config), (start.transform, recipe.transform))
+        for field in dataclasses.fields(theirs)
+        if field.name not in _FOLLOWS_FROM_DATA
+        and (old := getattr(theirs, field.name)) != (new := getattr(ours, field.name))
+    ]
+    return f"; overridden: {', '.join(changes)}" if changes else "; all as in the checkpoint"
+
+
+def _rates_line(run):
+    recipe, steps = run.recipe, run.steps_per_epoch
+    if "learning_rate" in recipe.chosen:
+        reason = " as set"
+    elif recipe.batch_scaling != "none":
+        reason = f" for this batch_size (batch_scaling={recipe.batch_scaling})"
+    else:
+        reason = ""
+    backbone = recipe.learning_rate * recipe.backbone_learning_rate_scale
+    rates = f"learning rate {recipe.learning_rate:.3g}{reason}"
+    if not recipe.frozen and backbone != recipe.learning_rate:
+        rates += f", of the backbone {backbone:.3g}"
+    return (
+        f"AdamW, {rates}, weight decay {recipe.weight_decay:g}; {recipe.all_epochs} epochs of "
+        f"{steps:,} steps of {recipe.batch_size:,} images, {run.warmup_steps:,} steps of warm-up"
+    )
+
+
+def _value(value):
+    if isinstance(value, float):
+        return f"{value:g}"
+    if isinstance(value, tuple):
+        return f"({', '.join(map(_value, value))})"
+    return str(value)

@@ -1,0 +1,255 @@
+"""A recipe: everything about a training run besides its data."""
+
+import ast
+import dataclasses
+import math
+from dataclasses import dataclass, field
+
+from keras_poolformer.config import PoolFormerConfig
+from keras_poolformer.data.augment import Augmentation
+from keras_poolformer.data.mixing import Mixing
+from keras_poolformer.errors import InputError
+from keras_poolformer.image_transform import INTERPOLATIONS, ImageTransform
+from keras_poolformer.messages import did_you_mean, shown
+
+CHOICES = {
+    "precision": ("auto", "float32", "mixed_bfloat16"),
+    "frozen": ("", "backbone"),
+    "classifier": ("auto", "fresh", "keep"),
+    "batch_scaling": ("none", "sqrt", "linear"),
+}
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a model is trained.
+
+    Args:
+        config: Architecture of the model; its classes are those of the data, and with `init` the
+            shapes are those of the checkpoint.
+        augmentation: What happens to a training image.
+        mixing: What happens to a batch.
+        transform: Preprocessing of the images for evaluation.
+        batch_size: Images in a step, on all devices together.
+        epochs: Epochs with warm-up, without cool-down.
+        warmup_epochs: Epochs, or a fraction of one, from `warmup_learning_rate` up to
+            `learning_rate`.
+        cooldown_epochs: Epochs after the others, at `min_learning_rate`.
+        learning_rate: Highest learning rate, at this batch size.
+        warmup_learning_rate: First learning rate.
+        min_learning_rate: Last learning rate.
+        backbone_learning_rate_scale: Factor of the learning rate for the backbone, which is
+            pretrained where the classifier is not.
+        batch_scaling: How `replace` adapts the learning rates to another `batch_size`: in
+            proportion to it ("linear"), to its square root ("sqrt"), or not ("none"). A
+            `learning_rate` that is given in the same call stays as it is.
+        weight_decay, beta_1, beta_2, epsilon: Arguments of AdamW.
+        clip_norm: L2 norm that gradients are clipped to; 0 for no clipping.
+        ema_decay: Decay of the averaged weights, which are evaluated and written; 0 for none.
+        accumulate_steps: Parts that a device's batch is worked through in, to save memory.
+        precision: "auto" is mixed_bfloat16 on TPUs and float32 elsewhere.
+        jit_compile: Whether XLA compiles the step on CPUs and GPUs, with several replicas the
+            gradients; on TPUs it always compiles everything.
+        steps_per_call: Steps between two looks at the world: log, progress, signals.
+        save_every: Steps between checkpoints, besides the one at the end of each epoch.
+        held_out: Training images that are kept for evaluation, in place of another split.
+        patience: Epochs without a higher top-1 after which training ends early; 0 for never.
+        frozen: "backbone" trains the head alone, "" everything.
+        needs_init: Whether the recipe makes sense only with trained weights to begin with.
+        classifier: What happens to a checkpoint's classifier for as many classes: "keep" keeps
+            it, "fresh" replaces it, "auto" keeps it only if its labels are the data's class
+            names or unknown. For another number of classes it is always fresh.
+        chosen: Names of the fields that `replace` was called with.
+    """
+
+    config: PoolFormerConfig
+    augmentation: Augmentation = field(default_factory=Augmentation)
+    mixing: Mixing = field(default_factory=Mixing)
+    transform: ImageTransform = field(default_factory=ImageTransform)
+    batch_size: int = 4096
+    epochs: int = 300
+    warmup_epochs: float = 5.0
+    cooldown_epochs: int = 10
+    learning_rate: float = 4e-3
+    warmup_learning_rate: float = 1e-6
+    min_learning_rate: float = 1e-5
+    backbone_learning_rate_scale: float = 1.0
+    batch_scaling: str = "none"
+    weight_decay: float = 0.05
+    beta_1: float = 0.9
+    beta_2: float = 0.999
+    epsilon: float = 1e-8
+    clip_norm: float = 0.0
+    ema_decay: float = 0.0
+    accumulate_steps: int = 1
+    precision: str = "auto"
+    jit_compile: bool = False
+    steps_per_call: int = 10
+    save_every: int = 1000
+    held_out: int = 0
+    patience: int = 0
+    frozen: str = ""
+    needs_init: bool = False
+    classifier: str = "auto"
+    chosen: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
+
+    def __post_init__(self):
+        for name, low in _LOWEST.items():
+            value = getattr(self, name)
+            if not value >= low:
+                raise InputError(f"`{name}` must be at least {low}. Received: {value!r}")
+            if value == math.inf:
+                raise InputError(f"`{name}` must be finite. Received: {value!r}")
+        for name in ("ema_decay", "beta_1", "beta_2"):
+            if getattr(self, name) >= 1:
+                raise InputError(f"`{name}` must be below 1. Received: {getattr(self, name)!r}")
+        for name, allowed in CHOICES.items():
+            if getattr(self, name) not in allowed:
+                raise InputError(
+                    f"`{name}` must be one of {', '.join(map(repr, allowed))}. "
+                    f"Received: {shown(getattr(self, name))}"
+                )
+        if self.warmup_epochs > self.epochs:
+            raise InputError(
+                f"`warmup_epochs` must be at most epochs={self.epochs}. "
+                f"Received: {self.warmup_epochs}"
+            )
+
+    @property
+    def all_epochs(self):
+        """Epochs and cool-down epochs."""
+        return self.epochs + self.cooldown_epochs
+
+    def replace(self, **values):
+        """Returns a copy with some fields replaced, of the recipe or of a part of it.
+
+        Another `batch_size` without a `learning_rate` scales the learning rates, as the recipe's
+        `batch_scaling` says.
+
+        Raises:
+            InputError: a field does not exist, has another type, or the values do not fit.
+        """
+        chosen = frozenset(values)
+        values, parts = self._scaled_rates(values) | values, {}
+        for name, value in values.items():
+            part = _part_of(name)
+            _check_type(name, value, getattr(getattr(self, part) if part else self, name))
+            parts.setdefault(part, {})[name] = value
+            if name in _SHARED or (name == "interpolation" and value in INTERPOLATIONS):
+                parts.setdefault("transform", {})[name] = value
+        changed = parts.pop("", {})
+        for part, fields in parts.items():
+            changed[part] = dataclasses.replace(getattr(self, part), **fields)
+        return dataclasses.replace(self, **changed, chosen=self.chosen | chosen)
+
+    def _scaled_rates(self, values):
+        """The learning rates for another batch size, where none is given with it."""
+        batch_size = values.get("batch_size")
+        if type(batch_size) is not int or batch_size < 1 or "learning_rate" in values:
+            return {}
+        exponents = {"sqrt": 0.5, "linear": 1.0}
+        exponent = exponents.get(values.get("batch_scaling", self.batch_scaling), 0.0)
+        scale = (batch_size / self.batch_size) ** exponent
+        return {name: getattr(self, name) * scale for name in _RATES} if scale != 1 else {}
+
+    def with_settings(self, settings):
+        """Returns a copy with what a command line says.
+
+        Args:
+            settings: texts like "batch_size=32"; the value as Python writes it, or bare text.
+
+        Raises:
+            InputError: as `replace`.
+        """
+        values = {}
+        for setting in settings:
+            name, equals, text = setting.partition("=")
+            if not equals:
+                raise InputError(f"a setting must be field=value. Received: {setting!r}")
+            values[name.strip()] = _parsed(text.strip())
+        return self.replace(**values)
+
+    def to_dict(self):
+        """Returns all fields as JSON-ready values."""
+        fields = dataclasses.asdict(self)
+        del fields["chosen"]
+        return fields
+
+    def check_init(self, init):
+        """Rejects a run without trained weights where the recipe needs them.
+
+        Args:
+            init: Preset or checkpoint to begin with, or None.
+
+        Raises:
+            InputError: There is none.
+        """
+        if self.needs_init and init is None:
+            raise InputError(
+                "this recipe fine-tunes trained weights: name them with --init, as in "
+                "--init poolformer_s12 (in Python: Run(init=...)); "
+                "--set needs_init=false trains a new network. Received: no --init"
+            )
+
+
+_LOWEST = {
+    "batch_size": 1, "epochs": 1, "warmup_epochs": 0, "cooldown_epochs": 0, "learning_rate": 0,
+    "warmup_learning_rate": 0, "min_learning_rate": 0, "weight_decay": 0, "beta_1": 0, "beta_2": 0,
+    "epsilon": 0, "clip_norm": 0, "ema_decay": 0, "accumulate_steps": 1, "steps_per_call": 1,
+    "save_every": 1, "held_out": 0, "patience": 0, "backbone_learning_rate_scale": 0,
+}  # fmt: skip
+
+PARTS = {
+    "config": PoolFormerConfig,
+    "augmentation": Augmentation,
+    "mixing": Mixing,
+    "transform": ImageTransform,
+}
+_SHARED = ("size", "mean", "std")  # what the network sees, in training and in evaluation
+# What follows from the data or from another field.
+_NOT_SETTABLE = {*PARTS, "num_classes", "labels", "problem_type", "chosen"}
+_RATES = ("learning_rate", "warmup_learning_rate", "min_learning_rate")
+
+
+def fields_of(kind):
+    """Returns the names of the settable fields of a recipe or of one of its parts."""
+    return [field.name for field in dataclasses.fields(kind) if field.name not in _NOT_SETTABLE]
+
+
+def _part_of(name):
+    """The part of a recipe that has a field, "" for the recipe itself."""
+    if name in fields_of(Recipe):
+        return ""
+    for part, kind in PARTS.items():
+        if name in fields_of(kind):
+            return part
+    known = sorted({name for kind in (Recipe, *PARTS.values()) for name in fields_of(kind)})
+    raise InputError(
+        f"a recipe has no field {shown(name)}.{did_you_mean(name, known)} "
+        f"Its fields are {', '.join(known)}"
+    )
+
+
+def _parsed(text):
+    named = {"true": True, "false": False, "none": None}
+    if text.lower() in named:
+        return named[text.lower()]
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError):
+        return text
+
+
+def _check_type(name, value, present):
+    """Refuses a value of another type than the present one; parts check the rest themselves."""
+    kind: type | tuple[type, ...] = type(present)
+    if isinstance(present, float):
+        kind = (int, float)
+    elif isinstance(present, tuple):
+        kind = (tuple, list)
+    is_bool = isinstance(value, bool)
+    if present is not None and (
+        not isinstance(value, kind) or is_bool != isinstance(present, bool)
+    ):
+        wanted = "number" if isinstance(present, float) else type(present).__name__
+        raise InputError(f"`{name}` must be of type {wanted}. Received: {value!r}")
