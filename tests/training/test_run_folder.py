@@ -371,5 +371,5 @@ def test_patience_needs_an_evaluation(split, tmp_path):
 def test_a_run_that_cannot_be_read(text, split, tmp_path):
     path = tmp_path / "run.json"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(InputError, match=r"run.json must (be JSON|describe a run)"):
+    with pytest.raises(InputError, match=r"run\.json (is not (valid|usable) JSON|must )"):
         Run("finetune", split, None, tmp_path).claim()
