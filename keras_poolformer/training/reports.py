@@ -82,6 +82,9 @@ class Reports:
         """Reports steps: (step, loss, accuracy, learning rate) each."""
         if not self._chief:
             return
+        silent = time.monotonic() - self._spoke
+        if self._bar.disable and self._count and silent > _SILENT_SECONDS:
+            self._say(rows[0][0] - 1)
         self._steps.append(rows)
         with self._writing_board(), self._board.as_default():
             for step, *values in rows:
@@ -96,8 +99,6 @@ class Reports:
         self._bar.set_postfix(shown | {"images/s": self._rate()}, refresh=False)
         self._bar.update(len(rows))
         self._learning_rate = rows[-1][3]
-        if self._bar.disable and time.monotonic() - self._spoke > _SILENT_SECONDS:
-            self._say(rows[-1][0])
 
     def end_epoch(self, step: int, result: Mapping[str, float] | None = None) -> None:
         """Reports the end of an epoch and its evaluation, where there is one."""

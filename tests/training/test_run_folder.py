@@ -213,6 +213,16 @@ def test_a_line_an_epoch(tmp_path, capfd):
     assert second.startswith("epoch 2/2, step 12/12, loss 2.5000, accuracy 25.0%, learning rate")
 
 
+def test_a_long_epoch_is_not_silent(tmp_path, capfd, monkeypatch):
+    monkeypatch.setattr("keras_poolformer.training.reports._SILENT_SECONDS", 0)
+    reports = Reports(tmp_path, 12, 0, 1, 8)
+    for step in (1, 2, 3):
+        reports.steps([(step, 2.0, 0.25, 1e-3)])
+    reports.close()
+    lines = capfd.readouterr().err.splitlines()
+    assert [line.split(", ")[1] for line in lines] == ["step 1/12", "step 2/12"]
+
+
 # ---------------------------------------------------------------------------------------
 # One training at a time, and signals
 
@@ -361,5 +371,5 @@ def test_patience_needs_an_evaluation(split, tmp_path):
 def test_a_run_that_cannot_be_read(text, split, tmp_path):
     path = tmp_path / "run.json"
     path.write_bytes(text if isinstance(text, bytes) else text.encode())
-    with pytest.raises(InputError, match=r"run.json must (be JSON|describe a run)"):
+    with pytest.raises(InputError, match=r"run\.json (is not (valid|usable) JSON|must )"):
         Run("finetune", split, None, tmp_path).claim()
