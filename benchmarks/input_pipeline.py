@@ -86,7 +86,8 @@ def ours(files, rand_augment):
     """
     import tensorflow as tf
 
-    from keras_poolformer.data.augment import Augmentation, augment, decode
+    from keras_poolformer.data.augment import Augmentation, augment
+    from keras_poolformer.data.decoding import decode
 
     def load(position, file):
         encoded = tf.io.read_file(file)

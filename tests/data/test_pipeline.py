@@ -8,7 +8,8 @@ import tensorflow as tf
 
 from keras_poolformer import ImageTransform, image_transform_tf
 from keras_poolformer.data import pipeline
-from keras_poolformer.data.augment import Augmentation, decode
+from keras_poolformer.data.augment import Augmentation
+from keras_poolformer.data.decoding import decode
 from keras_poolformer.data.pipeline import evaluation_batches, training_epoch
 from keras_poolformer.data.sources import open_splits
 from keras_poolformer.errors import InputError
