@@ -56,7 +56,11 @@ class TrainStep:
             This replica's share of (loss, accuracy): sums over replicas give the batch's.
         """
         context = tf.distribute.get_replica_context()
-        first = tf.cast(context.replica_id_in_sync_group, tf.int32) * labels.shape[0]
+        batch = self.global_batch // context.num_replicas_in_sync
+        # Batches of several workers come without their static size.
+        images = tf.ensure_shape(images, (batch, *images.shape[1:]))
+        labels = tf.ensure_shape(labels, (batch,))
+        first = tf.cast(context.replica_id_in_sync_group, tf.int32) * batch
         update = self._update
         if self.jit_compile and context.num_replicas_in_sync == 1:
             update = tf.function(update, jit_compile=True)
