@@ -39,8 +39,8 @@ class PoolFormerModel(keras.Model):
                 leaves the classifier out.
             head: "norm_pool" or "pool_norm" instead of the source's own.
             load_weights: False builds the architecture with fresh weights.
-            **config_overrides: fields of `PoolFormerConfig`, such as `pool_size`, which the
-                shapes of a checkpoint do not tell. `in_channels` adapts the weights of the
+            **config_overrides: fields of `PoolFormerConfig`, such as `pool_size` and `norm`, which
+                the shapes of a checkpoint do not tell. `in_channels` adapts the weights of the
                 first convolution as timm does; `feature_norms` of a backbone start fresh
                 where the source has none.
 

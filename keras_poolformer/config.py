@@ -22,11 +22,14 @@ NEIGHBOUR_WORDS = {
     "layers": "depths",
     "mlp_ratios": "mlp_ratio",
     "num_channels": "in_channels",
+    "norm_layer": "norm",
+    "norm_layers": "norm",
     "num_labels": "num_classes",
     "padding": "paddings",
     "proj_drop_rate": "dropout_rate",
 }
 HEADS = ("norm_pool", "pool_norm")
+NORMS = ("group_norm", "layer_norm")
 ACTIVATIONS = (
     "gelu", "gelu_10", "gelu_tanh", "hard_swish", "leaky_relu", "linear", "mish", "quick_gelu",
     "relu", "relu2", "relu6", "sigmoid", "silu", "tanh",
@@ -66,6 +69,9 @@ class PoolFormerConfig:
         feature_norms: whether a backbone norms what it hands to a detector or segmenter
             (`pyramid_outputs`), as the authors' `fork_feat` does; or the levels that it norms,
             such as ("P3", "P4", "P5"), the authors' FORK_LAST3.
+        norm: of blocks, head and stages: "group_norm" (all released weights: over H, W and C of
+            each image) or "layer_norm" (the authors' ablation with LayerNormChannel: over C of
+            each pixel). The same weights fit both and give different logits.
 
     Raises:
         InputError: a field is unknown (the message knows the words of timm and
@@ -90,6 +96,7 @@ class PoolFormerConfig:
     dropout_rate: float = 0.0
     labels: tuple[str, ...] | None = None
     feature_norms: bool | tuple[str, ...] = False
+    norm: str = "group_norm"
 
     def __new__(cls, *args, **fields):
         """Refuses unknown fields in words, before the dataclass would with a TypeError."""
@@ -200,6 +207,7 @@ class PoolFormerConfig:
         for name in ("drop_path_rate", "dropout_rate"):
             _check_real(name, getattr(self, name), 0, 0.999)
         _check_choice("head", self.head, HEADS)
+        _check_choice("norm", self.norm, NORMS)
         _check_choice("activation", self.activation, ACTIVATIONS)
         if not isinstance(self.use_layer_scale, bool):
             raise InputError(

@@ -10,7 +10,7 @@ import math
 import keras
 from keras import activations, initializers, layers, ops
 
-GROUP_NORM_EPSILON = 1e-5  # PyTorch's default; Keras' own is 1e-3
+NORM_EPSILON = 1e-5  # PyTorch's default, and the authors'; Keras' own is 1e-3
 
 ACTIVATION_FUNCTIONS = {
     "gelu": activations.gelu,
@@ -32,9 +32,18 @@ ACTIVATION_FUNCTIONS = {
 _register = keras.saving.register_keras_serializable(package="keras_poolformer")
 
 
-def group_norm(name, dtype=None):
-    """The norm of PoolFormer: one group, so statistics over H, W and C of each image."""
-    return layers.GroupNormalization(groups=1, epsilon=GROUP_NORM_EPSILON, name=name, dtype=dtype)
+def make_norm(kind, name, dtype=None):
+    """Returns the norm of a feature map (N, H, W, C), a layer.
+
+    Args:
+        kind: "group_norm", with statistics over H, W and C of each image, or "layer_norm", over
+            C of each pixel (the authors' LayerNormChannel).
+        name: Name of the layer.
+        dtype: Dtype policy.
+    """
+    if kind == "layer_norm":
+        return layers.LayerNormalization(epsilon=NORM_EPSILON, name=name, dtype=dtype)
+    return layers.GroupNormalization(groups=1, epsilon=NORM_EPSILON, name=name, dtype=dtype)
 
 
 @_register
@@ -286,6 +295,7 @@ class PoolFormerBlock(layers.Layer):
         drop_path_rate: probability that an image skips a branch.
         dropout_rate: in the MLP.
         initializer_range: standard deviation of the MLP's initial weights.
+        norm: "group_norm" or "layer_norm".
 
     Call arguments:
         inputs: (N, H, W, width).
@@ -306,6 +316,7 @@ class PoolFormerBlock(layers.Layer):
         drop_path_rate=0.0,
         dropout_rate=0.0,
         initializer_range=0.02,
+        norm="group_norm",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -320,10 +331,11 @@ class PoolFormerBlock(layers.Layer):
             "drop_path_rate": drop_path_rate,
             "dropout_rate": dropout_rate,
             "initializer_range": initializer_range,
+            "norm": norm,
         }
-        self.norm1 = group_norm("norm1", dtype)
+        self.norm1 = make_norm(norm, "norm1", dtype)
         self.token_mixer = Pooling(pool_size, name="token_mixer", dtype=dtype)
-        self.norm2 = group_norm("norm2", dtype)
+        self.norm2 = make_norm(norm, "norm2", dtype)
         self.mlp = Mlp(
             width, hidden_width, activation, dropout_rate, initializer_range,
             name="mlp", dtype=dtype,

@@ -124,6 +124,11 @@ def _require_exportable(model, transform, recipe, inputs, outputs):
         raise InputError(f"a model without classes has no {outputs}: `outputs`='embedding'")
     if transform.output_shape is None:
         raise InputError("export needs a fixed size, but the transform does not crop")
+    if recipe == "int8" and model.config.norm != "group_norm":
+        raise InputError(
+            f"recipe int8 has no form of norm {model.config.norm} in 8 bits: use recipe "
+            f"dynamic_int8. Received: norm={model.config.norm!r}"
+        )
     if recipe == "int8" and inputs != "pixels":
         raise InputError("recipe int8 takes `inputs`='pixels'. Received: 'normalized'")
     if inputs == "pixels" and model.config.in_channels != 3:
