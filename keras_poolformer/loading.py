@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import json
+import re
 import warnings
 import zipfile
 from pathlib import Path
@@ -19,9 +20,13 @@ from keras_poolformer.checkpoints.stem import adapt_stem
 from keras_poolformer.config import PoolFormerConfig
 from keras_poolformer.errors import InputError
 from keras_poolformer.image_transform import ImageTransform
+from keras_poolformer.messages import shown
 from keras_poolformer.version import __version__
 
 STEM = "stages_0_embedding/projection/kernel"
+# What the names and shapes of tensors do not tell about the function that the network computes.
+_UNTOLD_FIELDS = ("norm", "pool_size", "activation", "strides", "paddings")
+_NAMES_LAYER_NORM = re.compile(r"(?<![a-z])(ln|layer_?norm(channel)?)(?![a-z])", re.IGNORECASE)
 
 
 def load_preset(
@@ -68,12 +73,13 @@ def load_preset(
     model = model_class(config, provenance=_origin(source, own))
     if load_weights:
         new_classifier = config.num_classes != own.num_classes
+        assumed = _assumed(source, checkpoint, overrides, config)
         adapted = config.in_channels != own.in_channels
         if adapted:
             checkpoint = _with_channels(checkpoint, row, config.in_channels)
         filled = _shared_norms(config, own)
         transplant.load_checkpoint(model, checkpoint, row.name, new_classifier, filled)
-        model.provenance = dict(model.provenance) | _origin(source, own)
+        model.provenance = dict(model.provenance) | _origin(source, own) | {"assumed": assumed}
         if adapted:
             model.provenance["adapted_tensors"] = [STEM]
     return model
@@ -96,6 +102,26 @@ def _override(config, overrides):
     if classes != config.num_classes:
         overrides = {"labels": None, **overrides}
     return config.replace(**overrides)
+
+
+def _assumed(source, checkpoint, overrides, config):
+    """Fields that neither the source's description nor its caller tells, nor the tensors can.
+
+    Raises:
+        InputError: A name beside the weights speaks against what would be assumed.
+    """
+    if source.config:  # a preset, or a config.json of a class that has one form alone
+        return {}
+    names = [name for name in (source.weights.name, checkpoint.architecture) if name]
+    hints = [name for name in names if _NAMES_LAYER_NORM.search(name)]
+    if hints and "norm" not in overrides:
+        raise InputError(
+            f"{source.name}: the name {shown(hints[0])} speaks of layer norm, and the weights "
+            "cannot tell it from group norm: say which it is with --norm layer_norm or --norm "
+            "group_norm (in Python norm=...)"
+        )
+    fields = config.to_dict()
+    return {name: fields[name] for name in _UNTOLD_FIELDS if name not in overrides}
 
 
 def _check_sha256(source, received, expected):

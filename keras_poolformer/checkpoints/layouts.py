@@ -9,7 +9,8 @@ import math
 import re
 from dataclasses import dataclass
 
-from keras_poolformer.config import VARIANTS, PoolFormerConfig
+from keras_poolformer.checkpoints.foreign import network_name
+from keras_poolformer.config import NORMS, VARIANTS, PoolFormerConfig
 from keras_poolformer.errors import InputError
 
 
@@ -35,6 +36,7 @@ class Layout:
     head_norm: str
     head: str
     feature_norm: str = ""  # on a stage's output, for detectors; "" where there is no such thing
+    norms: tuple[str, ...] = ("group_norm",)  # that this library's class can have
 
 
 SAIL = Layout(
@@ -52,6 +54,7 @@ SAIL = Layout(
     head_norm="norm",
     head="head",
     feature_norm="norm{s}",
+    norms=NORMS,
 )
 TIMM = Layout(
     name="timm",
@@ -84,6 +87,11 @@ HF = Layout(
     head="classifier",
 )
 LAYOUTS = {layout.name: layout for layout in (SAIL, TIMM, HF)}
+_BARE_HF = HF.stem.removeprefix("poolformer.")  # transformers' PoolFormerModel
+# What every network of a layout has: the weight that tells it, longest first, and a first block.
+STEMS = tuple(f"{stem}.weight" for stem in (HF.stem, _BARE_HF, SAIL.stem, TIMM.stem))
+BLOCKS = ("network.0.0.", "stages.0.blocks.0.", "stages_0.blocks.0.",
+          "encoder.block.0.0.", "poolformer.encoder.block.0.0.")  # fmt: skip
 
 # Axes of a PyTorch tensor in Keras' order, by role.
 TO_KERAS = {"conv": (2, 3, 1, 0), "linear": (1, 0), "vector": (0,)}
@@ -125,8 +133,14 @@ def expected_tensors(config, layout):
     """Returns every `Tensor` of a classifier (or, without classes, up to its last norm).
 
     Raises:
-        InputError: the config has `feature_norms`, and the layout no names for them.
+        InputError: the config has `feature_norms`, and the layout no names for them, or a norm
+            that the layout's library does not have.
     """
+    if config.norm not in layout.norms:
+        raise InputError(
+            f"layout {layout.name} is of a library whose norm is {layout.norms[0]} alone: only "
+            f"{SAIL.name} has {', '.join(SAIL.norms)}. Received: norm={config.norm!r}"
+        )
     table = []
     for i, depth in enumerate(config.depths):
         inputs = config.widths[i - 1] if i else config.in_channels
@@ -217,15 +231,17 @@ def detect_layout(names):
     """Returns the layout whose stem is among `names`.
 
     Raises:
-        InputError: no layout fits; the message shows what was found.
+        InputError: They are those of another network, which the message names, or unknown.
     """
+    if foreign := network_name(names):
+        raise InputError(f"the checkpoint is {foreign[0]}: {foreign[1]}")
     for layout in LAYOUTS.values():
         if f"{layout.stem}.weight" in names:
             return layout
     found = ", ".join(sorted(names)[:3])
     stems = ", ".join(f"{layout.stem}.weight ({name})" for name, layout in LAYOUTS.items())
     raise InputError(
-        f"the checkpoint is no PoolFormer in a known layout: it holds {len(names)} tensors "
+        f"the checkpoint is not a PoolFormer in a known layout: it holds {len(names)} tensors "
         f"({found}, ...), none of them a stem: {stems}"
     )
 
@@ -266,7 +282,11 @@ def infer_config(shapes, layout, base=None):
         "head": layout.head_kind,
         "feature_norms": _normed_levels(shapes, layout, stages),
     }
-    return PoolFormerConfig(**(_released(fields) | fields | (base or {})))
+    released = _released(fields)
+    if layout is not SAIL:
+        # These libraries make the class without stochastic depth; the rates are the authors'.
+        released.pop("drop_path_rate", None)
+    return PoolFormerConfig(**(released | fields | (base or {})))
 
 
 def _shape(shapes, module, rank):

@@ -6,12 +6,14 @@ model is never imported; it only has to have `config`, `weights` and `provenance
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from keras_poolformer.checkpoints import layouts, readers
 from keras_poolformer.config import MAX_STAGES
 from keras_poolformer.errors import InputError
+from keras_poolformer.messages import one_line
 
 # Far beyond any trained weight, far below what a flipped exponent bit makes of one.
 LARGEST_WEIGHT = 1e6
@@ -31,6 +33,29 @@ class LoadReport:
     parameters: int  # loaded
     new_tensors: tuple[str, ...]  # variables that keep their fresh values
     unused_tensors: tuple[str, ...]  # the checkpoint's head or norms, where the model has none
+    prefix: str = ""  # before the names of the network in the checkpoint
+    assumed: dict[str, Any] = dataclasses.field(default_factory=dict)  # fields no file told
+    ignored_tensors: tuple[str, ...] = ()  # beside the network, such as a detector's neck
+
+    @classmethod
+    def from_provenance(cls, provenance):
+        """Returns the report that became a model's provenance, or None if there is none in it.
+
+        Args:
+            provenance: A dict; values of other types than a report's, as a file of unknown
+                origin may have them, make it none.
+        """
+        values = {}
+        for field in dataclasses.fields(cls):
+            if field.name in provenance:
+                kind = _REPORT_TYPES[field.name]
+                value = provenance[field.name]
+                if type(value) is not (list if kind is tuple else kind):
+                    return None
+                values[field.name] = kind(value)
+            elif field.default is field.default_factory:  # both missing: it has no default
+                return None
+        return cls(**values)
 
     def to_dict(self):
         """Returns the report as JSON-ready values."""
@@ -41,14 +66,38 @@ class LoadReport:
 
     def __str__(self):
         lines = [
-            f"{self.tensors} tensors, {self.parameters:,} parameters, {self.dtype}, "
-            f"layout {self.layout}, head {self.head}"
+            f"{self.source}: {self.tensors} tensors, {self.parameters:,} parameters, "
+            f"{self.dtype}, layout {self.layout}, head {self.head}",
+            f"sha256 {self.sha256}",
         ]
+        places = [f"{name!r}" for name in (self.wrapper, self.prefix) if name]
+        if places:
+            lines.append(f"weights under {', '.join(places)}")
+        if self.assumed:
+            lines.append(f"assumed, the weights cannot tell: {_assumptions(self.assumed)}")
         if self.new_tensors:
-            lines.append(f"new, not from the checkpoint: {', '.join(self.new_tensors)}")
+            lines.append(f"new, not from the checkpoint: {some(self.new_tensors)}")
         if self.unused_tensors:
-            lines.append(f"in the checkpoint, not used: {', '.join(self.unused_tensors)}")
-        return "\n".join([*lines, f"sha256 {self.sha256} of {self.source}"])
+            lines.append(f"in the checkpoint, not used: {some(self.unused_tensors)}")
+        if self.ignored_tensors:
+            lines.append(f"beside the network, not used: {some(self.ignored_tensors)}")
+        return "\n".join(one_line(line) for line in lines)
+
+
+_REPORT_TYPES = dict.fromkeys(("tensors", "parameters"), int) | dict.fromkeys(
+    ("new_tensors", "unused_tensors", "ignored_tensors"), tuple
+)
+_REPORT_TYPES |= {
+    field.name: dict if field.name == "assumed" else str
+    for field in dataclasses.fields(LoadReport)
+    if field.name not in _REPORT_TYPES
+}
+
+
+def _assumptions(fields):
+    """ "norm group_norm (norm_layer of the authors' class), pool_size 3, ..."."""
+    words = {"norm": " (the authors' norm_layer)"}
+    return ", ".join(f"{name} {value}{words.get(name, '')}" for name, value in fields.items())
 
 
 def load_torch_weights(model, path, layout=None):
@@ -103,6 +152,8 @@ def load_checkpoint(model, checkpoint, layout=None, new_classifier=False, config
         parameters=sum(array.size for array in arrays.values()),
         new_tensors=tuple(path for path in variables if path not in arrays),
         unused_tensors=tuple(sorted(unused)),
+        prefix=checkpoint.prefix,
+        ignored_tensors=checkpoint.ignored,
     )
     model.provenance = dict(model.provenance or {}) | report.to_dict()
     return report
@@ -131,15 +182,16 @@ def _check_names(source, layout, wanted, names):
         if missing:
             backbone = {tensor.name for tensor in wanted if not tensor.is_head}.isdisjoint(missing)
             hint = " (without a head it loads as a backbone)" if backbone else ""
-            parts.append(f"lacks {_some(missing)}{hint}")
+            parts.append(f"lacks {some(missing)}{hint}")
         if extra:
-            parts.append(f"holds {_some(extra)}, which the model has no place for")
+            parts.append(f"holds {some(extra)}, which the model has no place for")
         raise InputError(f"{source} (layout {layout.name}) {' and '.join(parts)}")
 
 
-def _some(names, most=5):
+def some(names, most=5):
+    """The first names of a list as one printable text, and how many more there are."""
     more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+    return one_line(", ".join(names[:most])) + more
 
 
 def _checked(source, tensor, array):
@@ -159,4 +211,4 @@ def _checked(source, tensor, array):
             f"{extreme:g}, so the file is damaged or its training diverged"
         )
     precision = np.promote_types(array.dtype, np.float32)
-    return array.transpose(layouts.TO_KERAS[tensor.role]).astype(precision)
+    return array.transpose(layouts.TO_KERAS[tensor.role]).astype(precision, copy=False)

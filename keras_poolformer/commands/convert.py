@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 from keras_poolformer.checkpoints.layouts import LAYOUTS
+from keras_poolformer.checkpoints.transplant import LoadReport
 from keras_poolformer.checkpoints.writers import DTYPES, output_directory
 from keras_poolformer.commands.arguments import (
     add_checkpoint_options,
@@ -88,13 +89,7 @@ def _save_for_torch(model, options):
 
 
 def _report(provenance):
-    if "tensors" not in provenance:  # a .keras file of a model that was never loaded
+    report = LoadReport.from_provenance(provenance)
+    if report is None:  # a .keras file of a model that was never loaded
         return "the file does not say where its weights are from"
-    lines = [
-        "{source}: {tensors} tensors, {parameters:,} parameters, {dtype}, layout {layout}, "
-        "head {head}".format(**provenance),
-        f"sha256 {provenance['sha256']}",
-    ]
-    if provenance["new_tensors"]:
-        lines.append(f"new, not from the checkpoint: {', '.join(provenance['new_tensors'])}")
-    return "\n".join(lines)
+    return str(report)

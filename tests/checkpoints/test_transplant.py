@@ -50,6 +50,7 @@ def test_report_says_what_was_loaded(saved):
         "source": "weights.pth", "sha256": "", "layout": "sail", "head": "norm_pool",
         "wrapper": "", "dtype": "float32", "tensors": len(model.variables),
         "parameters": model.count_params(), "new_tensors": [], "unused_tensors": [],
+        "prefix": "", "ignored_tensors": [], "assumed": {},
     }  # fmt: skip
     assert report.sha256 in str(report)
     assert dict(model.provenance) == report.to_dict()

@@ -27,6 +27,11 @@ FORMATS = ("zip", "legacy", "safetensors")
         (b"<!DOCTYPE html><html>", "is no checkpoint"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n", "Git LFS pointer"),
         (b"\x1f\x8b" + bytes(30), "is compressed"),
+        (b"\x89HDF\r\n\x1a\n" + bytes(30), "HDF5 file, as Keras"),
+        (b"GGUF\x03\0\0\0", "GGUF"),
+        (b"\x93NUMPY\x01\0", "NumPy array"),
+        (b"\x1c\0\0\0TFL3" + bytes(30), "TensorFlow Lite model"),
+        (b"\x08\x08\x12\x07pytorch\x1a\x052.1.0", "ONNX program"),
         (b"\x80\x04}\x94.", "is a pickle that torch.save did not write"),
         (b"\x80", "is damaged"),
         (b"PK\x03\x04" + bytes(100), "is damaged"),
@@ -47,7 +52,7 @@ def test_tar_missing_path_and_special_file(tmp_path, refusal):
     assert "tar archive" in refusal(path)
     assert "does not exist" in refusal(tmp_path / "none.pth")
     line_break = tmp_path / "two\nlines.pth"
-    with pytest.raises(InputError, match=r"two\\nlines.pth' does not exist") as caught:
+    with pytest.raises(InputError, match=r"two lines.pth does not exist") as caught:
         read_checkpoint(line_break)
     assert "\n" not in str(caught.value)
 

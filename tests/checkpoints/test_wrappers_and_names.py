@@ -2,14 +2,22 @@
 
 import hashlib
 
+import numpy as np
 import pytest
 
-from keras_poolformer.checkpoints import archives, readers
+from keras_poolformer.checkpoints import archives, readers, transplant
 from keras_poolformer.checkpoints.readers import read_checkpoint
 
 torch = pytest.importorskip("torch")
 
 FORMATS = ("zip", "legacy", "safetensors")
+
+
+@pytest.fixture
+def network(seeded):
+    """Some tensors of a network in the names of sail-sg, its stem among them."""
+    names = ("patch_embed.proj.weight", "network.0.0.norm1.weight", "norm.weight", "head.weight")
+    return {name: seeded(i + 2) for i, name in enumerate(names)}
 
 
 @pytest.mark.parametrize("format", ["zip", "legacy"])
@@ -52,29 +60,40 @@ def test_a_wrapper_without_tensors_does_not_count(tmp_path, weights, save, asser
 @pytest.mark.parametrize(
     "prefix",
     ["module.", "_orig_mod.", "module.module.", "_orig_mod.module.", "module._orig_mod.module.",
-     "backbone.", "module.backbone.", "backbone.module.", "_orig_mod.backbone.backbone."],
+     "backbone.", "module.backbone.", "backbone.module.", "_orig_mod.backbone.backbone.",
+     "model.", "net.", "encoder.", "0.", "student.", "model.module.poolformer."],
 )  # fmt: skip
-def test_prefixes(tmp_path, format, prefix, weights, assert_same_tensors, save):
-    renamed = {prefix + name: tensor for name, tensor in weights.items()}
-    assert_same_tensors(read_checkpoint(save(renamed, tmp_path / "x.pth", format)), weights)
+def test_prefixes(tmp_path, format, prefix, network, assert_same_tensors, save):
+    renamed = {prefix + name: tensor for name, tensor in network.items()}
+    assert_same_tensors(read_checkpoint(save(renamed, tmp_path / "x.pth", format)), network)
 
 
 def test_of_a_detector_only_the_backbone_is_kept(
-    tmp_path, weights, seeded, save, assert_same_tensors
+    tmp_path, network, seeded, save, assert_same_tensors
 ):
-    value = {f"module.backbone.{name}": tensor for name, tensor in weights.items()}
-    value |= {
+    value = {f"module.backbone.{name}": tensor for name, tensor in network.items()}
+    others = {
         "module.neck.weight": seeded(2),
         "bbox_head.bias": seeded(3),
         "x.backbone.y": seeded(1),
     }
+    value |= others
     path = save({"meta": {"CLASSES": ("a", "b")}, "state_dict": value}, tmp_path / "x.pth")
-    assert_same_tensors(read_checkpoint(path), weights)
+    checkpoint = read_checkpoint(path)
+    assert_same_tensors(checkpoint, network)
+    assert (checkpoint.prefix, checkpoint.ignored) == ("backbone.", tuple(sorted(others)))
 
 
-def test_prefixes_inside_a_name_stay(tmp_path, seeded, assert_same_tensors, save):
-    tensors = {"a.module.b": seeded(1), "moduleb": seeded(2), "a._orig_mod.c": seeded(3)}
-    assert_same_tensors(read_checkpoint(save(tensors, tmp_path / "x.pth")), tensors)
+def test_wrappers_of_inner_modules_are_stripped_and_like_names_stay(
+    tmp_path, seeded, assert_same_tensors, save
+):
+    tensors = {
+        "a.module.b": seeded(1),
+        "moduleb": seeded(2),
+        "a._orig_mod.c.my_module.d": seeded(3),
+    }
+    kept = {"a.b": seeded(1), "moduleb": seeded(2), "a.c.my_module.d": seeded(3)}
+    assert_same_tensors(read_checkpoint(save(tensors, tmp_path / "x.pth")), kept)
 
 
 def test_colliding_names(tmp_path, save, seeded, refusal):
@@ -112,3 +131,124 @@ def test_optimizer_state_is_not_kept_in_memory(
     value = {"optimizer": {"exp_avg": seeded(50)}, "state_dict": weights}
     read_checkpoint(save(value, tmp_path / "x.pth", format))
     assert asked == list(weights)
+
+
+# Where training scripts and frameworks put the weights
+
+
+@pytest.mark.parametrize(
+    ("wrap", "wrapper", "ignored"),
+    [
+        (lambda s: {"model_state_dict": s, "optimizer_state_dict": {}}, "model_state_dict", ()),
+        (lambda s: {"module": s, "ds_config": {}}, "module", ()),
+        (lambda s: {"weights": s, "epoch": 3}, "weights", ()),
+        (lambda s: {"params": s}, "params", ()),
+        (lambda s: {"params": zeroed(s), "params_ema": s}, "params_ema", ("params",)),
+        (lambda s: {"model": {"state_dict": s}}, "model.state_dict", ()),
+        (lambda s: {"state_dict": zeroed(s), "ema_state_dict": s}, "ema_state_dict",
+         ("state_dict",)),
+        (
+            lambda s: {"state_dict": s, "ema_state_dict": zeroed(s), "message_hub": {}},
+            "state_dict",
+            ("ema_state_dict",),
+        ),
+        (lambda s: {"optimizer": {"exp_avg": torch.ones(2)}, "net": s}, "net", ()),
+        (lambda s: {**zeroed(s, "model."), **{f"model_ema.{n}": t for n, t in s.items()}}, "",
+         ("model.head.weight", "model.network.0.0.norm1.weight", "model.norm.weight",
+          "model.patch_embed.proj.weight")),
+        (lambda s: {**s, "n_averaged": torch.tensor(3)}, "", ("n_averaged",)),
+        (lambda s: {**s, "total_ops": torch.zeros(1), "network.0.0.total_params": torch.zeros(1)},
+         "", ("network.0.0.total_params", "total_ops")),
+    ],
+)  # fmt: skip
+def test_places_of_weights(tmp_path, wrap, wrapper, ignored, network, save, assert_same_tensors):
+    checkpoint = read_checkpoint(save(wrap(network), tmp_path / "last.ckpt"))
+    assert_same_tensors(checkpoint, network)
+    assert (checkpoint.wrapper, checkpoint.ignored) == (wrapper, ignored)
+
+
+def zeroed(state, prefix=""):
+    return {prefix + name: torch.zeros_like(tensor) for name, tensor in state.items()}
+
+
+def test_averages_among_the_names_can_be_left_out(tmp_path, network, save, assert_same_tensors):
+    value = zeroed(network, "model_ema.") | {f"model.{n}": t for n, t in network.items()}
+    path = save(value, tmp_path / "x.ckpt")
+    assert_same_tensors(read_checkpoint(path, use_ema=False), network)
+
+
+@pytest.mark.parametrize(
+    "wrap",
+    [
+        lambda s: {"student": s, "teacher": zeroed(s)},
+        lambda s: zeroed(s, "student.") | zeroed(s, "teacher."),
+        lambda s: s | zeroed(s, "teacher."),
+        lambda s: {"net_a": s, "net_b": s},
+    ],
+)
+def test_several_networks_are_never_mixed(tmp_path, wrap, network, save, refusal):
+    message = refusal(save(wrap(network), tmp_path / "x.pth"))
+    assert "2 models" in message and "nothing says which one" in message
+
+
+def test_a_tensor_like_a_counter_is_a_weight(tmp_path, network, seeded, save, assert_same_tensors):
+    tensors = network | {"head.step": seeded(4)}
+    assert_same_tensors(read_checkpoint(save(tensors, tmp_path / "x.pth")), tensors)
+
+
+@pytest.mark.parametrize("stages", [2, 4])
+def test_an_openmmlab_classifier(tmp_path, stages, seeded, save):
+    names = {"patch_embed.proj.weight", "network.0.0.norm1.weight"}
+    tensors = {f"backbone.{name}": seeded(2) for name in names}
+    last = f"norm{2 * (stages - 1)}"
+    tensors |= {f"backbone.{last}.weight": seeded(3), f"backbone.{last}.bias": seeded(3)}
+    tensors |= {"head.fc.weight": seeded(5, 3), "head.fc.bias": seeded(5)}
+    if stages == 4:
+        tensors["backbone.norm2.weight"] = seeded(2)  # of an earlier stage, for its other heads
+        names |= {"norm2.weight"}
+    checkpoint = read_checkpoint(save({"state_dict": tensors}, tmp_path / "x.pth"))
+    head = {"norm.weight", "norm.bias", "head.weight", "head.bias"}
+    assert checkpoint.tensors.keys() == names | head
+    assert checkpoint.ignored == ()
+
+
+def test_timms_features_only_model(tmp_path, save):
+    oracles = pytest.importorskip("conversion.oracles")
+    from timm import create_model
+
+    from keras_poolformer import PoolFormerBackbone, PoolFormerConfig
+
+    config = PoolFormerConfig(depths=(1, 1, 2, 1), widths=(8, 8, 16, 16))
+    arguments = {"depths": config.depths, "dims": config.widths}
+    features = create_model("poolformer_s12", features_only=True, **arguments).eval()
+    model = PoolFormerBackbone.from_preset(save(features.state_dict(), tmp_path / "x.pth"))
+    images = torch.rand(1, 3, 64, 64)
+    with torch.inference_mode():
+        expected = features(images)[-1].permute(0, 2, 3, 1).numpy()
+    received = np.asarray(model(images.permute(0, 2, 3, 1).numpy()))
+    assert oracles
+    assert np.abs(received - expected).max() < 1e-4 * np.abs(expected).max()
+
+
+def test_a_report_names_what_was_left_aside(tmp_path, tiny_config, randomize, save):
+    oracles = pytest.importorskip("conversion.oracles")
+    from keras_poolformer import PoolFormerImageClassifier
+
+    oracle = oracles.build_oracle(tiny_config, "sail")
+    randomize(oracle.module)
+    state = {oracles.sail_name(n): t for n, t in oracle.module.state_dict().items()}
+    state = {f"model.{n}": t for n, t in state.items()} | {"loss\x1b.weight": torch.ones(2)}
+    model = PoolFormerImageClassifier(tiny_config)
+    report = transplant.load_torch_weights(model, save({"state_dict": state}, tmp_path / "x.ckpt"))
+    assert (report.wrapper, report.prefix) == ("state_dict", "model.")
+    assert report.ignored_tensors == ("loss\x1b.weight",)
+    text = str(report)
+    assert "weights under 'state_dict', 'model.'" in text and r"loss\x1b.weight" in text
+    assert transplant.LoadReport.from_provenance(report.to_dict()) == report
+    assert transplant.LoadReport.from_provenance(report.to_dict() | {"tensors": "3"}) is None
+    images = np.random.default_rng(0).standard_normal((1, 64, 64, 3)).astype("float32")
+    assert relative_error(np.asarray(model(images)), oracle.run(images)["logits"]) < 2e-6
+
+
+def relative_error(received, expected):
+    return np.linalg.norm(received - expected) / np.linalg.norm(expected)
