@@ -1,6 +1,7 @@
 """Networks with layer norm (the authors' LayerNormChannel), which no file tells from group norm.
 
-transformers' class is the judge, its norms exchanged for PyTorch's layer norm over channels.
+transformers' class is the judge, its norms exchanged for PyTorch's layer norm over channels
+(conversion/oracles.py).
 """
 
 import keras
@@ -23,30 +24,12 @@ CONFIG = PoolFormerConfig(depths=(1, 2), widths=(8, 12), num_classes=3, norm="la
 TOLERANCE = 2e-6  # relative L2, float32; measured: 3e-7
 
 
-class LayerNormChannel(torch.nn.Module):
-    """Layer norm over the channels of (N, C, H, W), by PyTorch's own function."""
-
-    def __init__(self, norm):
-        super().__init__()
-        self.weight, self.bias = norm.weight, norm.bias
-
-    def forward(self, x):
-        normed = torch.nn.functional.layer_norm(
-            x.movedim(1, -1), self.weight.shape, self.weight, self.bias, eps=1e-5
-        )
-        return normed.movedim(-1, 1)
-
-
 @pytest.fixture(scope="module")
 def oracle(randomize):
     oracle = oracles.build_oracle(CONFIG, "sail")
     randomize(oracle.module)
-    norms = [n for n, m in oracle.module.named_modules() if isinstance(m, torch.nn.GroupNorm)]
+    norms = [m for m in oracle.module.modules() if isinstance(m, oracles.LayerNormChannel)]
     assert len(norms) == 2 * sum(CONFIG.depths) + 1
-    for name in norms:
-        parent, _, leaf = name.rpartition(".")
-        norm = oracle.module.get_submodule(name)
-        setattr(oracle.module.get_submodule(parent), leaf, LayerNormChannel(norm))
     return oracle
 
 

@@ -9,6 +9,7 @@ import io
 import math
 import struct
 import zipfile
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -216,6 +217,7 @@ def read_tensors(container, wanted):
         InputError: bytes are missing or damaged, or a dtype is one that numpy has not.
     """
     storages: dict[str, bytes] = {}
+    uses = Counter(tensor.storage.key for tensor in wanted.values())
     arrays, copied = {}, 0
     for name, tensor in wanted.items():
         storage = tensor.storage
@@ -235,6 +237,9 @@ def read_tensors(container, wanted):
                 raise container.damaged(f"{shown(name)} would unfold to far more than the file")
             view = widened(view, tensor.dtype)
         arrays[name] = view
+        uses[storage.key] -= 1
+        if not uses[storage.key]:  # what was copied need not stay in memory as well
+            del storages[storage.key]
     return arrays
 
 

@@ -1,9 +1,9 @@
 """Reads PyTorch weights without PyTorch, and never runs code from the file."""
 
-import functools
 import hashlib
 import json
 import os
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,7 +72,11 @@ def read_checkpoint(path, use_ema=True, progress=None):
     """
     path = Path(path)
     files, promised = _weight_files(path)
-    read = _ReadFiles(use_ema, progress, sum(_size(file) for file in files))
+    try:
+        total = sum(file.stat().st_size for file in files)
+    except OSError as error:  # gone since
+        raise _unreadable(path, error) from None
+    read = _ReadFiles(use_ema, progress, total)
     for file in files:
         part = read.add(file, unique=promised is not None)
         for name in (promised or {}).get(file.name, ()):
@@ -129,7 +133,7 @@ def _unreadable(path, error):
 
 
 def _is_file(path):
-    """Whether a path is a regular file; OSError, as for a name of 300 letters, says it is not."""
+    """Whether a path is a regular file; what has no status, as a name of 300 letters, is none."""
     try:
         return path.is_file()
     except OSError:
@@ -139,25 +143,25 @@ def _is_file(path):
 def _require_file(path):
     if _is_file(path):
         return
-    try:
-        exists = path.exists()
-    except OSError as error:
-        raise _unreadable(path, error) from None
-    if exists:
+    if _status(path):
         raise InputError(f"{path} is not a regular file")
     raise InputError(f"{path} does not exist: give the path of an existing file")
 
 
-def _size(file):
+def _status(path):
+    """The status of a path, None if there is nothing."""
     try:
-        return file.stat().st_size
+        return path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a null byte
+        return None
     except OSError as error:
-        raise _unreadable(file, error) from None
+        raise _unreadable(path, error) from None
 
 
 def _weight_files(path):
     """Returns the files to read and, for shards, {file name: tensors} as the index promises."""
-    if not path.is_dir():
+    status = _status(path)
+    if status is None or not stat.S_ISDIR(status.st_mode):
         _require_file(path)
         return [path], None
     for name in DIRECTORY_FILES:
@@ -217,7 +221,7 @@ class _ReadFiles:
         try:
             with path.open("rb") as file:
                 before = os.fstat(file.fileno())
-                self.digests.append(self._digest(file))
+                self.digests.append(self._digest(file, before.st_size))
                 tensors, dtypes = self._read(file, path, before.st_size)
                 after = os.fstat(file.fileno())
         except OSError as error:
@@ -248,10 +252,11 @@ class _ReadFiles:
             ignored=(*self.others, *sorted(self.tensors.keys() - kept.keys())),
         )
 
-    def _digest(self, file):
+    def _digest(self, file, size):
         """Returns the SHA-256 of the open file, reporting the bytes as they are read."""
         digest = hashlib.sha256()
-        for block in iter(functools.partial(file.read, _HASH_BLOCK), b""):
+        for start in range(0, size, _HASH_BLOCK):  # no further: a file can grow for ever
+            block = file.read(min(_HASH_BLOCK, size - start))
             digest.update(block)
             self.done += len(block)
             if self.progress is not None:

@@ -52,7 +52,7 @@ class LoadReport:
                 value = provenance[field.name]
                 if type(value) is not (list if kind is tuple else kind):
                     return None
-                values[field.name] = kind(value)
+                values[field.name] = tuple(value) if kind is tuple else value
             elif field.default is field.default_factory:  # both missing: it has no default
                 return None
         return cls(**values)

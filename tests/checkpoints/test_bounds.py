@@ -106,7 +106,7 @@ def test_honest_files_take_twice_their_size(tmp_path, format, dtype, save):
     size = path.stat().st_size
     print(f"{format} {dtype}: {size / MEBIBYTE:.1f} MiB -> {memory / 1024:.0f} MiB")
     assert said == "read"
-    assert memory * 1024 < 2 * size + 60 * MEBIBYTE
+    assert memory * 1024 < 2 * size + 25 * MEBIBYTE
 
 
 def test_an_index_of_many_shards_is_read_in_linear_time(tmp_path, seeded, save, monkeypatch):

@@ -68,6 +68,24 @@ def test_prefixes(tmp_path, format, prefix, network, assert_same_tensors, save):
     assert_same_tensors(read_checkpoint(save(renamed, tmp_path / "x.pth", format)), network)
 
 
+@pytest.mark.parametrize("prefix", ["model.", "module.net."])
+@pytest.mark.parametrize(
+    "stem",
+    [
+        "patch_embed.proj",
+        "stem.conv",
+        "encoder.patch_embeddings.0.projection",
+        "poolformer.encoder.patch_embeddings.0.projection",
+    ],
+)
+def test_prefixes_before_the_names_of_every_layout(
+    tmp_path, prefix, stem, seeded, save, assert_same_tensors
+):
+    tensors = {f"{stem}.weight": seeded(2), "head.weight": seeded(3)}
+    renamed = {prefix + name: tensor for name, tensor in tensors.items()}
+    assert_same_tensors(read_checkpoint(save(renamed, tmp_path / "x.pth")), tensors)
+
+
 def test_of_a_detector_only_the_backbone_is_kept(
     tmp_path, network, seeded, save, assert_same_tensors
 ):
