@@ -122,7 +122,7 @@ def test_export(checkpoint, tmp_path, images):
     model = PoolFormerImageClassifier.from_preset(checkpoint, norm="layer_norm")
     transform = ImageTransform(size=64)
     export_tflite(model, tmp_path / "x.tflite", transform=transform)
-    received = TFLiteModel(tmp_path / "x.tflite").run(images[:1, :64, :64])
+    received = TFLiteModel(tmp_path / "x.tflite").run(images[:1, :64, :64])["logits"]
     assert relative_error(received, np.asarray(model(images[:1, :64, :64]))) < 1e-5
     with pytest.raises(InputError, match="use recipe dynamic_int8"):
         export_tflite(

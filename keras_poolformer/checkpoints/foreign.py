@@ -73,7 +73,7 @@ class Network:
         return all(any(re.search(pattern, name) for name in names) for pattern in self.patterns)
 
 
-_ATTENTION = r"\b(qkv|query|in_proj_weight)\b"
+_ATTENTION = r"\b(qkv|query|q_proj|in_proj_weight)\b"
 _FAMILY = "of the same family (arXiv 2210.13452), but another network"
 # In order: the first that fits is named.
 NETWORKS = (
@@ -95,10 +95,10 @@ NETWORKS = (
         (r"mlp\.act\.scale$",),
     ),
     Network("a MetaFormer with attention or another mixer", (r"token_mixer\.(qkv|fc)\.",)),
-    Network("Swin Transformer", (r"relative_position_bias_table$",)),
+    Network("Swin Transformer", (r"\blayers\.\d+\.blocks\..*relative_position_bias_table$",)),
     Network("ViT, DeiT or BEiT", (r"\b(cls_token|class_token)$", _ATTENTION)),
     Network("ViT, DeiT or BEiT", (r"\b(pos_embed|pos_embedding|position_embeddings)$", _ATTENTION)),
-    Network("ConvNeXt", (r"\.\d+\.(conv_dw|dwconv)\.",)),
+    Network("ConvNeXt", (r"\bstages\.\d+\.(blocks\.|layers\.)?\d+\.(conv_dw|dwconv)\.",)),
     Network("ConvNeXt", (r"^features\.1\.0\.block\.0\.", r"\.layer_scale$")),
     Network("ResNet", (r"\blayer1\.0\.conv1\.",)),
     Network("ResNet", (r"\bembedder\.embedder\.convolution\.",)),
