@@ -4,7 +4,7 @@ BIN := .venv/bin
 SOURCES := keras_poolformer conversion benchmarks notebooks tests web
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: demo notebooks bench bench-train test test-slow test-arm64 dist check lint types imports clean
+.PHONY: demo notebooks bench bench-train test test-slow test-arm64 fuzz dist check lint types imports clean
 .PHONY: web web-build test-web bench-web chromium
 
 demo: .venv/demo.installed  ## convert, compare, export, classify: one table and one picture
@@ -24,6 +24,10 @@ test: .venv/test.installed
 
 test-slow: .venv/test.installed
 	$(BIN)/python -m pytest -m slow -rP
+
+FUZZ ?= --cases 100000
+fuzz: .venv/test.installed  ## damaged files for every reader; FUZZ="--cases N --seed N TARGET ..."
+	$(BIN)/python -m tests.fuzz $(FUZZ)
 
 test-arm64: .venv/test.installed build/arm64/installed  ## the runtime on an emulated 64-bit ARM
 	$(BIN)/python -m pytest -m slow tests/runtime/test_arm64.py -rPs

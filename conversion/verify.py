@@ -9,7 +9,7 @@ from conversion.oracles import build_oracle
 from keras_poolformer import presets
 from keras_poolformer.checkpoints import layouts, readers
 from keras_poolformer.errors import InputError
-from keras_poolformer.loading import image_transform, load_preset
+from keras_poolformer.loading import load_preset
 from keras_poolformer.model import PoolFormerBackbone, PoolFormerImageClassifier
 
 TOLERANCE = 2e-6  # relative L2; a right port in float32 measures up to 6e-7
@@ -112,6 +112,6 @@ def _images(model, photographs):
     """The photographs, prepared; for other than three channels, channels are repeated."""
     if photographs is None:
         photographs = sorted((presets.ASSETS / "photos").glob("*.jpg"))
-    batch = image_transform(model)(list(photographs))
+    batch = model.transform(list(photographs))
     channels = model.config.in_channels
     return batch[..., np.arange(channels) % 3]

@@ -1,13 +1,14 @@
 """PoolFormer for Keras 3: PyTorch checkpoints in; Keras, SavedModel and LiteRT out.
 
 Importing this package imports neither Keras nor TensorFlow: each name below does so when it
-is first used, if it needs them.
+is first used, if it needs them. Wherever Keras is imported too, it knows the models' classes.
 """
 
 import importlib
 from typing import TYPE_CHECKING
 
 from keras_poolformer.errors import missing_extra_named
+from keras_poolformer.registration import register_with_keras
 from keras_poolformer.version import __version__ as __version__
 
 if TYPE_CHECKING:
@@ -51,3 +52,6 @@ def __getattr__(name):
 
 def __dir__():
     return sorted([*globals(), *_MODULES])
+
+
+register_with_keras()

@@ -1,12 +1,23 @@
 """What the backbone and the classifier share: how they are made, read, saved and frozen."""
 
+import contextlib
+import importlib
+import json
 from typing import Any
 
 import keras
 
+from keras_poolformer import freezing
+from keras_poolformer.checkpoints.keras_archive import TRAINABLE_FIELDS
 from keras_poolformer.config import PoolFormerConfig
 from keras_poolformer.errors import InputError
-from keras_poolformer.loading import load_preset, save_preset
+from keras_poolformer.image_transform import ImageTransform
+from keras_poolformer.lineage import trained_provenance
+from keras_poolformer.loading import image_transform, load_preset, save_preset
+from keras_poolformer.messages import shown
+from keras_poolformer.numeric import whole_number
+
+OPTIMIZERS = "keras_poolformer.training.optimizer"
 
 
 class PoolFormerModel(keras.Model):
@@ -26,7 +37,14 @@ class PoolFormerModel(keras.Model):
 
     @classmethod
     def from_preset(
-        cls, source, num_classes=None, head=None, load_weights=True, **config_overrides
+        cls,
+        source,
+        num_classes=None,
+        head=None,
+        load_weights=True,
+        dtype=None,
+        name=None,
+        **config_overrides,
     ):
         """Builds the model of a preset, checkpoint file or directory, and loads its weights.
 
@@ -39,10 +57,15 @@ class PoolFormerModel(keras.Model):
                 leaves the classifier out.
             head: "norm_pool" or "pool_norm" instead of the source's own.
             load_weights: False builds the architecture with fresh weights.
+            dtype: Dtype policy, such as "mixed_float16"; by default that of a .keras file, and
+                of other sources Keras' global one.
+            name: Name of the model; by default a new one.
             **config_overrides: fields of `PoolFormerConfig`, such as `pool_size` and `norm`, which
                 the shapes of a checkpoint do not tell. `in_channels` adapts the weights of the
                 first convolution as timm does; `feature_norms` of a backbone start fresh
                 where the source has none.
+
+        What was frozen when a .keras file was saved is frozen again; fresh layers learn.
 
         Raises:
             InputError: the source cannot be found, read, or does not fit.
@@ -52,7 +75,8 @@ class PoolFormerModel(keras.Model):
             overrides["num_classes"] = num_classes
         if head is not None:
             overrides["head"] = head
-        return load_preset(cls, source, load_weights, overrides)
+        arguments = {"dtype": dtype, "name": name}
+        return load_preset(cls, source, load_weights, overrides, arguments=arguments)
 
     def save_to_preset(self, folder, transform=None, overwrite=False):
         """Writes a folder that `from_preset` reads back, as `save_pretrained` does elsewhere.
@@ -62,14 +86,28 @@ class PoolFormerModel(keras.Model):
 
         Args:
             folder: to write; its parent must exist.
-            transform: the `ImageTransform` of the model; by default the one it was loaded
-                with.
+            transform: the `ImageTransform` of the model; by default `model.transform`.
             overwrite: whether such a folder may be replaced.
 
         Raises:
             InputError: the folder exists already, or cannot be written.
         """
         save_preset(self, folder, transform, overwrite)
+
+    @property
+    def transform(self) -> ImageTransform:
+        """How images are prepared for the model: the `ImageTransform` that it was loaded with.
+
+        A model without one has that of its architecture. What is assigned here goes into saved
+        and exported files.
+        """
+        return image_transform(self)
+
+    @transform.setter
+    def transform(self, transform: ImageTransform) -> None:
+        if not isinstance(transform, ImageTransform):
+            raise InputError(f"`transform` must be an ImageTransform. Received: {shown(transform)}")
+        self.provenance = {**(plain(self.provenance) or {}), "transform": transform.to_dict()}
 
     def freeze(self, stages=None):
         """Freezes the first stages, each with the convolution that opens it; thaws the others.
@@ -81,11 +119,7 @@ class PoolFormerModel(keras.Model):
             stages: how many, counted from the image; all by default, 0 thaws everything.
         """
         own = self.stage_layers()
-        stages = len(own) if stages is None else stages
-        if isinstance(stages, bool) or not isinstance(stages, int) or not 0 <= stages <= len(own):
-            raise InputError(
-                f"`stages` must be a number of stages, 0 to {len(own)}. Received: {stages!r}"
-            )
+        stages = len(own) if stages is None else whole_number("stages", stages, 0, len(own))
         for stage, parts in enumerate(own):
             for layer in parts:
                 layer.trainable = stage >= stages
@@ -106,7 +140,7 @@ class PoolFormerModel(keras.Model):
             "provenance": plain(self.provenance),
             "name": self.name,
             "trainable": self.trainable,
-            "frozen_stages": self.frozen_stages,
+            "trainable_state": freezing.trainable_state(self),
             "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
         }
 
@@ -114,12 +148,73 @@ class PoolFormerModel(keras.Model):
     def from_config(cls, config, custom_objects=None):
         config = dict(config)
         config["config"] = PoolFormerConfig(**config["config"])
-        trainable, frozen = config.pop("trainable", True), config.pop("frozen_stages", 0)
+        saved = {name: config.pop(name) for name in TRAINABLE_FIELDS if name in config}
         model = cls(**config)
-        model.trainable = trainable
-        if trainable:
-            model.freeze(frozen)
+        freezing.restore_trainable(model, saved)
         return model
+
+    def compile_from_config(self, config):
+        """Compiles a loaded model; Keras calls it."""
+        if f'"{OPTIMIZERS}"' in json.dumps(config):
+            importlib.import_module(OPTIMIZERS)  # which registers its classes, and needs TensorFlow
+        super().compile_from_config(config)
+
+    def fit(self, *args, **kwargs):
+        """Trains as `keras.Model.fit` does; `provenance` says so from then on."""
+        with self._recording_training():
+            return super().fit(*args, **kwargs)
+
+    def train_on_batch(self, *args, **kwargs):
+        """Trains as `keras.Model.train_on_batch` does; `provenance` says so from then on."""
+        with self._recording_training():
+            return super().train_on_batch(*args, **kwargs)
+
+    @contextlib.contextmanager
+    def _recording_training(self):
+        """Marks the provenance if any step is made, also where an interruption follows."""
+        before = self._steps_made()
+        try:
+            yield
+        finally:
+            if self._steps_made() != before:
+                self.provenance = trained_provenance(plain(self.provenance))
+
+    def _steps_made(self):
+        optimizer = getattr(self, "optimizer", None)
+        return 0 if optimizer is None else int(optimizer.iterations)
+
+    def quantize(self, *args, **kwargs):
+        """Keras' own quantization, which these models do not have: see `export_tflite`.
+
+        Raises:
+            InputError: Always; nothing was changed.
+        """
+        raise InputError(
+            "Keras' `quantize` would change the last layer alone and make a model that cannot be "
+            "saved and loaded: export_tflite(model, path, recipe='int8' or 'dynamic_int8') "
+            "quantizes all layers"
+        )
+
+
+def unique_name(prefix: str) -> str:
+    """Returns a name for a model: the prefix, then with _1, _2, ..., as Keras counts layers."""
+    count = keras.backend.get_uid(prefix)
+    return prefix if count == 1 else f"{prefix}_{count - 1}"
+
+
+def checked_policy(dtype: Any) -> Any:
+    """Returns Keras' dtype policy of a name or policy; the global one for None.
+
+    Raises:
+        InputError: It is a policy of Keras' own quantization.
+    """
+    policy: Any = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
+    if getattr(policy, "quantization_mode", None) is not None:
+        raise InputError(
+            f"`dtype` must be a policy without quantization, such as 'float32' or "
+            f"'mixed_bfloat16': export_tflite quantizes. Received: {shown(policy.name)}"
+        )
+    return policy
 
 
 def plain(value):

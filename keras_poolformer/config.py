@@ -1,11 +1,13 @@
 """The architecture of a PoolFormer as plain data: no framework is imported here."""
 
 import dataclasses
-import difflib
-import math
 from dataclasses import dataclass
 
 from keras_poolformer.errors import InputError
+from keras_poolformer.labels import checked_labels
+from keras_poolformer.messages import did_you_mean, shown
+from keras_poolformer.numeric import is_flag, real_number, whole_number
+from keras_poolformer.ranking import PROBLEM_TYPES, score_function
 
 # Words that timm, transformers and the authors' code use for our fields.
 NEIGHBOUR_WORDS = {
@@ -66,6 +68,11 @@ class PoolFormerConfig:
         drop_path_rate: stochastic depth of the last block; earlier ones rise to it linearly.
         dropout_rate: dropout in the MLPs.
         labels: class names, `num_classes` of them, or None.
+        problem_type: What the logits mean, in transformers' words:
+            "single_label_classification" (their softmax are the probabilities of the classes),
+            "multi_label_classification" (each one's sigmoid is the probability of its class) or
+            "regression" (they are the values themselves). None is transformers' default: the
+            first of them, but the sigmoid for a single output.
         feature_norms: whether a backbone norms what it hands to a detector or segmenter
             (`pyramid_outputs`), as the authors' `fork_feat` does; or the levels that it norms,
             such as ("P3", "P4", "P5"), the authors' FORK_LAST3.
@@ -96,6 +103,7 @@ class PoolFormerConfig:
     dropout_rate: float = 0.0
     labels: tuple[str, ...] | None = None
     feature_norms: bool | tuple[str, ...] = False
+    problem_type: str | None = None
     norm: str = "group_norm"
 
     def __new__(cls, *args, **fields):
@@ -106,7 +114,7 @@ class PoolFormerConfig:
     def __post_init__(self):
         self._check_stages()
         self._check_scalars()
-        self._check_labels()
+        self._check_classes()
         self._check_feature_norms()
 
     @classmethod
@@ -119,8 +127,8 @@ class PoolFormerConfig:
         """
         if name not in VARIANTS:
             raise InputError(
-                f"`name` must be one of {', '.join(VARIANTS)}.{_did_you_mean(name, VARIANTS)} "
-                f"Received: {name!r}"
+                f"`name` must be one of {', '.join(VARIANTS)}.{did_you_mean(name, VARIANTS)} "
+                f"Received: {shown(name)}"
             )
         return dataclasses.replace(VARIANTS[name], **overrides)
 
@@ -158,6 +166,11 @@ class PoolFormerConfig:
             return self.levels if self.feature_norms else ()
         return self.feature_norms
 
+    @property
+    def score_function(self):
+        """What turns logits into scores: "softmax", "sigmoid" or "identity"."""
+        return score_function(self.problem_type, self.num_classes)
+
     def hidden_width(self, stage):
         """Channels between the two layers of the MLPs of one stage."""
         return int(self.widths[stage] * self.mlp_ratio)
@@ -185,7 +198,7 @@ class PoolFormerConfig:
             if len(getattr(self, name)) != stages:
                 raise InputError(
                     f"`{name}` must have one entry for each of the {stages} stages of "
-                    f"`depths`={self.depths}. Received: {name}={_short(getattr(self, name))}"
+                    f"`depths`={self.depths}. Received: {name}={shown(getattr(self, name))}"
                 )
         if sum(self.depths) > MAX_DEPTH:
             raise InputError(
@@ -193,53 +206,56 @@ class PoolFormerConfig:
             )
 
     def _check_scalars(self):
-        _check_whole("pool_size", self.pool_size, 1, MAX_KERNEL)
+        self._set_whole("pool_size", 1, MAX_KERNEL)
         if self.pool_size % 2 == 0:
             raise InputError(
                 f"`pool_size` must be odd, so that the window has a centre. "
                 f"Received: pool_size={self.pool_size}"
             )
-        _check_whole("in_channels", self.in_channels, 1, MAX_WIDTH)
-        _check_whole("num_classes", self.num_classes, 0, MAX_CLASSES)
-        _check_real("mlp_ratio", self.mlp_ratio, 1 / min(self.widths), 64)
-        _check_real("layer_scale_init", self.layer_scale_init, 0, 1e3)
-        _check_real("initializer_range", self.initializer_range, 0, 1e3)
+        self._set_whole("in_channels", 1, MAX_WIDTH)
+        self._set_whole("num_classes", 0, MAX_CLASSES)
+        self._set_real("mlp_ratio", 1 / min(self.widths), 64)
+        self._set_real("layer_scale_init", 0, 1e3)
+        self._set_real("initializer_range", 0, 1e3)
         for name in ("drop_path_rate", "dropout_rate"):
-            _check_real(name, getattr(self, name), 0, 0.999)
+            self._set_real(name, 0, 0.999)
         _check_choice("head", self.head, HEADS)
         _check_choice("norm", self.norm, NORMS)
         _check_choice("activation", self.activation, ACTIVATIONS)
-        if not isinstance(self.use_layer_scale, bool):
+        if not is_flag(self.use_layer_scale):
             raise InputError(
-                f"`use_layer_scale` must be true or false. Received: {self.use_layer_scale!r}"
+                f"`use_layer_scale` must be true or false. Received: {shown(self.use_layer_scale)}"
             )
+        self._set("use_layer_scale", bool(self.use_layer_scale))
 
-    def _check_labels(self):
-        if self.labels is None:
-            return
-        is_list = isinstance(self.labels, list | tuple)
-        if not is_list or not all(isinstance(one, str) for one in self.labels):
+    def _check_classes(self):
+        if self.labels is not None:
+            self._set("labels", checked_labels(self.labels, self.num_classes))
+        _check_choice("problem_type", self.problem_type, (*PROBLEM_TYPES, None))
+        if self.problem_type == "single_label_classification" and self.num_classes == 1:
             raise InputError(
-                f"`labels` must be a list of class names. Received: {_short(self.labels)}"
-            )
-        self._set("labels", tuple(self.labels))
-        if len(self.labels) != self.num_classes:
-            raise InputError(
-                f"`labels` must name all {self.num_classes} classes. "
-                f"Received: {len(self.labels)} labels"
+                "`problem_type`='single_label_classification' needs two classes or more: the "
+                "softmax of one logit is always 1. Received: num_classes=1"
             )
 
     def _check_feature_norms(self):
         norms = self.feature_norms
-        if isinstance(norms, bool):
+        if is_flag(norms):
+            self._set("feature_norms", bool(norms))
             return
         if not isinstance(norms, list | tuple) or not all(one in self.levels for one in norms):
             raise InputError(
                 f"`feature_norms` must be true, false or levels among {', '.join(self.levels)}. "
-                f"Received: {_short(norms)}"
+                f"Received: {shown(norms)}"
             )
         chosen = tuple(level for level in self.levels if level in norms)
         self._set("feature_norms", chosen if 0 < len(chosen) < len(self.levels) else bool(chosen))
+
+    def _set_whole(self, name, low, high):
+        self._set(name, whole_number(name, getattr(self, name), low, high))
+
+    def _set_real(self, name, low, high):
+        self._set(name, real_number(name, getattr(self, name), low, high))
 
     def _set(self, name, value):
         object.__setattr__(self, name, value)
@@ -249,52 +265,24 @@ def _refuse_unknown(names, known):
     for name in names:
         if name not in known:
             raise InputError(
-                f"PoolFormerConfig has no field `{name}`.{_did_you_mean(name, known)} "
-                f"Its fields are {', '.join(known)}"
+                f"PoolFormerConfig has no field `{shown(name)[1:-1]}`."
+                f"{did_you_mean(name, known, NEIGHBOUR_WORDS)} Its fields are {', '.join(known)}"
             )
-
-
-def _did_you_mean(name, known):
-    if name in NEIGHBOUR_WORDS:
-        return f" Did you mean `{NEIGHBOUR_WORDS[name]}`?"
-    close = difflib.get_close_matches(str(name), list(known), n=1)
-    return f" Did you mean `{close[0]}`?" if close else ""
 
 
 def _whole_numbers(name, values, low, high):
     if isinstance(values, str) or not hasattr(values, "__iter__"):
         raise InputError(
-            f"`{name}` must be a list of whole numbers, one a stage. Received: {_short(values)}"
+            f"`{name}` must be a list of whole numbers, one a stage. Received: {shown(values)}"
         )
-    values = tuple(values)
-    for value in values:
-        _check_whole(name, value, low, high)
-    return values
-
-
-def _check_whole(name, value, low, high):
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise InputError(
-            f"`{name}` must be a whole number from {low} to {high}. Received: {_short(value)}"
-        )
-
-
-def _check_real(name, value, low, high):
-    number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not number or not math.isfinite(value) or not low <= value <= high:
-        raise InputError(
-            f"`{name}` must be a number from {low:g} to {high:g}. Received: {_short(value)}"
-        )
+    return tuple(whole_number(name, value, low, high) for value in values)
 
 
 def _check_choice(name, value, choices):
     if value not in choices:
-        raise InputError(f"`{name}` must be one of {', '.join(choices)}. Received: {_short(value)}")
-
-
-def _short(value):
-    text = repr(value)
-    return text if len(text) <= 80 else text[:77] + "..."
+        raise InputError(
+            f"`{name}` must be one of {', '.join(map(str, choices))}. Received: {shown(value)}"
+        )
 
 
 def _variant(depths, widths, drop_path_rate, layer_scale_init):

@@ -52,7 +52,7 @@ def run(options):
     formats = _export(model, folder, progress)
     progress.start()
     photographs = sorted((ASSETS / "photos").iterdir())
-    batch = _transform(model)(photographs)
+    batch = model.transform(photographs)
     logits = {name: predict(batch) for name, (_, predict) in formats.items()}
     milliseconds = _time([predict for _, predict in formats.values()], batch[:1])
     progress.start()
@@ -74,18 +74,12 @@ def _convert(path):
     return PoolFormerImageClassifier.from_preset(path)
 
 
-def _transform(model):
-    from keras_poolformer.loading import image_transform
-
-    return image_transform(model)
-
-
 def _compare_with_torch(model):
     """Relative L2 error against the logits stored beside the checkpoint."""
     stored = json.loads((resolve(PRESET).weights.parent / "torch_logits.json").read_text())
     images = [ASSETS / "photos" / name for name in stored]
     expected = np.array(list(stored.values()))
-    received = model.predict_on_batch(_transform(model)(images))
+    received = model.predict_on_batch(model.transform(images))
     error = np.linalg.norm(received - expected) / np.linalg.norm(expected)
     return float(error), len(images)
 

@@ -1,7 +1,6 @@
 """Top-1 and top-5 accuracy of anything that turns a batch of images into scores."""
 
-import dataclasses
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -10,25 +9,43 @@ from keras_poolformer.errors import InputError
 TOP = 5
 
 
-@dataclass(frozen=True)
-class Accuracy:
-    """How often the right class came first, or among the first five.
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """The answer to each image, in the order of evaluation.
 
     Args:
-        images: how many were classified.
-        top1: share of images whose class has the highest score, in per cent.
-        top5: share of images whose class is among the five highest scores, in per cent; None
+        classes: int64 (N,). Class index of each image.
+        predicted: int64 (N,). Class index with the highest score.
+        margins: float (N,). Highest score minus the score of the image's class; 0 where the
+            answer is right.
+    """
+
+    classes: np.ndarray
+    predicted: np.ndarray
+    margins: np.ndarray
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Share of images whose class came first, or among the first five.
+
+    Args:
+        images: Number of images that were classified.
+        top1: Share of images whose class has the highest score, in per cent.
+        top5: Share of images whose class is among the five highest scores, in per cent; None
             where there are fewer than five classes.
+        answers: The answer to each image.
     """
 
     images: int
     top1: float
     top5: float | None = None
+    answers: Answers | None = field(default=None, repr=False, compare=False)
 
     def to_dict(self):
-        """Returns the result as JSON-ready values; without top5 where there is none."""
-        values = dataclasses.asdict(self)
-        return {name: value for name, value in values.items() if value is not None}
+        """Returns the figures as JSON-ready values; without top5 where there is none."""
+        figures = {"images": self.images, "top1": self.top1}
+        return figures if self.top5 is None else figures | {"top5": self.top5}
 
 
 def evaluate(predict, batches):
@@ -48,19 +65,27 @@ def evaluate(predict, batches):
         InputError: there are no images, a class index is none of the model's, or the scores
             have the wrong shape or are no numbers.
     """
-    images, first, among_five, classes = 0, 0, 0, 0
+    num_classes, parts = 0, []
     for batch, indices in batches:
         scores = np.asarray(predict(batch))
         indices = np.asarray(indices)
         _check(scores, indices)
-        ranks = _ranks(scores, indices)
-        images, classes = images + len(ranks), scores.shape[1]
-        first += int((ranks < 1).sum())
-        among_five += int((ranks < TOP).sum())
-    if not images:
+        num_classes = scores.shape[1]
+        parts.append((_ranks(scores, indices), *_answers(scores, indices)))
+    if not parts:
         raise InputError("accuracy needs at least one image. Received: none")
-    top5 = 100 * among_five / images if classes >= TOP else None
-    return Accuracy(images, 100 * first / images, top5)
+    ranks, *answers = (np.concatenate(column) for column in zip(*parts, strict=True))
+    images = len(ranks)
+    top5 = 100 * int((ranks < TOP).sum()) / images if num_classes >= TOP else None
+    return Accuracy(images, 100 * int((ranks < 1).sum()) / images, top5, Answers(*answers))
+
+
+def _answers(scores, indices):
+    """The fields of `Answers` for one batch."""
+    predicted = scores.argmax(1)  # the first of equal scores, as `_ranks` has it
+    numbers = np.arange(len(scores))
+    margins = scores[numbers, predicted].astype("float64") - scores[numbers, indices]
+    return indices.astype("int64"), predicted, margins
 
 
 def _ranks(scores, indices):

@@ -10,6 +10,7 @@ import math
 import keras
 from keras import activations, initializers, layers, ops
 
+CHANNELS_LAST = "channels_last"  # whatever Keras' global setting is
 NORM_EPSILON = 1e-5  # PyTorch's default, and the authors'; Keras' own is 1e-3
 
 ACTIVATION_FUNCTIONS = {
@@ -47,6 +48,21 @@ def make_norm(kind, name, dtype=None):
 
 
 @_register
+class Dense(layers.Dense):
+    """A linear layer that stays one when a model around it is quantized by Keras.
+
+    Its model is built from a config that says nothing of that, and could not be loaded. The name
+    of the class is part of the paths in .keras files.
+    """
+
+    def quantize(self, *args, **kwargs):
+        """Says that there is no such thing, which Keras turns into a warning."""
+        raise NotImplementedError(
+            f"{self.name} stays in floating point: export_tflite quantizes a PoolFormer"
+        )
+
+
+@_register
 class PatchEmbedding(layers.Layer):
     """Opens a stage: a strided convolution with explicit symmetric zero padding, no norm.
 
@@ -70,7 +86,9 @@ class PatchEmbedding(layers.Layer):
         super().__init__(**kwargs)
         self.width, self.patch_size = width, patch_size
         self.stride, self.padding = stride, padding
-        self.pad = layers.ZeroPadding2D(padding, name="pad", dtype=self.dtype_policy)
+        self.pad = layers.ZeroPadding2D(
+            padding, data_format=CHANNELS_LAST, name="pad", dtype=self.dtype_policy
+        )
 
     def build(self, input_shape):
         bound = 1 / math.sqrt(self.patch_size**2 * input_shape[-1])
@@ -79,11 +97,13 @@ class PatchEmbedding(layers.Layer):
             self.patch_size,
             self.stride,
             padding="valid",
+            data_format=CHANNELS_LAST,
             kernel_initializer=initializers.RandomUniform(-bound, bound),
             bias_initializer=initializers.RandomUniform(-bound, bound),
             name="projection",
             dtype=self.dtype_policy,
         )
+        self.pad.build(input_shape)
         self.projection.build(self.pad.compute_output_shape(input_shape))
         super().build(input_shape)
 
@@ -130,7 +150,10 @@ class Pooling(layers.Layer):
         self.pool_size = pool_size
 
     def call(self, inputs):
-        return ops.average_pool(inputs, self.pool_size, strides=1, padding="same") - inputs
+        pooled = ops.average_pool(
+            inputs, self.pool_size, strides=1, padding="same", data_format=CHANNELS_LAST
+        )
+        return pooled - inputs
 
     def compute_output_shape(self, input_shape):
         return input_shape
@@ -179,12 +202,18 @@ class Mlp(layers.Layer):
         # The original truncates at +-2 absolute, a hundred deviations: not at all.
         normal = initializers.RandomNormal(stddev=self.initializer_range)
         return layers.Conv2D(
-            width, 1, kernel_initializer=normal, name=name, dtype=self.dtype_policy
+            width,
+            1,
+            data_format=CHANNELS_LAST,
+            kernel_initializer=normal,
+            name=name,
+            dtype=self.dtype_policy,
         )
 
     def build(self, input_shape):
         self.fc1.build(input_shape)
         self.fc2.build((*input_shape[:-1], self.hidden_width))
+        self.dropout.build(input_shape)
         super().build(input_shape)
 
     def call(self, inputs, training=False):
@@ -348,7 +377,10 @@ class PoolFormerBlock(layers.Layer):
         self.drop_path2 = DropPath(drop_path_rate, name="drop_path2", dtype=dtype)
 
     def build(self, input_shape):
-        sublayers = (self.norm1, self.norm2, self.mlp, self.layer_scale1, self.layer_scale2)
+        sublayers = (
+            *(self.norm1, self.token_mixer, self.layer_scale1, self.drop_path1),
+            *(self.norm2, self.mlp, self.layer_scale2, self.drop_path2),
+        )
         for layer in sublayers:
             if layer is not None:
                 layer.build(input_shape)

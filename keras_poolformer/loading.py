@@ -19,6 +19,7 @@ from keras_poolformer.checkpoints.preset_folder import write_preset_folder
 from keras_poolformer.checkpoints.stem import adapt_stem
 from keras_poolformer.config import PoolFormerConfig
 from keras_poolformer.errors import InputError
+from keras_poolformer.freezing import copy_trainable, restore_trainable
 from keras_poolformer.image_transform import ImageTransform
 from keras_poolformer.messages import shown
 from keras_poolformer.version import __version__
@@ -38,6 +39,7 @@ def load_preset(
     use_ema=True,
     sha256=None,
     progress=None,
+    arguments=None,
 ):
     """Builds the model of a source and loads its weights.
 
@@ -50,27 +52,29 @@ def load_preset(
         use_ema: whether averaged weights are preferred where a checkpoint has both.
         sha256: that the file must have, or None.
         progress: called with (bytes read, bytes in all), or None.
+        arguments: Further arguments of the class, `dtype` and `name`, or None.
 
     Raises:
         InputError: the source cannot be found, read, or does not fit.
     """
     source, overrides = presets.resolve(source), dict(overrides or {})
+    arguments = dict(arguments or {})
     if source.is_keras:
         if sha256:
             with source.weights.open("rb") as file:
                 _check_sha256(source, hashlib.file_digest(file, "sha256").hexdigest(), sha256)
         if layout or not use_ema:
             raise InputError(f"{source.name}: layout and EMA are told of PyTorch checkpoints only")
-        return _load_keras(model_class, source, load_weights, overrides)
+        return _load_keras(model_class, source, load_weights, overrides, arguments)
     overrides = model_class.fixed_fields | overrides
     if not load_weights and (own := presets.described_config(source)):
-        return model_class(_override(own, overrides), provenance=_origin(source, own))
+        return model_class(_override(own, overrides), _origin(source, own), **arguments)
     source = presets.fetch_weights(source)
     checkpoint = readers.read_checkpoint(source.weights, use_ema=use_ema, progress=progress)
     _check_sha256(source, checkpoint.sha256, sha256 or source.sha256)
     row, own = presets.describe(checkpoint, source, layout)
     config = _override(own, overrides)
-    model = model_class(config, provenance=_origin(source, own))
+    model = model_class(config, _origin(source, own), **arguments)
     if load_weights:
         new_classifier = config.num_classes != own.num_classes
         assumed = _assumed(source, checkpoint, overrides, config)
@@ -145,35 +149,40 @@ def _origin(source, config):
     }
 
 
-def _load_keras(model_class, source, load_weights, overrides):
+def _load_keras(model_class, source, load_weights, overrides, arguments):
     archive = read_keras_archive(source.weights)
     if source.transform:
         archive.provenance["transform"] = ImageTransform.from_dict(source.transform).to_dict()
     own = PoolFormerConfig(**archive.config)
     config = _override(own, model_class.fixed_fields | overrides)
     if not load_weights:
-        return model_class(config, provenance=_origin(source, own))
-    saved = _load_saved(source, archive, own)
+        return model_class(config, _origin(source, own), **arguments)
+    arguments["dtype"] = arguments.get("dtype") or archive.dtype
+    saved = _load_saved(source, archive, own, arguments)
     if type(saved) is model_class and config == own:
         return saved
     provenance = archive.provenance | {"head": config.head}
+    if isinstance(assumed := provenance.get("assumed"), dict):
+        provenance["assumed"] = {n: value for n, value in assumed.items() if n not in overrides}
     if config.in_channels != own.in_channels:
         provenance["adapted_tensors"] = [STEM]
-    model = model_class(config, dtype=archive.dtype)
+    model = model_class(config, **arguments)
     fresh = _fresh(saved, model, config, own)
     if fresh or config.num_classes != own.num_classes:
         provenance["new_tensors"] = fresh
     model.provenance = provenance
     copy_weights(saved, model, fresh)
+    copy_trainable(saved, model, fresh)
     return model
 
 
-def _load_saved(source, archive, config):
+def _load_saved(source, archive, config, arguments):
     """The model of a .keras file, of the class and with the weights that it was saved with."""
     _check_size(source, config)
     registered = f"keras_poolformer>{archive.class_name}"
     saved_class = cast(type, keras.saving.get_registered_object(registered))
-    saved = saved_class(config, provenance=archive.provenance or None, dtype=archive.dtype)
+    saved = saved_class(config, archive.provenance or None, **arguments)
+    restore_trainable(saved, archive.trainable)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)  # that some weights stay fresh

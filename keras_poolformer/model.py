@@ -1,27 +1,29 @@
 """PoolFormer as Keras models: a functional graph with one layer for each block."""
 
-import functools
+from typing import Any
 
 import keras
 from keras import initializers, layers
 
-from keras_poolformer.base_model import PoolFormerModel, plain
+from keras_poolformer.base_model import PoolFormerModel, checked_policy, plain, unique_name
 from keras_poolformer.checkpoints.layouts import feature_norm_path
+from keras_poolformer.config import MAX_CLASSES
 from keras_poolformer.errors import InputError
-from keras_poolformer.layers import PatchEmbedding, PoolFormerBlock, make_norm
+from keras_poolformer.freezing import copy_trainable
+from keras_poolformer.layers import (
+    CHANNELS_LAST,
+    Dense,
+    PatchEmbedding,
+    PoolFormerBlock,
+    make_norm,
+)
 from keras_poolformer.loading import copy_weights
+from keras_poolformer.losses import default_loss
+from keras_poolformer.numeric import whole_number
+from keras_poolformer.ranking import scores, top_classes
 
 LAYER_NORM_EPSILON = 1e-6  # timm's, in the pool_norm head
-
-LOSSES = {
-    "single_label_classification": functools.partial(
-        keras.losses.SparseCategoricalCrossentropy, from_logits=True
-    ),
-    "multi_label_classification": functools.partial(
-        keras.losses.BinaryCrossentropy, from_logits=True
-    ),
-    "regression": keras.losses.MeanSquaredError,
-}
+CLASSIFIED_AT_ONCE = 32  # images in one batch of `classify`
 
 _register = keras.saving.register_keras_serializable(package="keras_poolformer")
 
@@ -38,7 +40,7 @@ class PoolFormerBackbone(PoolFormerModel):
     Args:
         config: a `PoolFormerConfig`.
         provenance: where the weights come from (source, sha256, layout, transform), or None.
-        name: of the model.
+        name: Name of the model; by default "poolformer_backbone", with a number if there is one.
         dtype: dtype policy; by default Keras' global one.
 
     Call arguments:
@@ -48,8 +50,8 @@ class PoolFormerBackbone(PoolFormerModel):
         (N, H/32, W/32, widths[-1]), un-normed.
     """
 
-    def __init__(self, config, provenance=None, name="poolformer_backbone", dtype=None):
-        dtype = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
+    def __init__(self, config, provenance=None, name=None, dtype=None):
+        dtype = checked_policy(dtype)
 
         # === Functional model ===
         inputs = keras.Input((None, None, config.in_channels), name="images")
@@ -64,6 +66,7 @@ class PoolFormerBackbone(PoolFormerModel):
             if level in config.normed_levels:
                 norms.append(make_norm(config.norm, feature_norm_path(stage), dtype))
                 pyramid[level] = norms[-1](x)
+        name = name or unique_name("poolformer_backbone")
         super().__init__(inputs=inputs, outputs=x, name=name)
 
         # === Config ===
@@ -115,7 +118,7 @@ class PoolFormerImageClassifier(PoolFormerModel):
     Args:
         config: a `PoolFormerConfig`.
         provenance: where the weights come from (source, sha256, layout, transform), or None.
-        name: of the model.
+        name: Name of the model; by default "poolformer_classifier", with a number if there is one.
         dtype: dtype policy; by default Keras' global one.
 
     Call arguments:
@@ -127,13 +130,13 @@ class PoolFormerImageClassifier(PoolFormerModel):
 
     fixed_fields = {"feature_norms": False}  # noqa: RUF012
 
-    def __init__(self, config, provenance=None, name="poolformer_classifier", dtype=None):
+    def __init__(self, config, provenance=None, name=None, dtype=None):
         if config.feature_norms:
             raise InputError(
                 f"a classifier has no place for `feature_norms`: a PoolFormerBackbone has. "
                 f"Received: feature_norms={config.feature_norms}"
             )
-        dtype = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
+        dtype = checked_policy(dtype)
 
         # === Layers ===
         backbone = PoolFormerBackbone(config, dtype=dtype)
@@ -148,6 +151,7 @@ class PoolFormerImageClassifier(PoolFormerModel):
             outputs = layer(outputs)
         if head is not None:
             outputs = head(outputs)
+        name = name or unique_name("poolformer_classifier")
         super().__init__(inputs=inputs, outputs=outputs, name=name)
 
         # === Config ===
@@ -180,6 +184,42 @@ class PoolFormerImageClassifier(PoolFormerModel):
             features = layer(features)
         return features
 
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """Class names in the order of the logits, or None if they have none."""
+        return self.config.labels
+
+    def classify(self, images: Any, top_k: int = 5) -> list:
+        """Classifies pictures, prepared by `transform`.
+
+        Args:
+            images: A path, a PIL image or a uint8 array (H, W, 3); or a list of these, or a
+                uint8 array (N, H, W, 3).
+            top_k: Number of classes to return.
+
+        Returns:
+            [(label, score), ...], the highest score first; for several pictures a list of such
+            lists. Scores are probabilities, of a regression its values. Without labels the
+            label is the class's number.
+
+        Raises:
+            InputError: A picture cannot be read, or the model does not classify RGB images.
+        """
+        config = self.config
+        if not config.num_classes or config.in_channels != 3:
+            raise InputError(
+                f"`classify` needs a classifier of RGB images. Received: {config.num_classes} "
+                f"classes, {config.in_channels} channels"
+            )
+        top_k = whole_number("top_k", top_k, 1, MAX_CLASSES)
+        several = isinstance(images, list | tuple) or getattr(images, "ndim", 3) == 4
+        results = [
+            top_classes(image_scores, config.labels, top_k)
+            for prepared in _prepared(self.transform, images if several else [images])
+            for image_scores in scores(self.predict_on_batch(prepared), config.problem_type)
+        ]
+        return results if several else results[0]
+
     def with_classes(self, num_classes, labels=None, seed=None):
         """Returns a new classifier with this one's weights up to a fresh last layer.
 
@@ -200,6 +240,7 @@ class PoolFormerImageClassifier(PoolFormerModel):
             normal = initializers.RandomNormal(stddev=config.initializer_range, seed=seed)
             kernel = head.weights[0]
             kernel.assign(normal(kernel.shape, kernel.dtype))
+        copy_trainable(self, model, fresh)
         model.provenance = {**(model.provenance or {}), "new_tensors": fresh}
         return model
 
@@ -209,19 +250,20 @@ class PoolFormerImageClassifier(PoolFormerModel):
         Args:
             problem_type: "single_label_classification" (labels are class numbers),
                 "multi_label_classification" (labels are 0 or 1 for each class) or
-                "regression"; by default the first, or the last for a single output.
+                "regression"; by default the config's, and where that does not say the first, or
+                the last for a single output.
         """
-        default = "regression" if self.config.num_classes == 1 else "single_label_classification"
-        make_loss = LOSSES.get(problem_type or default)
-        if make_loss is None or not self.config.num_classes:
-            raise InputError(
-                f"`problem_type` must be one of {', '.join(LOSSES)}, of a model with classes. "
-                f"Received: {problem_type!r}, {self.config.num_classes} classes"
-            )
-        return make_loss()
+        return default_loss(self.config, problem_type)
 
     def stage_layers(self):
         return self.backbone.stage_layers()
+
+
+def _prepared(transform, images):
+    """Batches of prepared images: single ones where their sizes may differ."""
+    count = CLASSIFIED_AT_ONCE if transform.output_shape else 1
+    for start in range(0, len(images), count):
+        yield transform(list(images[start : start + count]))
 
 
 def _embedding(config, stage, dtype):
@@ -254,7 +296,7 @@ def _block(config, stage, block, dtype):
 
 def _pool_and_norm(config, dtype):
     """The two layers between feature map and linear layer, in the order of the head."""
-    pool = layers.GlobalAveragePooling2D(name="head_pool", dtype=dtype)
+    pool = layers.GlobalAveragePooling2D(CHANNELS_LAST, name="head_pool", dtype=dtype)
     if config.head == "norm_pool":
         return [make_norm(config.norm, "head_norm", dtype), pool]
     norm = layers.LayerNormalization(epsilon=LAYER_NORM_EPSILON, name="head_norm", dtype=dtype)
@@ -263,4 +305,4 @@ def _pool_and_norm(config, dtype):
 
 def _head(config, dtype):
     normal = initializers.RandomNormal(stddev=config.initializer_range)
-    return layers.Dense(config.num_classes, kernel_initializer=normal, name="head", dtype=dtype)
+    return Dense(config.num_classes, kernel_initializer=normal, name="head", dtype=dtype)

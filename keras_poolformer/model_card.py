@@ -7,11 +7,27 @@ the model's provenance; what is not known is left out and never made up.
 import json
 from dataclasses import dataclass, field
 
+from keras_poolformer.ranking import score_name
+
 PAPER = "https://arxiv.org/abs/2111.11418"
 ORIGINAL = "https://github.com/sail-sg/poolformer"
 MODEL = "model.keras"
 # The library whose logits are the model's, by head; a folder of the repository is named by it.
 PYTORCH = {"norm_pool": "transformers", "pool_norm": "timm"}
+# What the model is and what it cannot do, by the function that turns logits into scores.
+TYPES = {
+    "softmax": "image classification",
+    "sigmoid": "multi-label image classification",
+    "identity": "image regression",
+}
+LIMITS = {
+    "softmax": "It knows the classes of `labels.txt` and no others: of an image of something else "
+    "it names the class that it takes to be nearest.",
+    "sigmoid": "It knows the labels of `labels.txt` and no others; each has a probability of its "
+    "own, and those of one image do not sum to 1.",
+    "identity": "It predicts a value for every image, also where the image does not show what "
+    "the value is about.",
+}
 CITATION = """@inproceedings{yu2022metaformer,
   title={Metaformer is actually what you need for vision},
   author={Yu, Weihao and Luo, Mi and Zhou, Pan and Si, Chenyang and Zhou, Yichen and Wang, Xinchao and Feng, Jiashi and Yan, Shuicheng},
@@ -85,14 +101,19 @@ class Card:
     def _classes(self):
         return self.config.num_classes
 
+    @property
+    def _task(self):
+        """The hub's name of what the model does; several labels and values count as classes."""
+        return "image-classification" if self._classes else "image-feature-extraction"
+
     def _metadata(self):
         lines = [
             "---",
             f"license: {_yaml(self.license)}",
             "library_name: keras",
-            "pipeline_tag: image-classification",
+            f"pipeline_tag: {self._task}",
             "tags:",
-            *(f"- {tag}" for tag in ("image-classification", "keras", "poolformer")),
+            *(f"- {tag}" for tag in (self._task, "keras", "poolformer")),
             *(["- litert"] if self.exports else []),
         ]
         if self.dataset:
@@ -117,15 +138,15 @@ class Card:
         ]
 
     def _details(self):
-        classes = f" into {self._classes:,} classes" if self._classes else ""
         trained = f", trained on {self.dataset}" if self.dataset else ""
         lines = [
             f"# {self.name}\n",
-            f"A PoolFormer that sorts images{classes}{trained}. PoolFormer is a MetaFormer whose "
+            f"A PoolFormer that {self._does()}{trained}. PoolFormer is a MetaFormer whose "
             "token mixer is average pooling: a network with the architecture of a vision "
             "transformer and without attention.\n",
             "## Model details\n",
-            f"- Type: image classification, feature backbone; head `{self.config.head}`",
+            f"- Type: {TYPES[self.config.score_function]}, feature backbone; "
+            f"head `{self.config.head}`",
             f"- Parameters: {self.stats.params / 1e6:.1f} M",
             f"- Multiply-accumulates: {self.stats.macs / 1e9:.2f} G",
             f"- Activations: {self.stats.activations / 1e6:.1f} M",
@@ -139,15 +160,23 @@ class Card:
             lines.append(f"- SHA-256 of their file: `{self.provenance['sha256']}`")
         return "\n".join([*lines, ""])
 
+    def _does(self):
+        if not self._classes:
+            return "makes feature maps and embeddings of images"
+        return {
+            "softmax": f"sorts images into {self._classes:,} classes",
+            "sigmoid": f"finds the labels of an image (of {self._classes:,})",
+            "identity": f"predicts values from an image ({self._classes:,})",
+        }[self.config.score_function]
+
     def _uses(self):
         data = self.dataset or "the data it was trained on"
         return (
             "## Intended uses and limitations\n\n"
             f"To classify images like those of {data}, as a backbone for detection and "
-            "segmentation, or as a start for fine-tuning. It knows the classes of `labels.txt` "
-            "and no others: of an image of something else it names the class that it takes to be "
-            "nearest. It has whatever bias its training images have, and was not tested for uses "
-            "where an error does harm.\n"
+            f"segmentation, or as a start for fine-tuning. {LIMITS[self.config.score_function]} "
+            "It has whatever bias its training images have, and was not tested for uses where an "
+            "error does harm.\n"
         )
 
     def _training(self):
@@ -175,20 +204,16 @@ class Card:
         return "\n".join([
             "## Usage\n",
             "    pip install 'keras-poolformer[keras,tensorflow]'\n",
-            "### Image classification\n",
+            "### Images\n",
             "```python",
-            "import keras",
-            "from keras_poolformer import ImageTransform, PoolFormerImageClassifier\n",
+            "from keras_poolformer import PoolFormerImageClassifier\n",
             f"source = {source}",
             "model = PoolFormerImageClassifier.from_preset(source)",
-            "transform = ImageTransform.from_preset(source)",
-            'images = transform(["photo.jpg"])'
-            f"  # float32 (1, {size}, {size}, {channels})",
-            "probabilities = keras.ops.softmax(model(images))",
-            "values, classes = keras.ops.top_k(probabilities, k=min(5, model.config.num_classes))",
+            *self._classifying(),
             "```\n",
             "### Feature maps\n",
             "```python",
+            f'images = model.transform(["photo.jpg"])  # float32 (1, {size}, {size}, {channels})',
             "maps = model.backbone.feature_extractor()(images)",
             "for name, map in maps.items():",
             "    print(name, map.shape)",
@@ -203,6 +228,15 @@ class Card:
             f"The folder `{PYTORCH[self.config.head]}` holds the same weights for "
             f"{PYTORCH[self.config.head]}, whose logits are these.\n",
         ])  # fmt: skip
+
+    def _classifying(self):
+        if not self._classes or self.config.in_channels != 3:
+            return []
+        score = score_name(self.config.problem_type)
+        return [
+            f'for label, {score} in model.classify("photo.jpg", top_k=5):',
+            f"    print(label, {score})",
+        ]
 
     def _pyramid(self, side):
         for stage, width in enumerate(self.config.widths):

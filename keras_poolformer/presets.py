@@ -15,6 +15,7 @@ from keras_poolformer.checkpoints.keras_archive import read_keras_archive
 from keras_poolformer.checkpoints.preset_folder import is_preset_folder, read_preset_folder
 from keras_poolformer.config import VARIANTS, PoolFormerConfig
 from keras_poolformer.errors import InputError
+from keras_poolformer.labels import read_labels
 
 ASSETS = Path(__file__).parent / "assets"
 CIFAR10_LABELS = (
@@ -215,7 +216,7 @@ def default_labels(config):
 
 @functools.cache
 def _imagenet_labels():
-    return tuple((ASSETS / "imagenet_labels.txt").read_text(encoding="utf-8").splitlines())
+    return read_labels(ASSETS / "imagenet_labels.txt", num_classes=1000)
 
 
 @functools.cache

@@ -61,6 +61,7 @@ def _tflite(path, num_workers):
     transform, takes_pixels = classifier.transform, classifier.input_kind == "pixels"
     if transform is None:
         raise _undescribed(path)
+    _require_one_class(path, classifier.description.problem_type)
     blank = np.zeros((1, *classifier.input_shape), "uint8" if takes_pixels else "float32")
     num_classes = classifier.predict(blank).shape[1]
     _check(path, num_classes, classifier.labels, classifier.input_shape[-1])
@@ -74,6 +75,7 @@ def _saved_model(path):
     description = read_description(path)
     if description is None:
         raise _undescribed(path)
+    _require_one_class(path, description.problem_type)
     transform = ImageTransform.from_dict(description.transform)
     signature = _load_signature(path)
     num_classes = signature.structured_outputs["logits"].shape[-1]
@@ -112,11 +114,11 @@ def _load_signature(path):
 
 def _keras(source):
     source = presets.fetch_weights(presets.resolve(source))  # before TensorFlow is imported
-    from keras_poolformer.loading import image_transform
     from keras_poolformer.model import PoolFormerImageClassifier
 
     model = PoolFormerImageClassifier.from_preset(source)
-    config, transform = model.config, image_transform(model)
+    config, transform = model.config, model.transform
+    _require_one_class(source.name, config.problem_type)
     _check(source.name, config.num_classes, config.labels, config.in_channels)
     return Scorer(
         model.predict_on_batch,
@@ -137,6 +139,14 @@ def _check(source, num_classes, labels, channels):
         )
     if channels != 3:
         raise InputError(f"{source} must take RGB images. Received: {channels} channels")
+
+
+def _require_one_class(source, problem_type):
+    if problem_type in ("multi_label_classification", "regression"):
+        raise InputError(
+            f"{source} must name one class of each image: accuracy compares that class with the "
+            f"folder's. Received: problem_type={problem_type!r}"
+        )
 
 
 def _undescribed(path):

@@ -87,9 +87,7 @@ def save_torch_weights(
     dtypes = sorted({array.dtype.name for array in arrays.values()})
     documents = {}
     if folder:
-        from keras_poolformer.loading import image_transform  # which needs Keras
-
-        transform = transform or image_transform(model)
+        transform = transform or model.transform
         documents, more = _documents(model, layout, dtypes[-1], transform)
         notes += more
     _write(folder or Path(path), arrays, documents if folder else None, overwrite)

@@ -1,5 +1,6 @@
 import json
 
+import numpy as np
 import pytest
 
 from keras_poolformer import PoolFormerConfig
@@ -51,15 +52,48 @@ def test_a_shorter_network_takes_the_first_strides():
     ],
 )
 def test_neighbours_words_are_understood(theirs, ours):
-    with pytest.raises(InputError, match=f"`{theirs}`. Did you mean `{ours}`?"):
+    with pytest.raises(InputError, match=f"`{theirs}`. Did you mean '{ours}'?"):
         PoolFormerConfig(**{theirs: 1})
-    with pytest.raises(InputError, match=f"Did you mean `{ours}`?"):
+    with pytest.raises(InputError, match=f"Did you mean '{ours}'?"):
         PoolFormerConfig.from_variant("poolformer_s12", **{theirs: 1})
 
 
 def test_unknown_variant_names_the_variants():
     with pytest.raises(InputError, match=r"poolformer_m48\. Did.*Received: 'poolformer_s13'"):
         PoolFormerConfig.from_variant("poolformer_s13")
+
+
+def test_numbers_of_numpy_become_pythons():
+    config = PoolFormerConfig(
+        depths=np.array([1, 2]),
+        widths=np.uint16([8, 16]),
+        num_classes=np.array([0, 1, 3]).max() + 1,
+        labels=np.unique(["b", "d", "a", "c"]),
+        mlp_ratio=np.float32(2),
+        drop_path_rate=np.float64(0.25),
+        use_layer_scale=np.bool_(False),
+    )
+    assert (config.depths, config.num_classes, config.labels) == ((1, 2), 4, tuple("abcd"))
+    plain = json.dumps(config.to_dict())  # which knows Python's own numbers alone
+    assert json.loads(plain)["mlp_ratio"] == 2
+    assert PoolFormerConfig(**json.loads(plain)) == config
+
+
+@pytest.mark.parametrize(
+    ("problem_type", "num_classes", "expected"),
+    [
+        (None, 3, "softmax"),
+        (None, 1, "sigmoid"),
+        ("single_label_classification", 3, "softmax"),
+        ("multi_label_classification", 3, "sigmoid"),
+        ("regression", 3, "identity"),
+        ("regression", 1, "identity"),
+    ],
+)
+def test_scores_are_those_of_transformers_pipeline(problem_type, num_classes, expected):
+    """tests/checkpoints/test_problem_type.py runs that pipeline."""
+    config = PoolFormerConfig(num_classes=num_classes, problem_type=problem_type)
+    assert config.score_function == expected
 
 
 @pytest.mark.parametrize(
@@ -91,6 +125,14 @@ def test_unknown_variant_names_the_variants():
         {"labels": "abc"},
         {"labels": ["a", "b"]},
         {"labels": [1] * 1000},
+        {"labels": ["a", "b\u2028c"], "num_classes": 2},
+        {"labels": ["a", ""], "num_classes": 2},
+        {"num_classes": np.bool_(True)},
+        {"num_classes": np.float32(4)},
+        {"layer_scale_init": 10**400},
+        {"drop_path_rate": np.float64("nan")},
+        {"problem_type": "ranking"},
+        {"problem_type": "single_label_classification", "num_classes": 1},
     ],
 )
 def test_bad_fields_are_refused_in_one_line(fields):

@@ -80,6 +80,9 @@ def test_it_is_saved_and_overridden(checkpoint, tmp_path, images):
     assert np.array_equal(again(images), model(images))
     other = PoolFormerImageClassifier.from_preset(tmp_path / "x.keras", norm="group_norm")
     assert relative_error(other(images), np.asarray(model(images))) > 0.01
+    assert set(model.provenance["assumed"]) == {"pool_size", "activation", "strides", "paddings"}
+    wider = PoolFormerImageClassifier.from_preset(tmp_path / "x.keras", pool_size=5)
+    assert set(wider.provenance["assumed"]) == {"activation", "strides", "paddings"}
 
 
 @pytest.mark.parametrize("name", ["poolformer_ln.pth", "s12-LayerNorm.pth", "LayerNormChannel.bin"])

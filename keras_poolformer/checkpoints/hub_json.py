@@ -6,6 +6,7 @@ Each function turns a parsed JSON object into keyword arguments of `PoolFormerCo
 
 from keras_poolformer.config import VARIANTS
 from keras_poolformer.errors import InputError
+from keras_poolformer.labels import checked_labels
 
 HF_FIELDS = {
     "depths": "depths",
@@ -18,6 +19,7 @@ HF_FIELDS = {
     "padding": "paddings",
     "patch_sizes": "patch_sizes",
     "pool_size": "pool_size",
+    "problem_type": "problem_type",
     "strides": "strides",
     "use_layer_scale": "use_layer_scale",
 }
@@ -138,12 +140,13 @@ def _classes(config):
     return {"num_classes": len(labels), **named}
 
 
-def _id2label(id2label):
+def _id2label(id2label, name="id2label"):
     """The labels in the order of their ids."""
     try:
-        return [id2label[str(i)] for i in range(len(id2label))]
+        labels = [id2label[str(i)] for i in range(len(id2label))]
     except KeyError as missing:
-        raise InputError(f"config.json: id2label lacks class {missing}") from None
+        raise InputError(f"config.json: {name} lacks class {missing}") from None
+    return list(checked_labels(labels, name=f"config.json: {name}"))
 
 
 def hf_transform(config, channels=3):
@@ -215,11 +218,11 @@ def timm_config(config):
     }
     labels = pretrained.get("label_names")
     if isinstance(labels, dict):  # ids to names
-        labels = _id2label(labels)
-    if labels and not isinstance(labels, list):
-        raise _refused("label_names must be a list", "label_names", labels)
+        labels = _id2label(labels, "label_names")
     if labels:
-        fields["labels"] = labels
+        fields["labels"] = list(checked_labels(labels, name="config.json: label_names"))
+    if config.get("problem_type") is not None:  # timm has no word for it and leaves it alone
+        fields["problem_type"] = config["problem_type"]
     return fields
 
 

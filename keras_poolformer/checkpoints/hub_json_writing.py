@@ -39,6 +39,8 @@ def hf_config_json(config, unused=None, dtype="float32", classifier=True):
     ours = config.to_dict()
     names = {activation: name for name, activation in reversed(HF_ACTIVATIONS.items())}
     fields = {theirs: ours[field] for theirs, field in HF_FIELDS.items()}
+    if config.problem_type is None:
+        del fields["problem_type"]
     for name in ("mlp_ratio", "layer_scale_init_value", "initializer_range", "drop_path_rate"):
         fields[name] = float(fields[name])  # transformers refuses a whole number
     labels = config.labels or [f"LABEL_{i}" for i in range(config.num_classes)]
@@ -111,6 +113,7 @@ def timm_config_json(config, transform):
         "num_features": config.widths[-1],
         "global_pool": "avg",
         **({"label_names": list(config.labels)} if config.labels else {}),
+        **({"problem_type": config.problem_type} if config.problem_type else {}),
         "model_args": _timm_arguments(config),
         "pretrained_cfg": {
             "num_classes": config.num_classes,

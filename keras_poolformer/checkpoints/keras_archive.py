@@ -9,6 +9,8 @@ from keras_poolformer.errors import InputError
 _REGISTERED = "keras_poolformer>"
 _CLASSES = ("PoolFormerImageClassifier", "PoolFormerBackbone")
 _DTYPES = ("float16", "float32", "float64", "bfloat16", "mixed_float16", "mixed_bfloat16")
+# What was trainable; older files have the second, newer ones the third.
+TRAINABLE_FIELDS = ("trainable", "frozen_stages", "trainable_state")
 _MAX_CONFIG_BYTES = 8 * 2**20
 
 
@@ -21,12 +23,14 @@ class KerasArchive:
         config: fields of `PoolFormerConfig`.
         provenance: the model's provenance; {} if it has none.
         dtype: name of the dtype policy.
+        trainable: What was trainable, as far as the file says: `TRAINABLE_FIELDS`.
     """
 
     class_name: str
     config: dict
     provenance: dict
     dtype: str
+    trainable: dict
 
 
 def read_keras_archive(path):
@@ -51,6 +55,7 @@ def read_keras_archive(path):
             config=dict(arguments["config"]),
             provenance=dict(arguments["provenance"] or {}),
             dtype=str(arguments["dtype"]["config"]["name"]),
+            trainable={name: arguments[name] for name in TRAINABLE_FIELDS if name in arguments},
         ) if ours else None  # fmt: skip
     except InputError:
         raise

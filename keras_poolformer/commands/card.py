@@ -62,7 +62,6 @@ def card(options):
 
 def _write(model, folder, options, progress):
     from keras_poolformer.export.tflite import export_tflite
-    from keras_poolformer.loading import image_transform
     from keras_poolformer.model_card import PYTORCH, Card
     from keras_poolformer.stats import model_stats
     from keras_poolformer.torch_saving import save_torch_weights
@@ -81,7 +80,7 @@ def _write(model, folder, options, progress):
         path = folder / f"{name}_{recipe}.tflite"
         calibration = options.calibration if recipe == "int8" else None
         results.append(export_tflite(model, path, recipe, calibration=calibration))
-    transform = image_transform(model)
+    transform = model.transform
     card = Card(
         name=name,
         config=model.config,

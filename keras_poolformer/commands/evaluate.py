@@ -3,12 +3,11 @@
 import json
 import os
 import sys
-from pathlib import Path
 
 from keras_poolformer import evaluation
 from keras_poolformer.commands.arguments import add_command, positive
 from keras_poolformer.data import folders
-from keras_poolformer.errors import InputError
+from keras_poolformer.data.evaluation_source import open_labelled
 from keras_poolformer.progress import Progress
 from keras_poolformer.scorers import open_scorer
 
@@ -22,8 +21,8 @@ def add_parser(group):
         group,
         "evaluate",
         evaluate,
-        "measure top-1 and top-5 accuracy, in per cent, on a folder of class folders or a data set "
-        "of tensorflow-datasets",
+        "measure top-1 and top-5 accuracy, in per cent, on class folders, records or a data set of "
+        "tensorflow-datasets",
         "evaluate s12.tflite --data photos/  (where photos/ holds cat/1.jpg, dog/7.png, ...)",
     )
     command.add_argument(
@@ -39,9 +38,14 @@ def add_data_options(command, required=False):
         "--data",
         required=required,
         metavar="FOLDER_OR_NAME",
-        help="class folders, named by label or number; or a tfds data set, NAME[/CONFIG][:VERSION]",
+        help="whatever train takes: class folders, named by label or number; a folder of splits; "
+        "records of `prepare`, also at gs://; a tfds data set, NAME[/CONFIG][:VERSION]",
     )
-    command.add_argument("--split", help="of a tfds data set, as in test[:100] (test, validation)")
+    command.add_argument(
+        "--split",
+        help="of the data: a folder beside train (val, validation, test), of records (validation), "
+        "or of tfds, as in test[:100] (test, validation)",
+    )
     command.add_argument(
         "--data-dir", metavar="FOLDER", help="where tfds data sets lie or are put (tfds' own)"
     )
@@ -55,7 +59,7 @@ def add_data_options(command, required=False):
 
 
 def evaluate(options):
-    """Measures accuracy on a folder of class folders or a tfds data set."""
+    """Measures accuracy on labelled images."""
     progress = Progress([f"loading {options.source}", f"classifying the images of {options.data}"])
     accuracy, note, broken = measure(options, options.source, progress)
     progress.finish()
@@ -82,59 +86,22 @@ def measure(options, source, progress):
         progress: a `Progress`, two steps of which it begins.
 
     Returns:
-        (`Accuracy`, a note for people or None, the files that were skipped).
+        (`Accuracy`, a note for people or "", the images that were skipped).
     """
-    open_data = _open_folder if Path(options.data).exists() else _open_tfds
-    examples_for = open_data(options)
+    labelled_for = open_labelled(options.data, options.split, options.data_dir, options.limit)
     progress.start()
     scorer = open_scorer(source, num_workers=os.cpu_count() or 1)
-    examples, total, note = examples_for(scorer)
+    labelled = labelled_for(scorer)
     broken = []
     batches = folders.read_batches(
-        examples,
+        labelled.examples,
         scorer.prepare,
         options.batch_size if scorer.fixed_size else 1,
         on_broken=(lambda path, error: broken.append(path)) if options.skip_broken else None,
     )
     progress.start()
-    accuracy = evaluation.evaluate(scorer.predict, _counted(batches, progress, total))
-    return accuracy, note, broken
-
-
-def _open_folder(options):
-    """A function from a scorer to ([(image, class index), ...], how many, a note or None)."""
-    for option, value in (("--split", options.split), ("--data-dir", options.data_dir)):
-        if value is not None:
-            raise InputError(
-                f"{option} goes with a tfds data set. Received: {options.data}, a path"
-            )
-    class_folders = folders.find_class_folders(options.data)
-
-    def examples_for(scorer):
-        labelled = folders.label_images(class_folders, scorer.labels, scorer.num_classes)
-        examples = folders.spread(labelled, options.limit)
-        return examples, len(examples), None
-
-    return examples_for
-
-
-def _open_tfds(options):
-    """The same for a data set; the images are read as they are asked for."""
-    from keras_poolformer.data.tfds_source import open_split
-
-    split = open_split(options.data, options.split, options.data_dir)
-
-    def examples_for(scorer):
-        indices, by_number = split.class_indices(scorer.labels, scorer.num_classes)
-        total = len(folders.spread(range(split.num_examples), options.limit))
-        label = scorer.labels[0] if scorer.labels else 0
-        note = (
-            f"the classes of {options.data} are taken for the model's by number, not by name: "
-            f"{split.class_names[0]!r} for {label!r}, and so on"
-        )
-        return split.examples(indices, options.limit), total, note if by_number else None
-
-    return examples_for
+    accuracy = evaluation.evaluate(scorer.predict, _counted(batches, progress, labelled.total))
+    return accuracy, labelled.note, broken
 
 
 def _counted(batches, progress, total):

@@ -12,7 +12,7 @@ from keras_poolformer.contact_sheet import PAIR_SIDE, draw_pairs
 from keras_poolformer.errors import InputError
 from keras_poolformer.files import refuse_existing, replacing
 from keras_poolformer.progress import Progress
-from keras_poolformer.ranking import softmax
+from keras_poolformer.ranking import score_name, score_text, scores
 
 MAX_IMAGES = 200
 
@@ -63,7 +63,8 @@ def explain(options):
         print(json.dumps({"path": options.output, "images": rows}, indent=2))
         return
     for row in rows:
-        print(f"{row['image']}: {row['label']} {row['probability']:.1%}")
+        score = row[score_name(model.config.problem_type)]
+        print(f"{row['image']}: {row['label']} {score_text(score, model.config.problem_type)}")
     print(options.output)
 
 
@@ -72,12 +73,11 @@ def _explained(model, image, class_index, layer):
     from PIL import Image
 
     from keras_poolformer.explain import grad_cam, overlay
-    from keras_poolformer.loading import image_transform
 
-    transform = image_transform(model)
+    transform, problem_type = model.transform, model.config.problem_type
     batch = transform(image)[None]
-    probabilities = softmax(model.predict_on_batch(batch)[0])
-    index = int(probabilities.argmax()) if class_index is None else class_index
+    class_scores = scores(model.predict_on_batch(batch)[0], problem_type)
+    index = int(class_scores.argmax()) if class_index is None else class_index
     (cam,) = grad_cam(model, batch, index, layer)
     photograph = Image.fromarray(_enlarged(transform).pixels(image))
     label = model.config.labels[index] if model.config.labels else str(index)
@@ -85,9 +85,9 @@ def _explained(model, image, class_index, layer):
         "image": str(image),
         "class": index,
         "label": label,
-        "probability": float(probabilities[index]),
+        score_name(problem_type): float(class_scores[index]),
     }
-    caption = f"{label}  {row['probability']:.1%}  ({image.name})"
+    caption = f"{label}  {score_text(class_scores[index], problem_type)}  ({image.name})"
     return (photograph, overlay(photograph, cam), caption), row
 
 

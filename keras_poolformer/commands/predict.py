@@ -6,7 +6,7 @@ from keras_poolformer.commands.arguments import add_command, positive
 from keras_poolformer.commands.images import image_files
 from keras_poolformer.commands.models import load_model
 from keras_poolformer.progress import Progress
-from keras_poolformer.ranking import softmax, top_classes
+from keras_poolformer.ranking import score_name, score_text
 
 
 def add_parser(group):
@@ -29,7 +29,7 @@ def predict(options):
     images = image_files(options.images)
     progress = Progress([f"loading {options.source}", f"classifying {len(images)} images"])
     progress.start()
-    classify = _classifier(options.source, options.top_k)
+    classify, problem_type = _classifier(options.source, options.top_k)
     progress.start()
     results = {}
     for done, image in enumerate(images, start=1):
@@ -38,32 +38,25 @@ def predict(options):
     progress.finish()
     if options.json:
         rows = {
-            image: [{"label": label, "probability": probability} for label, probability in top]
+            image: [{"label": label, score_name(problem_type): score} for label, score in top]
             for image, top in results.items()
         }
         print(json.dumps(rows, indent=2))
         return
     for image, top in results.items():
         print(image)
-        for label, probability in top:
-            print(f"  {probability:6.1%}  {label}")
+        for label, score in top:
+            print(f"  {score_text(score, problem_type):>6}  {label}")
 
 
 def _classifier(source, top_k):
-    """A function from an image file to [(label, probability), ...]."""
+    """(A function from an image file to [(label, score), ...], the model's problem type)."""
     if str(source).endswith(".tflite"):
         from keras_poolformer.runtime import TFLiteClassifier
 
         classifier = TFLiteClassifier(source)
-        return lambda image: classifier.classify(image, top_k)
+        problem_type = classifier.description.problem_type if classifier.description else None
+        return lambda image: classifier.classify(image, top_k), problem_type
 
     model = load_model(source)
-    from keras_poolformer.loading import image_transform
-
-    transform = image_transform(model)
-
-    def classify(image):
-        logits = model.predict_on_batch(transform(image)[None])[0]
-        return top_classes(softmax(logits), model.config.labels, top_k)
-
-    return classify
+    return lambda image: model.classify(image, top_k), model.config.problem_type

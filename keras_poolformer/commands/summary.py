@@ -32,11 +32,10 @@ def summary(options):
     progress = Progress([f"building {options.source}", "counting"])
     progress.start()
     model = load_model(source, load_weights=False, backbone=_is_backbone(source))
-    from keras_poolformer.loading import image_transform
     from keras_poolformer.stats import model_stats
 
     progress.start()
-    transform = image_transform(model)
+    transform = model.transform
     stats = model_stats(model, options.size or transform.output_shape or transform.size)
     progress.finish()
     if options.json:

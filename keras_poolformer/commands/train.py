@@ -8,6 +8,7 @@ from pathlib import Path
 from keras_poolformer.commands.arguments import add_command, positive
 from keras_poolformer.errors import FRAMEWORK, require_packages
 from keras_poolformer.progress import Progress
+from keras_poolformer.signals import interruptible
 from keras_poolformer.training import STRATEGIES
 
 # Packages that no run can do without, and the extras that bring them.
@@ -20,7 +21,7 @@ def add_parser(group):
         group,
         "train",
         train,
-        "train a model; the same command goes on where it was interrupted",
+        "train a model; rerun the same command to resume where it was interrupted",
         "train --recipe poolformer_tiny_cifar10 --data cifar10 --workdir run",
     )
     command.add_argument("--recipe", required=True, metavar="NAME", help="of a training recipe")
@@ -59,7 +60,7 @@ def add_parser(group):
 
 
 def train(options):
-    """Trains a model; goes on where the same command was interrupted."""
+    """Trains a model; resumes where the same command was interrupted."""
     require_packages(EXTRAS)
     from keras_poolformer.training.recipes import get_recipe
     from keras_poolformer.training.strategy import check_batch, create_strategy
@@ -113,7 +114,8 @@ def _validate(splits, strategy):
     progress = Progress([f"checking the images of {split.name}" for split in splits])
     for split in splits:
         progress.start()
-        validate(split, progress.advance, shard)
+        with interruptible(progress.advance) as advance:
+            validate(split, advance, shard)
     progress.finish()
 
 
@@ -122,15 +124,12 @@ def _print(result, options):
         print(json.dumps(result, indent=2))
         return
     if not result["finished"]:
-        print(
-            f"stopped after step {result['step']}, which is saved: the same command goes on",
-            file=sys.stderr,
-        )
+        saved = f"stopped after step {result['step']}, which is saved"
+        print(f"{saved}: rerun the same command to resume", file=sys.stderr)
         return
     figures = [f"{name} {result[key]:.2f} %" for name, key in _SHOWN.items() if key in result]
-    print(f"{options.workdir}/model.keras: step {result['step']}" + "".join(
-        f", {figure}" for figure in figures
-    ))  # fmt: skip
+    steps = f"step {result['step']}" + (" (early)" if result.get("stopped_early") else "")
+    print(f"{options.workdir}/model.keras: {', '.join([steps, *figures])}")
 
 
 _SHOWN = {"top-1": "top1", "top-5": "top5", "best top-1": "best_top1"}

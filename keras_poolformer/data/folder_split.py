@@ -10,9 +10,8 @@ import tensorflow as tf
 
 from keras_poolformer.data.folders import find_class_folders, is_image
 from keras_poolformer.data.split import Split, share
+from keras_poolformer.data.split_folders import TRAINING_FOLDER, evaluation_folder, has_splits
 from keras_poolformer.errors import InputError
-
-EVALUATION_FOLDERS = ("val", "validation", "test")
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -72,17 +71,17 @@ def open_folders(root):
             class, or both splits do not have the same classes.
     """
     root = Path(root)
-    train = root / "train"
-    if not train.is_dir() or not any(path.is_dir() for path in train.glob("[!.]*")):
+    train = root / TRAINING_FOLDER
+    if not has_splits(root):
         return _opened(root, find_class_folders(root)), None
     for path in sorted(root.glob("[!.]*")):
         if path.is_file() and is_image(path.name):
             raise InputError(f"{path} has no class: images must lie in the class folders")
     training = _opened(train, find_class_folders(train))
-    name = next((name for name in EVALUATION_FOLDERS if (root / name).is_dir()), None)
-    if name is None:
+    folder = evaluation_folder(root)
+    if folder is None:
         return training, None
-    evaluation = _opened(root / name, find_class_folders(root / name))
+    evaluation = _opened(folder, find_class_folders(folder))
     _check_classes(training, evaluation)
     return training, evaluation
 

@@ -3,9 +3,12 @@
 import dataclasses
 import json
 import re
+from collections import Counter
 from dataclasses import dataclass
 
 from keras_poolformer.errors import InputError
+from keras_poolformer.labels import checked_labels
+from keras_poolformer.messages import shown
 
 DESCRIPTION = "dataset.json"
 FORMAT, VERSION = "keras-poolformer records", 1
@@ -13,6 +16,7 @@ SPLITS = ("train", "validation")
 MAX_BYTES = 2**26
 _FILE_NAME = re.compile(r"\w[\w.-]*\.tfrecord", re.ASCII)
 _LARGEST = 2**50
+_RECORD_BYTES = 16  # of an empty one: length and checksums
 
 
 @dataclass(frozen=True)
@@ -64,20 +68,36 @@ def parse_description(text, path):
     try:
         fields = json.loads(text)
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{path} must be JSON: {' '.join(str(error).split())}") from None
+        raise InputError(f"{path} must be JSON: {error}") from None
     if not isinstance(fields, dict) or fields.get("format") != FORMAT:
         raise InputError(f"{path} must describe {FORMAT}, as `keras-poolformer prepare` does")
     _check(fields.get("version") == VERSION, path, "version", f"{VERSION}", fields.get("version"))
-    names, splits = fields.get("class_names", ()), fields.get("splits", ())
-    good = _is_list(names) and all(isinstance(name, str) for name in names)
-    good = good and all(name and name.isprintable() for name in names)
-    _check(good and len(set(names)) == len(names), path, "class_names", "different names", names)
+    names = checked_class_names(fields.get("class_names"), f"{path}: class_names")
+    splits = fields.get("splits", ())
     known = isinstance(splits, dict) and "train" in splits and set(splits) <= set(SPLITS)
     _check(known, path, "splits", "train and perhaps validation", splits)
     files = {name: tuple(_file(one, path) for one in _files(splits, name, path)) for name in splits}
     listed = [one.name for part in files.values() for one in part]
     _check(len(set(listed)) == len(listed), path, "splits", "files listed once", sorted(listed))
-    return Description(tuple(names), files)
+    return Description(names, files)
+
+
+def checked_class_names(names, subject):
+    """Returns the class names of a data set, one rule for all that enter and leave.
+
+    Args:
+        names: What should be a list or tuple of names.
+        subject: What errors call them.
+
+    Raises:
+        InputError: There are none, two are the same, or one is not a valid class name.
+    """
+    names = checked_labels(names, name=subject)
+    if not names or len(set(names)) < len(names):
+        ((name, count),) = Counter(names).most_common(1) or [("", 0)]
+        received = f"{shown(name)} {count} times" if names else "none"
+        raise InputError(f"{subject} must be different names. Received: {received}")
+    return names
 
 
 def _files(splits, name, path):
@@ -86,11 +106,15 @@ def _files(splits, name, path):
 
 
 def _file(fields, path):
-    expected = "a name without folders, and its examples and bytes, from 1"
+    expected = (
+        "a name without folders, and its examples and bytes, from 1, and at least "
+        f"{_RECORD_BYTES} bytes an example"
+    )
     whole = isinstance(fields, dict) and fields.keys() == {"name", "examples", "bytes"}
     good = whole and isinstance(fields["name"], str) and _FILE_NAME.fullmatch(fields["name"])
     counts = [fields["examples"], fields["bytes"]] if good else [0]
     good = all(type(count) is int and 0 < count <= _LARGEST for count in counts)
+    good = good and fields["bytes"] >= _RECORD_BYTES * fields["examples"]
     _check(good, path, "file", expected, fields)
     return RecordFile(**fields)
 
@@ -101,6 +125,4 @@ def _is_list(value):
 
 def _check(good, path, name, expected, value):
     if not good:
-        shown = " ".join(repr(value).split())
-        shown = shown if len(shown) <= 100 else f"{shown[:100]} ..."
-        raise InputError(f"{path}: {name} must be {expected}. Received: {shown}")
+        raise InputError(f"{path}: {name} must be {expected}. Received: {shown(value, 100)}")

@@ -7,7 +7,7 @@ import math
 import tensorflow as tf
 
 from keras_poolformer.data.record_description import DESCRIPTION, SPLITS, Description, RecordFile
-from keras_poolformer.data.split import reason_of, share
+from keras_poolformer.data.split import READING_ERRORS, reason_of, share
 from keras_poolformer.data.validation import checked, name_broken
 from keras_poolformer.errors import InputError
 from keras_poolformer.files import replacing
@@ -102,7 +102,7 @@ def _records(split, order_seed):
             if example["label"] not in labels:
                 raise tf.errors.OutOfRangeError(None, None, f"label {example['label']}")
             yield _record(**example)
-    except tf.errors.OpError as error:
+    except READING_ERRORS as error:
         raise name_broken(split) or split.unreadable(error) from error
 
 

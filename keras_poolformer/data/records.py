@@ -6,13 +6,23 @@ a tf.train.Example: `image`, the bytes of an image's file; `label`; `key`, the e
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
-from keras_poolformer.data.record_description import DESCRIPTION, MAX_BYTES, parse_description
-from keras_poolformer.data.split import StoredSplit, by_file, reason_of
+from keras_poolformer.data.class_matching import chosen, class_index, match_classes
+from keras_poolformer.data.record_description import (
+    DESCRIPTION,
+    MAX_BYTES,
+    SPLITS,
+    parse_description,
+)
+from keras_poolformer.data.split import READING_ERRORS, StoredSplit, by_file, reason_of
+from keras_poolformer.data.validation import name_broken
 from keras_poolformer.errors import InputError
+from keras_poolformer.image_files import EncodedImage
+from keras_poolformer.messages import shown
 
 FEATURES = {
     "image": tf.io.FixedLenFeature((), tf.string),
@@ -41,6 +51,34 @@ class RecordSplit(StoredSplit):
         """See `Split.describe`."""
         file, place = self._locate(self.first + number)
         return f"record {place} of {self.paths[file]}"
+
+    def class_indices(self, labels, num_classes):
+        """Finds the model's class for each class, as `match_classes` does."""
+        return match_classes(self.class_names, labels, num_classes, self.source, numbers=True)
+
+    def examples(self, indices, limit=None):
+        """Reads the images for an evaluation, when they are asked for and without decoding them.
+
+        Args:
+            indices: Class index of the model for each class of the records.
+            limit: Number of images at most, evenly spread; None for all.
+
+        Yields:
+            (EncodedImage, class index).
+
+        Raises:
+            InputError: A file or record is corrupt, or an image has no class.
+        """
+        for number, example in chosen(self._loaded(), self.num_examples, limit):
+            image = EncodedImage(example["image"], self.describe(number))
+            yield image, class_index(image, example["label"], indices)
+
+    def _loaded(self):
+        stored = self.stream().map(self.load, num_parallel_calls=tf.data.AUTOTUNE)
+        try:
+            yield from stored.as_numpy_iterator()
+        except READING_ERRORS as error:
+            raise name_broken(self, error) or self.unreadable(error) from error
 
     def unreadable(self, error):
         """See `Split.unreadable`: looks for the file, which TensorFlow does not name."""
@@ -83,6 +121,26 @@ def _records(path, length, skip, take):
     return file.apply(tf.data.experimental.assert_cardinality(length)).skip(skip).take(take)
 
 
+def open_records_split(path, split=None):
+    """Opens one split of a folder of records, to evaluate on.
+
+    Args:
+        path: As for `open_records`.
+        split: "train" or "validation", which is the default.
+
+    Raises:
+        InputError: As `open_records`, or there is no such split.
+    """
+    splits = dict(zip(SPLITS, open_records(path), strict=True))
+    present = [name for name, opened in splits.items() if opened]
+    wanted = SPLITS[-1] if split is None else split
+    if wanted not in present:
+        raise InputError(
+            f"{path} has no split {shown(wanted)}: --split names one of {', '.join(present)}"
+        )
+    return splits[wanted]
+
+
 def description_path(path):
     """Returns where the description of the records in `path` lies."""
     return f"{str(path).rstrip('/')}/{DESCRIPTION}"
@@ -123,6 +181,7 @@ def open_records(path):
 
 def _text(path):
     try:
+        _check_regular(path)
         with tf.io.gfile.GFile(path, "rb") as file:
             content = file.read(MAX_BYTES + 1)
     except tf.errors.OpError as error:
@@ -135,7 +194,14 @@ def _text(path):
     return content.decode("utf-8", errors="replace")
 
 
+def _check_regular(path):
+    """Refuses what a local path should not be: reading a pipe or a device may never end."""
+    if "://" not in path and Path(path).exists() and not Path(path).is_file():
+        raise InputError(f"{path} must be a regular file. Received: a folder, pipe or device")
+
+
 def _size(path):
+    _check_regular(path)
     try:
         return tf.io.gfile.stat(path).length
     except tf.errors.NotFoundError:

@@ -5,6 +5,7 @@ from pathlib import Path
 import tensorflow as tf
 
 from keras_poolformer.data.folder_split import open_folders
+from keras_poolformer.data.record_description import checked_class_names
 from keras_poolformer.data.records import description_path, open_records
 from keras_poolformer.data.split import Split
 from keras_poolformer.data.tfds_split import open_tfds
@@ -27,14 +28,28 @@ def open_splits(data, data_dir=None):
         (`Split` to train on, `Split` to evaluate on, or None if the data have none).
 
     Raises:
-        InputError: there are no such data, or they are not images with a class each.
+        InputError: there are no such data, they are not images with a class each, or the name of
+            a class is not valid.
         MissingExtraError: tensorflow-datasets is needed and not installed.
     """
-    is_address = "://" in str(data)
-    if not is_address and not Path(data).exists():
+    training, evaluation = _opened(data, data_dir)
+    checked_class_names(training.class_names, f"the class names of {data}")
+    return training, evaluation
+
+
+def _opened(data, data_dir):
+    if not is_address(data) and not Path(data).exists():
         return open_tfds(str(data), data_dir)
     if data_dir is not None:
         raise InputError(f"--data-dir goes with a tfds data set. Received: {data}, a path")
-    if is_address or tf.io.gfile.exists(description_path(data)):
-        return open_records(data)
-    return open_folders(data)
+    return open_records(data) if holds_records(data) else open_folders(data)
+
+
+def is_address(data):
+    """Whether data are named by an address, as in gs://bucket/imagenet."""
+    return "://" in str(data)
+
+
+def holds_records(data):
+    """Whether a folder or address holds records, as `keras-poolformer prepare` writes them."""
+    return is_address(data) or tf.io.gfile.exists(description_path(data))

@@ -9,7 +9,10 @@ import numpy as np
 import tensorflow as tf
 
 from keras_poolformer.errors import InputError
+from keras_poolformer.messages import one_line
 
+# Of reading and decoding. The second is TensorFlow's, for an error that quotes bytes of the data.
+READING_ERRORS = (tf.errors.OpError, UnicodeDecodeError)
 BUFFER_BYTES = 2**30  # of undecoded examples, from which the next one is drawn
 READ_AT_ONCE = 8  # files
 
@@ -190,8 +193,10 @@ def shuffled(dataset, size, *seeds):
 def reason_of(error):
     """What an error of TensorFlow says, in one line and without the names of its graph."""
     text = getattr(error, "message", None) or str(error)
+    if isinstance(error, UnicodeDecodeError):  # what it would have said, without the data
+        text = error.object.decode("utf-8", errors="replace").partition(", value: ")[0]
     text = re.sub(r"\{\{[^}]*\}\}|\[\[.*?\]\]|\[Op:\w+\].*", "", text, flags=re.DOTALL)
-    return " ".join(text.split()) or type(error).__name__
+    return one_line(text, 500) if text.strip() else type(error).__name__
 
 
 def _part(ranges, start, stop):

@@ -11,9 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from keras_poolformer.data.folders import match_labels, spread
+from keras_poolformer.data.class_matching import chosen, class_index, match_classes
 from keras_poolformer.errors import InputError, MissingExtraError
 from keras_poolformer.image_files import EncodedImage
+from keras_poolformer.messages import one_line as as_one_line
+from keras_poolformer.messages import shown
 from keras_poolformer.quiet import logger_limited
 
 # NAME[/CONFIG][:VERSION]. What tfds reads besides is left out: namespaces, which it looks up in
@@ -44,32 +46,8 @@ class TfdsSplit:
         return list(self.builder.info.features["label"].names)
 
     def class_indices(self, labels, num_classes):
-        """Finds the model's class for each class of the data set.
-
-        By name, exactly, as class folders are labelled; by number only where none of the names
-        is one of the labels, and there are as many classes.
-
-        Args:
-            labels: class names of the model, in the order of its classes; empty if unknown.
-            num_classes: of the model.
-
-        Returns:
-            ([class index of the model, ...] in the order of `class_names`, whether by number).
-
-        Raises:
-            InputError: the classes are others.
-        """
-        names, labels = self.class_names, list(labels or ())
-        # Names that differ in their spelling alone may come in another order, too: an error.
-        if _folded(names) & _folded(labels):
-            subject = f"the classes of {self.name}"
-            return match_labels(names, labels, num_classes, subject, numbers=False), False
-        if len(names) == num_classes:
-            return list(range(num_classes)), True
-        raise InputError(
-            f"{self.name} must have the model's labels, or {num_classes} classes as the model "
-            f"has. Received: {len(names)} classes ({_few(names)}), none of them a label"
-        )
+        """Finds the model's class for each class, as `match_classes` does."""
+        return match_classes(self.class_names, labels, num_classes, self.name)
 
     def examples(self, indices, limit=None):
         """Reads the images, when they are asked for and without decoding them.
@@ -84,23 +62,11 @@ class TfdsSplit:
         Raises:
             InputError: the files of the data set are damaged, or an image has no label.
         """
-        numbers = spread(range(self.num_examples), limit)
-        chosen = numbers if limit is None else frozenset(numbers)
-        for number, example in enumerate(self._stored()):
-            if number not in chosen:
-                continue
-            image = EncodedImage(
-                bytes(example["image"]), f"example {number} of {self.name} {self.split}"
-            )
-            label = int(example["label"])
-            if not 0 <= label < len(indices):
-                raise InputError(
-                    f"{image} must have a class, 0 to {len(indices) - 1}. Received: {label}; "
-                    f"--split names another of {', '.join(self.builder.info.splits)}"
-                )
-            yield image, indices[label]
-            if number == numbers[-1]:
-                return
+        subject = f"{self.name} {self.split}"
+        hint = f"; --split names another of {', '.join(self.builder.info.splits)}"
+        for number, example in chosen(self._stored(), self.num_examples, limit):
+            image = EncodedImage(bytes(example["image"]), f"example {number} of {subject}")
+            yield image, class_index(image, example["label"], indices, hint)
 
     def _stored(self):
         with one_line(f"{self.name} {self.split} cannot be read"):
@@ -194,7 +160,8 @@ def _builder(name, data_dir):
         raise MissingExtraError("tensorflow-datasets", "train", reason) from None
     from tensorflow_datasets.core.registered import DatasetNotFoundError
 
-    with one_line(f"{name} cannot be opened"), contextlib.redirect_stdout(sys.stderr):
+    opening = one_line(f"{name} cannot be opened")
+    with opening, _own_features_alone(name), contextlib.redirect_stdout(sys.stderr):
         try:
             return tfds.builder(name, data_dir=data_dir)
         except DatasetNotFoundError:
@@ -203,6 +170,32 @@ def _builder(name, data_dir):
     close = difflib.get_close_matches(re.split("[/:]", name)[0].lower(), known, n=1)
     hint = f". Did you mean {close[0]!r}?" if close else ""
     raise InputError(f"{name} is neither a folder nor a tensorflow-datasets data set{hint}")
+
+
+@contextlib.contextmanager
+def _own_features_alone(name):
+    """Within the block tfds opens no data set whose features.json names a module of others.
+
+    It would import that module, and so run it: a file of unknown origin must not choose it.
+    """
+    import tensorflow_datasets as tfds
+
+    connector = tfds.features.FeatureConnector
+    original = connector.cls_from_name
+
+    def cls_from_name(class_name):
+        if not str(class_name).startswith("tensorflow_datasets."):
+            raise InputError(
+                f"the features.json of {name} must name features of tensorflow_datasets alone: "
+                f"others are programs, which are not run. Received: {shown(class_name)}"
+            )
+        return original(class_name)
+
+    connector.cls_from_name = cls_from_name
+    try:
+        yield
+    finally:
+        connector.cls_from_name = original
 
 
 def _prepared(data_dir):
@@ -262,13 +255,4 @@ def one_line(meaning):
     except InputError:
         raise
     except Exception as error:
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise InputError(f"{meaning}: {reason}") from error
-
-
-def _folded(names):
-    return {re.sub(r"[\s_-]+", " ", name.casefold()) for name in names}
-
-
-def _few(names):
-    return ", ".join(names) if len(names) <= 10 else f"{names[0]} ... {names[-1]}"
+        raise InputError(f"{meaning}: {as_one_line(error)}") from error

@@ -6,10 +6,11 @@ import numpy as np
 import tensorflow as tf
 
 from keras_poolformer.data.augment import decode
-from keras_poolformer.data.split import Split, reason_of, share
+from keras_poolformer.data.split import READING_ERRORS, Split, reason_of, share
 from keras_poolformer.errors import InputError
 
 SHOWN = 20
+_SHOWN_LENGTH = 1300  # characters of all names together, so that the reason still has room
 _TOGETHER = 32  # examples that one thread checks in a row
 _NOT_OF_DATA = (
     tf.errors.AbortedError,
@@ -30,7 +31,7 @@ def validate(split: Split, progress=None, shard=(0, 1)):
 
     Raises:
         InputError: images cannot be decoded, labels are out of range, or the source itself
-            cannot be read. Names the first 20 and says how many there are.
+            cannot be read. Names the first 20 or fewer and says how many there are.
     """
     error = _broken(split, progress, shard)
     if error is not None:
@@ -60,7 +61,7 @@ def _broken(split, progress=None, shard=(0, 1)):
                 progress(int(np.count_nonzero(found)), stop - start)
     except InputError as error:
         return error
-    except tf.errors.OpError as error:
+    except READING_ERRORS as error:
         return split.unreadable(error)
     broken = np.flatnonzero(~found)
     wrong = np.flatnonzero(found & ((labels < 0) | (labels >= len(split.class_names))))
@@ -119,8 +120,10 @@ def _count(numbers, noun):
 
 
 def _listed(names, numbers):
-    more = f" and {len(numbers) - SHOWN:,} more" if len(numbers) > SHOWN else ""
-    return ", ".join(names) + more
+    lengths = np.cumsum([len(name) + 2 for name in names])
+    names = names[: max(1, int(np.count_nonzero(lengths <= _SHOWN_LENGTH)))]
+    left_out = len(numbers) - len(names)
+    return ", ".join(names) + (f" and {left_out:,} more" if left_out else "")
 
 
 def _reason(split, shard, number):
@@ -128,6 +131,6 @@ def _reason(split, shard, number):
     try:
         for raw in split.stream(None, shard).skip(number).take(1):
             checked(split, raw)
-    except tf.errors.OpError as error:
+    except READING_ERRORS as error:
         return reason_of(error)
     return "it can be read now"

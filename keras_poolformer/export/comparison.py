@@ -9,7 +9,7 @@ import numpy as np
 
 from keras_poolformer.data.folders import spread
 from keras_poolformer.presets import ASSETS
-from keras_poolformer.ranking import softmax
+from keras_poolformer.ranking import scores
 from keras_poolformer.version import __version__
 
 CHECKED_IMAGES = 8  # of each set
@@ -111,7 +111,8 @@ def _reference(model, outputs):
     if outputs == "embedding":
         return lambda images: {outputs: model.embed(images)}
     if outputs == "probabilities":
-        return lambda images: {outputs: softmax(np.asarray(model(images, training=False)))}
+        problem_type = model.config.problem_type
+        return lambda images: {outputs: scores(model(images, training=False), problem_type)}
     return lambda images: {outputs: model(images, training=False)}
 
 

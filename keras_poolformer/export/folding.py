@@ -17,7 +17,7 @@ import numpy as np
 from keras import ops
 
 from keras_poolformer.checkpoints.layouts import feature_norm_path
-from keras_poolformer.layers import ACTIVATION_FUNCTIONS, NORM_EPSILON
+from keras_poolformer.layers import ACTIVATION_FUNCTIONS, CHANNELS_LAST, NORM_EPSILON
 from keras_poolformer.model import LAYER_NORM_EPSILON, PoolFormerBackbone
 
 
@@ -134,7 +134,10 @@ class FoldedNetwork:
         return x + _convolution(hidden, block.fc2_kernel, block.fc2_bias)
 
     def _pool_minus_self(self, x):
-        return ops.average_pool(x, self.pool_size, strides=1, padding="same") - x
+        pooled = ops.average_pool(
+            x, self.pool_size, strides=1, padding="same", data_format=CHANNELS_LAST
+        )
+        return pooled - x
 
 
 def _normed(norm, x, axes):
@@ -223,7 +226,7 @@ def _like(array, tensor):
 
 
 def _convolution(x, kernel, bias, stride=1):
-    return ops.conv(x, _like(kernel, x), stride, "valid") + _like(bias, x)
+    return ops.conv(x, _like(kernel, x), stride, "valid", CHANNELS_LAST) + _like(bias, x)
 
 
 def _centred(x, axes, epsilon):

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_poolformer.errors import InputError
+from keras_poolformer.labels import checked_labels
 from keras_poolformer.model import PoolFormerBackbone, PoolFormerImageClassifier
 from keras_poolformer.quiet import logger_limited
 
@@ -30,6 +31,29 @@ def default_outputs(model):
     if isinstance(model, PoolFormerBackbone):
         return "pyramid"
     return "logits" if model.config.num_classes else "embedding"
+
+
+def export_labels(model, labels=None):
+    """The class names that a file gets: those given, or the config's; () if there are none."""
+    if labels is None:
+        return model.config.labels or ()
+    return checked_labels(labels, model.config.num_classes)
+
+
+def probabilities(model, logits):
+    """The probabilities in a graph; a regression has none.
+
+    Args:
+        model: The classifier.
+        logits: Tensor (N, classes).
+    """
+    is_sigmoid = model.config.score_function == "sigmoid"
+    return tf.nn.sigmoid(logits) if is_sigmoid else tf.nn.softmax(logits)
+
+
+def has_probabilities(model):
+    """Whether the logits of a classifier stand for probabilities."""
+    return bool(model.config.num_classes) and model.config.score_function != "identity"
 
 
 def affine_normalization(transform):

@@ -15,6 +15,7 @@ from ai_edge_litert import schema_py_generated as schema
 from keras_poolformer.export.flatbuffer import Table, to_bytes
 from keras_poolformer.export.graphs import affine_normalization
 from keras_poolformer.image_transform import ImageTransform
+from keras_poolformer.ranking import score_function
 from keras_poolformer.runtime.description import DESCRIPTION, LABELS, SCORES
 from keras_poolformer.version import __version__
 
@@ -48,11 +49,17 @@ FIELDS = {
     }.items()
 }
 
-OUTPUTS = {
-    "logits": "A score for each class; their softmax is the probabilities.",
-    "probabilities": "The probability of each class.",
-    "embedding": "What the classifier's linear layer sees.",
+# What each output holds, the first two by the function that turns logits into scores.
+LOGITS = {
+    "softmax": "A score for each class; their softmax is the probabilities.",
+    "sigmoid": "A score for each class; the sigmoid of each is the probability of its class.",
+    "identity": "The values of a regression.",
 }
+PROBABILITIES = {
+    "softmax": "The probability of each class.",
+    "sigmoid": "The probability of each class, whatever the others have.",
+}
+EMBEDDING = "What the classifier's linear layer sees."
 
 
 def with_metadata(flatbuffer, description):
@@ -109,8 +116,7 @@ def _model_metadata(graph, description):
                 "SubGraphMetadata",
                 input_tensor_metadata=[_image(graph.tensors[graph.inputs[0]], description)],
                 output_tensor_metadata=[
-                    _output(graph.tensors[index].name.decode(), description)
-                    for index in graph.outputs
+                    _output(graph.tensors[index], description) for index in graph.outputs
                 ],
             )
         ],
@@ -164,8 +170,12 @@ def _mean_and_std(description):
     return mean.astype(np.float32), std.astype(np.float32)
 
 
-def _output(name, description):
-    """What comes out by a name."""
+def _output(tensor, description):
+    """What comes out."""
+    name = tensor.name.decode()
+    function = score_function(description.problem_type, int(tensor.shape[-1]))
+    texts = {"logits": LOGITS.get(function), "probabilities": PROBABILITIES.get(function)}
+    texts |= {"embedding": EMBEDDING}
     feature = _table("FeatureProperties")
     labels = None
     if description.labels and name in SCORES:
@@ -180,7 +190,7 @@ def _output(name, description):
     return _table(
         "TensorMetadata",
         name=name,
-        description=OUTPUTS.get(name, f"The feature map {name}."),
+        description=texts.get(name, f"The feature map {name}."),
         content=_table("Content", content_properties_type=FEATURE, content_properties=feature),
         stats=_table("Stats", min=np.float32([0]), max=np.float32([1]))
         if name == "probabilities"

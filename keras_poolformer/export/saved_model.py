@@ -6,9 +6,15 @@ import numpy as np
 import tensorflow as tf
 
 from keras_poolformer.export.comparison import ExportResult, compare
-from keras_poolformer.export.graphs import default_outputs, require_tensorflow, save_graphs
+from keras_poolformer.export.graphs import (
+    default_outputs,
+    export_labels,
+    has_probabilities,
+    probabilities,
+    require_tensorflow,
+    save_graphs,
+)
 from keras_poolformer.files import refuse_existing, replacing, size_of
-from keras_poolformer.loading import image_transform
 from keras_poolformer.runtime.description import Description, add_description
 
 
@@ -16,7 +22,8 @@ def export_saved_model(model, path, transform=None, labels=None, overwrite=True)
     """Writes a model as a SavedModel directory.
 
     Signatures, each of which returns {"logits", "probabilities"}, float32 (N, num_classes);
-    {"embedding"} of a model without classes, {"P2", "P3", ...} of a backbone:
+    {"logits"} of a regression, {"embedding"} of a model without classes, {"P2", "P3", ...} of a
+    backbone:
 
     - `normalized(images)`: float32 (N, H, W, C), as the Keras model takes them.
     - `pixels(images)`: uint8 (N, H, W, 3) of any size; resized, cropped and normalised in
@@ -44,13 +51,14 @@ def export_saved_model(model, path, transform=None, labels=None, overwrite=True)
     """
     require_tensorflow()
     refuse_existing(path, overwrite)
-    transform = transform or image_transform(model)
+    transform = transform or model.transform
     description = Description(
         recipe="saved_model",
         outputs=default_outputs(model),
         transform=transform.to_dict(),
-        labels=tuple(labels or model.config.labels or ()),
+        labels=export_labels(model, labels),
         provenance=model.get_config()["provenance"] or {},
+        problem_type=model.config.problem_type,
     )
     with replacing(path, overwrite) as written:
         save_graphs(written, model.variables, _endpoints(model, transform))
@@ -80,8 +88,8 @@ def examine(model, path):
         bytes=size_of(path),
         recipe="saved_model",
         inputs="any",
-        outputs="logits and probabilities" if outputs == "logits" else outputs,
-        errors=compare(model, image_transform(model), run, "normalized", outputs),
+        outputs="logits and probabilities" if has_probabilities(model) else outputs,
+        errors=compare(model, model.transform, run, "normalized", outputs),
         provenance=model.get_config()["provenance"] or {},
     )
 
@@ -94,8 +102,8 @@ def _endpoints(model, transform):
 
     def normalized(images):
         result = network(images, training=False)
-        if outputs == "logits":
-            return {"logits": result, "probabilities": tf.nn.softmax(result)}
+        if outputs == "logits" and has_probabilities(model):
+            return {"logits": result, "probabilities": probabilities(model, result)}
         return result if outputs == "pyramid" else {outputs: result}
 
     def pixels(images):

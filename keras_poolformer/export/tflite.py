@@ -16,6 +16,9 @@ from keras_poolformer.export.folding import fold
 from keras_poolformer.export.graphs import (
     affine_normalization,
     default_outputs,
+    export_labels,
+    has_probabilities,
+    probabilities,
     require_tensorflow,
     save_graphs,
 )
@@ -23,12 +26,11 @@ from keras_poolformer.export.metadata import with_metadata
 from keras_poolformer.export.ranges import Quantizer
 from keras_poolformer.export.recipes import INPUTS, OUTPUTS, get_recipe
 from keras_poolformer.files import refuse_existing, replacing, size_of
-from keras_poolformer.loading import image_transform
 from keras_poolformer.model import PoolFormerBackbone
 from keras_poolformer.runtime.description import SCORES, Description, append_description
 from keras_poolformer.runtime.tflite_model import TFLiteModel
 
-SOFTMAX_RANGE = (0.0, 255 / 256)  # what LiteRT's integer softmax has
+PROBABILITIES_RANGE = (0.0, 255 / 256)  # what LiteRT's integer softmax and logistic have
 
 
 def export_tflite(
@@ -52,7 +54,8 @@ def export_tflite(
         recipe: "fp32", "fp16", "dynamic_int8" or "int8".
         inputs: "normalized" takes float32 as the model does, the default; "pixels" takes
             uint8 and normalises inside the graph, the only way and the default of int8.
-        outputs: "logits", the default, or "probabilities"; "embedding", what the classifier's
+        outputs: "logits", the default, or "probabilities", by softmax or, of several labels, by
+            sigmoid, as the config's `problem_type` says; "embedding", what the classifier's
             linear layer sees, and all that a model without classes has; "pyramid", the outputs
             P2, P3, ... of the stages, un-normed unless the model has `feature_norms`, the
             default of a backbone.
@@ -80,7 +83,8 @@ def export_tflite(
         if value not in choices:
             raise InputError(f"`{name}` must be one of {', '.join(choices)}. Received: {value!r}")
     refuse_existing(path, overwrite)
-    transform = transform or image_transform(model)
+    transform = transform or model.transform
+    labels = export_labels(model, labels)
     _require_exportable(model, transform, recipe, inputs, outputs)
     if recipe == "int8":
         images, skipped = read_calibration(calibration, transform, skip_broken)
@@ -94,8 +98,9 @@ def export_tflite(
         recipe=recipe,
         outputs=outputs,
         transform=transform.to_dict(),
-        labels=tuple(labels or model.config.labels or ()),
+        labels=labels,
         provenance=model.get_config()["provenance"] or {},
+        problem_type=model.config.problem_type,
     )
     with replacing(path, overwrite) as written:
         written.write_bytes(with_metadata(flatbuffer, description))
@@ -122,6 +127,11 @@ def _require_exportable(model, transform, recipe, inputs, outputs):
         raise InputError(f"a backbone has `outputs`='pyramid' alone. Received: {outputs!r}")
     if not model.config.num_classes and outputs in SCORES:
         raise InputError(f"a model without classes has no {outputs}: `outputs`='embedding'")
+    if outputs == "probabilities" and not has_probabilities(model):
+        raise InputError(
+            "a regression has no probabilities: `outputs`='logits' are its values. "
+            "Received: problem_type='regression'"
+        )
     if transform.output_shape is None:
         raise InputError("export needs a fixed size, but the transform does not crop")
     if recipe == "int8" and model.config.norm != "group_norm":
@@ -156,7 +166,7 @@ def _float_function(model, transform, inputs, outputs):
         if outputs == "pyramid":
             return network.pyramid(images)
         result = network(images)
-        return {outputs: tf.nn.softmax(result) if outputs == "probabilities" else result}
+        return {outputs: probabilities(model, result) if outputs == "probabilities" else result}
 
     return run
 
@@ -187,12 +197,12 @@ def _as_tensors(part) -> Any:
 def _integer_function(model, transform, images, outputs, progress):
     """The integer network, every tensor rounded to the 8 bits of its range."""
     network, ranges = calibrate(fold(model, outputs), transform, images, progress)
-    quantizer = Quantizer(ranges | {"probabilities": SOFTMAX_RANGE})
+    quantizer = Quantizer(ranges | {"probabilities": PROBABILITIES_RANGE})
 
     def run(images):
         result = network(quantizer("pixels", images), quantizer)
         if outputs == "probabilities":
-            result = quantizer("probabilities", tf.nn.softmax(result))
+            result = quantizer("probabilities", probabilities(model, result))
         return result if outputs == "pyramid" else {outputs: result}
 
     return run

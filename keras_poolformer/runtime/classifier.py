@@ -1,7 +1,7 @@
 """Classification with an exported .tflite file."""
 
 from keras_poolformer.errors import InputError
-from keras_poolformer.ranking import softmax, top_classes
+from keras_poolformer.ranking import scores, top_classes
 from keras_poolformer.runtime.description import SCORES
 from keras_poolformer.runtime.tflite_model import TFLiteModel
 
@@ -16,7 +16,8 @@ class TFLiteClassifier(TFLiteModel):
             workers as cores with one thread each beat one worker with many threads.
 
     Raises:
-        InputError: the file is no TFLite model of one image with one output.
+        InputError: the file is no TFLite model of one image with one output, or does not name
+            all of its classes.
         MissingExtraError: ai-edge-litert is not installed.
     """
 
@@ -26,6 +27,12 @@ class TFLiteClassifier(TFLiteModel):
             raise InputError(
                 f"{self.path} must have one output, as a classifier has. "
                 f"Received: {len(self.output_names)} outputs"
+            )
+        classes = int(next(iter(self._outputs.values()))["shape"][-1])
+        if self.labels and self.description.outputs in SCORES and len(self.labels) != classes:
+            raise InputError(
+                f"{self.path.name} must have a label for each of its {classes} classes. "
+                f"Received: {len(self.labels)} labels"
             )
 
     def predict(self, images):
@@ -48,8 +55,8 @@ class TFLiteClassifier(TFLiteModel):
             top_k: how many classes to return.
 
         Returns:
-            [(label, probability), ...], the most probable first. Without labels in the file
-            the label is the class's number.
+            [(label, score), ...], the highest score first. Scores are probabilities, of a
+            regression its values. Without labels in the file the label is the class's number.
 
         Raises:
             InputError: the image cannot be read, or the file does not say how to prepare it, or
@@ -67,7 +74,7 @@ class TFLiteClassifier(TFLiteModel):
             )
         pixels = self.transform.pixels(image)
         prepared = pixels if self.input_kind == "pixels" else self.transform.normalize(pixels)
-        scores = self.predict(prepared[None])[0]
+        outputs = self.predict(prepared[None])[0]
         if self.description.outputs == "logits":
-            scores = softmax(scores)
-        return top_classes(scores, self.labels, top_k)
+            outputs = scores(outputs, self.description.problem_type)
+        return top_classes(outputs, self.labels, top_k)

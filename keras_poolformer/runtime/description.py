@@ -11,6 +11,9 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from keras_poolformer.errors import InputError
+from keras_poolformer.labels import checked_labels
+from keras_poolformer.messages import shown
+from keras_poolformer.ranking import PROBLEM_TYPES
 
 LABELS, DESCRIPTION = "labels.txt", "keras_poolformer.json"
 EXTRA = "assets.extra"
@@ -27,6 +30,8 @@ class Description:
         transform: arguments of `ImageTransform`.
         labels: class names in order; () if unknown.
         provenance: of the weights.
+        problem_type: What the outputs of a classifier mean, as in `PoolFormerConfig`; None in
+            files that do not say.
     """
 
     recipe: str
@@ -34,6 +39,14 @@ class Description:
     transform: dict
     labels: tuple[str, ...] = ()
     provenance: dict = field(default_factory=dict)
+    problem_type: str | None = None
+
+    def __post_init__(self):
+        if self.problem_type not in (*PROBLEM_TYPES, None):
+            raise InputError(
+                f"problem_type must be one of {', '.join(PROBLEM_TYPES)} or null. "
+                f"Received: {shown(self.problem_type)}"
+            )
 
 
 def append_description(path, description):
@@ -48,7 +61,7 @@ def add_description(folder, description):
     extra = Path(folder) / EXTRA
     extra.mkdir()
     for name, text in _texts(description).items():
-        (extra / name).write_text(text, encoding="utf-8")
+        (extra / name).write_text(text, encoding="utf-8", newline="\n")
 
 
 def _texts(description):
@@ -72,10 +85,15 @@ def read_description(path):
         if DESCRIPTION not in files:
             return None
         document = json.loads(files[DESCRIPTION])
-        labels = files.get(LABELS, b"").decode().splitlines()
-        return Description(**document, labels=tuple(labels))
+        return Description(**document, labels=_lines(files.get(LABELS, b"").decode()))
     except (zipfile.BadZipFile, ValueError, TypeError) as error:
         raise InputError(f"{path}: its description is damaged: {error}") from None
+
+
+def _lines(text):
+    """The labels. `str.splitlines` would also split at other characters, some in old labels."""
+    lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
+    return checked_labels(lines, name=LABELS) if text else ()
 
 
 def _read_zip(path):

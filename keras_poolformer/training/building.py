@@ -24,7 +24,12 @@ def build_model(recipe, class_names, init, seed):
         InputError: `init` cannot be used.
     """
     keras.utils.set_random_seed(seed)  # Keras' initializers draw their seeds from Python's
-    settings = {"num_classes": len(class_names), "labels": tuple(class_names)}
+    # One right class an image is what the steps train for, whatever `init` was made for.
+    settings = {
+        "num_classes": len(class_names),
+        "labels": tuple(class_names),
+        "problem_type": None,
+    }
     with _policy(recipe.precision):
         if init is None:
             model = PoolFormerImageClassifier(recipe.config.replace(**settings))
@@ -32,6 +37,7 @@ def build_model(recipe, class_names, init, seed):
             kept = ("drop_path_rate", "dropout_rate")
             settings |= {name: getattr(recipe.config, name) for name in kept}
             model = load_preset(PoolFormerImageClassifier, init, overrides=settings)
+    model.trainable = True  # also what was frozen when `init` was saved
     if recipe.frozen == "backbone":
         model.backbone.trainable = False
     return model

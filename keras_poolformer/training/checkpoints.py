@@ -1,13 +1,16 @@
 """All the state that a run has, on disk: the last steps, and the best one."""
 
 import contextlib
+import sys
 
 import numpy as np
 import tensorflow as tf
 
 from keras_poolformer.errors import InputError
+from keras_poolformer.messages import one_line
+from keras_poolformer.training.checkpoint_files import CheckpointFiles
 
-KEPT = 2  # of the last ones; one being written is never the only one
+KEPT = 2  # of the last ones: where the newest is corrupt, the one before it is read
 
 
 class Checkpoints:
@@ -35,8 +38,9 @@ class Checkpoints:
             model=list(model.variables),
             optimizer=list(optimizer.variables),
         )
-        self._last = tf.train.CheckpointManager(checkpoint, f"{folder}/last", KEPT)
-        self._best = tf.train.CheckpointManager(checkpoint, f"{folder}/best", 1)
+        self._checkpoint = checkpoint
+        self._last = CheckpointFiles(f"{folder}/last", KEPT)
+        self._best = CheckpointFiles(f"{folder}/best", 1)
 
     @property
     def best(self):
@@ -46,22 +50,38 @@ class Checkpoints:
     def restore(self):
         """Restores the last state there is; returns its step, 0 where there is none.
 
+        Where the last checkpoint is corrupt, the one before it is restored, and stderr says so.
+
         Raises:
-            InputError: a checkpoint is damaged, or another model's.
+            InputError: No checkpoint can be read: all are corrupt, or another model's.
         """
-        if self._last.latest_checkpoint:
-            return self._read(self._last)
-        state = f"{self._last.directory}/checkpoint"
-        if tf.io.gfile.exists(state):  # TensorFlow would begin anew
+        errors = []
+        for step in reversed(self._last.steps()):
+            try:
+                self._last.read(self._checkpoint, step)
+            except InputError as error:
+                errors.append(error)
+                continue
+            if errors and self._chief:
+                print(f"resuming from step {step}: {errors[0]}", file=sys.stderr)
+            return int(self._step.numpy())
+        if errors:
             raise InputError(
-                f"{state} must name the last checkpoint; it is damaged. Delete {self._folder} to "
-                "begin anew"
+                f"{errors[0]}. Delete {self._folder} to start again from the first step"
             )
         return 0
 
     def restore_best(self):
-        """Restores the state of the best evaluation; returns its step."""
-        return self._read(self._best)
+        """Restores the state of the best evaluation; returns its step.
+
+        Raises:
+            InputError: The checkpoint is missing or corrupt.
+        """
+        step = self.best[0]
+        if step not in self._best.steps():
+            raise InputError(f"the best evaluation's checkpoint {self._best.path(step)} is missing")
+        self._best.read(self._checkpoint, step)
+        return step
 
     def save(self, step):
         """Writes the state after `step` steps."""
@@ -77,27 +97,16 @@ class Checkpoints:
             self._best_score.assign(score)
             self._write(self._best, step)
 
-    def _write(self, manager, step):
+    def _write(self, files, step):
         if not self._chief:
             return
         try:
-            manager.save(checkpoint_number=step)
+            files.write(self._checkpoint, step)
         except (tf.errors.OpError, OSError) as error:
-            reason = " ".join(str(error).split())
             raise InputError(
-                f"the checkpoint of step {step} cannot be written to {self._folder}: {reason}"
+                f"the checkpoint of step {step} cannot be written to {self._folder}: "
+                f"{one_line(error)}"
             ) from error
-
-    def _read(self, manager):
-        path = manager.latest_checkpoint
-        try:
-            manager.checkpoint.restore(path).assert_existing_objects_matched()
-        except (AssertionError, IndexError, RuntimeError, tf.errors.OpError, ValueError) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise InputError(
-                f"{path} must be a whole checkpoint of this model. Received: {reason}"
-            ) from None
-        return int(self._step.numpy())
 
 
 @contextlib.contextmanager
@@ -119,5 +128,5 @@ def averaged_weights(model, optimizer):
 
 
 def has_checkpoint(folder):
-    """Whether there is something to go on from."""
-    return tf.train.latest_checkpoint(f"{folder}/last") is not None
+    """Whether there is a checkpoint to resume from."""
+    return bool(CheckpointFiles(f"{folder}/last", KEPT).steps())

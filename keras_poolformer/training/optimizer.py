@@ -7,6 +7,7 @@ import tensorflow as tf
 from keras import ops
 
 
+@keras.saving.register_keras_serializable(package="keras_poolformer")
 class AdamW(keras.optimizers.AdamW):
     """`torch.optim.AdamW` (arXiv 1711.05101) as a Keras optimizer.
 

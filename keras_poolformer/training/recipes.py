@@ -41,6 +41,7 @@ class Recipe:
         steps_per_call: steps between two looks at the world: log, progress, signals.
         save_every: steps between checkpoints, besides the one at the end of each epoch.
         held_out: training images that are kept for evaluation, in place of another split.
+        patience: Epochs without a higher top-1 after which training ends early; 0 for never.
         frozen: "backbone" trains the head alone, "" everything.
     """
 
@@ -67,6 +68,7 @@ class Recipe:
     steps_per_call: int = 10
     save_every: int = 1000
     held_out: int = 0
+    patience: int = 0
     frozen: str = ""
 
     def __post_init__(self):
@@ -139,7 +141,7 @@ _LOWEST = {
     "batch_size": 1, "epochs": 1, "warmup_epochs": 0, "cooldown_epochs": 0, "learning_rate": 0,
     "warmup_learning_rate": 0, "min_learning_rate": 0, "weight_decay": 0, "beta_1": 0, "beta_2": 0,
     "epsilon": 0, "clip_norm": 0, "ema_decay": 0, "accumulate_steps": 1, "steps_per_call": 1,
-    "save_every": 1, "held_out": 0,
+    "save_every": 1, "held_out": 0, "patience": 0,
 }  # fmt: skip
 
 _PARTS = {

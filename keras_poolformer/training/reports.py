@@ -1,172 +1,148 @@
-"""What a run leaves to read and to look at: CSV, TensorBoard, a curve, a progress bar."""
+"""What a run says while it trains: CSV files, TensorBoard, a progress bar, a line an epoch."""
 
-import csv
+import contextlib
 import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-STEP_FIELDS = ("step", "loss", "accuracy", "learning_rate")
-EVALUATION_FIELDS = ("step", "epoch", "loss", "top1", "top5")
-LOG, EVALUATIONS, CURVE = "log.csv", "evaluations.csv", "curve.png"
+from keras_poolformer.errors import InputError
+from keras_poolformer.messages import one_line
+from keras_poolformer.training.events import cut_events
+from keras_poolformer.training.tables import (
+    EVALUATION_FIELDS,
+    EVALUATIONS,
+    LOG,
+    STEP_FIELDS,
+    Table,
+)
 
-
-class Table:
-    """A CSV file that grows by rows; what is in it depends on nothing but the training.
-
-    Args:
-        path: of the file; rows of an earlier process are kept.
-        fields: names of the columns, the first of which is the step.
-        last_step: rows after it are dropped: they will be written again.
-    """
-
-    def __init__(self, path, fields, last_step):
-        self._fields = fields
-        rows = [row for row in read_table(path) if int(row["step"]) <= last_step]
-        temporary = path.with_name(f".{path.name}")
-        with temporary.open("w", newline="") as file:
-            writer = csv.DictWriter(file, fields, lineterminator="\n")
-            writer.writeheader()
-            writer.writerows(rows)
-        temporary.replace(path)
-        self._path = path
-
-    def append(self, rows):
-        """Adds rows: sequences of numbers, which come back exactly as float32."""
-        text = "".join(",".join(map(_number, row)) + "\n" for row in rows)
-        with self._path.open("a") as file:
-            file.write(text)
-
-
-def _number(value):
-    return f"{value:.9g}" if isinstance(value, float) else str(value)
-
-
-def read_table(path):
-    """Rows of a `Table`'s file as dictionaries of texts; a last line cut short is left out."""
-    if not path.exists():
-        return []
-    lines = path.read_text().splitlines(keepends=True)
-    return list(csv.DictReader(line for line in lines if line.endswith("\n")))
-
-
-def last_evaluation(workdir):
-    """Returns the figures of the last row of WORKDIR's evaluations: {"loss", "top1", ...}.
-
-    Empty where there is no row: the folder is a new one, and the checkpoints lie elsewhere.
-    """
-    rows = read_table(Path(workdir) / EVALUATIONS)
-    if not rows:
-        return {}
-    return {name: float(rows[-1][name]) for name in EVALUATION_FIELDS[2:] if rows[-1][name]}
+TENSORBOARD = "tensorboard"
+_SILENT_SECONDS = 60  # at most, where there is no terminal for a progress bar
 
 
 class Reports:
     """All reports of one run; writes nothing where this process is not the chief.
 
     Args:
-        workdir: where they lie.
-        total_steps: of the run.
-        start_step: that the run goes on from.
-        batch_size: images in a step.
-        chief: whether this process writes.
+        workdir: Folder to write to.
+        total_steps: Last step of the run.
+        start_step: Step that the run is resumed from.
+        epochs: Number of epochs, for the lines on stderr.
+        batch_size: Images in a step.
+        chief: Whether this process writes.
+
+    Raises:
+        InputError: A file cannot be written.
     """
 
-    def __init__(self, workdir, total_steps, start_step, batch_size, chief=True):
-        self._chief = chief
-        self._batch_size = batch_size
+    def __init__(
+        self,
+        workdir: str | Path,
+        total_steps: int,
+        start_step: int,
+        epochs: int,
+        batch_size: int,
+        chief: bool = True,
+    ) -> None:
+        self._chief, self._batch_size = chief, batch_size
+        self._total_steps, self._epochs = total_steps, epochs
         self._top1 = None
         self._bar = tqdm(
             total=total_steps,
             initial=start_step,
             desc="training",
             unit="step",
-            disable=not chief,
+            disable=not (chief and sys.stderr.isatty()),
             file=sys.stderr,
-            mininterval=0.5 if sys.stderr.isatty() else 30,
+            mininterval=0.5,
             dynamic_ncols=True,
         )
+        self.start_epoch(0)
         if chief:
-            workdir = Path(workdir)
-            self._steps = Table(workdir / LOG, STEP_FIELDS, start_step)
-            self._evaluations = Table(workdir / EVALUATIONS, EVALUATION_FIELDS, start_step)
-            self._board = tf.summary.create_file_writer(str(workdir / "tensorboard"))
+            self._workdir = Path(workdir)
+            self._steps = Table(self._workdir / LOG, STEP_FIELDS, start_step)
+            self._evaluations = Table(self._workdir / EVALUATIONS, EVALUATION_FIELDS, start_step)
+            with self._writing_board():
+                cut_events(self._workdir / TENSORBOARD, start_step)
+                self._board = tf.summary.create_file_writer(str(self._workdir / TENSORBOARD))
 
-    def steps(self, rows):
+    def start_epoch(self, epoch: int) -> None:
+        """Starts the means and the clock of an epoch, counted from 0."""
+        self._epoch = epoch + 1
+        self._sums, self._count = np.zeros(2), 0
+        self._began = self._spoke = time.monotonic()
+        self._seconds = 0.0
+
+    def steps(self, rows: Sequence[Sequence]) -> None:
         """Reports steps: (step, loss, accuracy, learning rate) each."""
         if not self._chief:
             return
         self._steps.append(rows)
-        with self._board.as_default():
+        with self._writing_board(), self._board.as_default():
             for step, *values in rows:
                 for name, value in zip(STEP_FIELDS[1:], values, strict=True):
                     tf.summary.scalar(f"train/{name}", value, step)
+        self._count += len(rows)
+        self._sums += np.sum([row[1:3] for row in rows], axis=0)
+        self._seconds = time.monotonic() - self._began
         shown = {"loss": f"{rows[-1][1]:.3f}", "accuracy": f"{rows[-1][2]:.1%}"}
         if self._top1 is not None:
             shown["top-1"] = f"{self._top1:.2f} %"
         self._bar.set_postfix(shown | {"images/s": self._rate()}, refresh=False)
         self._bar.update(len(rows))
+        self._learning_rate = rows[-1][3]
+        if self._bar.disable and time.monotonic() - self._spoke > _SILENT_SECONDS:
+            self._say(rows[-1][0])
 
-    def _rate(self):
-        rate = self._bar.format_dict.get("rate")
-        elapsed = self._bar.format_dict["elapsed"]
-        done = self._bar.n - self._bar.initial
-        rate = rate or (done / elapsed if elapsed else 0)
-        return f"{rate * self._batch_size:.0f}"
-
-    def evaluation(self, step, epoch, result):
-        """Reports an evaluation."""
-        self._top1 = result["top1"]
+    def end_epoch(self, step: int, result: Mapping[str, float] | None = None) -> None:
+        """Reports the end of an epoch and its evaluation, where there is one."""
+        if result:
+            self._top1 = result["top1"]
         if not self._chief:
             return
-        values = [result.get(name, "") for name in EVALUATION_FIELDS[2:]]
-        self._evaluations.append([(step, epoch, *values)])
-        with self._board.as_default():
-            for name, value in result.items():
+        if result:
+            values = [result.get(name, "") for name in EVALUATION_FIELDS[2:]]
+            self._evaluations.append([(step, self._epoch, *values)])
+        with self._writing_board(), self._board.as_default():
+            for name, value in (result or {}).items():
                 tf.summary.scalar(f"evaluation/{name}", value, step)
+            self._board.flush()
+        self._say(step, result)
 
-    def close(self):
+    def _say(self, step: int, result: Mapping[str, float] | None = None) -> None:
+        """One line on stderr: means over the epoch so far, and its evaluation."""
+        parts = [f"epoch {self._epoch}/{self._epochs}", f"step {step}/{self._total_steps}"]
+        if self._count:  # else the epoch was trained before the run was resumed
+            loss, accuracy = self._sums / self._count
+            parts += [f"loss {loss:.4f}", f"accuracy {accuracy:.1%}"]
+        if result:
+            parts += [f"evaluation loss {result['loss']:.4f}", f"top-1 {result['top1']:.2f} %"]
+        if self._count:
+            parts += [f"learning rate {self._learning_rate:.2e}", f"{self._rate()} images/s"]
+        self._bar.write(", ".join(parts), file=sys.stderr)
+        self._spoke = time.monotonic()
+
+    def _rate(self) -> str:
+        images = self._count * self._batch_size
+        return f"{images / self._seconds:.0f}" if self._seconds else "0"
+
+    def close(self) -> None:
         """Ends the bar and writes what is left."""
         self._bar.close()
         if self._chief:
-            self._board.close()
+            with contextlib.suppress(tf.errors.OpError):  # another error may be on its way
+                self._board.close()
 
-
-def draw_curve(workdir):
-    """Draws losses and accuracies over the steps into WORKDIR/curve.png; returns its path."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
-    from matplotlib.figure import Figure
-
-    workdir = Path(workdir)
-    steps, evaluations = read_table(workdir / LOG), read_table(workdir / EVALUATIONS)
-    figure = Figure(figsize=(9, 3.5), layout="constrained")
-    FigureCanvasAgg(figure)
-    left, right = figure.subplots(1, 2)
-    for axes, name, scale in ((left, "loss", 1), (right, "accuracy", 100)):
-        values = [scale * float(row[name]) for row in steps]
-        _line(axes, [int(row["step"]) for row in steps], values, "training")
-        axes.set_xlabel("step")
-        axes.grid(alpha=0.3)
-    numbers = [int(row["step"]) for row in evaluations]
-    for axes, name in ((left, "loss"), (right, "top1")):
-        values = [float(row[name]) for row in evaluations]
-        if values:
-            axes.plot(numbers, values, "o-", color="tab:orange", markersize=3, label="evaluation")
-        axes.legend()
-    left.set_ylabel("loss")
-    right.set_ylabel("top-1, %")
-    path = workdir / CURVE
-    figure.savefig(path, dpi=120)
-    return path
-
-
-def _line(axes, steps, values, label):
-    """The values, and over them their running mean, which an eye can follow."""
-    axes.plot(steps, values, color="tab:blue", alpha=0.25, linewidth=0.7)
-    window = max(len(values) // 100, 1)
-    means = [
-        sum(values[max(0, i - window + 1) : i + 1]) / (i + 1 - max(0, i - window + 1))
-        for i in range(len(values))
-    ]
-    axes.plot(steps, means, color="tab:blue", label=label)
+    @contextlib.contextmanager
+    def _writing_board(self) -> Iterator[None]:
+        try:
+            yield
+        except (tf.errors.OpError, OSError) as error:
+            raise InputError(
+                f"{self._workdir / TENSORBOARD} cannot be written: {one_line(error)}"
+            ) from error

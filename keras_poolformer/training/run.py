@@ -1,16 +1,21 @@
 """What a training run is: recipe, data, seed, and the folder that it has to itself."""
 
 import json
-from dataclasses import dataclass
+import sys
+from dataclasses import dataclass, fields
 from pathlib import Path
 
 from keras_poolformer.data.sources import Split
 from keras_poolformer.errors import InputError
 from keras_poolformer.files import replacing
+from keras_poolformer.messages import shown
 from keras_poolformer.training.checkpoints import has_checkpoint
-from keras_poolformer.training.recipes import Recipe
+from keras_poolformer.training.recipes import Recipe, get_recipe
+from keras_poolformer.training.run_lock import locked
 
-CHECKPOINTS, RUN = "checkpoints", "run.json"
+CHECKPOINTS, RUN, RESULT = "checkpoints", "run.json", "result.json"
+_EXTENSIONS = "extensions"
+_MAY_CHANGE = ("patience",)  # when it ends, and not what it is until then
 
 
 @dataclass(frozen=True)
@@ -18,14 +23,17 @@ class Run:
     """What is trained, on what, where.
 
     Args:
-        recipe: a `Recipe`.
-        training: the `Split` to train on.
-        evaluation: the `Split` to evaluate on, or None.
-        workdir: a folder; a run that was interrupted there goes on.
-        seed: of all that is random.
-        init: preset or checkpoint to begin with, or None for fresh weights.
-        max_steps: where to stop before the recipe's end, or None.
-        checkpoints: folder of the checkpoints, if it is not in `workdir`; may be gs://.
+        recipe: A `Recipe`, or the name of one.
+        training: `Split` to train on.
+        evaluation: `Split` to evaluate on, or None.
+        workdir: Path of a folder; a run that was interrupted there is resumed.
+        seed: Seed of all that is random.
+        init: Preset or checkpoint to begin with, or None for fresh weights.
+        max_steps: Step to stop at before the recipe's end, or None.
+        checkpoints: Folder of the checkpoints, if it is not in `workdir`; may be gs://.
+
+    Raises:
+        InputError: An argument has another type, or the recipe does not fit the data.
     """
 
     recipe: Recipe
@@ -36,6 +44,28 @@ class Run:
     init: str | None = None
     max_steps: int | None = None
     checkpoints: str | None = None
+
+    def __post_init__(self):
+        set_field = object.__setattr__  # the dataclass is frozen
+        if isinstance(self.recipe, str):
+            set_field(self, "recipe", get_recipe(self.recipe))
+        _check_type(self, "recipe", Recipe, "a Recipe or the name of one")
+        _check_type(self, "training", Split, "a Split, as open_splits returns it")
+        _check_type(self, "evaluation", Split | None, "a Split or None")
+        _check_type(self, "workdir", str | Path, "the path of a folder")
+        set_field(self, "workdir", Path(self.workdir))
+        for name, meaning in (("init", "a preset or a path"), ("checkpoints", "a path")):
+            _check_type(self, name, str | Path | None, f"{meaning}, or None")
+            if getattr(self, name) is not None:
+                set_field(self, name, str(getattr(self, name)))
+        _check_number(self, "seed", 0)
+        if self.max_steps is not None:
+            _check_number(self, "max_steps", 1)
+        if self.recipe.patience and self.evaluation is None:
+            raise InputError(
+                "`patience` needs images to evaluate on: a split of the data, or held_out. "
+                f"Received: patience={self.recipe.patience}"
+            )
 
     @property
     def steps_per_epoch(self):
@@ -54,32 +84,75 @@ class Run:
 
     @property
     def checkpoint_folder(self):
-        """Where the checkpoints lie."""
+        """Folder of the checkpoints."""
         return self.checkpoints or str(self.workdir / CHECKPOINTS)
 
     @property
     def begun(self):
-        """Whether there is a checkpoint to go on from."""
+        """Whether there is a checkpoint to resume from."""
         return has_checkpoint(self.checkpoint_folder)
+
+    def locked(self):
+        """A context within which no other training writes to the folders of this run.
+
+        Raises:
+            InputError: Another training does, when the context is entered.
+        """
+        folders = [self.workdir]
+        if self.checkpoints and "://" not in self.checkpoints:
+            folders.append(Path(self.checkpoints))
+        for folder in folders:
+            folder.mkdir(parents=True, exist_ok=True)
+        return locked(*folders)
 
     def claim(self):
         """Writes what the run is into `workdir`.
 
+        A finished run may be extended by more `epochs`: this is recorded, with the step.
+
         Raises:
-            InputError: another run is there.
+            InputError: Another run is there.
         """
-        path, own = self.workdir / RUN, self.describe()
+        path, description = self.workdir / RUN, self.describe()
         if not path.exists():
-            with replacing(path) as written:
-                written.write_text(json.dumps(own, indent=2) + "\n")
+            _write(path, description)
             return
         found = _read(path)
-        for name in sorted(own.keys() | found.keys()):
-            if own.get(name) != found.get(name):
-                raise InputError(
-                    f"{self.workdir} holds a run with {name}={_short(found.get(name))}: use "
-                    f"another folder, or the same command. Received: {_short(own.get(name))}"
-                )
+        extensions = found.pop(_EXTENSIONS, [])
+        before = _recipe_defaults() | found  # written by a version with fewer fields
+        changed = {
+            name
+            for name in description.keys() | found.keys()
+            if description.get(name) != before.get(name)
+        }
+        if not changed:
+            return
+        if "epochs" in changed and self._extends(before):
+            extensions = [*extensions, {"step": self._steps(before), "epochs": before["epochs"]}]
+            changed.remove("epochs")
+            print(
+                f"extending a finished run from {before['epochs']} to {self.recipe.epochs} epochs: "
+                "the learning rate rises again to that of the longer schedule",
+                file=sys.stderr,
+            )
+        for name in sorted(changed.difference(_MAY_CHANGE)):
+            received = shown(description.get(name), 200)
+            raise InputError(
+                f"{self.workdir} holds a run with {name}={shown(before.get(name), 200)}: use "
+                f"another folder, or the same command. Received: {received}"
+            )
+        _write(path, description | ({_EXTENSIONS: extensions} if extensions else {}))
+
+    def _steps(self, found):
+        return self.steps_per_epoch * (found["epochs"] + found["cooldown_epochs"])
+
+    def _extends(self, found):
+        """Whether this run only adds epochs to one that has reached the end of its schedule."""
+        try:
+            ended = _read(self.workdir / RESULT).get("step") == self._steps(found)
+        except (InputError, OSError, KeyError, TypeError):
+            return False
+        return ended and self.recipe.epochs > found["epochs"]
 
     def describe(self):
         """What must not change when a run goes on, as JSON-ready values."""
@@ -96,16 +169,34 @@ class Run:
         }
 
 
+def _recipe_defaults():
+    """Values of the fields that run.json of an earlier version may lack."""
+    return {field.name: field.default for field in fields(Recipe)}
+
+
+def _write(path, description):
+    with replacing(path) as written:
+        written.write_text(json.dumps(description, indent=2) + "\n")
+
+
 def _read(path):
     try:
-        found = json.loads(path.read_text())
-    except ValueError as error:
+        found = json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, RecursionError) as error:
         raise InputError(f"{path} must be JSON, as it was written: {error}") from None
     if not isinstance(found, dict):
-        raise InputError(f"{path} must describe a run. Received: {_short(found)}")
+        raise InputError(f"{path} must describe a run. Received: {shown(found)}")
     return found
 
 
-def _short(value):
-    text = repr(value)
-    return text if len(text) <= 200 else text[:200] + "..."
+def _check_type(run, name, kind, meaning):
+    if not isinstance(getattr(run, name), kind):
+        raise InputError(f"`{name}` must be {meaning}. Received: {shown(getattr(run, name))}")
+
+
+def _check_number(run, name, lowest):
+    value = getattr(run, name)
+    if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value < 2**31:
+        raise InputError(
+            f"`{name}` must be a whole number, {lowest} to {2**31 - 1}. Received: {shown(value)}"
+        )

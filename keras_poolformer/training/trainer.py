@@ -5,7 +5,7 @@ is random is a function of (seed, step), so a run that goes on from a checkpoint
 would have been.
 """
 
-import json
+import contextlib
 import math
 import threading
 
@@ -16,17 +16,20 @@ from keras_poolformer.data.pipeline import evaluation_batches, training_epoch
 from keras_poolformer.data.validation import name_broken
 from keras_poolformer.errors import InputError
 from keras_poolformer.evaluation import TOP
-from keras_poolformer.files import replacing
+from keras_poolformer.signals import stop_requested
 from keras_poolformer.training.building import build_model, build_optimizer
 from keras_poolformer.training.checkpoints import Checkpoints, averaged_weights
-from keras_poolformer.training.reports import Reports, draw_curve, last_evaluation
-from keras_poolformer.training.signals import sigterm_sets
+from keras_poolformer.training.finishing import finish
+from keras_poolformer.training.reports import Reports
 from keras_poolformer.training.step import EvaluationStep, TrainStep
 from keras_poolformer.training.strategy import check_batch, is_chief
-from keras_poolformer.training.writing import write_model
 
-RESULT = "result.json"
-_DATA_ERRORS = (tf.errors.DataLossError, tf.errors.InvalidArgumentError, tf.errors.NotFoundError)
+_DATA_ERRORS = (
+    tf.errors.DataLossError,
+    tf.errors.InvalidArgumentError,
+    tf.errors.NotFoundError,
+    UnicodeDecodeError,  # of an error that quotes bytes of the data
+)
 _PEER_ERRORS = (
     tf.errors.AbortedError,
     tf.errors.CancelledError,
@@ -83,19 +86,25 @@ class Trainer:
         self._evaluate_steps = tf.function(self._evaluation_loop)
 
     def train(self):
-        """Trains to the end, or until SIGTERM.
+        """Trains to the end, or until SIGTERM or Ctrl-C.
 
         Returns:
             {"step", "finished", ...} and, where there is an evaluation, its last figures.
 
         Raises:
-            InputError: an image is broken, a disk is full, the loss is no number, or another
-                worker is gone; one line that says which.
+            InputError: Another training uses the folder, an image is broken, a disk is full, the
+                loss became NaN, or another worker is gone; one line that says which.
         """
+        with self._run.locked() if self._chief else contextlib.nullcontext():
+            return self._train()
+
+    def _train(self):
+        run, recipe = self._run, self._run.recipe
         start = self._checkpoints.restore()
-        run = self._run
-        reports = Reports(run.workdir, run.last_step, start, run.recipe.batch_size, self._chief)
-        with sigterm_sets(self._stop):
+        reports = Reports(
+            run.workdir, run.last_step, start, recipe.all_epochs, recipe.batch_size, self._chief
+        )
+        with stop_requested() as self._stop:
             try:
                 step = self._epochs(start, reports)
             except _DATA_ERRORS as error:
@@ -104,26 +113,40 @@ class Trainer:
                 raise self._peer_error(error) from error
             finally:
                 reports.close()
-        if step < run.last_step:
+        if step < run.last_step and not self._patience_ended(step):
             return {"step": step, "finished": False}
-        return self._finish(step)
+        return finish(run, self._model, self._optimizer, self._checkpoints, step, self._chief)
 
     def _epochs(self, step, reports):
         run = self._run
-        while step < run.last_step and not self._stop.is_set():
+        while step < run.last_step and not self._stop.is_set() and not self._patience_ended(step):
             epoch = step // run.steps_per_epoch
             end = min((epoch + 1) * run.steps_per_epoch, run.last_step)
+            reports.start_epoch(epoch)
             step = self._epoch(epoch, step, end, reports)
             if step < end:  # stopped
                 self._checkpoints.save(step)
                 break
-            if run.evaluation:
-                with averaged_weights(self._model, self._optimizer):
-                    result = self.evaluate(run.evaluation)
-                reports.evaluation(step, epoch + 1, result)
-                self._checkpoints.save_if_best(step, result["top1"])
+            result = self._evaluated(step)
+            reports.end_epoch(step, result)
             self._checkpoints.save(step)
         return step
+
+    def _evaluated(self, step):
+        """Figures of the evaluation split, or None; the best state so far is saved."""
+        if not self._run.evaluation:
+            return None
+        with averaged_weights(self._model, self._optimizer):
+            result = self.evaluate(self._run.evaluation)
+        self._checkpoints.save_if_best(step, result["top1"])
+        return result
+
+    def _patience_ended(self, step):
+        """Whether so many epochs have ended since the best evaluation as the recipe allows."""
+        patience, best_step = self._run.recipe.patience, self._checkpoints.best[0]
+        if not patience or best_step < 0:
+            return False
+        return step >= best_step + patience * self._run.steps_per_epoch
 
     def _epoch(self, epoch, step, end, reports):
         """Trains up to step `end`, or until it is asked to stop; returns the step reached."""
@@ -248,24 +271,6 @@ class Trainer:
             )
 
         return self._strategy.distribute_datasets_from_function(dataset)
-
-    def _finish(self, step):
-        """Writes the model, the best one where it is another, the curve and the figures."""
-        run, result = self._run, {"step": step, "finished": True}
-        if self._chief:
-            write_model(run.workdir / "model", self._model, self._optimizer, step)
-            draw_curve(run.workdir)
-        if run.evaluation:
-            best_step, result["best_top1"] = self._checkpoints.best
-            if self._chief:
-                result |= last_evaluation(run.workdir)
-            if self._chief and best_step not in (-1, step):
-                self._checkpoints.restore_best()
-                write_model(run.workdir / "best", self._model, self._optimizer, best_step)
-        if self._chief:
-            with replacing(run.workdir / RESULT) as written:
-                written.write_text(json.dumps(result, indent=2) + "\n")
-        return result
 
     def _data_error(self, error):
         for split in (self._run.training, self._run.evaluation):

@@ -205,9 +205,10 @@ def test_a_folder_that_exists_wins(data, exports, monkeypatch, run, refusal):
     monkeypatch.chdir(data.parent)
     source = exports / "fp32.tflite"
     assert result_of(run("evaluate", source, "--data", "cifar10", "--json"))["images"] == 24
-    for option in ("--split", "--data-dir"):
-        message = refusal("evaluate", source, "--data", "cifar10", option, "test")
-        assert message == f"{option} goes with a tfds data set. Received: cifar10, a path"
+    message = refusal("evaluate", source, "--data", "cifar10", "--data-dir", "test")
+    assert message == "--data-dir goes with a tfds data set. Received: cifar10, a path"
+    message = refusal("evaluate", source, "--data", "cifar10", "--split", "test")
+    assert message == "--split must be left out: there are no splits in cifar10. Received: 'test'"
 
 
 # ---------------------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Records: what `write_records` writes is what it was given, and what is damaged is refused."""
 
 import json
+import os
 import resource
 import shutil
 
@@ -260,10 +261,12 @@ def test_records_of_another_kind(copy, describe):
     describe(splits=splits)
     error = str(name_broken(open_splits(copy)[0]))
     assert error.startswith("24 images of ") and f"record 0 of {file}, record 1 of" in error
-    assert "and 4 more" in error
+    named = error.count("record ")
+    assert named <= 20 and f" and {24 - named} more (" in error
+    assert "Feature: image (data type: string) is required" in error
 
 
-FILE = {"name": "train-00000-of-00004.tfrecord", "examples": 1, "bytes": 1}
+FILE = {"name": "train-00000-of-00004.tfrecord", "examples": 1, "bytes": 99}
 
 
 @pytest.mark.parametrize(
@@ -272,12 +275,14 @@ FILE = {"name": "train-00000-of-00004.tfrecord", "examples": 1, "bytes": 1}
         ({"format": "tfds"}, "must describe keras-poolformer records"),
         ({"version": 2}, "version must be 1. Received: 2"),
         ({"version": None}, "version must be 1"),
-        ({"class_names": []}, "class_names must be different names"),
-        ({"class_names": ["a", "a"]}, "class_names must be different names"),
-        ({"class_names": ["a", 1]}, "class_names must be different names"),
-        ({"class_names": ["a", ["b"]]}, "class_names must be different names"),
-        ({"class_names": "abc"}, "class_names must be different names"),
-        ({"class_names": ["a", "b\x1b[2J"]}, "class_names must be different names"),
+        ({"class_names": []}, "class_names must be different names. Received: none"),
+        ({"class_names": ["a", "a"]}, "class_names must be different names. Received: 'a' 2 times"),
+        ({"class_names": ["a", 1]}, "class_names must be a list of class names"),
+        ({"class_names": ["a", ["b"]]}, "class_names must be a list of class names"),
+        ({"class_names": "abc"}, "class_names must be a list of class names"),
+        ({"class_names": None}, "class_names must be a list of class names"),
+        ({"class_names": ["a", "b\x1b[2J"]}, "class_names must be .* without control characters"),
+        ({"class_names": ["a", " "]}, "class_names must be one line .* Received: ' ' for class 1"),
         ({"splits": {}}, "splits must be train and perhaps validation"),
         ({"splits": []}, "splits must be train and perhaps validation"),
         ({"splits": {"train": [FILE], "../x": [FILE]}}, "splits must be train"),
@@ -296,6 +301,7 @@ FILE = {"name": "train-00000-of-00004.tfrecord", "examples": 1, "bytes": 1}
             for name in ("examples", "bytes")
             for count in (0, -1, 1.0, "1", True, 2**70, None)
         ),
+        ({"splits": {"train": [FILE | {"examples": 2**50}]}}, "at least 16 bytes an example"),
     ],
 )  # fmt: skip
 def test_hostile_descriptions(fields, message, copy, describe):
@@ -321,3 +327,70 @@ def test_a_description_that_fills_the_memory(copy, monkeypatch):
     monkeypatch.setattr("keras_poolformer.data.records.MAX_BYTES", 100)
     with pytest.raises(InputError, match="must have at most 100 bytes"):
         open_splits(copy)
+
+
+# ---------------------------------------------------------------------------------------
+# Records that are bytes of another kind, pipes, names
+
+
+@pytest.fixture
+def foreign_record(copy, describe):
+    """The first file's second record is no protocol buffer, and no text."""
+    file = copy / "train-00000-of-00004.tfrecord"
+    records = [record.numpy() for record in tf.data.TFRecordDataset(str(file))]
+    with tf.io.TFRecordWriter(str(file)) as writer:
+        for record in [records[0], b"\xff\xfe\x00\x9f" * 5, *records[2:]]:
+            writer.write(record)
+    splits = json.loads((copy / "dataset.json").read_text())["splits"]
+    splits["train"][0]["bytes"] = file.stat().st_size
+    describe(splits=splits)
+    return file
+
+
+def test_a_record_that_is_not_text_is_named(foreign_record, copy):
+    """TensorFlow's message quotes it, which Python cannot decode."""
+    training, _ = open_splits(copy)
+    message = (
+        f"1 image of {copy} train cannot be read: record 1 of {foreign_record} (Could not parse"
+    )
+    assert str(name_broken(training)).startswith(message)
+    with pytest.raises(InputError) as raised:
+        write_records((training, None), copy.parent / "again")
+    assert str(raised.value).startswith(message)
+    with pytest.raises(InputError) as raised:
+        list(training.examples([0, 1, 2]))
+    assert str(raised.value).startswith(message)
+
+
+@pytest.mark.parametrize("name", ["dataset.json", "train-00000-of-00004.tfrecord"])
+def test_pipes_are_refused(name, copy):
+    (copy / name).unlink()
+    os.mkfifo(copy / name)
+    with pytest.raises(InputError, match=f"{name} must be a regular file"):
+        open_splits(copy)
+
+
+def test_names_with_characters_of_patterns(tmp_path, write_folder):
+    folder = write_folder(tmp_path / "lr=[1e-3]*{a}?", {"train/[b]/1.png": 1, "train/c*/2.png": 2})
+    write_records(open_splits(folder), folder / "out[1]")
+    training, _ = open_splits(folder / "out[1]")
+    assert training.class_names == ("[b]", "c*")
+    assert sorted(images(training)) == sorted(p.read_bytes() for p in folder.glob("train/*/*"))
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [(b"\xff\xfe", r"'\\udcff\\udcfe'"), (b"a\x1bb", r"'a\\x1bb'"), (b" ", "' '")],
+)
+def test_class_folders_of_other_names_are_refused(name, shown, tmp_path, write_folder):
+    """By the rule that `train` and a description follow, before anything is written."""
+    write_folder(tmp_path, {f"train/{os.fsdecode(name)}/1.png": 1})
+    with pytest.raises(InputError, match=rf"without control characters. Received: {shown}"):
+        open_splits(tmp_path)
+
+
+@pytest.mark.parametrize("name", ["no\u00a0break", "\u3000ideographic", "日本語", "é"])
+def test_class_folders_that_go_all_the_way(name, tmp_path, write_folder):
+    write_folder(tmp_path / "in", {f"{name}/1.png": 1})
+    write_records(open_splits(tmp_path / "in"), tmp_path / "out")
+    assert open_splits(tmp_path / "out")[0].class_names == (name,)

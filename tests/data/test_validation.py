@@ -59,7 +59,9 @@ def test_many_broken_files_are_counted(tmp_path, write_folder):
     with pytest.raises(InputError) as raised:
         validate(open_splits(tmp_path)[0])
     assert str(raised.value).startswith(f"50 images of {tmp_path} cannot be read: ")
-    assert str(raised.value).count(".png") == 20 and "19.png and 30 more (" in str(raised.value)
+    named = str(raised.value).count(".png")
+    assert 10 < named <= 20  # as many as one line of a terminal's error has room for
+    assert f"{named - 1:02}.png and {50 - named} more (" in str(raised.value)
 
 
 def test_the_reason_is_told(tmp_path, write_folder):

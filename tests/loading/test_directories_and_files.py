@@ -193,7 +193,7 @@ def test_an_architecture_without_its_weights_needs_no_file():
 
 
 def test_unknown_fields_know_the_neighbours_words(archive):
-    with pytest.raises(InputError, match=r"Did you mean `widths`\?"):
+    with pytest.raises(InputError, match=r"Did you mean 'widths'\?"):
         PoolFormerImageClassifier.from_preset(archive, hidden_sizes=(8, 8, 16, 16))
 
 

@@ -59,13 +59,13 @@ class OpenPage:
         )
 
     def answer_after(self, action):
-        """Does something and returns what comes of it: {label: probability}, the best first."""
+        """Does something and returns what comes of it: {label: score}, the best first."""
         before = int(self.measured.get("results", 0))
         action()
         self.wait_for("results", str(before + 1))
         rows = self.page.locator("#classes li").all()
         return {
-            row.locator("span").first.inner_text(): float(row.get_attribute("data-probability"))
+            row.locator("span").first.inner_text(): float(row.get_attribute("data-score"))
             for row in rows
         }
 

@@ -1,11 +1,12 @@
 """The page's answers beside Python's: the same file, the same photographs."""
 
 import os
+import re
 import subprocess
 
 import pytest
 
-from keras_poolformer import ImageTransform
+from keras_poolformer import ImageTransform, export_tflite
 from keras_poolformer.ranking import softmax
 from keras_poolformer.runtime import TFLiteClassifier
 from tests.web.conftest import BUILT, PRESET, ROOT
@@ -99,6 +100,35 @@ def test_integers_throughout(open_page, photos, int8_file):
         answer, expected = page.classify(photo), dict(in_python.classify(photo))
         assert len(set(expected.values())) > 1  # or any constant would pass
         assert answer == pytest.approx(expected, abs=2 / 256)  # measured 0
+
+
+@pytest.mark.parametrize(
+    ("problem_type", "shown"),
+    [("multi_label_classification", r"\d+\.\d %"), ("regression", r"-?\d+\.\d+")],
+)
+def test_what_the_logits_mean(problem_type, shown, tiny, open_page, folder, photos):
+    config = tiny.config.replace(problem_type=problem_type)
+    model = type(tiny)(config, {"transform": tiny.transform.to_dict()})
+    model.set_weights(tiny.get_weights())
+    path = folder / f"{problem_type}.tflite"
+    export_tflite(model, path, inputs="pixels")
+    page = open_page(f"?model={path.name}")
+    for photo in photos[:2]:
+        assert page.classify(photo) == pytest.approx(dict(model.classify(photo)), abs=FLOAT)
+    row = page.page.locator("#classes li").first
+    assert re.fullmatch(shown, row.locator(".percent").inner_text())
+    assert row.locator(".bar").count() == (problem_type != "regression")
+
+
+def test_a_file_with_too_few_labels_is_refused(tiny, open_page, folder):
+    path = folder / "few.tflite"
+    export_tflite(tiny, path)
+    data = path.read_bytes()
+    name = b"automobile\n"
+    assert data.count(name) == 1
+    path.write_bytes(data.replace(name, b"automobile "))
+    problem = open_page(f"?model={path.name}").problem()
+    assert problem == "few.tflite has 9 labels for 10 classes: export it again."
 
 
 def test_one_thread_without_the_servers_headers(page, open_page, folder, cat, monkeypatch):

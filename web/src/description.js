@@ -13,7 +13,8 @@ const STORED = 0;
 /**
  * Reads the description of a .tflite file.
  * @param {Uint8Array} file
- * @returns {{recipe: string, outputs: string, transform: object, labels: string[]}}
+ * @returns {{recipe: string, outputs: string, transform: object, labels: string[],
+ *     problem_type?: string | null}}
  */
 export function readDescription(file) {
   if (new TextDecoder().decode(file.subarray(4, 8)) !== "TFL3") {
@@ -22,13 +23,16 @@ export function readDescription(file) {
   try {
     const texts = readTexts(file);
     const document = JSON.parse(texts.get("keras_poolformer.json"));
-    const labels = (texts.get("labels.txt") ?? "").split("\n").slice(0, -1);
+    const labels = lines(texts.get("labels.txt"));
     if (document?.transform) return { ...document, labels };
   } catch (error) {
     throw new InputError(`has a damaged description: ${error.message}`);
   }
   throw new InputError("does not say how images are prepared: export it with keras-poolformer.");
 }
+
+/** The lines of a text; nothing else ends one, as in runtime/description.py. */
+const lines = (content) => content ? content.replace(/\r?\n$/, "").split(/\r?\n/) : [];
 
 /** {name: text} of the archive; empty if there is none. */
 function readTexts(file) {
@@ -62,4 +66,5 @@ function content(file, view, at, size) {
   return text(file, at + header, size);
 }
 
-const text = (file, at, size) => new TextDecoder().decode(file.subarray(at, at + size));
+const text = (file, at, size) =>
+  new TextDecoder("utf-8", { ignoreBOM: true }).decode(file.subarray(at, at + size));

@@ -1,19 +1,32 @@
 /** What a network may return to be a classifier. */
 export const SCORES = ["logits", "probabilities"];
 
-/** Probabilities of what a network returned, one of `SCORES`. */
-export function probabilities(scores, outputs) {
-  if (outputs === "probabilities") return Array.from(scores);
-  const most = scores.reduce((a, b) => Math.max(a, b));
-  const powers = Array.from(scores, (score) => Math.exp(score - most));
+/** Whether scores are the values of a regression, which are no probabilities. */
+export const areValues = (problemType) => problemType === "regression";
+
+/**
+ * Scores of what a network returned (keras_poolformer/ranking.py has the same rule).
+ * @param {ArrayLike<number>} returned Logits or probabilities, as `outputs` says.
+ * @param {string} outputs One of `SCORES`.
+ * @param {string | null} [problemType] What the logits mean, in transformers' words.
+ * @returns {number[]} Probabilities, or the values of a regression.
+ */
+export function scores(returned, outputs, problemType) {
+  const logits = Array.from(returned);
+  if (outputs === "probabilities" || areValues(problemType)) return logits;
+  if (problemType === "multi_label_classification" || logits.length === 1) {
+    return logits.map((logit) => 1 / (1 + Math.exp(-logit)));
+  }
+  const most = logits.reduce((a, b) => Math.max(a, b));
+  const powers = logits.map((logit) => Math.exp(logit - most));
   const sum = powers.reduce((a, b) => a + b);
   return powers.map((power) => power / sum);
 }
 
-/** The most probable classes: [{label, probability}], a class without a name is its number. */
+/** The classes with the highest scores: [{label, score}], a class without a name is its number. */
 export function topClasses(values, labels, count) {
   return values
-    .map((probability, index) => ({ label: labels[index] ?? String(index), probability }))
-    .sort((a, b) => b.probability - a.probability)
+    .map((score, index) => ({ label: labels[index] ?? String(index), score }))
+    .sort((a, b) => b.score - a.score)
     .slice(0, count);
 }

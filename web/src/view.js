@@ -28,24 +28,27 @@ export function showPicture(file) {
   element("seen").hidden = true;
 }
 
-/** Lists the most probable classes; returns the first as text. */
-export function showClasses({ probabilities, labels }) {
-  const best = topClasses(probabilities, labels, SHOWN);
-  element("classes").replaceChildren(...best.map(classRow));
-  return `${best[0].label}, ${percent(best[0].probability)}`;
+/** Lists the classes with the highest scores; returns the first as text. */
+export function showClasses({ scores, labels, areValues }) {
+  const best = topClasses(scores, labels, SHOWN);
+  const text = areValues ? (value) => value.toPrecision(4) : percent;
+  element("classes").replaceChildren(...best.map((one) => classRow(one, text, !areValues)));
+  return `${best[0].label}, ${text(best[0].score)}`;
 }
 
-function classRow({ label, probability }) {
+function classRow({ label, score }, text, hasBar) {
   const row = document.createElement("li");
   const name = row.appendChild(document.createElement("span"));
   const part = row.appendChild(document.createElement("span"));
-  const bar = row.appendChild(document.createElement("span"));
   name.textContent = label;
-  part.textContent = percent(probability);
+  part.textContent = text(score);
   part.className = "percent";
-  bar.className = "bar";
-  bar.style.setProperty("--part", probability);
-  row.dataset.probability = probability;
+  row.dataset.score = score;
+  if (hasBar) {
+    const bar = row.appendChild(document.createElement("span"));
+    bar.className = "bar";
+    bar.style.setProperty("--part", score);
+  }
   return row;
 }
 

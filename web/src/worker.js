@@ -5,7 +5,7 @@ import { readDescription } from "./description.js";
 import { InputError } from "./errors.js";
 import { ImageTransform } from "./image_transform.js";
 import { Model, startLiteRt } from "./model.js";
-import { probabilities, SCORES } from "./scores.js";
+import { areValues, scores, SCORES } from "./scores.js";
 
 let runtime; // a promise: started once, by the first model
 let current; // the loaded model and what it says of itself
@@ -31,7 +31,12 @@ async function open(file, threads) {
     throw new InputError(`returns ${description.outputs}; a classifier returns ${SCORES.join(" or ")}.`);
   }
   const model = await Model.compile(file, threads);
-  await model.run(model.blank()); // the first call is slower than all others
+  const { length } = await model.run(model.blank()); // the first call is slower than all others
+  const { labels } = description;
+  if (labels.length && labels.length !== length) {
+    model.delete();
+    throw new InputError(`has ${labels.length} labels for ${length} classes: export it again.`);
+  }
   return { model, description, transform: new ImageTransform(description.transform) };
 }
 
@@ -54,11 +59,12 @@ async function classify({ file }) {
   const pixels = transform.pixels(await decode(file));
   const input = model.takesPixels ? new Uint8Array(pixels.data.buffer) : transform.normalize(pixels);
   const prepared = now();
-  const scores = await model.run(input);
+  const returned = await model.run(input);
   const done = now();
   return {
     pixels,
-    probabilities: probabilities(scores, description.outputs),
+    scores: scores(returned, description.outputs, description.problem_type),
+    areValues: areValues(description.problem_type),
     labels: description.labels,
     milliseconds: { preparing: prepared - start, running: done - prepared },
   };

@@ -1,0 +1,57 @@
+"""A folder of splits, ROOT/split/label/image: needs no framework."""
+
+from pathlib import Path
+
+from keras_poolformer.data.folders import find_class_folders
+from keras_poolformer.errors import InputError
+from keras_poolformer.messages import did_you_mean, shown
+
+TRAINING_FOLDER = "train"
+EVALUATION_FOLDERS = ("val", "validation", "test")
+
+
+def has_splits(root: str | Path) -> bool:
+    """Whether a folder holds `train` with class folders in it, rather than a class of that name."""
+    return _holds_folders(Path(root) / TRAINING_FOLDER)
+
+
+def evaluation_folder(root: str | Path) -> Path | None:
+    """The first of `val`, `validation` and `test` in a folder of splits, or None."""
+    folders = [Path(root) / name for name in EVALUATION_FOLDERS]
+    return next((folder for folder in folders if folder.is_dir()), None)
+
+
+def find_split(root: str | Path, split: str | None = None) -> dict[str, list[Path]]:
+    """Lists the images of one split, or of a folder of class folders.
+
+    Args:
+        root: Folder of splits, or of class folders.
+        split: Name of the split; None for `val`, `validation` or `test`, whichever comes first.
+
+    Returns:
+        {name of the class folder: [path, ...]}, as `find_class_folders` returns it.
+
+    Raises:
+        InputError: There is no such split, or its images are not in class folders.
+    """
+    root = Path(root)
+    if split is None:
+        folder = evaluation_folder(root) if has_splits(root) else root
+        if folder is None:
+            raise InputError(
+                f"{root} must hold one of {', '.join(EVALUATION_FOLDERS)} beside train: --split "
+                "train measures on the training images. Received: none of them"
+            )
+        return find_class_folders(folder)
+    found = sorted(path.name for path in root.glob("[!.]*") if _holds_folders(path))
+    if split not in found:
+        known = f"one of {', '.join(found)}" if found else "left out: there are no splits"
+        raise InputError(
+            f"--split must be {known} in {root}.{did_you_mean(split, found)} "
+            f"Received: {shown(split)}"
+        )
+    return find_class_folders(root / split)
+
+
+def _holds_folders(path: Path) -> bool:
+    return path.is_dir() and any(inside.is_dir() for inside in path.glob("[!.]*"))

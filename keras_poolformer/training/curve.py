@@ -1,0 +1,53 @@
+"""Losses and accuracies of a run as a picture."""
+
+from pathlib import Path
+
+from keras_poolformer.training.tables import (
+    EVALUATION_FIELDS,
+    EVALUATIONS,
+    LOG,
+    STEP_FIELDS,
+    read_table,
+)
+
+CURVE = "curve.png"
+
+
+def draw_curve(workdir: str | Path) -> Path:
+    """Draws losses and accuracies over the steps into WORKDIR/curve.png; returns its path."""
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+
+    workdir = Path(workdir)
+    steps = read_table(workdir / LOG, STEP_FIELDS)
+    evaluations = read_table(workdir / EVALUATIONS, EVALUATION_FIELDS)
+    figure = Figure(figsize=(9, 3.5), layout="constrained")
+    FigureCanvasAgg(figure)
+    left, right = figure.subplots(1, 2)
+    for axes, name, scale in ((left, "loss", 1), (right, "accuracy", 100)):
+        values = [scale * row[name] for row in steps]
+        _line(axes, [row["step"] for row in steps], values, "training")
+        axes.set_xlabel("step")
+        axes.grid(alpha=0.3)
+    numbers = [row["step"] for row in evaluations]
+    for axes, name in ((left, "loss"), (right, "top1")):
+        values = [row[name] for row in evaluations]
+        if values:
+            axes.plot(numbers, values, "o-", color="tab:orange", markersize=3, label="evaluation")
+        axes.legend()
+    left.set_ylabel("loss")
+    right.set_ylabel("top-1, %")
+    path = workdir / CURVE
+    figure.savefig(path, dpi=120)
+    return path
+
+
+def _line(axes, steps, values, label):
+    """The values, and over them their running mean, which an eye can follow."""
+    axes.plot(steps, values, color="tab:blue", alpha=0.25, linewidth=0.7)
+    window = max(len(values) // 100, 1)
+    means = [
+        sum(values[max(0, i - window + 1) : i + 1]) / (i + 1 - max(0, i - window + 1))
+        for i in range(len(values))
+    ]
+    axes.plot(steps, means, color="tab:blue", label=label)

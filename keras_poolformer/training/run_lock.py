@@ -1,0 +1,58 @@
+"""A lock that one training at a time holds on its folders; it ends with its process."""
+
+import contextlib
+import errno
+import fcntl
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from keras_poolformer.errors import InputError
+
+LOCK = "run.lock"
+_UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
+
+
+@contextlib.contextmanager
+def locked(*folders: str | Path) -> Iterator[None]:
+    """Holds a lock on each folder within the block.
+
+    The kernel releases it when the process ends, however it ends. File systems that know no
+    locks, such as some that are mounted over a network, are used without one; addresses are, too.
+
+    Args:
+        folders: Existing folders, or addresses as in gs://bucket/run.
+
+    Raises:
+        InputError: Another training holds the lock of one of them.
+    """
+    with contextlib.ExitStack() as stack:
+        for folder in dict.fromkeys(map(str, folders)):
+            if "://" not in folder:
+                stack.enter_context(_locked(Path(folder)))
+        yield
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    path = folder / LOCK
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = os.read(file, 300).decode(errors="replace").strip() or "another process"
+            raise InputError(
+                f"{folder} is in use by another training ({holder}): wait until it has ended, or "
+                "use another folder"
+            ) from None
+        except OSError as error:
+            if error.errno not in _UNSUPPORTED:
+                raise
+        else:
+            os.ftruncate(file, 0)
+            os.write(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
+        yield
+    finally:
+        os.close(file)

@@ -1,0 +1,165 @@
+"""Small valid files of every kind that a reader meets, to be damaged."""
+
+import argparse
+import functools
+import io
+import json
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from keras_poolformer import PoolFormerConfig
+from keras_poolformer.presets import ASSETS
+
+CONFIG = PoolFormerConfig(
+    depths=(1, 1, 1, 1), widths=(8, 8, 16, 16), num_classes=3, labels=("a", "b", "c")
+)
+FORMATS = {
+    "AVIF": "avif", "BMP": "bmp", "DDS": "dds", "GIF": "gif", "ICO": "ico", "IM": "im",
+    "JPEG": "jpg", "JPEG2000": "jp2", "PCX": "pcx", "PNG": "png", "PPM": "ppm", "SGI": "sgi",
+    "TGA": "tga", "TIFF": "tiff", "WEBP": "webp",
+}  # fmt: skip
+
+
+@functools.cache
+def folder() -> Path:
+    """A temporary folder for the seeds of this process."""
+    _keep.append(tempfile.TemporaryDirectory(prefix="fuzz_"))
+    return Path(_keep[0].name)
+
+
+_keep: list = []
+
+
+@functools.cache
+def model():
+    """A tiny classifier with fresh weights."""
+    from keras_poolformer import PoolFormerImageClassifier
+
+    return PoolFormerImageClassifier(CONFIG)
+
+
+@functools.cache
+def hub_directory(layout: str) -> Path:
+    """A directory as timm or transformers writes it."""
+    from keras_poolformer import save_torch_weights
+
+    path = folder() / layout
+    if not path.exists():
+        save_torch_weights(model(), path, layout)
+    return path
+
+
+@functools.cache
+def safetensors() -> bytes:
+    """The weights with transformers' names."""
+    return (hub_directory("hf") / "model.safetensors").read_bytes()
+
+
+@functools.cache
+def torch_files(legacy: bool) -> list[bytes]:
+    """Checkpoints as torch.save writes them: weights alone, and a training script's."""
+    import torch
+    from safetensors.numpy import load
+
+    weights = {name: torch.from_numpy(value) for name, value in load(safetensors()).items()}
+    trained = {
+        "state_dict": weights,
+        "epoch": 3,
+        "arch": "poolformer",
+        "args": argparse.Namespace(lr=1e-3, data="x"),
+        "metric": np.float64(76.5),
+        "half": {"a": torch.zeros(3, dtype=torch.float16), "size": torch.Size([1, 2])},
+    }
+    return [_saved(torch, content, legacy) for content in (weights, trained)]
+
+
+def _saved(torch, content, legacy):
+    file = io.BytesIO()
+    torch.save(content, file, _use_new_zipfile_serialization=not legacy)
+    return file.getvalue()
+
+
+@functools.cache
+def keras_file() -> bytes:
+    """The model as a .keras file."""
+    path = folder() / "seed.keras"
+    model().save(path)
+    return path.read_bytes()
+
+
+@functools.cache
+def preset_folder() -> Path:
+    """The model as `save_to_preset` writes it."""
+    path = folder() / "preset"
+    model().save_to_preset(path)
+    return path
+
+
+@functools.cache
+def tflite_files() -> list[bytes]:
+    """Exports in floats and in integers, with descriptions."""
+    from keras_poolformer import ImageTransform, export_tflite
+
+    transform, files = ImageTransform(size=32, crop_pct=1.0), []
+    images = np.random.default_rng(0).integers(0, 256, (4, 32, 32, 3), np.uint8)
+    for recipe in ("fp32", "int8"):
+        path = folder() / f"{recipe}.tflite"
+        calibration = images if recipe == "int8" else None
+        export_tflite(model(), path, recipe, transform=transform, calibration=calibration)
+        files.append(path.read_bytes())
+    return files
+
+
+@functools.cache
+def saved_model() -> Path:
+    """The model as a SavedModel."""
+    from keras_poolformer import export_saved_model
+
+    path = folder() / "saved_model"
+    export_saved_model(model(), path)
+    return path
+
+
+@functools.cache
+def images() -> list[bytes]:
+    """One photograph in every format that Pillow writes, with orientation where it can be."""
+    photograph = Image.open(sorted((ASSETS / "photos").glob("*.jpg"))[0]).resize((48, 32))
+    exif = Image.Exif()
+    exif[0x112] = 6
+    files = []
+    for kind in FORMATS:
+        file = io.BytesIO()
+        options = {"exif": exif} if kind in ("JPEG", "PNG", "WEBP", "TIFF") else {}
+        photograph.save(file, kind, **options)
+        files.append(file.getvalue())
+    for mode in ("L", "LA", "P", "1", "I;16", "RGBA"):
+        file = io.BytesIO()
+        grey = Image.fromarray(np.asarray(photograph.convert("L"), np.uint16) * 257)
+        (grey if mode == "I;16" else photograph.convert(mode)).save(file, "PNG")
+        files.append(file.getvalue())
+    return files
+
+
+@functools.cache
+def records() -> Path:
+    """A small data set as `prepare` writes it."""
+    from keras_poolformer.data.record_writer import write_records
+    from keras_poolformer.data.sources import open_splits
+
+    root, photograph = folder() / "photos", images()[list(FORMATS).index("JPEG")]
+    for split in ("train", "val"):
+        for label in ("cat", "dog"):
+            (root / split / label).mkdir(parents=True)
+            for number in range(3):
+                (root / split / label / f"{number}.jpg").write_bytes(photograph)
+    path = folder() / "records"
+    write_records(open_splits(root), path)
+    return path
+
+
+def document(value: object) -> bytes:
+    """A value as JSON."""
+    return json.dumps(value).encode()

@@ -1,0 +1,74 @@
+""".keras files of compiled models in fresh processes, which know only what was imported."""
+
+import keras
+import numpy as np
+import pytest
+
+from keras_poolformer import PoolFormerImageClassifier
+
+pytest.importorskip("tensorflow")
+
+OURS = """
+from keras_poolformer.training.optimizer import AdamW, WarmupCosine
+optimizer, loss = AdamW(WarmupCosine(1e-3, 10)), "sparse_categorical_crossentropy"
+"""
+THEIRS = """
+@keras.saving.register_keras_serializable("mine")
+class Slow(keras.optimizers.SGD):
+    pass
+@keras.saving.register_keras_serializable("mine")
+def loss(y_true, y_pred):
+    return keras.losses.sparse_categorical_crossentropy(y_true, y_pred)
+optimizer = Slow()
+"""
+SAVE = """
+import sys, keras
+from keras_poolformer import PoolFormerConfig, PoolFormerImageClassifier
+{compile}
+model = PoolFormerImageClassifier(PoolFormerConfig(depths=(1,), widths=(8,), num_classes=2))
+model.compile(optimizer, loss)
+model.optimizer.build(model.trainable_variables)
+model.save(sys.argv[1])
+"""
+LOAD = """
+import sys
+{imports}
+model = keras.saving.load_model(sys.argv[1])
+print(type(model).__name__, type(model.optimizer).__name__, len(model.optimizer.variables))
+"""
+
+
+@pytest.fixture(scope="module")
+def saved(run_python, tmp_path_factory):
+    """Saves a compiled model in a process of its own."""
+
+    def saved(code):
+        path = tmp_path_factory.mktemp("compiled") / "x.keras"
+        done = run_python("-c", SAVE.format(compile=code), path)
+        assert done.returncode == 0, done.stderr
+        return path
+
+    return saved
+
+
+@pytest.fixture(scope="module")
+def with_our_optimizer(saved):
+    return saved(OURS)
+
+
+@pytest.mark.parametrize(
+    "imports", ["import keras\nimport keras_poolformer", "import keras_poolformer\nimport keras"]
+)
+def test_keras_loads_what_our_classes_are_in(imports, with_our_optimizer, run_python):
+    done = run_python("-W", "error", "-c", LOAD.format(imports=imports), with_our_optimizer)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.split()[:2] == ["PoolFormerImageClassifier", "AdamW"]
+    assert int(done.stdout.split()[2]) > 10
+
+
+def test_from_preset_needs_none_of_a_users_own_classes(saved):
+    path = saved(THEIRS)
+    with pytest.raises((TypeError, ValueError), match="Slow"):
+        keras.saving.load_model(path)
+    model = PoolFormerImageClassifier.from_preset(path)
+    assert np.shape(model(np.zeros((1, 32, 32, 3), np.float32))) == (1, 2)
