@@ -17,6 +17,7 @@ from keras_poolformer.messages import one_line
 
 # Far beyond any trained weight, far below what a flipped exponent bit makes of one.
 LARGEST_WEIGHT = 1e6
+_MOST_IGNORED = 50  # names in a report
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,7 @@ def load_checkpoint(model, checkpoint, layout=None, new_classifier=False, config
         new_tensors=tuple(path for path in variables if path not in arrays),
         unused_tensors=tuple(sorted(unused)),
         prefix=checkpoint.prefix,
-        ignored_tensors=checkpoint.ignored,
+        ignored_tensors=_abridged(checkpoint.ignored),
     )
     model.provenance = dict(model.provenance or {}) | report.to_dict()
     return report
@@ -186,6 +187,12 @@ def _check_names(source, layout, wanted, names):
         if extra:
             parts.append(f"holds {some(extra)}, which the model has no place for")
         raise InputError(f"{source} (layout {layout.name}) {' and '.join(parts)}")
+
+
+def _abridged(names):
+    """Names as a model keeps them: what a whole detector has beside its backbone is too many."""
+    rest = len(names) - _MOST_IGNORED
+    return names if rest <= 0 else (*names[:_MOST_IGNORED], f"and {rest} more")
 
 
 def some(names, most=5):

@@ -11,6 +11,7 @@ from keras_poolformer.messages import shown
 WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model", "model_state_dict", "module", "")
 _AVERAGED = re.compile(r"(^|[._])(ema|swa)([._]|$)")
 _MAX_NESTING = 3
+_MAX_ENTRY_NAME = 100  # characters; a longer one would be repeated before every name inside
 _MMENGINE = {"state_dict", "ema_state_dict", "message_hub"}
 
 
@@ -104,7 +105,7 @@ def _tensor_dictionaries(loaded):
             following += [
                 (f"{place}.{key}" if place else key, value)
                 for key, value in dictionary.items()
-                if type(value) is dict
+                if type(value) is dict and len(key) <= _MAX_ENTRY_NAME
             ]
         level = following
     return found

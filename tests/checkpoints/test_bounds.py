@@ -66,6 +66,14 @@ def pairs(path):
     legacy(path, head + b"h\x00h\x01R" * 100_000 + b".")
 
 
+def long_name(path):
+    """An entry with a name of 1 MiB, which holds 100,000 dictionaries."""
+    inner = b"".join(b"X\x05\x00\x00\x00%05d}" % i for i in range(100_000))
+    name = b"X" + struct.pack("<I", MEBIBYTE) + b"n" * MEBIBYTE
+    stream = b"\x80\x02}(" + name + b"}(" + inner + b"uu."
+    legacy(path, stream + pickle.dumps([], 2))
+
+
 def header(path):
     """A .safetensors file that is nothing but a header of 12 MiB."""
     entry = '"%d":{"dtype":"F32","shape":[0],"data_offsets":[0,0]}'
@@ -92,6 +100,7 @@ def entries(path):
     [
         (dictionaries, f"more than {MAX_INSTRUCTIONS} values"),
         (pairs, "is damaged: its pickled part"),
+        (long_name, "holds no tensors"),
         (header, "a header of"),
         (entries, "a directory of"),
     ],

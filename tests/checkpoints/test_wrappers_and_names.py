@@ -267,5 +267,17 @@ def test_a_report_names_what_was_left_aside(tmp_path, tiny_config, randomize, sa
     assert relative_error(np.asarray(model(images)), oracle.run(images)["logits"]) < 2e-6
 
 
+def test_many_names_beside_the_network_are_abridged(tmp_path, tiny_config, randomize, save):
+    oracles = pytest.importorskip("conversion.oracles")
+    from keras_poolformer import PoolFormerBackbone
+
+    state = oracles.build_oracle(tiny_config, "sail").module.state_dict()
+    state = {f"backbone.{oracles.sail_name(name)}": tensor for name, tensor in state.items()}
+    state |= {f"neck.{i:03}": torch.ones(1) for i in range(80)}
+    model = PoolFormerBackbone(tiny_config)
+    report = transplant.load_torch_weights(model, save(state, tmp_path / "x.pth"))
+    assert report.ignored_tensors == (*(f"neck.{i:03}" for i in range(50)), "and 30 more")
+
+
 def relative_error(received, expected):
     return np.linalg.norm(received - expected) / np.linalg.norm(expected)
