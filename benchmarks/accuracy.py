@@ -57,7 +57,7 @@ def run(options):
     }
     print(tables(record))
     if options.publish:
-        with replacing(front_page.ACCURACY) as written:
+        with replacing(front_page.ACCURACY, overwrite=True) as written:
             written.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         readme.insert("docs/export.md", "accuracy", tables(record))
         front_page.write()
@@ -112,7 +112,11 @@ def _measure_variant(name, folder, progress):
     for done, recipe in enumerate(RECIPES):
         progress.advance(done, len(RECIPES))
         result = export_tflite(
-            model, folder / "variant.tflite", recipe=recipe, calibration=ASSETS / "photos"
+            model,
+            folder / "variant.tflite",
+            recipe=recipe,
+            calibration=ASSETS / "photos",
+            overwrite=True,
         )
         measured[recipe] = {"bytes": result.bytes, "error": result.errors["photographs"]}
     return {"parameters": model.count_params()} | measured

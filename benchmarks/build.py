@@ -19,7 +19,7 @@ def build_tensorflow(job, names):
 
     model = PoolFormerImageClassifier(job.config)
     randomize(model)
-    save_torch_weights(model, job.weights, layout="timm")
+    save_torch_weights(model, job.weights, layout="timm", overwrite=True)
     load_torch_weights(model, job.weights, layout="timm")
     images = job.images("normalized")
     np.save(job.expected, np.concatenate([model(image[None]) for image in images]))
@@ -50,13 +50,15 @@ def _ours(job, model, contestant):
         recipe=contestant.arithmetic,
         calibration=list(job.images("pixels", checked_only=False)),
         transform=job.transform,
+        overwrite=True,
     )
 
 
 def _saved_model(job, model, contestant):
     from keras_poolformer import export_saved_model
 
-    export_saved_model(model, job.folder / contestant.file, transform=job.transform)
+    path = job.folder / contestant.file
+    export_saved_model(model, path, transform=job.transform, overwrite=True)
 
 
 def _floor(job, model, contestant):

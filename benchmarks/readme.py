@@ -28,5 +28,5 @@ def insert(path, name, text):
     _, closing, after = rest.partition(f"<!-- /{name} -->\n")
     if not (opening and closing):
         raise InputError(f"{path} must have the lines <!-- {name} --> and <!-- /{name} -->")
-    with replacing(path) as written:
+    with replacing(path, overwrite=True) as written:
         written.write_text(f"{before}{opening}{text}{closing}{after}", encoding="utf-8")

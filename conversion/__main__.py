@@ -124,7 +124,7 @@ def _evaluate(options):
 
 
 def _cifar10_folders(options):
-    refuse_existing(options.output, options.overwrite)
+    refuse_existing(options.output, options.overwrite, cifar10.CLASS_FOLDERS)
     progress = Progress([f"writing {options.output}"])
     progress.start()
     count = cifar10.write_class_folders(

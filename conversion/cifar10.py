@@ -12,9 +12,15 @@ from PIL import Image
 
 from keras_poolformer.errors import InputError
 from keras_poolformer.files import replacing
+from keras_poolformer.output_folders import OutputFolder
 
 LABELS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SPLITS = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}
+CLASS_FOLDERS = OutputFolder(
+    "a folder that cifar10-folders wrote",
+    tuple(f"{label}/[0-9][0-9][0-9][0-9][0-9].png" for label in LABELS),
+    folders=LABELS,
+)
 RECORD_BYTES = 1 + 3 * 32 * 32  # the label, then the red, green and blue planes
 
 
@@ -44,7 +50,7 @@ def write_class_folders(folder, split, output, overwrite=False, advance=None):
         InputError: the files are damaged, or `output` cannot be written.
     """
     images, labels = load_split(folder, split)
-    with replacing(output, overwrite) as written:
+    with replacing(output, overwrite, CLASS_FOLDERS) as written:
         for label in LABELS:
             (written / label).mkdir(parents=True)
         for number, (image, label) in enumerate(zip(images, labels, strict=True)):

@@ -7,7 +7,7 @@ from typing import Any
 
 import keras
 
-from keras_poolformer import freezing
+from keras_poolformer import freezing, quantization
 from keras_poolformer.checkpoints.keras_archive import TRAINABLE_FIELDS
 from keras_poolformer.config import PoolFormerConfig
 from keras_poolformer.errors import InputError
@@ -107,7 +107,7 @@ class PoolFormerModel(keras.Model):
     def transform(self, transform: ImageTransform) -> None:
         if not isinstance(transform, ImageTransform):
             raise InputError(f"`transform` must be an ImageTransform. Received: {shown(transform)}")
-        self.provenance = {**(plain(self.provenance) or {}), "transform": transform.to_dict()}
+        self.provenance = dict(plain(self.provenance) or {}) | {"transform": transform.to_dict()}
 
     def freeze(self, stages=None):
         """Freezes the first stages, each with the convolution that opens it; thaws the others.
@@ -139,6 +139,7 @@ class PoolFormerModel(keras.Model):
             "config": self.config.to_dict(),
             "provenance": plain(self.provenance),
             "name": self.name,
+            "quantized": quantization.is_quantized(self),
             "trainable": self.trainable,
             "trainable_state": freezing.trainable_state(self),
             "dtype": keras.saving.serialize_keras_object(self.dtype_policy),
@@ -149,7 +150,10 @@ class PoolFormerModel(keras.Model):
         config = dict(config)
         config["config"] = PoolFormerConfig(**config["config"])
         saved = {name: config.pop(name) for name in TRAINABLE_FIELDS if name in config}
+        quantized = config.pop("quantized", False)
         model = cls(**config)
+        if quantized:
+            model.quantize(quantization.MODE)
         freezing.restore_trainable(model, saved)
         return model
 
@@ -183,17 +187,31 @@ class PoolFormerModel(keras.Model):
         optimizer = getattr(self, "optimizer", None)
         return 0 if optimizer is None else int(optimizer.iterations)
 
-    def quantize(self, *args, **kwargs):
-        """Keras' own quantization, which these models do not have: see `export_tflite`.
+    def quantize(self, mode=None, config=None, **kwargs):
+        """Quantizes the last layer, the only kind that Keras has 8-bit kernels for.
+
+        `export_tflite` quantizes all layers, for devices.
+
+        Args:
+            mode: "int8".
+            config: Keras' configuration of that mode, without quantizers of one's own, or None.
+            **kwargs: Further arguments of `keras.Model.quantize`.
 
         Raises:
-            InputError: Always; nothing was changed.
+            InputError: The mode is another one, or the model has no last layer; nothing is
+                changed.
         """
-        raise InputError(
-            "Keras' `quantize` would change the last layer alone and make a model that cannot be "
-            "saved and loaded: export_tflite(model, path, recipe='int8' or 'dynamic_int8') "
-            "quantizes all layers"
-        )
+        head: Any = getattr(self, "head", None)
+        if head is None or mode != quantization.MODE:
+            raise InputError(
+                f"`quantize` takes the mode {quantization.MODE!r}, of a classifier: "
+                f"{quantization.REMEDY}. Received: {shown(mode)}, {type(self).__name__}"
+            )
+        try:
+            head.quantize(mode, config=config)
+        except NotImplementedError as error:
+            raise InputError(f"{error}; {quantization.REMEDY}") from None
+        self.train_function = self.test_function = self.predict_function = None
 
 
 def unique_name(prefix: str) -> str:

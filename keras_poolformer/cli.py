@@ -1,75 +1,94 @@
 """The command line: `keras-poolformer COMMAND`, where --help lists the commands.
 
 Results go to stdout, progress and errors to stderr. Status 0 means success, 2 that what was
-given cannot be used.
+given cannot be used or written, 130 that Ctrl-C ended it, 143 that SIGTERM did.
 """
 
 import argparse
-import os
+import signal
 import sys
+from collections.abc import Callable, Sequence
+from typing import Any, NoReturn
 
-from keras_poolformer.commands import (
-    benchmark,
-    card,
-    convert,
-    evaluate,
-    explain,
-    export,
-    predict,
-    prepare,
-    presets,
-    summary,
-    train,
-)
-from keras_poolformer.commands.arguments import PROGRAM
 from keras_poolformer.errors import InputError, MissingExtraError, missing_extra_named
+from keras_poolformer.interruptions import (
+    Interrupted,
+    interruptible,
+    raise_if_interrupted,
+    received,
+)
+from keras_poolformer.messages import one_line
 from keras_poolformer.quiet import native_log_hidden
+from keras_poolformer.streams import usable_streams
 from keras_poolformer.version import __version__
 
-# In the order of --help.
-COMMANDS = (
-    presets, summary, convert, predict, explain, evaluate, train, prepare, export, benchmark, card
-)  # fmt: skip
+PROGRAM = "keras-poolformer"
 
 
 class _Parser(argparse.ArgumentParser):
     """argparse, with errors of one line."""
 
-    def error(self, message):
-        self.exit(2, f"{self.prog}: error: {message} (see {self.prog} --help)\n")
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: error: {one_line(message)} (see {self.prog} --help)\n")
+
+    def exit(self, status: int = 0, message: str | None = None) -> NoReturn:
+        sys.stdout.flush()  # what --help prints must arrive too
+        super().exit(status, message)
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
-    options = _parser().parse_args(arguments)
+    with usable_streams(), interruptible():
+        return _status(PROGRAM, _run, arguments)
+
+
+def one_line_errors(program: str, handler: Callable[[Any], int | None], options: Any) -> int:
+    """Calls a handler; turns what it raises into one line on stderr and an exit status.
+
+    Args:
+        program: Name that the line begins with.
+        handler: Function that does the work. It may return an exit status; None is 0.
+        options: Argument of the handler.
+    """
+    with usable_streams(), interruptible(), native_log_hidden():
+        return _status(program, handler, options)
+
+
+def _run(arguments):
+    # Imports the commands only now, so that Ctrl-C is one line from the start.
+    options = _parse(arguments)
     return one_line_errors(f"{PROGRAM} {options.command}", options.handler, options)
 
 
-def one_line_errors(program, handler, options):
-    """Calls a handler; turns what it raises into one line on stderr and an exit status."""
-    try:
-        with native_log_hidden():
-            return _status(program, handler, options)
-    except BrokenPipeError:  # the reader of our output has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-
-
-def _status(program, handler, options):
+def _status(program, function, argument):
     try:
         with missing_extra_named():
-            handler(options)
+            status = function(argument) or 0
+        raise_if_interrupted()
         sys.stdout.flush()
-    except BrokenPipeError:
+        return status
+    except BaseException as error:
+        # Code that is interrupted may raise anything, as imports do.
+        stopped = error if isinstance(error, KeyboardInterrupt) else received()
+        if stopped is not None:
+            number = stopped.number if isinstance(stopped, Interrupted) else signal.SIGINT
+            ending = "interrupted" if number == signal.SIGINT else "terminated"
+            print(f"{program}: {ending}", file=sys.stderr)
+            return 128 + number
+        if isinstance(error, InputError | MissingExtraError | OSError):
+            print(f"{program}: error: {one_line(error)}", file=sys.stderr)
+            return 2
         raise
-    except (InputError, MissingExtraError, OSError) as error:
-        message = " ".join(str(error).split())
-        print(f"{program}: error: {message}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"{program}: interrupted", file=sys.stderr)
-        return 130
-    return 0
+
+
+def _parse(arguments):
+    parser = _parser()
+    options, unknown = parser.parse_known_args(arguments)
+    if (
+        unknown
+    ):  # argparse would name the program's --help, which does not list the command's options
+        options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
+    return options
 
 
 def _parser():
@@ -78,6 +97,28 @@ def _parser():
     )
     parser.add_argument("--version", action="version", version=__version__)
     group = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
-    for command in COMMANDS:
+    for command in _commands():
         command.add_parser(group)
     return parser
+
+
+def _commands():
+    """The modules of the subcommands, in the order of --help."""
+    from keras_poolformer.commands import (
+        benchmark,
+        card,
+        convert,
+        evaluate,
+        explain,
+        export,
+        predict,
+        prepare,
+        presets,
+        summary,
+        train,
+    )
+
+    return (
+        presets, summary, convert, predict, explain, evaluate, train, prepare, export, benchmark,
+        card,
+    )  # fmt: skip

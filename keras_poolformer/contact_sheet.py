@@ -1,6 +1,7 @@
 """Pictures of classified photographs: with their likeliest classes, or with what speaks for one."""
 
 import math
+from dataclasses import dataclass
 
 from PIL import Image, ImageDraw, ImageFont, ImageOps
 
@@ -9,7 +10,25 @@ from keras_poolformer.ranking import top_classes
 
 COLUMNS, SIDE, MARGIN, BAR, SHOWN = 8, 128, 12, 16, 3
 PAIR_COLUMNS, PAIR_SIDE, CAPTION = 2, 224, 20
+LEGEND, SCALE_SIZE = 40, (160, 12)  # height of two lines; width and height of the colors
 BACKGROUND, TEXT, FIRST, OTHERS = "#ffffff", "#202124", "#f4a261", "#e3e7ec"
+
+
+@dataclass(frozen=True)
+class Legend:
+    """What the colors of a picture mean.
+
+    Args:
+        title: First line.
+        low: Words for the left end of the scale.
+        high: Words for its right end.
+        scale: Image of the colors, from left to right.
+    """
+
+    title: str
+    low: str
+    high: str
+    scale: Image.Image
 
 
 def draw_contact_sheet(path, photographs, probabilities, labels):
@@ -33,17 +52,19 @@ def draw_contact_sheet(path, photographs, probabilities, labels):
     sheet.save(path)
 
 
-def draw_pairs(path, pairs):
+def draw_pairs(path, pairs, legend: Legend | None = None):
     """Draws photographs beside what was made of them.
 
     Args:
         path: the PNG file to write.
         pairs: [(PIL image, PIL image, caption), ...].
+        legend: What to say below them, or None.
     """
     columns = min(PAIR_COLUMNS, len(pairs))
     rows = math.ceil(len(pairs) / columns)
     cell_width, cell_height = 2 * PAIR_SIDE + 2 + MARGIN, PAIR_SIDE + CAPTION + MARGIN
-    size = (MARGIN + columns * cell_width, MARGIN + rows * cell_height)
+    below = LEGEND if legend else 0
+    size = (MARGIN + columns * cell_width, MARGIN + rows * cell_height + below)
     sheet = Image.new("RGB", size, BACKGROUND)
     draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=13)
     for place, (*images, caption) in enumerate(pairs):
@@ -53,7 +74,20 @@ def draw_pairs(path, pairs):
             sheet.paste(ImageOps.pad(image, (PAIR_SIDE, PAIR_SIDE), color=BACKGROUND), (left, y))
         caption = _fitted(caption, 2 * PAIR_SIDE, draw, font)
         draw.text((x, y + PAIR_SIDE + 3), caption, TEXT, font)
+    if legend:
+        _draw_legend(sheet, draw, font, legend)
     sheet.save(path)
+
+
+def _draw_legend(sheet, draw, font, legend):
+    """The title, and below it the scale between the words for its ends."""
+    x, y = MARGIN, sheet.height - LEGEND - MARGIN // 2
+    draw.text((x, y), _fitted(legend.title, sheet.width - 2 * MARGIN, draw, font), TEXT, font)
+    y += LEGEND // 2
+    draw.text((x, y), legend.low, TEXT, font)
+    x += math.ceil(draw.textlength(legend.low, font)) + MARGIN // 2
+    sheet.paste(legend.scale.resize(SCALE_SIZE), (x, y + 2))
+    draw.text((x + SCALE_SIZE[0] + MARGIN // 2, y), legend.high, TEXT, font)
 
 
 def _fitted(text, width, draw, font):

@@ -16,6 +16,7 @@ import numpy as np
 
 from keras_poolformer.cli import one_line_errors
 from keras_poolformer.contact_sheet import draw_contact_sheet
+from keras_poolformer.files import size_of
 from keras_poolformer.presets import ASSETS, resolve
 from keras_poolformer.progress import Progress
 from keras_poolformer.ranking import softmax
@@ -94,13 +95,13 @@ def _export(model, folder, progress):
 
     formats = {"Keras": (folder / f"{PRESET}.keras", model.predict_on_batch)}
     progress.start()
-    path = export_saved_model(model, folder / "saved_model")
+    path = export_saved_model(model, folder / "saved_model", overwrite=True)
     signature = tf.saved_model.load(str(path)).signatures["normalized"]
     formats["SavedModel"] = (path, lambda batch: signature(tf.constant(batch))["logits"].numpy())
     for recipe in RECIPES:
         progress.start()
         path = folder / f"{PRESET}_{recipe}.tflite"
-        export_tflite(model, path, recipe=recipe)
+        export_tflite(model, path, recipe=recipe, overwrite=True)
         formats[f"TFLite {recipe}"] = (path, TFLiteClassifier(path).predict)
     return formats
 
@@ -123,12 +124,8 @@ def _print_table(formats, logits, milliseconds):
     for (name, (path, _)), duration in zip(formats.items(), milliseconds, strict=True):
         error = np.abs(logits[name] - reference).max()
         agreement = (logits[name].argmax(1) == reference.argmax(1)).mean()
-        print(f"{name:20} {_size(path) / 1e6:6.2f} {error:10.1e} {agreement:10.1%} {duration:9.2f}")
-
-
-def _size(path):
-    files = path.rglob("*") if path.is_dir() else [path]
-    return sum(file.stat().st_size for file in files if file.is_file())
+        size = size_of(path) / 1e6
+        print(f"{name:20} {size:6.2f} {error:10.1e} {agreement:10.1%} {duration:9.2f}")
 
 
 if __name__ == "__main__":

@@ -131,7 +131,7 @@ class _Part:
 
     def begin(self, **note):
         self.delete()
-        with replacing(self._note) as written:
+        with replacing(self._note, overwrite=True) as written:
             written.write_text(json.dumps(note), encoding="utf-8")
 
     def delete(self):
@@ -251,7 +251,7 @@ def _recorded(path):
 
 
 def _record(path, sha256):
-    with replacing(_record_file(path)) as written:  # as `sha256sum -c` reads it
+    with replacing(_record_file(path), overwrite=True) as written:  # as `sha256sum -c` reads it
         written.write_text(f"{sha256}  {Path(path).name}\n", encoding="utf-8")
 
 

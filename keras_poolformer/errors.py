@@ -23,6 +23,14 @@ class InputError(ValueError):
         super().__init__(one_line(message))
 
 
+class OutputError(InputError, OSError):
+    """An output cannot be written: the disk is full, a folder is read-only, a name is too long.
+
+    Args:
+        message: Text of the error, or what it is made from.
+    """
+
+
 class MissingExtraError(ImportError):
     """An optional dependency is not installed; the message names the extra that brings it.
 

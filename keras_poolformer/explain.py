@@ -1,10 +1,11 @@
 """Where a classifier looks: Grad-CAM (arXiv 1610.02391).
 
 As misc/cam_image.py of the PoolFormer authors has it, by the package grad-cam: the map comes
-from the output of the last stage, un-normed, without smoothing.
+from the un-normed output of a stage, without smoothing. Theirs is the last stage, which has 7 x 7
+places at 224 pixels; where the last one has fewer, an earlier one is the default.
 """
 
-import difflib
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,10 +14,12 @@ from PIL import Image
 
 from keras_poolformer.errors import InputError
 from keras_poolformer.image_files import load_image
+from keras_poolformer.messages import did_you_mean, shown
 
 # Of an overlay, from where the map is 0 to where it is 1: pale yellow, orange, red.
 COLOURS = ((255, 245, 160), (255, 225, 90), (255, 170, 30), (235, 80, 20), (200, 0, 30))
 MAX_OPACITY = 0.7
+MIN_PLACES = 7  # of the shorter side of a map, by default
 
 
 def grad_cam(model, images, class_index=None, layer=None):
@@ -29,8 +32,8 @@ def grad_cam(model, images, class_index=None, layer=None):
         model: a `PoolFormerImageClassifier` under Keras' TensorFlow backend.
         images: float (N, H, W, in_channels), normalised, as `ImageTransform` makes them.
         class_index: a class by number, or one for each image; by default the likeliest one.
-        layer: "P2" to "P5", or the name of a layer of `model.backbone`; by default the last
-            stage's output.
+        layer: "P2" to "P5", or the name of a layer of `model.backbone`; by default that of
+            `default_layer`.
 
     Returns:
         float32 (N, h, w) at the layer's own resolution, from 0 to 1; all 0 where nothing
@@ -40,7 +43,7 @@ def grad_cam(model, images, class_index=None, layer=None):
         InputError: the model has no classes, there is no such layer or class, or the images
             do not fit.
     """
-    images, layer = _checked(model, images), _checked_layer(model, layer)
+    images, layer = _checked(model, images), _checked_layer(model, images, layer)
     backbone = model.backbone
     network = keras.Model(backbone.input, [_feature_maps(backbone)[layer], backbone.output])
     with tf.GradientTape() as tape:
@@ -53,6 +56,23 @@ def grad_cam(model, images, class_index=None, layer=None):
     weights = tf.reduce_mean(gradients, (1, 2), keepdims=True)  # (N, 1, 1, C)
     maps = tf.reduce_sum(weights * tf.cast(features, "float32"), -1)
     return _stretched(np.maximum(maps.numpy(), 0))
+
+
+def default_layer(model: Any, height: int, width: int) -> str:
+    """Returns the last stage whose map has at least 7 places a side, or the first one.
+
+    Args:
+        model: A `PoolFormerImageClassifier`.
+        height: Of its images, in pixels.
+        width: Of its images, in pixels.
+    """
+    config, side = model.config, min(height, width)
+    chosen = config.levels[0]
+    stages = zip(config.levels, config.patch_sizes, config.strides, config.paddings, strict=True)
+    for level, patch_size, stride, padding in stages:
+        side = (side + 2 * padding - patch_size) // stride + 1
+        chosen = level if side >= MIN_PLACES else chosen
+    return chosen
 
 
 def overlay(image, cam):
@@ -128,17 +148,15 @@ def _checked(model, images):
     return tf.cast(images, model.compute_dtype)
 
 
-def _checked_layer(model, layer):
+def _checked_layer(model, images, layer):
     names = list(_feature_maps(model.backbone))
     if layer is None:
-        return list(model.backbone.pyramid_outputs)[-1]
+        return default_layer(model, *images.shape[1:3])
     if layer not in names:
-        close = difflib.get_close_matches(str(layer), names, n=1)
-        hint = f" Did you mean {close[0]}?" if close else ""
         stages = ", ".join(model.backbone.pyramid_outputs)
         raise InputError(
             f"`layer` must be one of {stages}, or a layer of the backbone such as {names[-1]}."
-            f"{hint} Received: {repr(layer)[:80]}"
+            f"{did_you_mean(layer, names)} Received: {shown(layer)}"
         )
     return layer
 
@@ -153,6 +171,6 @@ def _checked_classes(class_index, logits):
     if not fits or ((classes < 0) | (classes >= num_classes)).any():
         raise InputError(
             f"`class_index` must be a whole number from 0 to {num_classes - 1}, or {count} of "
-            f"them. Received: {repr(class_index)[:80]}"
+            f"them. Received: {shown(class_index)}"
         )
     return np.broadcast_to(classes, count)

@@ -10,6 +10,8 @@ import math
 import keras
 from keras import activations, initializers, layers, ops
 
+from keras_poolformer.quantization import MODE
+
 CHANNELS_LAST = "channels_last"  # whatever Keras' global setting is
 NORM_EPSILON = 1e-5  # PyTorch's default, and the authors'; Keras' own is 1e-3
 
@@ -49,17 +51,19 @@ def make_norm(kind, name, dtype=None):
 
 @_register
 class Dense(layers.Dense):
-    """A linear layer that stays one when a model around it is quantized by Keras.
+    """The last layer, which Keras can quantize only in the way that its model saves and loads.
 
-    Its model is built from a config that says nothing of that, and could not be loaded. The name
-    of the class is part of the paths in .keras files.
+    The name of the class is part of the paths in .keras files.
     """
 
-    def quantize(self, *args, **kwargs):
-        """Says that there is no such thing, which Keras turns into a warning."""
-        raise NotImplementedError(
-            f"{self.name} stays in floating point: export_tflite quantizes a PoolFormer"
-        )
+    def quantize(self, mode=None, type_check=True, config=None):
+        """Quantizes to Keras' int8; of other modes Keras makes a warning, and nothing else."""
+        if mode != MODE or (config and config.get_config() != type(config)().get_config()):
+            raise NotImplementedError(
+                f"{self.name} stays in floating point: only the mode {MODE!r} with Keras' default "
+                f"quantizers can be saved and loaded"
+            )
+        super().quantize(mode, type_check=False, config=config)
 
 
 @_register

@@ -22,6 +22,7 @@ from keras_poolformer.errors import InputError
 from keras_poolformer.freezing import copy_trainable, restore_trainable
 from keras_poolformer.image_transform import ImageTransform
 from keras_poolformer.messages import shown
+from keras_poolformer.quantization import MODE
 from keras_poolformer.version import __version__
 
 STEM = "stages_0_embedding/projection/kernel"
@@ -168,6 +169,8 @@ def _load_keras(model_class, source, load_weights, overrides, arguments):
         provenance["adapted_tensors"] = [STEM]
     model = model_class(config, **arguments)
     fresh = _fresh(saved, model, config, own)
+    if archive.quantized and getattr(model, "head", None) and not fresh:
+        model.quantize(MODE)
     if fresh or config.num_classes != own.num_classes:
         provenance["new_tensors"] = fresh
     model.provenance = provenance
@@ -182,6 +185,8 @@ def _load_saved(source, archive, config, arguments):
     registered = f"keras_poolformer>{archive.class_name}"
     saved_class = cast(type, keras.saving.get_registered_object(registered))
     saved = saved_class(config, archive.provenance or None, **arguments)
+    if archive.quantized:
+        saved.quantize(MODE)
     restore_trainable(saved, archive.trainable)
     try:
         with warnings.catch_warnings():

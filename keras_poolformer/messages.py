@@ -1,8 +1,9 @@
 """The words of errors: values and texts from outside, made fit for one line of a terminal."""
 
 import difflib
+import json
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 MAX_MESSAGE = 2000  # characters of one error
 _CONTROLS = ("Cc", "Cs", "Zl", "Zp")  # control characters, lone surrogates, line separators
@@ -30,12 +31,37 @@ def one_line(message: object, limit: int = MAX_MESSAGE) -> str:
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
+def json_text(document: object) -> str:
+    """A document as JSON, in texts that every reader takes.
+
+    Names of files that are not UTF-8 reach Python with lone surrogates, which are no Unicode and
+    are escaped.
+    """
+    return json.dumps(_whole(document), indent=2)
+
+
+def _whole(value):
+    if isinstance(value, str):
+        return value.encode("utf-8", "backslashreplace").decode()
+    if isinstance(value, dict):
+        return {_whole(key): _whole(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple):
+        return [_whole(entry) for entry in value]
+    return value
+
+
 def shown(value: object, limit: int = 80) -> str:
     """A refused value as Python writes it, in one printable line of bounded length."""
     try:
         return one_line(repr(value[:limit] if isinstance(value, str | bytes) else value), limit)
     except ValueError:  # a whole number of more digits than Python writes out
         return f"a {type(value).__name__} too long to print"
+
+
+def listed(names: Sequence[object], most: int = 5) -> str:
+    """The first of several names as one printable text, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return one_line(", ".join(str(name) for name in names[:most])) + more
 
 
 def did_you_mean(

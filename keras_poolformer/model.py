@@ -7,7 +7,6 @@ from keras import initializers, layers
 
 from keras_poolformer.base_model import PoolFormerModel, checked_policy, plain, unique_name
 from keras_poolformer.checkpoints.layouts import feature_norm_path
-from keras_poolformer.config import MAX_CLASSES
 from keras_poolformer.errors import InputError
 from keras_poolformer.freezing import copy_trainable
 from keras_poolformer.layers import (
@@ -19,7 +18,6 @@ from keras_poolformer.layers import (
 )
 from keras_poolformer.loading import copy_weights
 from keras_poolformer.losses import default_loss
-from keras_poolformer.numeric import whole_number
 from keras_poolformer.ranking import scores, top_classes
 
 LAYER_NORM_EPSILON = 1e-6  # timm's, in the pool_norm head
@@ -203,7 +201,8 @@ class PoolFormerImageClassifier(PoolFormerModel):
             label is the class's number.
 
         Raises:
-            InputError: A picture cannot be read, or the model does not classify RGB images.
+            InputError: A picture cannot be read, `top_k` is not a number of classes, or the model
+                does not classify RGB images.
         """
         config = self.config
         if not config.num_classes or config.in_channels != 3:
@@ -211,7 +210,6 @@ class PoolFormerImageClassifier(PoolFormerModel):
                 f"`classify` needs a classifier of RGB images. Received: {config.num_classes} "
                 f"classes, {config.in_channels} channels"
             )
-        top_k = whole_number("top_k", top_k, 1, MAX_CLASSES)
         several = isinstance(images, list | tuple) or getattr(images, "ndim", 3) == 4
         results = [
             top_classes(image_scores, config.labels, top_k)

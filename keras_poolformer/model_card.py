@@ -7,13 +7,29 @@ the model's provenance; what is not known is left out and never made up.
 import json
 from dataclasses import dataclass, field
 
+from keras_poolformer.card_header import header
+from keras_poolformer.checkpoints.preset_folder import DESCRIPTION, WEIGHTS
+from keras_poolformer.checkpoints.writers import TORCH_FOLDER
+from keras_poolformer.escaping import markdown_text, python_string
+from keras_poolformer.export.recipes import RECIPES
+from keras_poolformer.lineage import current_provenance
+from keras_poolformer.output_folders import OutputFolder
 from keras_poolformer.ranking import score_name
 
 PAPER = "https://arxiv.org/abs/2111.11418"
 ORIGINAL = "https://github.com/sail-sg/poolformer"
-MODEL = "model.keras"
 # The library whose logits are the model's, by head; a folder of the repository is named by it.
 PYTORCH = {"norm_pool": "transformers", "pool_norm": "timm"}
+README, LABELS = "README.md", "labels.txt"
+REPOSITORY = OutputFolder(
+    "a repository that card wrote",
+    (
+        *(WEIGHTS, DESCRIPTION, README, LABELS),
+        *(f"*_{recipe}.tflite" for recipe in RECIPES),
+        *(f"{library}/{file}" for library in PYTORCH.values() for file in TORCH_FOLDER.files),
+    ),
+    markers=(DESCRIPTION, README),
+)
 # What the model is and what it cannot do, by the function that turns logits into scores.
 TYPES = {
     "softmax": "image classification",
@@ -71,7 +87,7 @@ class Card:
     def to_markdown(self):
         """Returns the text of README.md."""
         parts = (
-            self._metadata(),
+            header(self),
             self._details(),
             self._uses(),
             self._training(),
@@ -101,46 +117,10 @@ class Card:
     def _classes(self):
         return self.config.num_classes
 
-    @property
-    def _task(self):
-        """The hub's name of what the model does; several labels and values count as classes."""
-        return "image-classification" if self._classes else "image-feature-extraction"
-
-    def _metadata(self):
-        lines = [
-            "---",
-            f"license: {_yaml(self.license)}",
-            "library_name: keras",
-            f"pipeline_tag: {self._task}",
-            "tags:",
-            *(f"- {tag}" for tag in (self._task, "keras", "poolformer")),
-            *(["- litert"] if self.exports else []),
-        ]
-        if self.dataset:
-            lines += ["datasets:", f"- {_yaml(self.dataset)}"]
-        if self.accuracy:
-            lines += ["metrics:", "- accuracy", *self._model_index()]
-        return "\n".join([*lines, "---", ""])
-
-    def _model_index(self):
-        return [
-            "model-index:",
-            f"- name: {_yaml(self.name)}",
-            "  results:",
-            "  - task:",
-            "      type: image-classification",
-            "    dataset:",
-            f"      name: {_yaml(self.accuracy_data)}",
-            f"      type: {_yaml(self.dataset or self.accuracy_data)}",
-            "    metrics:",
-            "    - type: accuracy",
-            f"      value: {self.accuracy[MODEL]['top1'] / 100:.4f}",
-        ]
-
     def _details(self):
-        trained = f", trained on {self.dataset}" if self.dataset else ""
+        trained = f", trained on {markdown_text(self.dataset)}" if self.dataset else ""
         lines = [
-            f"# {self.name}\n",
+            f"# {markdown_text(self.name)}\n",
             f"A PoolFormer that {self._does()}{trained}. PoolFormer is a MetaFormer whose "
             "token mixer is average pooling: a network with the architecture of a vision "
             "transformer and without attention.\n",
@@ -154,11 +134,20 @@ class Card:
             f"- Paper: [MetaFormer Is Actually What You Need for Vision]({PAPER})",
             f"- Original code: {ORIGINAL}",
         ]
-        if self.provenance.get("source"):
-            lines.append(f"- Weights: {self.provenance['source']}")
-        if self.provenance.get("sha256"):
-            lines.append(f"- SHA-256 of their file: `{self.provenance['sha256']}`")
+        lines += [f"- {name}: {markdown_text(value)}" for name, value in self._origin().items()]
         return "\n".join([*lines, ""])
+
+    def _origin(self):
+        """{what: value} of what is known about the weights."""
+        facts = current_provenance(self.provenance)
+        unnamed = "trained with Keras" if facts.get("trained") else ""
+        origin = {
+            "Weights": facts.get("source") or unnamed,
+            "SHA-256 of their file": facts.get("sha256"),
+            "Starting model": facts.get("base_model"),
+            "SHA-256 of the starting model's file": (facts.get("init") or {}).get("sha256"),
+        }
+        return {name: value for name, value in origin.items() if value}
 
     def _does(self):
         if not self._classes:
@@ -170,7 +159,7 @@ class Card:
         }[self.config.score_function]
 
     def _uses(self):
-        data = self.dataset or "the data it was trained on"
+        data = markdown_text(self.dataset) or "the data it was trained on"
         return (
             "## Intended uses and limitations\n\n"
             f"To classify images like those of {data}, as a backbone for detection and "
@@ -180,22 +169,28 @@ class Card:
         )
 
     def _training(self):
-        data = self.dataset or "Not recorded."
+        data = f"Data set: {markdown_text(self.dataset)}" if self.dataset else "Not recorded."
         lines = ["## Training data\n", f"{data}\n", "## Training procedure\n"]
-        if self.provenance.get("step"):
-            lines.append(
-                f"`{self.provenance['source']}`, {self.provenance['step']:,} steps, seed "
-                f"{self.provenance.get('seed')}.\n"
-            )
-        else:
-            lines.append(f"As the weights' authors describe it: {ORIGINAL}.\n")
+        lines.append(f"{self._procedure()}\n")
         lines.append("Images are prepared by\n")
         options = json.dumps(self.transform.to_dict())
         lines.append(f"```json\n{options}\n```\n")
         return "\n".join(lines)
 
+    def _procedure(self):
+        facts = current_provenance(self.provenance)
+        if not facts.get("trained"):
+            return f"As the weights' authors describe it: {ORIGINAL}."
+        source = facts.get("source")
+        text = f"Trained by: {markdown_text(source)}" if source else "Trained with Keras"
+        if "step" in facts:
+            text += f", {facts['step']:,} steps, seed {facts.get('seed')}"
+        if facts.get("base_model"):
+            text += f", beginning from {markdown_text(facts['base_model'])}"
+        return f"{text}."
+
     def _usage(self):
-        source = f'"hf://{self.repository}"' if self.repository else '"."  # this directory'
+        source = python_string(f"hf://{self.repository}" if self.repository else ".")
         size, channels = self.transform.output_size, self.config.in_channels
         shapes = [
             f"    # {level}: (1, {side}, {side}, {width})"
@@ -207,7 +202,7 @@ class Card:
             "### Images\n",
             "```python",
             "from keras_poolformer import PoolFormerImageClassifier\n",
-            f"source = {source}",
+            f"source = {source}{'' if self.repository else '  # this folder'}",
             "model = PoolFormerImageClassifier.from_preset(source)",
             *self._classifying(),
             "```\n",
@@ -247,16 +242,16 @@ class Card:
     def _evaluation(self):
         if not self.accuracy:
             return ""
-        images = self.accuracy[MODEL]["images"]
+        images = self.accuracy[WEIGHTS]["images"]
         lines = [
             "## Evaluation results\n",
-            f"On {images:,} images of {self.accuracy_data}:\n",
+            f"On {images:,} images of {markdown_text(self.accuracy_data)}:\n",
             "| file | top-1 | top-5 |",
             "|---|---|---|",
         ]
         for file, result in self.accuracy.items():
             shares = [f"{result[key]:.2f} %" if key in result else "" for key in ("top1", "top5")]
-            lines.append(f"| {file} | {' | '.join(shares)} |")
+            lines.append(f"| {markdown_text(file)} | {' | '.join(shares)} |")
         return "\n".join([*lines, ""])
 
     def _exports(self):
@@ -270,7 +265,7 @@ class Card:
             "|---|---|---|---|---|",
         ]
         lines += [
-            f"| {result.path.name} | {result.recipe} | {result.inputs} | "
+            f"| {markdown_text(result.path.name)} | {result.recipe} | {result.inputs} | "
             f"{result.bytes / 1e6:.2f} | {result.error:.1e} |"
             for result in self.exports
         ]
@@ -278,13 +273,7 @@ class Card:
         lines += [
             "\n```python",
             "from keras_poolformer.runtime import TFLiteClassifier  # needs LiteRT alone\n",
-            f'TFLiteClassifier("{first}").classify("photo.jpg")',
+            f'TFLiteClassifier({python_string(first)}).classify("photo.jpg")',
             "```\n",
         ]
         return "\n".join(lines)
-
-
-def _yaml(text):
-    """A text as a YAML scalar; JSON's strings are YAML's."""
-    plain = text.replace("-", "").replace(".", "").isalnum()
-    return text if plain and not text[0].isdigit() else json.dumps(text)

@@ -6,6 +6,8 @@ import os
 import sys
 import tempfile
 
+from keras_poolformer.streams import lenient_stream, open_descriptors, writes_to
+
 # Loggers that were made while the native log was hidden go on writing to these.
 _kept_open: list = []
 
@@ -17,11 +19,13 @@ def native_log_hidden():
     TensorFlow, XLA and LiteRT log past Python and cannot all be told not to. If the block
     ends in an unexpected error, what they wrote is shown after all.
     """
+    open_descriptors()
     python_stderr = sys.stderr
-    python_stderr.flush()
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # None, or cannot be written
+        python_stderr.flush()
     terminal = os.dup(2)
-    if _writes_to_descriptor_2(python_stderr):
-        sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, errors="backslashreplace")
+    if writes_to(python_stderr, 2):
+        sys.stderr = lenient_stream(os.dup(2))
         _kept_open.append(sys.stderr)
     with tempfile.TemporaryFile() as log:
         os.dup2(log.fileno(), 2)
@@ -35,13 +39,6 @@ def native_log_hidden():
             os.dup2(terminal, 2)
             os.close(terminal)
             sys.stderr = python_stderr
-
-
-def _writes_to_descriptor_2(stream):
-    try:
-        return stream.fileno() == 2
-    except (AttributeError, OSError, ValueError):  # a buffer somebody put in its place
-        return False
 
 
 @contextlib.contextmanager

@@ -4,6 +4,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from keras_poolformer.numeric import whole_number
+
+MAX_COUNT = 1_000_000  # classes
 # transformers' names of what logits mean.
 PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")
 
@@ -65,10 +68,14 @@ def top_classes(
     Args:
         scores: (classes,).
         labels: Names in the order of the classes; None or empty to use their numbers.
-        count: How many.
+        count: Number of classes to return, `top_k` in errors.
 
     Returns:
         [(label, score), ...], the highest score first.
+
+    Raises:
+        InputError: `count` is not a whole number, or less than 1.
     """
+    count = whole_number("top_k", count, 1, MAX_COUNT)
     best = np.argsort(-np.asarray(scores), kind="stable")[:count]
-    return [(labels[index] if labels else str(index), float(scores[index])) for index in best]
+    return [(str(labels[index] if labels else index), float(scores[index])) for index in best]

@@ -10,16 +10,6 @@ import importlib.util
 import sys
 
 MODULE = "keras_poolformer.model"
-_OURS = "keras_poolformer."
-
-
-def _is_importing() -> bool:
-    """Whether a module of this package is what imports Keras.
-
-    The classes may need that module, of which only the first lines have run by then.
-    """
-    modules = [module for name, module in [*sys.modules.items()] if name.startswith(_OURS)]
-    return any(getattr(module.__spec__, "_initializing", False) for module in modules)
 
 
 class _AfterKeras(importlib.abc.MetaPathFinder):
@@ -39,11 +29,17 @@ class _AfterKeras(importlib.abc.MetaPathFinder):
 
         def execute_and_register(module):
             execute(module)
-            if not _is_importing():
+            if not _importing_ourselves():
                 importlib.import_module(MODULE)
 
         spec.loader.exec_module = execute_and_register
         return spec
+
+
+def _importing_ourselves():
+    """Whether Keras is imported by a module of this package, which `MODULE` may need itself."""
+    ours = [module for name, module in sys.modules.items() if name.startswith("keras_poolformer.")]
+    return any(getattr(module.__spec__, "_initializing", False) for module in ours)
 
 
 def register_with_keras() -> None:

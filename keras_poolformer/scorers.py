@@ -9,6 +9,9 @@ import numpy as np
 from keras_poolformer import presets
 from keras_poolformer.errors import InputError
 from keras_poolformer.image_transform import ImageTransform
+from keras_poolformer.labels import read_labels
+from keras_poolformer.overrides import override, override_tflite, with_size
+from keras_poolformer.patterns import without_patterns
 
 SIGNATURE = "normalized"
 
@@ -33,13 +36,16 @@ class Scorer:
     fixed_size: bool = True
 
 
-def open_scorer(source, num_workers=1):
+def open_scorer(source, num_workers=1, size=None, labels=None):
     """Loads whatever classifies images.
 
     Args:
         source: a .tflite file, a SavedModel directory, both as this package exports them, or
             what `PoolFormerImageClassifier.from_preset` takes.
         num_workers: interpreters that share a batch, for a .tflite file.
+        size: of the images instead of the source's: a side or (height, width); .tflite files
+            have one size only.
+        labels: text file of class names that replace the source's.
 
     Returns:
         A `Scorer`.
@@ -48,18 +54,19 @@ def open_scorer(source, num_workers=1):
         InputError: the source cannot be used, or does not say how its images are prepared.
     """
     if str(source).endswith(".tflite"):
-        return _tflite(source, num_workers)
+        return _tflite(source, num_workers, size, labels)
     if (Path(source) / "saved_model.pb").is_file():
-        return _saved_model(Path(source))
-    return _keras(source)
+        return _saved_model(Path(source), size, labels)
+    return _keras(source, size, labels)
 
 
-def _tflite(path, num_workers):
+def _tflite(path, num_workers, size, labels):
     from keras_poolformer.runtime import TFLiteClassifier
 
     classifier = TFLiteClassifier(path, num_workers=num_workers)
+    override_tflite(classifier, size, labels)
     transform, takes_pixels = classifier.transform, classifier.input_kind == "pixels"
-    if transform is None:
+    if transform is None or classifier.description is None:
         raise _undescribed(path)
     _require_one_class(path, classifier.description.problem_type)
     blank = np.zeros((1, *classifier.input_shape), "uint8" if takes_pixels else "float32")
@@ -69,7 +76,7 @@ def _tflite(path, num_workers):
     return Scorer(classifier.predict, prepare, num_classes, tuple(classifier.labels))
 
 
-def _saved_model(path):
+def _saved_model(path, size, labels):
     from keras_poolformer.runtime.description import read_description
 
     description = read_description(path)
@@ -77,15 +84,17 @@ def _saved_model(path):
         raise _undescribed(path)
     _require_one_class(path, description.problem_type)
     transform = ImageTransform.from_dict(description.transform)
+    transform = transform if size is None else with_size(transform, size)
     signature = _load_signature(path)
     num_classes = signature.structured_outputs["logits"].shape[-1]
     channels = signature.structured_input_signature[1]["images"].shape[-1]
-    _check(path, num_classes, description.labels, channels)
+    labels = read_labels(labels, num_classes) if labels else description.labels
+    _check(path, num_classes, labels, channels)
     return Scorer(
         lambda images: signature(images=images)["logits"].numpy(),
         transform,
         num_classes,
-        description.labels,
+        labels,
         transform.output_shape is not None,
     )
 
@@ -94,7 +103,8 @@ def _load_signature(path):
     import tensorflow as tf
 
     try:
-        signatures = tf.saved_model.load(str(path)).signatures
+        with without_patterns(path) as folder:
+            signatures = tf.saved_model.load(folder).signatures
     except (AttributeError, LookupError, OSError, ValueError, tf.errors.OpError) as error:
         first_line = str(error).strip().partition("\n")[0]
         raise InputError(f"{path} is no usable SavedModel: {first_line}") from None
@@ -112,11 +122,12 @@ def _load_signature(path):
     return signature
 
 
-def _keras(source):
+def _keras(source, size, labels):
     source = presets.fetch_weights(presets.resolve(source))  # before TensorFlow is imported
     from keras_poolformer.model import PoolFormerImageClassifier
 
     model = PoolFormerImageClassifier.from_preset(source)
+    override(model, size, labels)
     config, transform = model.config, model.transform
     _require_one_class(source.name, config.problem_type)
     _check(source.name, config.num_classes, config.labels, config.in_channels)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from keras_poolformer.checkpoints import hub_json_writing, layouts, writers
-from keras_poolformer.checkpoints.writers import CONFIG, PREPROCESSOR, WEIGHTS
+from keras_poolformer.checkpoints.writers import CONFIG, PREPROCESSOR, TORCH_FOLDER, WEIGHTS
 from keras_poolformer.errors import InputError
 from keras_poolformer.files import replacing
 
@@ -47,7 +47,7 @@ def save_torch_weights(
     dtype=None,
     allow_other_head=False,
     transform=None,
-    overwrite=True,
+    overwrite=False,
 ):
     """Writes a PoolFormer's weights with the names of a PyTorch library.
 
@@ -105,7 +105,7 @@ def save_torch_weights(
 
 def _write(path, arrays, documents, overwrite):
     """Writes a file, or where there are documents a directory."""
-    with replacing(path, overwrite) as written:
+    with replacing(path, overwrite, None if documents is None else TORCH_FOLDER) as written:
         if documents is None:
             writers.write_safetensors(arrays, written)
             return

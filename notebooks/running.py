@@ -9,8 +9,8 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbconvert import HTMLExporter
 
 CELL_TIMEOUT = 300  # seconds
-# A bar of tqdm, as training draws it, is no complaint.
-PROGRESS = re.compile(r"\s*(training:\s+\d+%\|.*)?")
+# What training says of its progress, a bar of tqdm or a line an epoch, is no complaint.
+PROGRESS = re.compile(r"\s*((training:\s+\d+%\||epoch \d+/\d+, step ).*)?")
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
 
 

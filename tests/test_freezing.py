@@ -1,5 +1,7 @@
 """What was frozen is frozen in every model made of the saved one, down to single weights."""
 
+from typing import Any
+
 import keras
 import numpy as np
 import pytest
@@ -63,7 +65,7 @@ def flags(model):
 
 @pytest.mark.parametrize("freeze", FREEZE)
 def test_what_is_frozen_stays_frozen(freeze, tmp_path):
-    model = PoolFormerImageClassifier(CONFIG)
+    model: Any = PoolFormerImageClassifier(CONFIG)
     freeze(model)
     model.compile("adam", model.default_loss())
     model.optimizer.build(model.trainable_variables)
@@ -72,7 +74,7 @@ def test_what_is_frozen_stays_frozen(freeze, tmp_path):
     model.save(tmp_path / "x.keras")
     model.save_to_preset(tmp_path / "folder")
 
-    loaded = keras.saving.load_model(tmp_path / "x.keras")
+    loaded: Any = keras.saving.load_model(tmp_path / "x.keras")
     for again in (
         loaded,
         PoolFormerImageClassifier.from_preset(tmp_path / "x.keras"),

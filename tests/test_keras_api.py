@@ -1,12 +1,18 @@
 """What Keras users do with any model: names, dtype policies, data formats, quantization."""
 
 import warnings
+from typing import Any
 
 import keras
 import numpy as np
 import pytest
 
-from keras_poolformer import PoolFormerBackbone, PoolFormerConfig, PoolFormerImageClassifier
+from keras_poolformer import (
+    PoolFormerBackbone,
+    PoolFormerConfig,
+    PoolFormerImageClassifier,
+    save_torch_weights,
+)
 from keras_poolformer.errors import InputError
 from keras_poolformer.export.folding import fold
 
@@ -67,27 +73,67 @@ def test_the_data_format_of_keras_does_not_matter(monkeypatch):
     np.testing.assert_allclose(folded, expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("called", [False, True])
-def test_keras_quantization_is_refused_before_anything_changes(called):
+def test_a_model_quantized_by_keras_is_saved_and_loaded(tmp_path):
+    model = PoolFormerImageClassifier(CONFIG.replace(initializer_range=0.5))
+    model.backbone.trainable = False
+    before = np.asarray(model(IMAGES))
+    model.quantize("int8")
+    assert model.head.kernel.dtype == "int8"
+    expected = np.asarray(model(IMAGES))
+    assert 0 < np.linalg.norm(expected - before) < 0.02 * np.linalg.norm(before)
+    np.testing.assert_array_equal(model.predict(IMAGES, verbose=0), expected)
+
+    model.save(tmp_path / "x.keras")
+    model.save_to_preset(tmp_path / "folder")
+    loaded: Any = keras.saving.load_model(tmp_path / "x.keras")
+    for again in (
+        loaded,
+        PoolFormerImageClassifier.from_preset(tmp_path / "x.keras"),
+        PoolFormerImageClassifier.from_preset(tmp_path / "folder"),
+    ):
+        np.testing.assert_array_equal(again(IMAGES), expected)
+        paths = [weight.path for weight in model.trainable_weights]
+        assert [weight.path for weight in again.trainable_weights] == paths
+
+    other = PoolFormerImageClassifier.from_preset(tmp_path / "x.keras", num_classes=4)
+    np.testing.assert_array_equal(other.embed(IMAGES), model.embed(IMAGES))
+    assert other.head.kernel.dtype == model.with_classes(4).head.kernel.dtype == "float32"
+    other = PoolFormerImageClassifier.from_preset(tmp_path / "x.keras", head="pool_norm")
+    np.testing.assert_array_equal(other.head.get_weights()[0], model.head.get_weights()[0])
+    backbone = PoolFormerBackbone.from_preset(tmp_path / "x.keras")
+    np.testing.assert_array_equal(backbone(IMAGES), model.backbone(IMAGES))
+    with pytest.raises(InputError, match="floating-point weights: export_tflite"):
+        fold(model)
+    with pytest.raises(InputError, match="floating-point weights: export_tflite"):
+        save_torch_weights(model, tmp_path / "x.safetensors")
+
+
+def test_other_quantization_is_refused_before_anything_changes():
     model = PoolFormerImageClassifier(CONFIG)
-    if called:
-        model(IMAGES)
     before = model.get_weights()
-    for part in (model, model.backbone):
-        with pytest.raises(InputError, match=r"export_tflite\(model, path, recipe='int8'"):
-            part.quantize("int8")
+    quantizer = keras.quantizers.AbsMaxQuantizer(axis=0, value_range=(-100, 100))
+    custom = keras.quantizers.Int8QuantizationConfig(weight_quantizer=quantizer)
+    for part, options in (
+        (model, {"mode": "int4"}),
+        (model, {"mode": "float8"}),
+        (model, {"mode": "int8", "config": custom}),
+        (model.backbone, {"mode": "int8"}),
+        (PoolFormerImageClassifier(CONFIG.replace(num_classes=0)), {"mode": "int8"}),
+    ):
+        with pytest.raises((InputError, ValueError), match="int8"):
+            part.quantize(**options)
     assert all(map(np.array_equal, model.get_weights(), before))
     with pytest.raises(InputError, match=r"without quantization.*Received: 'int8_from_float32'"):
         PoolFormerImageClassifier(CONFIG, dtype="int8_from_float32")
 
 
-def test_a_model_around_ours_can_be_quantized_and_saved(tmp_path):
+@pytest.mark.parametrize("mode", ["int8", "float8"])
+def test_a_model_around_ours_can_be_quantized_and_saved(mode, tmp_path):
     ours = PoolFormerImageClassifier(CONFIG)
     model = keras.Sequential([keras.Input((32, 32, 3)), ours, keras.layers.Dense(4)])
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        model.quantize("int8")
-    assert any("head stays in floating point" in str(one.message) for one in caught)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # Keras names each layer that stays as it is
+        model.quantize(mode)
     model.save(tmp_path / "m.keras")
-    again = keras.saving.load_model(tmp_path / "m.keras")
+    again: Any = keras.saving.load_model(tmp_path / "m.keras")
     np.testing.assert_array_equal(again(IMAGES), model(IMAGES))

@@ -61,6 +61,7 @@ def test_strip_takes_out_all_but_what_was_written():
     ("text", "expected"),
     [
         ("training:  50%|###   | 18/36 [00:33<00:33]\rtraining: 100%|######| 36/36\n", []),
+        ("epoch 1/5, step 12/60, loss 2.1, accuracy 30.0%\n", []),
         ("a.py:3: FutureWarning: old\n", ["one: a.py:3: FutureWarning: old"]),
         ("training: 9%|#  | 1/11\rW0000 cpu.cc:1] slow\n", ["one: W0000 cpu.cc:1] slow"]),
     ],

@@ -102,7 +102,7 @@ def test_timms_own_loader_reads_a_file(tmp_path, images):
     theirs = timm.create_model("poolformer_s12", num_classes=5, checkpoint_path=str(path))
     expected = logits_of(theirs, images)
     assert error(model(images), expected) <= TOLERANCE
-    save_torch_weights(model, path, allow_other_head=True)
+    save_torch_weights(model, path, allow_other_head=True, overwrite=True)
     state = timm.models.metaformer.checkpoint_filter_fn(safetensors_torch.load_file(path), theirs)
     theirs.load_state_dict(state, strict=True)
     np.testing.assert_array_equal(logits_of(theirs, images), expected)
@@ -223,13 +223,13 @@ def test_what_nothing_looks_at_goes_there_and_back(model, tmp_path):
 def test_only_a_directory_of_such_files_is_replaced(model, tmp_path):
     folder = tmp_path / "out"
     save_torch_weights(model, folder, layout="hf")
-    save_torch_weights(model, folder, layout="sail")
+    save_torch_weights(model, folder, layout="sail", overwrite=True)
     assert [file.name for file in folder.iterdir()] == ["model.safetensors"]
     with pytest.raises(InputError, match="exists already"):
-        save_torch_weights(model, folder, overwrite=False)
+        save_torch_weights(model, folder)
     (folder / "thesis.tex").write_text("precious")
     with pytest.raises(InputError, match=r"Received: 'thesis\.tex' in it"):
-        save_torch_weights(model, folder, layout="hf")
+        save_torch_weights(model, folder, layout="hf", overwrite=True)
     assert (folder / "thesis.tex").read_text() == "precious"
 
 
@@ -242,8 +242,8 @@ def test_a_failed_directory_leaves_the_old_one(model, tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("keras_poolformer.torch_saving.json.dumps", full_disk)
-    with pytest.raises(OSError, match="No space"):
-        save_torch_weights(model, folder, layout="hf")
+    with pytest.raises(OSError, match="out cannot be written: No space"):
+        save_torch_weights(model, folder, layout="hf", overwrite=True)
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before
     assert [entry.name for entry in tmp_path.iterdir()] == ["out"]
 
@@ -288,4 +288,4 @@ def test_other_suffixes_are_refused(model, tmp_path, name):
     with pytest.raises(InputError, match=r"must end in \.safetensors"):
         save_torch_weights(model, tmp_path / name)
     (tmp_path / "dir.v1").mkdir()  # but what is a directory is one
-    assert save_torch_weights(model, tmp_path / "dir.v1").files
+    assert save_torch_weights(model, tmp_path / "dir.v1", overwrite=True).files

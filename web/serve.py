@@ -9,6 +9,7 @@ import contextlib
 import functools
 import sys
 import threading
+from http import HTTPStatus
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -34,6 +35,7 @@ TYPES = {
 class Handler(SimpleHTTPRequestHandler):
     """Files with the right types and headers."""
 
+    timeout = 30  # seconds that a client may keep its thread waiting
     extensions_map = SimpleHTTPRequestHandler.extensions_map | TYPES
 
     def end_headers(self):
@@ -41,6 +43,14 @@ class Handler(SimpleHTTPRequestHandler):
         for name, value in HEADERS.items():
             self.send_header(name, value)
         super().end_headers()
+
+    def send_head(self):
+        """Answers 404 for names that no file system has, as those with a null byte."""
+        try:
+            return super().send_head()
+        except ValueError:
+            self.send_error(HTTPStatus.NOT_FOUND)
+            return None
 
     def log_message(self, *_):
         """Says nothing of each file."""

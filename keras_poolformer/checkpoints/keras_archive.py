@@ -23,6 +23,7 @@ class KerasArchive:
         config: fields of `PoolFormerConfig`.
         provenance: the model's provenance; {} if it has none.
         dtype: name of the dtype policy.
+        quantized: Whether Keras quantized its last layer.
         trainable: What was trainable, as far as the file says: `TRAINABLE_FIELDS`.
     """
 
@@ -31,6 +32,7 @@ class KerasArchive:
     provenance: dict
     dtype: str
     trainable: dict
+    quantized: bool
 
 
 def read_keras_archive(path):
@@ -55,6 +57,7 @@ def read_keras_archive(path):
             config=dict(arguments["config"]),
             provenance=dict(arguments["provenance"] or {}),
             dtype=str(arguments["dtype"]["config"]["name"]),
+            quantized=bool(arguments.get("quantized", False)),
             trainable={name: arguments[name] for name in TRAINABLE_FIELDS if name in arguments},
         ) if ours else None  # fmt: skip
     except InputError:

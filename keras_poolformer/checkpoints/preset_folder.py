@@ -7,9 +7,13 @@ from keras_poolformer.checkpoints.keras_archive import read_keras_archive
 from keras_poolformer.checkpoints.readers import read_json
 from keras_poolformer.errors import InputError
 from keras_poolformer.files import refuse_existing, replacing
+from keras_poolformer.output_folders import OutputFolder
 from keras_poolformer.version import __version__
 
 WEIGHTS, DESCRIPTION = "model.keras", "keras_poolformer.json"
+PRESET_FOLDER = OutputFolder(
+    "a folder that save_to_preset wrote", (WEIGHTS, DESCRIPTION), markers=(DESCRIPTION,)
+)
 
 
 def is_preset_folder(folder):
@@ -29,21 +33,14 @@ def write_preset_folder(model, folder, transform, overwrite=False):
     Raises:
         InputError: it exists and may not be replaced, or cannot be written.
     """
-    folder = Path(folder)
-    refuse_existing(folder, overwrite)
-    foreign = not folder.is_dir() or (any(folder.iterdir()) and not is_preset_folder(folder))
-    if folder.exists() and foreign:
-        raise InputError(
-            f"{folder} cannot be overwritten: it holds other things than a model saved by "
-            f"save_to_preset"
-        )
+    refuse_existing(folder, overwrite, PRESET_FOLDER)
     description = {
         "keras_poolformer": __version__,
         "class": type(model).__name__,
         "config": model.config.to_dict(),
         "transform": transform,
     }
-    with replacing(folder, overwrite) as written:
+    with replacing(folder, overwrite, PRESET_FOLDER) as written:
         written.mkdir()
         model.save(written / WEIGHTS)
         text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"

@@ -13,7 +13,9 @@ import numpy as np
 from keras_poolformer.checkpoints import layouts, readers
 from keras_poolformer.config import MAX_STAGES
 from keras_poolformer.errors import InputError
-from keras_poolformer.messages import one_line
+from keras_poolformer.lineage import origin_lines, untrained_provenance
+from keras_poolformer.messages import listed
+from keras_poolformer.quantization import refuse_quantized
 
 # Far beyond any trained weight, far below what a flipped exponent bit makes of one.
 LARGEST_WEIGHT = 1e6
@@ -38,26 +40,6 @@ class LoadReport:
     assumed: dict[str, Any] = dataclasses.field(default_factory=dict)  # fields no file told
     ignored_tensors: tuple[str, ...] = ()  # beside the network, such as a detector's neck
 
-    @classmethod
-    def from_provenance(cls, provenance):
-        """Returns the report that became a model's provenance, or None if there is none in it.
-
-        Args:
-            provenance: A dict; values of other types than a report's, as a file of unknown
-                origin may have them, make it none.
-        """
-        values = {}
-        for field in dataclasses.fields(cls):
-            if field.name in provenance:
-                kind = _REPORT_TYPES[field.name]
-                value = provenance[field.name]
-                if type(value) is not (list if kind is tuple else kind):
-                    return None
-                values[field.name] = tuple(value) if kind is tuple else value
-            elif field.default is field.default_factory:  # both missing: it has no default
-                return None
-        return cls(**values)
-
     def to_dict(self):
         """Returns the report as JSON-ready values."""
         return {
@@ -66,39 +48,7 @@ class LoadReport:
         }
 
     def __str__(self):
-        lines = [
-            f"{self.source}: {self.tensors} tensors, {self.parameters:,} parameters, "
-            f"{self.dtype}, layout {self.layout}, head {self.head}",
-            f"sha256 {self.sha256}",
-        ]
-        places = [f"{name!r}" for name in (self.wrapper, self.prefix) if name]
-        if places:
-            lines.append(f"weights under {', '.join(places)}")
-        if self.assumed:
-            lines.append(f"assumed, the weights cannot tell: {_assumptions(self.assumed)}")
-        if self.new_tensors:
-            lines.append(f"new, not from the checkpoint: {some(self.new_tensors)}")
-        if self.unused_tensors:
-            lines.append(f"in the checkpoint, not used: {some(self.unused_tensors)}")
-        if self.ignored_tensors:
-            lines.append(f"beside the network, not used: {some(self.ignored_tensors)}")
-        return "\n".join(one_line(line) for line in lines)
-
-
-_REPORT_TYPES = dict.fromkeys(("tensors", "parameters"), int) | dict.fromkeys(
-    ("new_tensors", "unused_tensors", "ignored_tensors"), tuple
-)
-_REPORT_TYPES |= {
-    field.name: dict if field.name == "assumed" else str
-    for field in dataclasses.fields(LoadReport)
-    if field.name not in _REPORT_TYPES
-}
-
-
-def _assumptions(fields):
-    """ "norm group_norm (norm_layer of the authors' class), pool_size 3, ..."."""
-    words = {"norm": " (the authors' norm_layer)"}
-    return ", ".join(f"{name} {value}{words.get(name, '')}" for name, value in fields.items())
+        return "\n".join(origin_lines(self.to_dict()))
 
 
 def load_torch_weights(model, path, layout=None):
@@ -128,6 +78,7 @@ def load_checkpoint(model, checkpoint, layout=None, new_classifier=False, config
             the checkpoint's, of another number of classes or absent, are left alone.
         config: of what the checkpoint shall fill, where that is not all of the model.
     """
+    refuse_quantized(model)
     source = str(checkpoint.paths[0])
     tensors = layouts.normalize_names(checkpoint.tensors)
     layout = layouts.get_layout(layout) if layout else layouts.detect_layout(tensors)
@@ -156,7 +107,7 @@ def load_checkpoint(model, checkpoint, layout=None, new_classifier=False, config
         prefix=checkpoint.prefix,
         ignored_tensors=_abridged(checkpoint.ignored),
     )
-    model.provenance = dict(model.provenance or {}) | report.to_dict()
+    model.provenance = untrained_provenance(model.provenance) | report.to_dict()
     return report
 
 
@@ -183,9 +134,9 @@ def _check_names(source, layout, wanted, names):
         if missing:
             backbone = {tensor.name for tensor in wanted if not tensor.is_head}.isdisjoint(missing)
             hint = " (without a head it loads as a backbone)" if backbone else ""
-            parts.append(f"lacks {some(missing)}{hint}")
+            parts.append(f"lacks {listed(missing)}{hint}")
         if extra:
-            parts.append(f"holds {some(extra)}, which the model has no place for")
+            parts.append(f"holds {listed(extra)}, which the model has no place for")
         raise InputError(f"{source} (layout {layout.name}) {' and '.join(parts)}")
 
 
@@ -193,12 +144,6 @@ def _abridged(names):
     """Names as a model keeps them: what a whole detector has beside its backbone is too many."""
     rest = len(names) - _MOST_IGNORED
     return names if rest <= 0 else (*names[:_MOST_IGNORED], f"and {rest} more")
-
-
-def some(names, most=5):
-    """The first names of a list as one printable text, and how many more there are."""
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return one_line(", ".join(names[:most])) + more
 
 
 def _checked(source, tensor, array):

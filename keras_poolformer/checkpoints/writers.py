@@ -8,9 +8,16 @@ import numpy as np
 from keras_poolformer.checkpoints import layouts
 from keras_poolformer.errors import InputError, MissingExtraError
 from keras_poolformer.files import refuse_existing
+from keras_poolformer.output_folders import OutputFolder
+from keras_poolformer.quantization import refuse_quantized
 
 # In a directory as transformers and timm save it.
 WEIGHTS, CONFIG, PREPROCESSOR = "model.safetensors", "config.json", "preprocessor_config.json"
+TORCH_FOLDER = OutputFolder(
+    f"a folder of {WEIGHTS}, {CONFIG} and {PREPROCESSOR}",
+    (WEIGHTS, CONFIG, PREPROCESSOR),
+    markers=(WEIGHTS,),
+)
 
 HALVES = ("float16", "bfloat16")
 DTYPES = ("float32", *HALVES)
@@ -26,6 +33,7 @@ def torch_tensors(model, layout):
     Returns:
         {name: array in PyTorch's axes, in the variable's own dtype}.
     """
+    refuse_quantized(model)
     variables = {variable.path: variable for variable in model.weights}
     table = layouts.expected_tensors(model.config, layout)
     return {
@@ -99,21 +107,14 @@ def output_directory(path, overwrite):
             replaced.
     """
     path = Path(path)
-    refuse_existing(path, overwrite)
-    if not path.is_dir():
-        if path.suffix not in ("", ".safetensors"):
-            raise InputError(
-                f"the output must end in .safetensors, or be a directory: one that exists, or a "
-                f"name without suffix. Received: {path}"
-            )
-        return None if path.suffix else path.absolute()
-    others = sorted({entry.name for entry in path.iterdir()} - {WEIGHTS, CONFIG, PREPROCESSOR})
-    if others:
+    is_folder = path.is_dir() or not path.suffix
+    if not is_folder and path.suffix != ".safetensors":
         raise InputError(
-            f"{path} may be replaced if it holds nothing but {WEIGHTS}, {CONFIG} and "
-            f"{PREPROCESSOR}. Received: {others[0][:60]!r} in it"
+            f"the output must end in .safetensors, or be a directory: one that exists, or a "
+            f"name without suffix. Received: {path}"
         )
-    return path.absolute()
+    refuse_existing(path, overwrite, TORCH_FOLDER if is_folder else None)
+    return path.absolute() if is_folder else None
 
 
 def _numpy_dtype(name):

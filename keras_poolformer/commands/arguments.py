@@ -1,6 +1,7 @@
 """What the parsers of several subcommands share."""
 
 import argparse
+import re
 
 from keras_poolformer.config import NORMS
 
@@ -12,7 +13,7 @@ def add_command(group, name, handler, purpose, example):
     command = group.add_parser(
         name, help=purpose, description=purpose, epilog=f"example: {PROGRAM} {example}"
     )
-    command.set_defaults(handler=handler)
+    command.set_defaults(handler=handler, parser=command)
     return command
 
 
@@ -56,6 +57,30 @@ def add_output(command, purpose):
     command.add_argument("-o", "--output", required=True, metavar="PATH", help=purpose)
     command.add_argument("--overwrite", action="store_true", help="replace an existing one")
     command.add_argument("--json", action="store_true", help="print the report as JSON")
+
+
+def add_overrides(command):
+    """Adds --size and --labels."""
+    command.add_argument(
+        "--size",
+        type=_size,
+        metavar="N|HxW",
+        help="image size in pixels instead of the source's; HxW squeezes pictures into that shape",
+    )
+    command.add_argument(
+        "--labels", metavar="FILE", help="class names instead of the source's, one a line"
+    )
+
+
+def _size(text):
+    """A side, or (height, width), for argparse; `ImageTransform` knows the bounds."""
+    sides = re.fullmatch(r"([1-9]\d{0,5})(?:x([1-9]\d{0,5}))?", text, re.ASCII)
+    if sides is None:
+        raise argparse.ArgumentTypeError(
+            f"must be a number of pixels or HEIGHTxWIDTH, as in 256 or 192x320. Received: {text!r}"
+        )
+    height, width = sides.groups()
+    return int(height) if width is None else (int(height), int(width))
 
 
 def positive(text):

@@ -4,10 +4,10 @@ The JSON is {"litert": version, "architecture", "cores": those this process may 
 timed calls of each, "files": the fields of one `Benchmark` for each file, in order}.
 """
 
-import json
 import platform
 
 from keras_poolformer.commands.arguments import add_command, positive
+from keras_poolformer.messages import json_text
 from keras_poolformer.progress import Progress
 
 MEGABYTE = 1_000_000
@@ -70,7 +70,7 @@ def benchmark(options):
     machine = _machine()
     if options.json:
         files = [result.to_dict() for result in results]
-        print(json.dumps(machine | {"runs": options.runs, "files": files}, indent=2))
+        print(json_text(machine | {"runs": options.runs, "files": files}))
         return
     print(
         "LiteRT {litert} on {architecture}, {cores} cores; ".format(**machine)

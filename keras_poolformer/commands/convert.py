@@ -1,10 +1,8 @@
 """`keras-poolformer convert`."""
 
-import json
 from pathlib import Path
 
 from keras_poolformer.checkpoints.layouts import LAYOUTS
-from keras_poolformer.checkpoints.transplant import LoadReport
 from keras_poolformer.checkpoints.writers import DTYPES, output_directory
 from keras_poolformer.commands.arguments import (
     add_checkpoint_options,
@@ -16,6 +14,8 @@ from keras_poolformer.commands.arguments import (
 from keras_poolformer.commands.models import load_model
 from keras_poolformer.errors import InputError
 from keras_poolformer.files import refuse_existing, replacing
+from keras_poolformer.lineage import origin_lines
+from keras_poolformer.messages import json_text
 from keras_poolformer.progress import Progress
 
 
@@ -50,13 +50,14 @@ def convert(options):
     progress.start()
     if options.to:
         report = _save_for_torch(model, options)
-        text, document = str(report), json.dumps(report.to_dict(), indent=2) + "\n"
+        text, document = str(report), json_text(report.to_dict()) + "\n"
     else:
         from keras_poolformer.loading import provenance_json
 
         with replacing(options.output, options.overwrite) as written:
             model.save(written)
-        text = _report(model.get_config()["provenance"] or {})
+        lines = origin_lines(model.get_config()["provenance"])
+        text = "\n".join(lines) or "the file does not say where its weights are from"
         document = provenance_json(model)
     progress.finish()
     print(document if options.json else text, end="" if options.json else "\n")
@@ -86,10 +87,3 @@ def _save_for_torch(model, options):
         options.allow_other_head,
         overwrite=options.overwrite,
     )
-
-
-def _report(provenance):
-    report = LoadReport.from_provenance(provenance)
-    if report is None:  # a .keras file of a model that was never loaded
-        return "the file does not say where its weights are from"
-    return str(report)

@@ -1,13 +1,13 @@
 """`keras-poolformer evaluate`."""
 
-import json
 import os
 import sys
 
 from keras_poolformer import evaluation
-from keras_poolformer.commands.arguments import add_command, positive
+from keras_poolformer.commands.arguments import add_command, add_overrides, positive
 from keras_poolformer.data import folders
 from keras_poolformer.data.evaluation_source import open_labelled
+from keras_poolformer.messages import json_text
 from keras_poolformer.progress import Progress
 from keras_poolformer.scorers import open_scorer
 
@@ -29,6 +29,7 @@ def add_parser(group):
         "source", metavar="SOURCE", help="preset, checkpoint, .tflite file or SavedModel"
     )
     add_data_options(command, required=True)
+    add_overrides(command)
     command.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -61,7 +62,9 @@ def add_data_options(command, required=False):
 def evaluate(options):
     """Measures accuracy on labelled images."""
     progress = Progress([f"loading {options.source}", f"classifying the images of {options.data}"])
-    accuracy, note, broken = measure(options, options.source, progress)
+    accuracy, note, broken = measure(
+        options, options.source, progress, options.size, options.labels
+    )
     progress.finish()
     if note:
         print(note, file=sys.stderr)
@@ -71,26 +74,27 @@ def evaluate(options):
         print(f"skipped {len(broken)} broken images: {names}{more}", file=sys.stderr)
     result = accuracy.to_dict() | ({"skipped": len(broken)} if options.skip_broken else {})
     if options.json:
-        print(json.dumps(result, indent=2))
+        print(json_text(result))
         return
     shares = [f"{name} {result[key]:.2f} %" for name, key in TOP_NAMES.items() if key in result]
     print(f"{accuracy.images:,} images: {', '.join(shares)}")
 
 
-def measure(options, source, progress):
+def measure(options, source, progress, size=None, labels=None):
     """Measures the accuracy of one model.
 
     Args:
         options: `data`, `split`, `data_dir`, `limit`, `batch_size` and `skip_broken`.
         source: of the model.
         progress: a `Progress`, two steps of which it begins.
+        size, labels: as `add_overrides` reads them.
 
     Returns:
         (`Accuracy`, a note for people or "", the images that were skipped).
     """
     labelled_for = open_labelled(options.data, options.split, options.data_dir, options.limit)
     progress.start()
-    scorer = open_scorer(source, num_workers=os.cpu_count() or 1)
+    scorer = open_scorer(source, os.cpu_count() or 1, size, labels)
     labelled = labelled_for(scorer)
     broken = []
     batches = folders.read_batches(

@@ -1,16 +1,22 @@
 """`keras-poolformer explain`: Grad-CAM of photographs, as one picture."""
 
 import difflib
-import json
 import math
 from pathlib import Path
 
-from keras_poolformer.commands.arguments import add_command, add_output, add_source
+from keras_poolformer.commands.arguments import (
+    add_command,
+    add_output,
+    add_overrides,
+    add_source,
+)
 from keras_poolformer.commands.images import image_files
 from keras_poolformer.commands.models import load_model
-from keras_poolformer.contact_sheet import PAIR_SIDE, draw_pairs
+from keras_poolformer.contact_sheet import PAIR_SIDE, SCALE_SIZE, Legend, draw_pairs
 from keras_poolformer.errors import InputError
 from keras_poolformer.files import refuse_existing, replacing
+from keras_poolformer.image_options import as_pair
+from keras_poolformer.messages import json_text
 from keras_poolformer.progress import Progress
 from keras_poolformer.ranking import score_name, score_text, scores
 
@@ -32,8 +38,11 @@ def add_parser(group):
         "--class", dest="class_name", metavar="CLASS", help="a label or number (the likeliest)"
     )
     command.add_argument(
-        "--layer", metavar="NAME", help="P2 to P5, or a layer of the backbone (the last stage)"
+        "--layer",
+        metavar="NAME",
+        help="P2 to P5, or a layer of the backbone (the last stage with a map of 7 x 7)",
     )
+    add_overrides(command)
     add_output(command, "the PNG file to write")
 
 
@@ -47,20 +56,21 @@ def explain(options):
         raise InputError(f"one picture has room for {MAX_IMAGES} images. Received: {len(images)}")
     progress = Progress([f"loading {options.source}", f"explaining {len(images)} images"])
     progress.start()
-    model = load_model(options.source)
+    model = load_model(options.source, size=options.size, labels=options.labels)
     class_index = _class_index(options.class_name, model.config)
+    layer = options.layer or _default_layer(model)
     progress.start()
     pairs, rows = [], []
     for done, image in enumerate(images, start=1):
-        pair, row = _explained(model, image, class_index, options.layer)
+        pair, row = _explained(model, image, class_index, layer)
         pairs.append(pair)
         rows.append(row)
         progress.advance(done, len(images))
     with replacing(options.output, options.overwrite) as written:
-        draw_pairs(written, pairs)
+        draw_pairs(written, pairs, _legend(options.source, rows[0]))
     progress.finish()
     if options.json:
-        print(json.dumps({"path": options.output, "images": rows}, indent=2))
+        print(json_text({"path": options.output, "images": rows}))
         return
     for row in rows:
         score = row[score_name(model.config.problem_type)]
@@ -86,9 +96,38 @@ def _explained(model, image, class_index, layer):
         "class": index,
         "label": label,
         score_name(problem_type): float(class_scores[index]),
+        "layer": layer,
+        "map": list(cam.shape),
     }
     caption = f"{label}  {score_text(class_scores[index], problem_type)}  ({image.name})"
     return (photograph, overlay(photograph, cam), caption), row
+
+
+def _default_layer(model):
+    """The layer for the transform's size, or for its shorter side where images differ in size."""
+    from keras_poolformer.explain import default_layer
+
+    transform = model.transform
+    shape = transform.output_shape or as_pair(transform.resized_to or transform.size)
+    return default_layer(model, *shape)
+
+
+def _legend(source, row):
+    """Says what the maps are of, with the colors that they are painted in on gray."""
+    import numpy as np
+    from PIL import Image
+
+    from keras_poolformer.explain import overlay
+
+    gray = Image.new("RGB", SCALE_SIZE, "#808080")
+    height, width = row["map"]
+    name = Path(source).name or source
+    return Legend(
+        title=f"{name}: Grad-CAM at {row['layer']}, {height} x {width} places",
+        low="speaks for the class: nothing",
+        high="most",
+        scale=overlay(gray, np.linspace(0, 1, SCALE_SIZE[0])[None]),
+    )
 
 
 def _enlarged(transform):

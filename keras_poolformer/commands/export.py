@@ -1,12 +1,18 @@
 """`keras-poolformer export`: the file, a record of it beside it, and a table."""
 
-import json
+import sys
 
-from keras_poolformer.commands.arguments import add_command, add_output, add_source
+from keras_poolformer.commands.arguments import (
+    add_command,
+    add_output,
+    add_overrides,
+    add_source,
+)
 from keras_poolformer.commands.models import load_model
 from keras_poolformer.errors import InputError
-from keras_poolformer.export.recipes import INPUTS, OUTPUTS, RECIPES
+from keras_poolformer.export.recipes import INPUTS, OUTPUTS, RECIPES, SAVED_MODEL, device_inputs
 from keras_poolformer.files import refuse_existing, replacing
+from keras_poolformer.messages import json_text
 from keras_poolformer.progress import Progress
 from keras_poolformer.runtime.description import SCORES
 
@@ -36,50 +42,72 @@ def add_parser(group):
         "--outputs", choices=OUTPUTS, help="(logits); pyramid: the feature maps P2, P3, ..."
     )
     command.add_argument(
-        "--calibration", metavar="FOLDER", help="a few hundred images, for int8; no test images"
+        "--calibration",
+        metavar="FOLDER",
+        help="a few hundred images, for the int8 recipes; no test images",
     )
     command.add_argument(
         "--skip-broken", action="store_true", help="leave unreadable calibration images out"
     )
+    add_overrides(command)
     add_output(command, "the file or directory to write; OUTPUT.json records it")
 
 
 def export(options):
     """Writes a .tflite file or a SavedModel, and OUTPUT.json."""
     record = f"{options.output}.json"
-    for path in (options.output, record):
-        refuse_existing(path, options.overwrite)
-    if options.recipe == "saved_model" and (options.inputs or options.outputs):
-        raise InputError("recipe saved_model has all inputs and outputs: leave the options out")
-    if options.recipe == "int8" and options.calibration is None:
-        raise InputError("recipe int8 needs --calibration FOLDER, with a few hundred images")
+    folder = SAVED_MODEL if options.recipe == "saved_model" else None
+    refuse_existing(options.output, options.overwrite, folder)
+    refuse_existing(record, options.overwrite)
+    _check(options)
     progress = Progress([f"reading {options.source}", f"exporting {options.output}"])
     progress.start()
     backbone = options.outputs == "pyramid"  # whatever head the source has, or none
-    model = load_model(options.source, backbone=backbone, progress=progress.advance)
+    model = load_model(
+        options.source,
+        backbone=backbone,
+        size=options.size,
+        labels=options.labels,
+        progress=progress.advance,
+    )
     progress.start()
-    result = _export(model, options, progress.advance)
-    text = json.dumps(result.to_dict(), indent=2) + "\n"
+    # Of two exports to one name, the one that comes too late to write its file writes no record.
     with replacing(record, options.overwrite) as written:
+        result = _export(model, options, progress.advance)
+        text = json_text(result.to_dict()) + "\n"
         written.write_text(text, encoding="utf-8")
     progress.finish()
+    for warning in result.warnings:
+        print(f"warning: {options.output}: {warning}", file=sys.stderr)
     print(text if options.json else _table(result), end="")
+
+
+def _check(options):
+    """Refuses options that do not go together, before anything is loaded."""
+    if options.recipe == "saved_model" and (options.inputs or options.outputs):
+        raise InputError("recipe saved_model has all inputs and outputs: leave the options out")
+    is_integer = options.recipe in RECIPES and RECIPES[options.recipe].is_integer
+    if is_integer and options.calibration is None:
+        raise InputError(
+            f"recipe {options.recipe} needs --calibration FOLDER, with a few hundred images"
+        )
+    if is_integer and options.inputs == "normalized":
+        raise InputError(f"recipe {options.recipe} takes --inputs pixels. Received: normalized")
 
 
 def _export(model, options, progress):
     if options.recipe == "saved_model":
         from keras_poolformer.export.saved_model import examine, export_saved_model
 
-        return examine(model, export_saved_model(model, options.output, overwrite=True))
+        path = export_saved_model(model, options.output, overwrite=options.overwrite)
+        return examine(model, path)
     from keras_poolformer.export.tflite import export_tflite
 
-    # What cameras give and MediaPipe Tasks takes; `export_tflite` itself takes what the model does.
-    usual = "pixels" if model.config.in_channels == 3 else "normalized"
     return export_tflite(
         model,
         options.output,
         recipe=options.recipe,
-        inputs=options.inputs or usual,
+        inputs=options.inputs or device_inputs(model.config),
         outputs=options.outputs,
         calibration=options.calibration,
         overwrite=options.overwrite,
@@ -96,7 +124,7 @@ def _table(result):
         ("takes, returns", f"{result.inputs}, {result.outputs}"),
         ("size", f"{result.bytes / 1e6:.2f} MB"),
     ]
-    if result.operators and result.outputs in SCORES:
+    if result.operators and result.outputs in (*SCORES, "embedding"):
         rows.append(("MediaPipe Tasks", _in_mediapipe(result)))
     if result.operators:
         rows.append(("operators", f"{sum(result.operators.values())}"))
@@ -111,9 +139,12 @@ def _table(result):
 
 
 def _in_mediapipe(result):
-    """Whether MediaPipe Tasks' ImageClassifier opens a classifier (export/metadata.py)."""
-    if result.outputs == "probabilities" and result.inputs == "pixels":
+    """Whether MediaPipe Tasks' ImageClassifier or ImageEmbedder opens it (export/metadata.py)."""
+    takes_pixels, is_embedding = result.inputs == "pixels", result.outputs == "embedding"
+    if is_embedding:
+        return "ImageEmbedder opens it" if takes_pixels else "wants --inputs pixels"
+    if takes_pixels and result.outputs == "probabilities":
         return "opens it"
-    if result.inputs == "pixels" and result.recipe != "int8":
+    if takes_pixels and not RECIPES[result.recipe].is_integer:
         return "opens it; --outputs probabilities gives better scores than logits"
     return "wants --inputs pixels --outputs probabilities"

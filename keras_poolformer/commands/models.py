@@ -1,10 +1,14 @@
 """The model of a SOURCE."""
 
 from keras_poolformer import presets
+from keras_poolformer.overrides import override
 
 
-def load_model(source, load_weights=True, backbone=False, **arguments):
-    """The model of a source; what cannot be had is said before TensorFlow is imported."""
+def load_model(source, load_weights=True, backbone=False, size=None, labels=None, **arguments):
+    """The model of a source, with the size and the labels that `add_overrides` reads.
+
+    What is missing is reported before TensorFlow is imported.
+    """
     source = presets.resolve(source)
     if load_weights:
         source = presets.fetch_weights(source)
@@ -12,4 +16,6 @@ def load_model(source, load_weights=True, backbone=False, **arguments):
     from keras_poolformer.model import PoolFormerBackbone, PoolFormerImageClassifier
 
     model_class = PoolFormerBackbone if backbone else PoolFormerImageClassifier
-    return load_preset(model_class, source, load_weights, **arguments)
+    model = load_preset(model_class, source, load_weights, **arguments)
+    override(model, size, labels)
+    return model

@@ -3,7 +3,6 @@
 from keras_poolformer.commands.arguments import add_command, add_output, positive
 from keras_poolformer.errors import InputError
 from keras_poolformer.progress import Progress
-from keras_poolformer.signals import interruptible
 
 
 def add_parser(group):
@@ -34,8 +33,9 @@ def prepare(options):
     progress.start()
     splits = open_splits(options.data, options.data_dir)
     progress.start()
-    with interruptible(progress.advance) as advance:
-        written = write_records(splits, options.output, options.shards, advance, options.overwrite)
+    written = write_records(
+        splits, options.output, options.shards, progress.advance, options.overwrite
+    )
     progress.finish()
     if options.json:
         print(written.to_json(), end="")

@@ -1,12 +1,12 @@
 """`keras-poolformer summary`; heavy imports are inside, so that --help is instant."""
 
-import json
 import math
 
 from keras_poolformer import presets
 from keras_poolformer.checkpoints.keras_archive import read_keras_archive
 from keras_poolformer.commands.arguments import add_command, add_source, positive
 from keras_poolformer.commands.models import load_model
+from keras_poolformer.messages import json_text
 from keras_poolformer.progress import Progress
 
 
@@ -41,7 +41,7 @@ def summary(options):
     if options.json:
         fields = stats.to_dict() | {"stages": _stages(stats, model.config)}
         fields |= {"config": model.config.to_dict(), "transform": transform.to_dict()}
-        print(json.dumps(fields, indent=2))
+        print(json_text(fields))
     else:
         print(_table(options.source, stats, model.config))
 

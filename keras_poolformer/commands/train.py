@@ -1,12 +1,12 @@
 """The subcommand `train`; heavy imports are inside."""
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 from keras_poolformer.commands.arguments import add_command, positive
 from keras_poolformer.errors import FRAMEWORK, require_packages
+from keras_poolformer.messages import json_text
 from keras_poolformer.progress import Progress
 from keras_poolformer.signals import interruptible
 from keras_poolformer.training import STRATEGIES
@@ -121,7 +121,7 @@ def _validate(splits, strategy):
 
 def _print(result, options):
     if options.json:
-        print(json.dumps(result, indent=2))
+        print(json_text(result))
         return
     if not result["finished"]:
         saved = f"stopped after step {result['step']}, which is saved"

@@ -9,10 +9,16 @@ from dataclasses import dataclass
 from keras_poolformer.errors import InputError
 from keras_poolformer.labels import checked_labels
 from keras_poolformer.messages import shown
+from keras_poolformer.output_folders import OutputFolder
 
 DESCRIPTION = "dataset.json"
 FORMAT, VERSION = "keras-poolformer records", 1
 SPLITS = ("train", "validation")
+RECORDS = OutputFolder(
+    "a folder of records that prepare wrote",
+    (DESCRIPTION, *(f"{split}-?????-of-?????.tfrecord" for split in SPLITS)),
+    markers=(DESCRIPTION,),
+)
 MAX_BYTES = 2**26
 _FILE_NAME = re.compile(r"\w[\w.-]*\.tfrecord", re.ASCII)
 _LARGEST = 2**50
@@ -92,6 +98,9 @@ def checked_class_names(names, subject):
     Raises:
         InputError: There are none, two are the same, or one is not a valid class name.
     """
+    for name in names if isinstance(names, list | tuple) else ():
+        if isinstance(name, str) and not _is_utf8(name):  # a folder's name can be any bytes
+            raise InputError(f"{subject} must be UTF-8. Received: {shown(name)}")
     names = checked_labels(names, name=subject)
     if not names or len(set(names)) < len(names):
         ((name, count),) = Counter(names).most_common(1) or [("", 0)]
@@ -117,6 +126,14 @@ def _file(fields, path):
     good = good and fields["bytes"] >= _RECORD_BYTES * fields["examples"]
     _check(good, path, "file", expected, fields)
     return RecordFile(**fields)
+
+
+def _is_utf8(name):
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _is_list(value):

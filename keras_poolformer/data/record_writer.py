@@ -6,11 +6,17 @@ import math
 
 import tensorflow as tf
 
-from keras_poolformer.data.record_description import DESCRIPTION, SPLITS, Description, RecordFile
+from keras_poolformer.data.record_description import (
+    DESCRIPTION,
+    RECORDS,
+    SPLITS,
+    Description,
+    RecordFile,
+)
 from keras_poolformer.data.split import READING_ERRORS, reason_of, share
 from keras_poolformer.data.validation import checked, name_broken
 from keras_poolformer.errors import InputError
-from keras_poolformer.files import replacing
+from keras_poolformer.files import existing_error, refuse_existing, replacing
 
 EXAMPLES_OF_A_FILE = 1250  # of ImageNet about 140 MB
 MAX_FILES = 1024
@@ -121,7 +127,7 @@ def _destination(path, overwrite):
     refuse_unwritable(path, overwrite)
     path = str(path).rstrip("/")
     if "://" not in path:
-        with replacing(path, overwrite) as written:
+        with replacing(path, overwrite, RECORDS) as written:
             written.mkdir()
             yield lambda name: str(written / name)
         return
@@ -154,16 +160,19 @@ def refuse_unwritable(path, overwrite):
         InputError: it exists and may not be replaced, or is no folder of records.
     """
     path = str(path)
+    if "://" not in path:
+        refuse_existing(path, overwrite, RECORDS)
+        return
     with _writing(path):
         names = _names(path)
-        exists = bool(names) if "://" in path else tf.io.gfile.exists(path)
-    if exists and not overwrite:
-        raise InputError(f"{path} exists already: choose another path, or ask to overwrite it")
-    other = next((name for name in names if not _is_ours(name)), None)
-    if other or (exists and not tf.io.gfile.isdir(path)):
+    if names and not overwrite:
+        raise existing_error(path)
+    kinds = {True: "folder", False: "file"}
+    difference = RECORDS.difference_of((name.rstrip("/"), kinds[name[-1] == "/"]) for name in names)
+    if difference:
         raise InputError(
-            f"{path} is not a folder of records alone, and so is not replaced: choose another "
-            f"path. Received: a {'folder with ' + other if other else 'file'}"
+            f"{path} cannot be overwritten: only {RECORDS.kind} is replaced, with nothing else in "
+            f"it. Received: {difference}; choose another path"
         )
 
 
@@ -171,10 +180,6 @@ def _names(path):
     """What lies in a folder; the description first."""
     names = tf.io.gfile.listdir(path) if tf.io.gfile.isdir(path) else []
     return sorted(names, key=lambda name: (name != DESCRIPTION, name))
-
-
-def _is_ours(name):
-    return name == DESCRIPTION or name.endswith(".tfrecord")
 
 
 @contextlib.contextmanager

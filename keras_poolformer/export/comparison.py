@@ -1,9 +1,13 @@
 """What an export became: its size, its operators, and how far it is from the model."""
 
 import dataclasses
+import hashlib
+import math
+import os
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -13,6 +17,9 @@ from keras_poolformer.ranking import scores
 from keras_poolformer.version import __version__
 
 CHECKED_IMAGES = 8  # of each set
+# Relative error from which outputs are mostly wrong: half as long as the outputs themselves. A
+# file that answers zeros has 1; good int8 files of trained networks have less than 0.1.
+LARGE_ERROR = 0.5
 LIBRARIES = ("keras", "tensorflow", "tensorflow-cpu", "ai-edge-litert")
 
 
@@ -35,6 +42,7 @@ class ExportResult:
             best.
         calibration_images: how many were used; 0 where none are needed.
         skipped: calibration files that could not be read.
+        sha256: of the file; of a SavedModel see `checksum`.
     """
 
     path: Path
@@ -48,21 +56,70 @@ class ExportResult:
     partitions: int = 0
     calibration_images: int = 0
     skipped: tuple[str, ...] = ()
+    sha256: str = ""
 
     @property
     def error(self):
-        """The largest of `errors`."""
-        return max(self.errors.values())
+        """The largest of `errors`; not a number if one of them is not."""
+        return float(np.max(list(self.errors.values())))
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a user should know before this file is used: one line for each large error."""
+        return tuple(
+            f"the outputs are far from the model's on {name}: relative error {error:.2g}, where "
+            f"zeros would have 1{self._advice(name)}"
+            for name, error in self.errors.items()
+            if not error < LARGE_ERROR
+        )
+
+    def _advice(self, name):
+        if not self.calibration_images:
+            return ""
+        if name == "calibration":
+            return ". Calibrate with more images, or use recipe dynamic_int8"
+        return (
+            ". Calibration images must be like those that the model will see; these are "
+            "photographs of many kinds"
+        )
 
     def to_dict(self):
         """Returns the result, and the versions it was made with, as JSON-ready values."""
         return dataclasses.asdict(self) | {
             "path": str(self.path),
             "skipped": list(self.skipped),
-            "error": self.error,
+            "errors": {name: _json_number(error) for name, error in self.errors.items()},
+            "error": _json_number(self.error),
+            "warnings": list(self.warnings),
             "source_sha256": self.provenance.get("sha256"),
             "versions": versions(),
         }
+
+
+def _json_number(value):
+    """JSON has no word for what is not a number."""
+    return value if math.isfinite(value) else None
+
+
+def checksum(path: str | Path) -> str:
+    """Returns the SHA-256 of a file, or of a directory as `sha256sum` lists its files.
+
+    Of a directory it is what `find . -type f | LC_ALL=C sort | xargs sha256sum | sha256sum` prints
+    in it.
+    """
+    path = Path(path)
+    if path.is_dir():
+        inside = (file.relative_to(path) for file in path.rglob("*") if file.is_file())
+        names = sorted((f"./{name}" for name in inside), key=os.fsencode)
+        listing = "".join(f"{checksum(path / name)}  {name}\n" for name in names)
+        return hashlib.sha256(os.fsencode(listing)).hexdigest()
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def export_provenance(model: Any, transform: Any) -> dict:
+    """Where an export's weights are from, and how the images that it takes are prepared."""
+    return (model.get_config()["provenance"] or {}) | {"transform": transform.to_dict()}
 
 
 def versions():
@@ -117,7 +174,10 @@ def _reference(model, outputs):
 
 
 def _distance(received, expected):
-    return float(np.linalg.norm(received - expected) / np.linalg.norm(expected))
+    length = np.linalg.norm(expected)
+    if length == 0:  # of fresh weights
+        return 0.0 if not np.any(received) else math.inf
+    return float(np.linalg.norm(received - expected) / length)
 
 
 def _image_sets(model, transform, calibration):

@@ -19,6 +19,7 @@ from keras import ops
 from keras_poolformer.checkpoints.layouts import feature_norm_path
 from keras_poolformer.layers import ACTIVATION_FUNCTIONS, CHANNELS_LAST, NORM_EPSILON
 from keras_poolformer.model import LAYER_NORM_EPSILON, PoolFormerBackbone
+from keras_poolformer.quantization import refuse_quantized
 
 
 @dataclass(frozen=True)
@@ -174,6 +175,7 @@ def fold(model, outputs="logits"):
     Returns:
         A `FoldedNetwork`, its constants in float64.
     """
+    refuse_quantized(model)
     weights = {
         variable.path: np.asarray(variable.numpy(), np.float64) for variable in model.weights
     }

@@ -4,10 +4,33 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from keras_poolformer.errors import InputError
-from keras_poolformer.runtime.description import SCORES
+from keras_poolformer.output_folders import OutputFolder
+from keras_poolformer.runtime.description import DESCRIPTION, EXTRA, LABELS, SCORES
 
+SAVED_MODEL = OutputFolder(
+    "a SavedModel of export",
+    (
+        "saved_model.pb",
+        "fingerprint.pb",
+        "variables/variables.index",
+        "variables/variables.data-?????-of-?????",
+        f"{EXTRA}/{DESCRIPTION}",
+        f"{EXTRA}/{LABELS}",
+    ),
+    markers=(f"{EXTRA}/{DESCRIPTION}",),
+    folders=("assets",),
+)
 INPUTS = ("normalized", "pixels")
 OUTPUTS = (*SCORES, "embedding", "pyramid")
+
+
+def device_inputs(config) -> str:
+    """What a file for devices takes: what cameras give, and MediaPipe Tasks wants.
+
+    Args:
+        config: Config of the model.
+    """
+    return "pixels" if config.in_channels == 3 else "normalized"
 
 
 @dataclass(frozen=True)
@@ -18,11 +41,16 @@ class Recipe:
         name: that users type.
         description: when to use it.
         configure: sets up a `tf.lite.TFLiteConverter`.
+        is_integer: Whether the arithmetic is that of 8-bit integers, whose ranges are chosen by
+            calibration images.
+        has_gelu: Whether GELU is left to a kernel of its own.
     """
 
     name: str
     description: str
     configure: Callable
+    is_integer: bool = False
+    has_gelu: bool = True
 
 
 def fp32(converter):
@@ -53,9 +81,20 @@ def int8(converter):
     converter.inference_output_type = tf.int8
 
 
+def int8_micro(converter):
+    """int8 with GELU as a table, the same bytes: for microcontrollers (TFLite Micro)."""
+    int8(converter)
+
+
 RECIPES = {
-    configure.__name__: Recipe(configure.__name__, configure.__doc__, configure)
-    for configure in (fp32, fp16, dynamic_int8, int8)
+    configure.__name__: Recipe(
+        configure.__name__,
+        configure.__doc__ or "",
+        configure,
+        is_integer=configure in (int8, int8_micro),
+        has_gelu=configure is not int8_micro,
+    )
+    for configure in (fp32, fp16, dynamic_int8, int8, int8_micro)
 }
 
 

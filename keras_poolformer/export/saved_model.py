@@ -5,7 +5,12 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from keras_poolformer.export.comparison import ExportResult, compare
+from keras_poolformer.export.comparison import (
+    ExportResult,
+    checksum,
+    compare,
+    export_provenance,
+)
 from keras_poolformer.export.graphs import (
     default_outputs,
     export_labels,
@@ -14,11 +19,13 @@ from keras_poolformer.export.graphs import (
     require_tensorflow,
     save_graphs,
 )
+from keras_poolformer.export.recipes import SAVED_MODEL
 from keras_poolformer.files import refuse_existing, replacing, size_of
+from keras_poolformer.patterns import without_patterns
 from keras_poolformer.runtime.description import Description, add_description
 
 
-def export_saved_model(model, path, transform=None, labels=None, overwrite=True):
+def export_saved_model(model, path, transform=None, labels=None, overwrite=False):
     """Writes a model as a SavedModel directory.
 
     Signatures, each of which returns {"logits", "probabilities"}, float32 (N, num_classes);
@@ -50,17 +57,17 @@ def export_saved_model(model, path, transform=None, labels=None, overwrite=True)
         The path.
     """
     require_tensorflow()
-    refuse_existing(path, overwrite)
+    refuse_existing(path, overwrite, SAVED_MODEL)
     transform = transform or model.transform
     description = Description(
         recipe="saved_model",
         outputs=default_outputs(model),
         transform=transform.to_dict(),
         labels=export_labels(model, labels),
-        provenance=model.get_config()["provenance"] or {},
+        provenance=export_provenance(model, transform),
         problem_type=model.config.problem_type,
     )
-    with replacing(path, overwrite) as written:
+    with replacing(path, overwrite, SAVED_MODEL) as written:
         save_graphs(written, model.variables, _endpoints(model, transform))
         add_description(written, description)
     return Path(path)
@@ -76,7 +83,8 @@ def examine(model, path):
     Returns:
         An `ExportResult`.
     """
-    normalized = tf.saved_model.load(str(path)).signatures["normalized"]
+    with without_patterns(path) as folder:
+        normalized = tf.saved_model.load(folder).signatures["normalized"]
     outputs = default_outputs(model)
 
     def run(images):
@@ -90,7 +98,8 @@ def examine(model, path):
         inputs="any",
         outputs="logits and probabilities" if has_probabilities(model) else outputs,
         errors=compare(model, model.transform, run, "normalized", outputs),
-        provenance=model.get_config()["provenance"] or {},
+        provenance=export_provenance(model, model.transform),
+        sha256=checksum(path),
     )
 
 

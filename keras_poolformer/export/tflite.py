@@ -11,7 +11,12 @@ import tensorflow as tf
 
 from keras_poolformer.errors import InputError
 from keras_poolformer.export.calibration import calibrate, read_calibration
-from keras_poolformer.export.comparison import ExportResult, compare
+from keras_poolformer.export.comparison import (
+    ExportResult,
+    checksum,
+    compare,
+    export_provenance,
+)
 from keras_poolformer.export.folding import fold
 from keras_poolformer.export.graphs import (
     affine_normalization,
@@ -23,6 +28,7 @@ from keras_poolformer.export.graphs import (
     save_graphs,
 )
 from keras_poolformer.export.metadata import with_metadata
+from keras_poolformer.export.micro import without_gelu
 from keras_poolformer.export.ranges import Quantizer
 from keras_poolformer.export.recipes import INPUTS, OUTPUTS, get_recipe
 from keras_poolformer.files import refuse_existing, replacing, size_of
@@ -42,7 +48,7 @@ def export_tflite(
     calibration=None,
     transform=None,
     labels=None,
-    overwrite=True,
+    overwrite=False,
     skip_broken=False,
     progress=None,
 ):
@@ -51,17 +57,18 @@ def export_tflite(
     Args:
         model: a `PoolFormerImageClassifier` or `PoolFormerBackbone`.
         path: the file to write.
-        recipe: "fp32", "fp16", "dynamic_int8" or "int8".
+        recipe: "fp32", "fp16", "dynamic_int8", "int8" or "int8_micro".
         inputs: "normalized" takes float32 as the model does, the default; "pixels" takes
-            uint8 and normalises inside the graph, the only way and the default of int8.
+            uint8 and normalises inside the graph, the only way and the default of the integer
+            recipes.
         outputs: "logits", the default, or "probabilities", by softmax or, of several labels, by
             sigmoid, as the config's `problem_type` says; "embedding", what the classifier's
             linear layer sees, and all that a model without classes has; "pyramid", the outputs
             P2, P3, ... of the stages, un-normed unless the model has `feature_norms`, the
             default of a backbone.
-        calibration: what int8 chooses its ranges by: a few hundred images like those that
-            the model will see, none of them test images; a folder, or a list or array of
-            uint8 images of any size.
+        calibration: what the integer recipes choose their ranges by: a few hundred images like
+            those that the model will see, none of them test images; a folder, or a list or array
+            of uint8 images of any size.
         transform: the `ImageTransform` of the model; by default the one it was loaded with.
         labels: class names; by default the config's.
         overwrite: whether an existing file may be replaced.
@@ -76,7 +83,7 @@ def export_tflite(
     """
     require_tensorflow()
     chosen = get_recipe(recipe)
-    inputs = inputs or ("pixels" if recipe == "int8" else "normalized")
+    inputs = inputs or ("pixels" if chosen.is_integer else "normalized")
     usual = default_outputs(model)
     outputs = outputs or usual
     for name, value, choices in (("inputs", inputs, INPUTS), ("outputs", outputs, OUTPUTS)):
@@ -85,31 +92,35 @@ def export_tflite(
     refuse_existing(path, overwrite)
     transform = transform or model.transform
     labels = export_labels(model, labels)
-    _require_exportable(model, transform, recipe, inputs, outputs)
-    if recipe == "int8":
+    _require_exportable(model, transform, chosen, inputs, outputs)
+    if chosen.is_integer:
         images, skipped = read_calibration(calibration, transform, skip_broken)
         function = _integer_function(model, transform, images, outputs, progress)
     else:
         images, skipped = [], []
         function = _float_function(model, transform, inputs, outputs)
-    spec = _image_spec(model, transform, recipe, inputs)
-    flatbuffer = convert(spec, function, _with_byte_scores(chosen, outputs))
+    spec = _image_spec(model, transform, chosen, inputs)
+    flatbuffer = convert(spec, function, _with_byte_outputs(chosen, outputs))
+    if not chosen.has_gelu:
+        flatbuffer = without_gelu(flatbuffer)
     description = Description(
         recipe=recipe,
         outputs=outputs,
         transform=transform.to_dict(),
         labels=labels,
-        provenance=model.get_config()["provenance"] or {},
+        provenance=export_provenance(model, transform),
         problem_type=model.config.problem_type,
     )
     with replacing(path, overwrite) as written:
         written.write_bytes(with_metadata(flatbuffer, description))
         append_description(written, description)
+        size, sha256 = size_of(written), checksum(written)
         exported = TFLiteModel(written)
         errors = compare(model, transform, exported.run, exported.input_kind, outputs, images)
     return ExportResult(
         path=Path(path),
-        bytes=size_of(path),
+        bytes=size,
+        sha256=sha256,
         recipe=recipe,
         inputs=inputs,
         outputs=outputs,
@@ -134,13 +145,13 @@ def _require_exportable(model, transform, recipe, inputs, outputs):
         )
     if transform.output_shape is None:
         raise InputError("export needs a fixed size, but the transform does not crop")
-    if recipe == "int8" and model.config.norm != "group_norm":
+    if recipe.is_integer and model.config.norm != "group_norm":
         raise InputError(
-            f"recipe int8 has no form of norm {model.config.norm} in 8 bits: use recipe "
+            f"recipe {recipe.name} has no form of norm {model.config.norm} in 8 bits: use recipe "
             f"dynamic_int8. Received: norm={model.config.norm!r}"
         )
-    if recipe == "int8" and inputs != "pixels":
-        raise InputError("recipe int8 takes `inputs`='pixels'. Received: 'normalized'")
+    if recipe.is_integer and inputs != "pixels":
+        raise InputError(f"recipe {recipe.name} takes `inputs`='pixels'. Received: 'normalized'")
     if inputs == "pixels" and model.config.in_channels != 3:
         raise InputError(
             f"`inputs`='pixels' needs a model of RGB images. "
@@ -150,7 +161,7 @@ def _require_exportable(model, transform, recipe, inputs, outputs):
 
 def _image_spec(model, transform, recipe, inputs):
     """The input of one image; the converter itself makes int8's floats uint8."""
-    dtype = tf.uint8 if inputs == "pixels" and recipe != "int8" else tf.float32
+    dtype = tf.uint8 if inputs == "pixels" and not recipe.is_integer else tf.float32
     shape = (1, *transform.output_shape, model.config.in_channels)
     return tf.TensorSpec(shape, dtype, "images")
 
@@ -171,9 +182,9 @@ def _float_function(model, transform, inputs, outputs):
     return run
 
 
-def _with_byte_scores(recipe, outputs):
-    """Probabilities leave int8 files as uint8: MediaPipe Tasks reads uint8 and floats alone."""
-    if recipe.name != "int8" or outputs != "probabilities":
+def _with_byte_outputs(recipe, outputs):
+    """What MediaPipe Tasks takes leaves integer files as uint8: it reads no signed bytes."""
+    if not recipe.is_integer or outputs not in ("probabilities", "embedding"):
         return recipe
 
     def configure(converter):

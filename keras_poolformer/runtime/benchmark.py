@@ -12,15 +12,17 @@ from dataclasses import asdict, dataclass
 import numpy as np
 
 from keras_poolformer.errors import InputError
+from keras_poolformer.messages import shown
 from keras_poolformer.runtime.inputs import random_image
-from keras_poolformer.runtime.interpreters import load_interpreter, read_model
+from keras_poolformer.runtime.interpreters import litert_errors, load_interpreter, read_model
 from keras_poolformer.runtime.memory import peak_memory
 from keras_poolformer.runtime.tflite_model import TFLiteModel
+from keras_poolformer.runtime.workers import check_threads
 
 RUNS = 50
 ROUNDS = 5
 WARM_UP_CALLS = 3
-MOST_THREADS = 1024
+MAX_RUNS = 100_000
 
 
 @dataclass(frozen=True)
@@ -158,14 +160,15 @@ class _Subject:
     def time_calls(self, num_threads, calls):
         """The seconds that each of some calls took, after a warm-up."""
         interpreter = load_interpreter(self.model, self.path, num_threads)
-        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], self.image[None])
-        for _ in range(WARM_UP_CALLS):
-            interpreter.invoke()
         seconds = []
-        for _ in range(calls):
-            start = time.perf_counter()
-            interpreter.invoke()
-            seconds.append(time.perf_counter() - start)
+        with litert_errors(self.path):
+            interpreter.set_tensor(interpreter.get_input_details()[0]["index"], self.image[None])
+            for _ in range(WARM_UP_CALLS):
+                interpreter.invoke()
+            for _ in range(calls):
+                start = time.perf_counter()
+                interpreter.invoke()
+                seconds.append(time.perf_counter() - start)
         return seconds
 
     def images_per_second(self, workers, images_each):
@@ -202,13 +205,13 @@ def _check(paths, threads, workers, runs):
     if not paths or not threads:
         name = "threads" if paths else "paths"
         raise InputError(f"`{name}` must not be empty")
-    for name, value in [*(("threads", count) for count in threads), ("workers", workers)]:
-        if not isinstance(value, int) or not 1 <= value <= MOST_THREADS:
-            raise InputError(
-                f"`{name}` must be whole numbers from 1 to {MOST_THREADS}. Received: {value!r}"
-            )
-    if not isinstance(runs, int) or runs < 1:
-        raise InputError(f"`runs` must be a whole number from 1. Received: {runs!r}")
+    for count in threads:
+        check_threads(threads=count)
+    check_threads(workers=workers)
+    if isinstance(runs, bool) or not isinstance(runs, int) or not 1 <= runs <= MAX_RUNS:
+        raise InputError(
+            f"`runs` must be a whole number from 1 to {MAX_RUNS:,}. Received: {shown(runs)}"
+        )
 
 
 def _latency(threads, seconds, first_seconds):

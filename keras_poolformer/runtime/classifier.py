@@ -28,12 +28,18 @@ class TFLiteClassifier(TFLiteModel):
                 f"{self.path} must have one output, as a classifier has. "
                 f"Received: {len(self.output_names)} outputs"
             )
-        classes = int(next(iter(self._outputs.values()))["shape"][-1])
-        if self.labels and self.description.outputs in SCORES and len(self.labels) != classes:
+        outputs = self.description.outputs if self.description else None
+        if self.labels and outputs in SCORES and len(self.labels) != self.num_classes:
             raise InputError(
-                f"{self.path.name} must have a label for each of its {classes} classes. "
+                f"{self.path.name} must have a label for each of its {self.num_classes} classes. "
                 f"Received: {len(self.labels)} labels"
             )
+
+    @property
+    def num_classes(self) -> int:
+        """Length of what the file returns for an image."""
+        (output,) = self._outputs.values()
+        return int(output["shape"][-1]) if len(output["shape"]) else 1
 
     def predict(self, images):
         """Runs the network.
@@ -59,8 +65,8 @@ class TFLiteClassifier(TFLiteModel):
             regression its values. Without labels in the file the label is the class's number.
 
         Raises:
-            InputError: the image cannot be read, or the file does not say how to prepare it, or
-                it returns no scores.
+            InputError: the image cannot be read, `top_k` is not a number of classes, or the file
+                does not say how to prepare images, or returns no scores.
         """
         if self.description is None or self.transform is None:
             raise InputError(

@@ -1,8 +1,11 @@
 """LiteRT's interpreter of a file, and errors that name the file."""
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
 from keras_poolformer.errors import InputError, MissingExtraError
+from keras_poolformer.runtime.model_check import check_model
 
 
 def import_litert():
@@ -31,16 +34,19 @@ def litert_version():
 
 
 def read_model(path):
-    """Returns the bytes of a .tflite file.
+    """Returns the bytes of a .tflite file whose structure is sound.
 
     Raises:
-        InputError: there is no such file.
+        InputError: there is no such file, or it is corrupt.
     """
     path = Path(path)
     if not path.is_file():
         received = "a directory" if path.is_dir() else "no such file"
         raise InputError(f"{path} must be a .tflite file. Received: {received}")
-    return path.read_bytes()
+    content = path.read_bytes()
+    with litert_errors(path):
+        check_model(content)
+    return content
 
 
 def load_interpreter(model, path, num_threads=1, without_delegates=False):
@@ -64,12 +70,25 @@ def load_interpreter(model, path, num_threads=1, without_delegates=False):
     resolver = resolvers.AUTO
     if without_delegates:
         resolver = resolvers.BUILTIN_WITHOUT_DEFAULT_DELEGATES
-    try:
+    with litert_errors(path):
         interpreter = litert.Interpreter(
             model_content=model, num_threads=num_threads, experimental_op_resolver_type=resolver
         )
         interpreter.allocate_tensors()
-    except (ValueError, RuntimeError) as error:
-        first_line = str(error).partition("\n")[0]
-        raise InputError(f"{path} is no usable TFLite model: {first_line}") from None
     return interpreter
+
+
+@contextlib.contextmanager
+def litert_errors(path: str | Path) -> Iterator[None]:
+    """Turns what LiteRT raises while it loads, describes or runs a file into an InputError.
+
+    Args:
+        path: The file, for the error's message.
+    """
+    try:
+        yield
+    except InputError:
+        raise
+    except (RuntimeError, ValueError) as error:
+        first_line = str(error).partition("\n")[0]
+        raise InputError(f"{path} is not a usable TFLite model: {first_line}") from None

@@ -1,7 +1,6 @@
 """An exported .tflite file on LiteRT's interpreters, whatever it returns."""
 
-import threading
-from concurrent.futures import ThreadPoolExecutor
+import os
 from pathlib import Path
 
 import numpy as np
@@ -10,11 +9,16 @@ from keras_poolformer.errors import InputError
 from keras_poolformer.image_transform import ImageTransform
 from keras_poolformer.runtime.delegation import count_partitions, operators_outside
 from keras_poolformer.runtime.description import read_description
-from keras_poolformer.runtime.interpreters import load_interpreter, read_model
+from keras_poolformer.runtime.interpreters import litert_errors, load_interpreter, read_model
+from keras_poolformer.runtime.workers import Workers, check_threads
 
 
 class TFLiteModel:
     """A .tflite file that takes one image.
+
+    Threads may share it. A forked process loads interpreters of its own on first use. A pickled
+    copy opens `path` again, so that it can be sent to a process that was spawned, as long as the
+    file is there.
 
     Args:
         path: the file.
@@ -37,18 +41,20 @@ class TFLiteModel:
     """
 
     def __init__(self, path, num_threads=1, num_workers=1):
+        check_threads(num_threads=num_threads, num_workers=num_workers)
         self.path = Path(path)
+        self._absolute_path = self.path.absolute()  # for copies: the working directory may change
         self._num_threads = num_threads
         self._num_workers = num_workers
-        self._local = threading.local()
-        self._pool = ThreadPoolExecutor(num_workers) if num_workers > 1 else None
+        self._workers = Workers(self._load, num_workers)
         self._model = read_model(self.path)
         self.description = read_description(self.path)
         one_input = self._one_input()
         self.input_shape = tuple(int(side) for side in one_input["shape"][1:])
         self.input_dtype = np.dtype(one_input["dtype"])
         self.input_kind = "pixels" if self.input_dtype == np.uint8 else "normalized"
-        self._outputs = _named_outputs(self._interpreter())
+        with litert_errors(self.path):
+            self._outputs = _named_outputs(self._interpreter())
         self.output_names = tuple(self._outputs)
         self.labels = self.description.labels if self.description else ()
         self.transform = None
@@ -72,63 +78,61 @@ class TFLiteModel:
                 f"(N, {', '.join(map(str, self.input_shape))}). Received: {images.dtype} "
                 f"{images.shape}"
             )
-        run = self._pool.map if self._pool else map
-        results = list(run(self._run_one, images))
+        if not len(images):
+            return {name: _no_values(output) for name, output in self._outputs.items()}
+        results = self._current_workers().map(self._run_one, images)
         return {name: np.stack([result[name] for result in results]) for name in self._outputs}
 
     def warm_up(self):
         """Runs an empty image on every worker, so that the next images find them all loaded."""
         blank = np.zeros(self.input_shape, self.input_dtype)
-        if self._pool is None:
-            self._run_one(blank)
-            return
-        # Nobody goes on before all are here: a thread that were done would serve again, and
-        # another one would not be started.
-        all_here = threading.Barrier(self._num_workers)
-
-        def meet_and_run(_):
-            all_here.wait()
-            self._run_one(blank)
-
-        try:
-            list(self._pool.map(meet_and_run, range(self._num_workers)))
-        finally:
-            all_here.abort()
+        self._current_workers().on_each(lambda: self._run_one(blank))
 
     def operators(self):
         """Names of the operators in the file, with repetition; no delegate among them."""
-        interpreter = self._load(without_delegates=True)
-        return [operator["op_name"] for operator in interpreter._get_ops_details()]
+        return [operator["op_name"] for operator in self._nodes(self._load(True))]
 
     def partitions(self):
         """Into how many pieces XNNPACK took the graph; 1 is best."""
-        return count_partitions(self._interpreter()._get_ops_details())
+        return count_partitions(self._nodes(self._interpreter()))
 
     def operators_outside_xnnpack(self):
         """Names of the operators that XNNPACK did not take, with repetition; none is best."""
-        return operators_outside(self._interpreter()._get_ops_details())
+        return operators_outside(self._nodes(self._interpreter()))
+
+    def __reduce__(self):
+        return type(self), (self._absolute_path, self._num_threads, self._num_workers)
+
+    def _nodes(self, interpreter):
+        with litert_errors(self.path):
+            return interpreter._get_ops_details()
 
     def _run_one(self, image):
         interpreter = self._interpreter()
-        interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image[None])
-        interpreter.invoke()
-        return {
-            name: _dequantized(interpreter.get_tensor(output["index"])[0], output)
-            for name, output in self._outputs.items()
-        }
+        with litert_errors(self.path):
+            interpreter.set_tensor(interpreter.get_input_details()[0]["index"], image[None])
+            interpreter.invoke()
+            return {
+                name: _of_one_image(interpreter.get_tensor(output["index"]), output)
+                for name, output in self._outputs.items()
+            }
 
     def _interpreter(self):
-        """One interpreter for each thread: LiteRT's are not to be shared."""
-        if not hasattr(self._local, "interpreter"):
-            self._local.interpreter = self._load()
-        return self._local.interpreter
+        return self._current_workers().interpreter()
+
+    def _current_workers(self):
+        """The threads of this process: those of the one that it was forked from do not exist."""
+        if self._workers.process != os.getpid():
+            self._workers = Workers(self._load, self._num_workers)
+        return self._workers
 
     def _load(self, without_delegates=False):
         return load_interpreter(self._model, self.path, self._num_threads, without_delegates)
 
     def _one_input(self):
         """What LiteRT says of the only input; refuses files that do not take one image."""
-        inputs = self._interpreter().get_input_details()
+        with litert_errors(self.path):
+            inputs = self._interpreter().get_input_details()
         shapes = [tuple(map(int, one["shape_signature"])) for one in inputs]
         one_image = len(shapes) == 1 and len(shapes[0]) == 4 and shapes[0][0] in (1, -1)
         if not one_image or min(shapes[0][1:]) < 1:
@@ -149,9 +153,15 @@ def _named_outputs(interpreter):
     return {one["name"]: one for one in outputs.values()}
 
 
-def _dequantized(values, output):
-    """float32 values of an output."""
+def _no_values(output):
+    """What an output is for a batch of no images."""
+    return np.zeros((0, *map(int, output["shape"][1:])), np.float32)
+
+
+def _of_one_image(values, output):
+    """float32 values of an output, without the axis of the batch if it has one."""
+    values = values[0] if np.ndim(values) else values
     scale, zero_point = output["quantization"]
-    if values.dtype == np.float32:
+    if np.asarray(values).dtype == np.float32:
         return values
     return (values.astype(np.float32) - zero_point) * scale

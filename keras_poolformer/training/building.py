@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from keras_poolformer.loading import load_preset
 from keras_poolformer.model import PoolFormerImageClassifier
+from keras_poolformer.quantization import refuse_quantized
 from keras_poolformer.training.optimizer import AdamW, WarmupCosine
 
 
@@ -37,6 +38,7 @@ def build_model(recipe, class_names, init, seed):
             kept = ("drop_path_rate", "dropout_rate")
             settings |= {name: getattr(recipe.config, name) for name in kept}
             model = load_preset(PoolFormerImageClassifier, init, overrides=settings)
+    refuse_quantized(model)
     model.trainable = True  # also what was frozen when `init` was saved
     if recipe.frozen == "backbone":
         model.backbone.trainable = False

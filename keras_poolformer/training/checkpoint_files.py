@@ -8,17 +8,15 @@ import contextlib
 import os
 import re
 import shutil
-import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import tensorflow as tf
 
 from keras_poolformer.errors import InputError
+from keras_poolformer.patterns import refuse_patterns, without_patterns
 
 _INDEX = re.compile(r"ckpt-(\d+)\.index", re.ASCII)
 _FILE = re.compile(r"ckpt-(\d+)(?:\.index|\.data-\d+-of-\d+|_temp/?)", re.ASCII)
-_PATTERN = re.compile(r"[*?\[\]\\{}]")  # what TensorFlow takes for a pattern
 
 
 class CheckpointFiles:
@@ -34,11 +32,7 @@ class CheckpointFiles:
 
     def __init__(self, folder: str | Path, kept: int) -> None:
         self.folder, self._kept = str(folder), kept
-        if _is_address(self.folder) and _PATTERN.search(self.folder):
-            raise InputError(
-                "an address of checkpoints must not contain any of *?[]\\{}, which TensorFlow "
-                f"takes for patterns. Received: {self.folder}"
-            )
+        refuse_patterns(self.folder, "an address of checkpoints")
 
     def path(self, step: int) -> str:
         """Path of a checkpoint, without the suffixes of its files."""
@@ -88,7 +82,7 @@ class CheckpointFiles:
             InputError: The checkpoint is corrupt, or another model's.
         """
         try:
-            with _without_patterns(self.folder) as folder:
+            with without_patterns(self.folder) as folder:
                 status = checkpoint.read(f"{folder}/ckpt-{step}")
                 status.assert_existing_objects_matched()
         except (
@@ -125,18 +119,6 @@ def _flush(path: Path) -> None:
     """Waits until a file is on the disk, so that a power cut leaves no empty one."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
-
-
-@contextlib.contextmanager
-def _without_patterns(folder: str) -> Iterator[str]:
-    """A path of the folder that holds no character of a pattern: perhaps a symbolic link."""
-    if _is_address(folder) or not _PATTERN.search(folder):
-        yield folder
-        return
-    with tempfile.TemporaryDirectory() as parent:
-        link = Path(parent) / "checkpoints"
-        link.symlink_to(os.path.abspath(folder))  # noqa: PTH100 - not through links, as resolve()
-        yield str(link)
 
 
 def _delete(path: str) -> None:

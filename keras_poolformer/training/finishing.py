@@ -45,10 +45,12 @@ def finish(run, model, optimizer, checkpoints, step: int, chief: bool) -> dict:
             best_step, result["best_top1"] = checkpoints.best
             if chief:
                 result |= last_evaluation(run.workdir)
-            if chief and best_step not in (-1, step):
+            if chief and best_step == step:
+                _remove_best(run.workdir)
+            elif chief and best_step >= 0:
                 _write_best(run, model, optimizer, checkpoints)
         if chief:
-            with replacing(run.workdir / RESULT) as written:
+            with replacing(run.workdir / RESULT, overwrite=True) as written:
                 written.write_text(json.dumps(result, indent=2) + "\n")
     return result
 
@@ -61,6 +63,12 @@ def _write_best(run, model, optimizer, checkpoints):
         print(f"best.keras is not written: {error}", file=sys.stderr)
         return
     write_model(run.workdir / "best", model, optimizer, step)
+
+
+def _remove_best(workdir):
+    """Removes what a shorter run left: the model of the last step is the best one now."""
+    for suffix in (".keras", ".safetensors"):
+        (workdir / "best").with_suffix(suffix).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager

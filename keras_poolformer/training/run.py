@@ -118,7 +118,8 @@ class Run:
             _write(path, description)
             return
         found = _read(path)
-        extensions = found.pop(_EXTENSIONS, [])
+        extensions = found.pop(_EXTENSIONS, None)
+        extensions = extensions if isinstance(extensions, list) else []
         before = _recipe_defaults() | found  # written by a version with fewer fields
         changed = {
             name
@@ -175,7 +176,7 @@ def _recipe_defaults():
 
 
 def _write(path, description):
-    with replacing(path) as written:
+    with replacing(path, overwrite=True) as written:
         written.write_text(json.dumps(description, indent=2) + "\n")
 
 

@@ -35,7 +35,7 @@ class Table:
             copy.write_bytes(path.read_bytes())
             print(f"{path} has {corrupt} corrupt lines, kept in {copy.name}", file=sys.stderr)
         kept = [line for line in lines if int(line.partition(",")[0]) <= last_step]
-        with replacing(path) as written:
+        with replacing(path, overwrite=True) as written:
             written.write_text("\n".join([",".join(fields), *kept]) + "\n")
 
     def append(self, rows: Iterable[Sequence]) -> None:

@@ -8,36 +8,25 @@ would have been.
 import contextlib
 import math
 import threading
+from pathlib import Path
 
 import numpy as np
 import tensorflow as tf
 
+from keras_poolformer.base_model import plain
 from keras_poolformer.data.pipeline import evaluation_batches, training_epoch
-from keras_poolformer.data.validation import name_broken
 from keras_poolformer.errors import InputError
 from keras_poolformer.evaluation import TOP
+from keras_poolformer.lineage import provenance_from
 from keras_poolformer.signals import stop_requested
 from keras_poolformer.training.building import build_model, build_optimizer
 from keras_poolformer.training.checkpoints import Checkpoints, averaged_weights
+from keras_poolformer.training.failures import failures_named
 from keras_poolformer.training.finishing import finish
 from keras_poolformer.training.reports import Reports
 from keras_poolformer.training.step import EvaluationStep, TrainStep
 from keras_poolformer.training.strategy import check_batch, is_chief
-
-_DATA_ERRORS = (
-    tf.errors.DataLossError,
-    tf.errors.InvalidArgumentError,
-    tf.errors.NotFoundError,
-    UnicodeDecodeError,  # of an error that quotes bytes of the data
-)
-_PEER_ERRORS = (
-    tf.errors.AbortedError,
-    tf.errors.CancelledError,
-    tf.errors.DeadlineExceededError,
-    tf.errors.FailedPreconditionError,
-    tf.errors.InternalError,
-    tf.errors.UnavailableError,
-)
+from keras_poolformer.training.writing import refuse_unwritable
 
 
 class Trainer:
@@ -62,6 +51,7 @@ class Trainer:
             )
         run.workdir.mkdir(parents=True, exist_ok=True)
         if self._chief:
+            refuse_unwritable(run.workdir)
             run.claim()
         self._stop = threading.Event()
         with strategy.scope():
@@ -106,11 +96,8 @@ class Trainer:
         )
         with stop_requested() as self._stop:
             try:
-                step = self._epochs(start, reports)
-            except _DATA_ERRORS as error:
-                raise self._data_error(error) from error
-            except _PEER_ERRORS as error:
-                raise self._peer_error(error) from error
+                with failures_named(run, self._strategy):
+                    step = self._epochs(start, reports)
             finally:
                 reports.close()
         if step < run.last_step and not self._patience_ended(step):
@@ -272,27 +259,14 @@ class Trainer:
 
         return self._strategy.distribute_datasets_from_function(dataset)
 
-    def _data_error(self, error):
-        for split in (self._run.training, self._run.evaluation):
-            named = name_broken(split, error) if split else None
-            if named:
-                return named
-        return error
-
-    def _peer_error(self, error):
-        if not isinstance(self._strategy, tf.distribute.MultiWorkerMirroredStrategy):
-            return error
-        return InputError(
-            "another worker is gone, or cannot be reached: start all of them again with the same "
-            f"command, and they go on from the last checkpoint in {self._run.workdir} "
-            f"({type(error).__name__})"
-        )
-
 
 def _provenance(run, model):
-    return dict(model.provenance or {}) | {
+    """What the trained weights are, and what they began as."""
+    before = plain(model.provenance) or {}
+    # The source of trained weights says what they were trained on, and is no name.
+    name = Path(run.init).name if before.get("trained") else ""
+    return provenance_from(before, name) | {
         "source": f"keras-poolformer train on {run.training.name}",
         "seed": run.seed,
-        "init": run.init,
         "transform": run.recipe.transform.to_dict(),
     }

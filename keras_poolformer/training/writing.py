@@ -1,11 +1,27 @@
 """The trained model as files."""
 
+from pathlib import Path
+
 import numpy as np
 
-from keras_poolformer.files import replacing
+from keras_poolformer.files import refuse_existing, replacing
 from keras_poolformer.model import PoolFormerImageClassifier
 from keras_poolformer.torch_saving import save_torch_weights
 from keras_poolformer.training.checkpoints import averaged_weights
+
+
+def refuse_unwritable(workdir: Path) -> None:
+    """Checks, before anything is trained, that `write_model` can write its files.
+
+    Args:
+        workdir: Folder of the run.
+
+    Raises:
+        InputError: Something else than a file has the name of one of them.
+    """
+    for name in ("model", "best"):
+        for suffix in (".keras", ".safetensors"):
+            refuse_existing(workdir / f"{name}{suffix}", overwrite=True)
 
 
 def write_model(path, model, optimizer, step):
@@ -25,7 +41,7 @@ def write_model(path, model, optimizer, step):
     with averaged_weights(model, optimizer):
         for own, trained in zip(plain.weights, model.weights, strict=True):
             own.assign(np.array(trained))
-    with replacing(path.with_suffix(".keras")) as written:
+    with replacing(path.with_suffix(".keras"), overwrite=True) as written:
         plain.save(written)
-    with replacing(path.with_suffix(".safetensors")) as written:
-        save_torch_weights(plain, written, layout="sail", allow_other_head=True)
+    weights = path.with_suffix(".safetensors")
+    save_torch_weights(plain, weights, layout="sail", allow_other_head=True, overwrite=True)

@@ -96,7 +96,7 @@ def test_something_else_is_never_overwritten(model, tmp_path, kind):
         (place / "chapter1.tex").write_text("important")
     else:
         place.write_text("important")
-    with pytest.raises(InputError, match="holds other things"):
+    with pytest.raises(InputError, match="only a folder that save_to_preset wrote is replaced"):
         model.save_to_preset(place, overwrite=True)
     assert (place / "chapter1.tex" if kind == "folder" else place).read_text() == "important"
 

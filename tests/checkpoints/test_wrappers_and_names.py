@@ -261,8 +261,6 @@ def test_a_report_names_what_was_left_aside(tmp_path, tiny_config, randomize, sa
     assert report.ignored_tensors == ("loss\x1b.weight",)
     text = str(report)
     assert "weights under 'state_dict', 'model.'" in text and r"loss\x1b.weight" in text
-    assert transplant.LoadReport.from_provenance(report.to_dict()) == report
-    assert transplant.LoadReport.from_provenance(report.to_dict() | {"tensors": "3"}) is None
     images = np.random.default_rng(0).standard_normal((1, 64, 64, 3)).astype("float32")
     assert relative_error(np.asarray(model(images)), oracle.run(images)["logits"]) < 2e-6
 

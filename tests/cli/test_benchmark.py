@@ -94,7 +94,7 @@ def test_files_that_are_none(exports, refusal, tmp_path):
     assert "Received: a directory" in refusal("benchmark", good, tmp_path)
     for content in (b"", b"no model", good.read_bytes()[: good.stat().st_size // 2]):
         bad.write_bytes(content)
-        assert f"{bad} is no usable TFLite model" in refusal("benchmark", good, bad, *QUICK)
+        assert f"{bad} is not a usable TFLite model" in refusal("benchmark", good, bad, *QUICK)
 
 
 CODE = "import sys; from keras_poolformer.cli import main; sys.exit(main())"

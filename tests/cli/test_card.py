@@ -3,14 +3,21 @@
 import json
 import re
 import shutil
+from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import yaml
+from markdown_it import MarkdownIt
 
-from keras_poolformer import ImageTransform, PoolFormerImageClassifier
+from keras_poolformer import ImageTransform, PoolFormerConfig, PoolFormerImageClassifier
+from keras_poolformer.model_card import Card
 from keras_poolformer.presets import ASSETS
+from keras_poolformer.runtime.description import read_description
 
 PRESET = "poolformer_tiny_cifar10"
+ROOT = Path(__file__).parents[2]
 
 
 @pytest.fixture(scope="module")
@@ -107,9 +114,27 @@ def test_without_data_there_is_no_accuracy(run, out):
     assert "cifar10" not in text.split("---")[1]
 
 
+def test_mediapipe_opens_its_files(repository, run_python):
+    script = ROOT / "tests" / "export" / "mediapipe_classifier.py"
+    files = sorted(map(str, repository.glob("*.tflite")))
+    photos = sorted((ASSETS / "photos").glob("cifar10_test_*_*.png"))
+    results = json.loads(run_python(script, *files, "--", *photos).stdout)
+    assert len(results) == 2
+    for classified in results.values():
+        best = [max(scores, key=scores.get) for scores in classified]
+        truth = [photo.stem.rpartition("_")[2] for photo in photos]
+        assert sum(map(str.__eq__, best, truth)) / len(truth) >= 0.8
+        assert all(sum(scores.values()) == pytest.approx(1, abs=0.05) for scores in classified)
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [
+        (["--name", "../../x"], "--name must be the name of a file"),
+        (["--name", ".."], "--name must be the name of a file"),
+        (["--name", "a\x1bb"], "Received: 'a\\\\x1bb'"),
+        (["--name", "x" * 300], "--name must be the name of a file"),
+        (["--repository", '"); import os #'], "--repository must be OWNER/NAME"),
         (["--recipes", "int8"], "recipe int8 needs --calibration FOLDER"),
         (["--recipes", "fp32,int4"], "must be different ones of fp32, fp16, dynamic_int8, int8"),
         (["--recipes", "fp32,fp32"], "must be different ones"),
@@ -122,6 +147,86 @@ def test_refusals(options, message, run, out):
     assert message in lines[-1] and not list(out.iterdir())
 
 
-def test_an_existing_folder_is_kept(refusal, out):
+def test_an_existing_folder_is_kept(refusal, run, out):
     (out / "x").mkdir()
-    assert "exists already" in refusal("card", PRESET, "-o", out / "x", "--recipes", "none")
+    arguments = ("card", PRESET, "-o", out / "x", "--recipes", "none")
+    assert "exists already" in refusal(*arguments)
+    assert run(*arguments, "--overwrite")[0] == 0  # an empty one
+    (out / "x" / "notes.txt").write_text("mine")
+    assert "'notes.txt' in it" in refusal(*arguments, "--overwrite")
+    (out / "x" / "notes.txt").unlink()
+    assert run(*arguments, "--overwrite", "--name", 'a "quoted" <b>')[0] == 0
+    text = (out / "x" / "README.md").read_text()
+    assert '# a "quoted" \\<b\\>' in text
+
+
+def test_weights_know_their_origin_all_the_way(run, out, repository):
+    """preset -> fit -> save -> card -> export -> convert."""
+    model = PoolFormerImageClassifier.from_preset(PRESET)
+    sha256 = model.provenance["sha256"]
+    model.compile("sgd", model.default_loss())
+    model.fit(np.zeros((2, 64, 64, 3), np.float32), np.array([0, 1]), verbose=0)
+    model.save_to_preset(out / "mine")
+    assert run("card", out / "mine", "-o", out / "card", "--recipes", "fp32")[0] == 0
+    text = (out / "card" / "README.md").read_text()
+    header = yaml.safe_load(text.split("---")[1])
+    assert header["base_model"] == PRESET and "datasets" not in header
+    assert f"- SHA-256 of the starting model's file: {sha256}" in text
+    assert "- SHA-256 of their file" not in text  # the file holds other weights by now
+    assert f"Trained with Keras, beginning from {PRESET}." in text
+    assert json.dumps(model.transform.to_dict()) in text
+
+    for source in (out / "card", out / "card" / "model.keras"):
+        assert run("export", source, "-o", out / "x.tflite", "--overwrite")[0] == 0
+        provenance = read_description(out / "x.tflite").provenance
+        assert (provenance["base_model"], provenance["trained"]) == (PRESET, True)
+        assert provenance["init"]["sha256"] == sha256 and "sha256" not in provenance
+        assert provenance["transform"] == model.transform.to_dict()
+    printed = run("convert", out / "card", "-o", out / "again.keras")[1]
+    assert printed.splitlines() == [
+        "trained with Keras",
+        f"began as {PRESET}",
+        f"sha256 of that file: {sha256}",
+    ]
+    assert "base_model" not in (repository / "README.md").read_text()  # nothing was trained
+
+
+@pytest.mark.parametrize("name", ["2024", "yes", "1e3", "null", "a: b", "#1"])
+def test_names_of_data_sets_stay_texts(name):
+    header = yaml.safe_load(card(dataset=name, license=name).to_markdown().split("---")[1])
+    assert (header["datasets"], header["license"]) == ([name], name)
+
+
+def test_a_hostile_provenance_stays_a_text():
+    """It may come from a .keras file of unknown origin."""
+    hostile = (
+        "x\n# Free money\n<script>alert(1)</script> [click](javascript:1) ![](http://a/b) `rm`"
+    )
+    facts = {
+        "source": hostile,
+        "sha256": hostile,
+        "base_model": hostile,
+        "step": 1,
+        "trained": True,
+    }
+    text = card(
+        provenance=facts, name=hostile, dataset=hostile, license=hostile, repository="a/b"
+    ).to_markdown()
+    tokens = MarkdownIt("commonmark", {"html": True}).enable("table").parse(text.split("---", 2)[2])
+    kinds = {child.type for token in tokens for child in token.children or ()}
+    assert "html_inline" not in kinds and "image" not in kinds
+    assert not any(token.type == "html_block" for token in tokens)
+    headings = [
+        tokens[place + 1].content
+        for place, token in enumerate(tokens)
+        if token.type == "heading_open"
+    ]
+    assert len([line for line in headings if "Free" in line]) == 1  # the title, which is the name
+    assert {"license", "datasets", "tags"} <= yaml.safe_load(text.split("---")[1]).keys()
+
+
+def card(**fields):
+    config = PoolFormerConfig(depths=(1, 1), widths=(8, 8), num_classes=2)
+    stats = SimpleNamespace(params=1, macs=1, activations=1)
+    given = {"name": "x", "provenance": {}} | fields
+    return Card(config=config, transform=ImageTransform(), stats=stats, **given)

@@ -41,6 +41,16 @@ def test_a_folder_of_splits(root, measured):
     assert measured(root) == measured(root / "val")
 
 
+def test_a_saved_model_in_a_folder_of_any_name(exports, data, run, tmp_path):
+    """TensorFlow takes its path for a pattern, and then finds no weights."""
+    model = shutil.copytree(exports / "saved_model", tmp_path / "lr=[1e-3]")
+    of_copy, of_model = (
+        run("evaluate", source, "--data", data, "--json")
+        for source in (model, exports / "saved_model")
+    )
+    assert of_copy == of_model and of_copy[0] == 0
+
+
 @pytest.mark.parametrize("place", ["local", "address"])
 def test_records(place, root, measured, tmp_path):
     path = str(tmp_path / "records") if place == "local" else f"ram://{tmp_path.name}/evaluate"

@@ -92,4 +92,4 @@ def test_sources_that_are_not_there(data, tmp_path, refusal):
     assert "nor a preset" in refusal("evaluate", "nosuch", "--data", data)
     assert "no such file" in refusal("evaluate", tmp_path / "x.tflite", "--data", data)
     (tmp_path / "x.tflite").write_text("no model")
-    assert "no usable TFLite model" in refusal("evaluate", tmp_path / "x.tflite", "--data", data)
+    assert "not a usable TFLite model" in refusal("evaluate", tmp_path / "x.tflite", "--data", data)

@@ -8,7 +8,7 @@ from PIL import Image
 
 from keras_poolformer import ImageTransform, PoolFormerBackbone, PoolFormerImageClassifier
 from keras_poolformer.commands import explain
-from keras_poolformer.contact_sheet import CAPTION, MARGIN, PAIR_SIDE
+from keras_poolformer.contact_sheet import CAPTION, LEGEND, MARGIN, PAIR_SIDE
 from keras_poolformer.explain import grad_cam, overlay
 
 CIFAR = "poolformer_tiny_cifar10"
@@ -19,7 +19,7 @@ def drawn_pairs(path, count):
     with Image.open(path) as file:
         sheet = file.convert("RGB")
     step = 2 * PAIR_SIDE + 2 + MARGIN
-    assert sheet.size == (MARGIN + count * step, PAIR_SIDE + CAPTION + 2 * MARGIN)
+    assert sheet.size == (MARGIN + count * step, PAIR_SIDE + CAPTION + 2 * MARGIN + LEGEND)
     for left in (MARGIN + place * step for place in range(count)):
         boxes = (
             (x, MARGIN, x + PAIR_SIDE, MARGIN + PAIR_SIDE) for x in (left, left + PAIR_SIDE + 2)
@@ -65,6 +65,7 @@ def test_json_has_class_and_probability(run, out, photographs):
         status, printed, _ = run(*arguments, "--overwrite", *options)
         report = json.loads(printed)
         assert (status, report["path"]) == (0, str(out / "a.png"))
+        assert all((row["layer"], row["map"]) == ("P3", [8, 8]) for row in report["images"])
         for row, (image, top) in zip(report["images"], predicted.items(), strict=True):
             probabilities = {one["label"]: one["probability"] for one in top}
             label = chosen or top[0]["label"]
@@ -97,6 +98,18 @@ def test_what_cannot_be_explained_is_refused(
     assert message.endswith("give one of [0, 2]")
     monkeypatch.setattr(explain, "MAX_IMAGES", 1)
     assert "room for 1 images" in refusal("explain", CIFAR, photo, photo, *output)
+
+
+def test_size_and_labels_replace_the_presets(run, out, tmp_path, photographs):
+    """At 224 pixels the last stage has 7 x 7 places, as in the authors' figures."""
+    labels = tmp_path / "labels.txt"
+    labels.write_text("".join(f"kind {index}\n" for index in range(10)))
+    arguments = ("explain", CIFAR, photographs[0], "-o", out / "a.png", "--json", "--overwrite")
+    for size, layer, places in ((224, "P5", [7, 7]), ("32x224", "P2", [8, 56])):
+        status, printed, _ = run(*arguments, "--size", size, "--labels", labels)
+        (row,) = json.loads(printed)["images"]
+        assert (status, row["layer"], row["map"]) == (0, layer, places)
+        assert row["label"] == f"kind {row['class']}"
 
 
 def test_a_picture_is_replaced_only_if_asked(refusal, run, out, photographs):

@@ -61,3 +61,28 @@ def test_saved_model_on_a_full_disk(files, refusal, out, monkeypatch):
     monkeypatch.setattr(tf.saved_model, "save", save)
     arguments = ("export", files / "tiny.keras", "--recipe", "saved_model", "-o", out / "x")
     assert "No space left on device" in refusal(*arguments)
+
+
+@pytest.mark.parametrize("library", ["safetensors", "TensorFlow"])
+def test_libraries_that_the_kernel_stops(library, files, refusal, out, small_disk):
+    """Their errors are their own: neither is an OSError."""
+    small_disk(20_000)
+    arguments = {
+        "safetensors": ("convert", "--to", "sail", "-o", out / "x.safetensors"),
+        "TensorFlow": ("export", "--recipe", "saved_model", "-o", out / "x"),
+    }[library]
+    message = refusal(*arguments, files / "tiny.keras")
+    assert f"{arguments[-1]} cannot be written: " in message
+
+
+def test_weights_have_the_mode_of_other_files(files, run, out):
+    """safetensors itself makes files that nobody else can read."""
+    before = os.umask(0o022)
+    try:
+        for path in (out / "x.safetensors", out / "hf"):
+            assert run("convert", files / "tiny.keras", "--to", "hf", "-o", path)[0] == 0
+    finally:
+        os.umask(before)
+    for path in (out / "x.safetensors", out / "hf/model.safetensors", out / "hf/config.json"):
+        assert path.stat().st_mode & 0o777 == 0o644
+    assert (out / "hf").stat().st_mode & 0o777 == 0o755

@@ -66,7 +66,7 @@ def test_predict_says_which_image_is_missing(files, refusal, tmp_path, photograp
 
 def test_predict_refuses_files_that_are_no_models(files, refusal, tmp_path, photographs):
     (tmp_path / "x.tflite").write_text("no model")
-    assert "no usable TFLite model" in refusal("predict", tmp_path / "x.tflite", photographs[0])
+    assert "not a usable TFLite model" in refusal("predict", tmp_path / "x.tflite", photographs[0])
     assert "no such file" in refusal("predict", tmp_path / "y.tflite", photographs[0])
     data = (files / "tiny.tflite").read_bytes()
     (tmp_path / "x.tflite").write_bytes(data[: len(data) // 2])
@@ -102,6 +102,7 @@ def test_export_reports_what_it_wrote(files, run, out):
     assert report.keys() == {
         "path", "bytes", "recipe", "inputs", "outputs", "error", "errors", "provenance",
         "source_sha256", "operators", "partitions", "calibration_images", "skipped", "versions",
+        "sha256", "warnings",
     }  # fmt: skip
     assert (report["path"], report["recipe"]) == (str(output), "dynamic_int8")
     assert report["bytes"] == output.stat().st_size

@@ -1,6 +1,8 @@
 """`prepare`: from a folder of images to records, which training opens instead."""
 
 import json
+import os
+import signal
 
 import pytest
 
@@ -52,6 +54,17 @@ def test_a_broken_image_leaves_nothing(data, out, refusal):
     photo.write_bytes(photo.read_bytes()[:99])
     message = refusal("prepare", data, "-o", out / "records")
     assert message.startswith(f"1 image of {data} cannot be read: {photo} (")
+
+
+def test_ctrl_c_leaves_nothing(data, out, run, monkeypatch):
+    """Also where it arrives inside TensorFlow, which then swallows Python's exception."""
+    monkeypatch.setattr(
+        "keras_poolformer.progress.Progress.advance",
+        lambda self, done, total: os.kill(os.getpid(), signal.SIGINT) if done == 3 else None,
+    )
+    status, printed, lines = run("prepare", data, "-o", out / "records")
+    assert (status, printed, lines) == (130, "", ["keras-poolformer prepare: interrupted"])
+    assert list(out.iterdir()) == []
 
 
 @pytest.mark.parametrize(

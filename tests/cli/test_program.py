@@ -47,6 +47,15 @@ def test_help_has_an_example(command, run):
     assert f"example: keras-poolformer {command}" in printed
 
 
+def test_unknown_options_name_the_commands_own_help(run):
+    status, _, (line,) = run("presets", "--\x1b[31mfoo")
+    assert (status, line) == (
+        2,
+        r"keras-poolformer presets: error: unrecognized arguments: --\x1b[31mfoo "
+        "(see keras-poolformer presets --help)",
+    )
+
+
 def test_help_and_version(run):
     status, printed, _ = run("--help")
     assert status == 0 and all(command in printed for command in COMMANDS)

@@ -64,10 +64,14 @@ def test_the_train_split_is_five_files_in_order(tmp_path):
 def test_folders_are_whole_or_not_there(tmp_path, records, capsys, monkeypatch):
     output = tmp_path / "folders"
     arguments = ["cifar10-folders", "--data", str(tmp_path), "-o", str(output)]
-    output.mkdir()
-    (output / "precious").touch()
+    (output / "cat").mkdir(parents=True)
+    (output / "cat" / "00009.png").touch()
     assert main(arguments) == 2
     assert "exists already" in capsys.readouterr().err
+    (output / "cat" / "precious.png").touch()
+    assert main([*arguments, "--overwrite"]) == 2
+    assert "'cat/precious.png' in it" in capsys.readouterr().err
+    (output / "cat" / "precious.png").unlink()
     (tmp_path / "test_batch.bin").write_bytes(b"\x0a" + bytes(3072))
     assert main([*arguments, "--overwrite"]) == 2
     assert "labels 0 to 9. Received: 10" in capsys.readouterr().err.splitlines()[-1]
@@ -78,9 +82,9 @@ def test_folders_are_whole_or_not_there(tmp_path, records, capsys, monkeypatch):
     with monkeypatch.context() as context:
         context.setattr(Image.Image, "save", disk_full)
         assert main([*arguments, "--overwrite"]) == 2
-    assert [path.name for path in output.iterdir()] == ["precious"]
+    assert [path.name for path in output.rglob("*.png")] == ["00009.png"]
     assert main([*arguments, "--overwrite"]) == 0
-    assert not (output / "precious").exists()
+    assert not (output / "cat" / "00009.png").exists()
     assert {path.name for path in tmp_path.iterdir()} == {"folders", "test_batch.bin"}
 
 

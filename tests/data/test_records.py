@@ -160,7 +160,7 @@ def test_labels_that_are_wrong_leave_nothing(place, store_tfds):
 def test_existing_records_are_kept_unless_asked_for(place, folder_of_numbers, half_broken):
     write_records(open_splits(folder_of_numbers), place, 3)
     before = listed(place)
-    with pytest.raises(InputError, match="exists already: choose another path, or ask"):
+    with pytest.raises(InputError, match="exists already: choose another path, or replace"):
         write_records(open_splits(folder_of_numbers), place, 1)
     assert listed(place) == before
     write_records(open_splits(folder_of_numbers), place, 2, overwrite=True)
@@ -174,7 +174,7 @@ def test_other_things_are_never_replaced(place, folder_of_numbers):
     tf.io.gfile.makedirs(place)
     with tf.io.gfile.GFile(f"{place}/thesis.tex", "w") as file:
         file.write("years of work")
-    with pytest.raises(InputError, match=r"Received: a folder with thesis.tex"):
+    with pytest.raises(InputError, match=r"Received: 'thesis.tex' in it"):
         write_records(open_splits(folder_of_numbers), place, overwrite=True)
     assert listed(place) == ["thesis.tex"]
 
@@ -261,7 +261,7 @@ def test_records_of_another_kind(copy, describe):
     describe(splits=splits)
     error = str(name_broken(open_splits(copy)[0]))
     assert error.startswith("24 images of ") and f"record 0 of {file}, record 1 of" in error
-    named = error.count("record ")
+    named = error.count(".tfrecord")
     assert named <= 20 and f" and {24 - named} more (" in error
     assert "Feature: image (data type: string) is required" in error
 
@@ -380,12 +380,16 @@ def test_names_with_characters_of_patterns(tmp_path, write_folder):
 
 @pytest.mark.parametrize(
     ("name", "shown"),
-    [(b"\xff\xfe", r"'\\udcff\\udcfe'"), (b"a\x1bb", r"'a\\x1bb'"), (b" ", "' '")],
+    [
+        (b"\xff\xfe", r"must be UTF-8. Received: '\\udcff\\udcfe'"),
+        (b"a\x1bb", r"without control characters. Received: 'a\\x1bb'"),
+        (b" ", "1 to 1,000 characters .* Received: ' '"),
+    ],
 )
 def test_class_folders_of_other_names_are_refused(name, shown, tmp_path, write_folder):
     """By the rule that `train` and a description follow, before anything is written."""
     write_folder(tmp_path, {f"train/{os.fsdecode(name)}/1.png": 1})
-    with pytest.raises(InputError, match=rf"without control characters. Received: {shown}"):
+    with pytest.raises(InputError, match=shown):
         open_splits(tmp_path)
 
 

@@ -1,6 +1,8 @@
 """Sources of labelled images: what is found, in which order, how it is divided, what is refused."""
 
 import io
+import json
+import sys
 from collections import Counter
 from pathlib import Path
 
@@ -124,6 +126,26 @@ def test_splits_of_tfds(store_tfds, tfds_of_numbers):
 
 def tfds_file():
     return tf.io.encode_png(np.zeros((2, 2, 3), np.uint8)).numpy()
+
+
+@pytest.mark.parametrize("spelling", ["pythonClassName", "python_class_name", "type"])
+def test_features_that_are_programs(spelling, store_tfds, tmp_path, monkeypatch):
+    """tfds would import the module that a data set's features.json names."""
+    folder = store_tfds({"train": [(tfds_file(), 0)]})
+    (tmp_path / "chosen_by_the_file.py").write_text("raise SystemExit('it has run')")
+    monkeypatch.syspath_prepend(tmp_path)
+    (path,) = folder.rglob("features.json")
+    features = json.loads(path.read_text())
+    label = features["featuresDict"]["features"]["label"]
+    del label["pythonClassName"]
+    label[spelling] = "chosen_by_the_file.ClassLabel"
+    if spelling == "type":
+        features = {"type": "chosen_by_the_file.FeaturesDict", "content": {}}
+    path.write_text(json.dumps(features))
+    with pytest.raises(InputError, match=r"Received: 'chosen_by_the_file.\w+'") as raised:
+        open_splits("numbers", folder)
+    assert str(raised.value).startswith("the features.json of numbers must name features of tens")
+    assert "chosen_by_the_file" not in sys.modules
 
 
 def test_an_empty_split_of_tfds(tfds_of_numbers, monkeypatch):

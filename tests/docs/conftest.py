@@ -81,6 +81,11 @@ def _keras(path):
     PoolFormerImageClassifier.from_preset(PRESET).save(path)
 
 
+def _labels(path):
+    """As many class names as the tiny preset has classes."""
+    path.write_text("".join(f"kind {number}\n" for number in range(10)))
+
+
 # By the names that the documents have for them.
 GIVEN = {
     "photo.jpg": _photo,
@@ -90,4 +95,5 @@ GIVEN = {
     "FOLDER": _photos,
     "my.pth.tar": _pytorch,
     "my.keras": _keras,
+    "labels.txt": _labels,
 }

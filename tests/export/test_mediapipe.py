@@ -1,4 +1,4 @@
-"""Exported files, unedited, in MediaPipe Tasks' ImageClassifier, against the Keras model."""
+"""Exported files, unedited, in MediaPipe Tasks' ImageClassifier and ImageEmbedder."""
 
 import json
 from pathlib import Path
@@ -55,10 +55,10 @@ def files(preset, tmp_path_factory):
 @pytest.fixture(scope="module")
 def classified(files, run_python):
     """A function from image files to {name of the export: what MediaPipe says of each}."""
-    script = Path(__file__).with_name("mediapipe_classifier.py")
+    script = Path(__file__).with_name("mediapipe_tasks.py")
 
     def classified(images):
-        done = run_python(script, *files.values(), "--", *images)
+        done = run_python(script, "classify", *files.values(), "--", *images)
         results = json.loads(done.stdout)
         return {name: results[str(path)] for name, path in files.items()}
 
@@ -107,3 +107,32 @@ def test_image_files(preset, transform, classified):
     received = probabilities(classified(photos)["dynamic_int8"], preset.config.labels)
     expected = preset.predict_on_batch(transform(photos))
     assert (received.argmax(1) == expected.argmax(1)).all()
+
+
+# Relative distance from Keras' embeddings, for images of the model's classes; measured 4e-7,
+# 3e-4, 1.4e-2 and, its ranges chosen by these 24 images, 5.1e-2.
+EMBEDDING_TOLERANCES = {"fp32": 4e-6, "fp16": 1e-3, "dynamic_int8": 4e-2, "int8": 0.15}
+
+
+def test_embeddings(preset, transform, tmp_path, run_python):
+    """Of every recipe; its integers leave the file as uint8, as the embedder asks."""
+    photos = known(PHOTOS)
+    images = [tmp_path / f"{photo.stem}.png" for photo in photos]
+    for path, pixels in zip(images, transform.pixels(photos), strict=True):
+        Image.fromarray(pixels).save(path)
+    paths = {name: tmp_path / f"{name}.tflite" for name in EMBEDDING_TOLERANCES}
+    for recipe, path in paths.items():
+        calibration = photos if recipe == "int8" else None
+        options = {"recipe": recipe, "inputs": "pixels", "outputs": "embedding"}
+        export_tflite(preset, path, calibration=calibration, **options)
+    script = Path(__file__).with_name("mediapipe_tasks.py")
+    done = run_python(script, "embed", *paths.values(), "--", *images)
+    results = json.loads(done.stdout)
+    expected = np.asarray(preset.embed(transform(photos)))
+    for recipe, path in paths.items():
+        received = np.array(results[str(path)])
+        on_litert = TFLiteClassifier(path).predict(transform.pixels(photos))
+        assert np.abs(received - on_litert).max() <= 1e-6 * np.abs(on_litert).max()
+        error = np.linalg.norm(received - expected) / np.linalg.norm(expected)
+        print(f"{recipe}: {error:.2g}")
+        assert error <= EMBEDDING_TOLERANCES[recipe]

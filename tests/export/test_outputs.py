@@ -3,6 +3,7 @@
 import keras
 import numpy as np
 import pytest
+from ai_edge_litert.interpreter import Interpreter
 
 from benchmarks.build import randomize
 from keras_poolformer import (
@@ -58,6 +59,11 @@ def test_feature_maps_of_a_backbone(recipe, backbone, tmp_path):
     exported = TFLiteBackbone(path, num_workers=2)
     maps = exported.predict(prepared(exported, PHOTOS[20:24]))
     assert list(maps) == ["P2", "P3", "P4"]
+    # By these names other runtimes ask for them, in the signature and in the graph.
+    interpreter = Interpreter(str(path))
+    signature = {"inputs": ["images"], "outputs": ["P2", "P3", "P4"]}
+    assert interpreter.get_signature_list() == {"serving_default": signature}
+    assert {one["name"] for one in interpreter.get_output_details()} == {"P2", "P3", "P4"}
     model = keras.Model(backbone.input, backbone.pyramid_outputs)
     expected = model(TRANSFORM(PHOTOS[20:24]))
     errors = {name: relative_error(maps[name], expected[name]) for name in maps}

@@ -90,44 +90,51 @@ def test_the_directories_that_we_write_keep_it(case, expected, tmp_path):
     assert again.config == model.config
 
 
-@pytest.mark.parametrize("recipe", ["fp32", "int8"])
-def test_files_for_devices(case, expected, recipe, tmp_path):
-    problem_type, _, _, model = case
-    outputs = ("logits",) if problem_type == "regression" else ("logits", "probabilities")
-    for name in outputs:
-        path = tmp_path / f"{name}.tflite"
-        export_tflite(model, path, recipe, inputs="pixels", outputs=name, calibration=PHOTOS[:8])
-        classifier = TFLiteClassifier(path)
-        if name == "probabilities" and recipe == "int8":
-            (output,) = classifier._interpreter().get_output_details()
-            assert output["quantization"] == (1 / 256, 0)
-        received = dict(classifier.classify(PHOTOS[0]))
-        assert received == pytest.approx(expected, abs=BYTES if recipe == "int8" else 1e-4)
+@pytest.mark.parametrize(
+    ("case", "recipe", "outputs"),
+    [
+        ("several labels", "fp32", "probabilities"),
+        ("several labels", "int8", "probabilities"),
+        ("regression", "fp32", "logits"),
+        pytest.param("several labels", "fp32", "logits", marks=pytest.mark.slow),
+        pytest.param("one output", "int8", "probabilities", marks=pytest.mark.slow),
+    ],
+    indirect=["case"],
+)
+def test_files_for_devices(case, expected, recipe, outputs, tmp_path):
+    _, _, _, model = case
+    path = tmp_path / "m.tflite"
+    export_tflite(model, path, recipe, inputs="pixels", outputs=outputs, calibration=PHOTOS[:8])
+    classifier = TFLiteClassifier(path)
+    if recipe == "int8":
+        (output,) = classifier._interpreter().get_output_details()
+        assert output["quantization"] == (1 / 256, 0)  # of LiteRT's integer logistic
+    received = dict(classifier.classify(PHOTOS[0]))
+    assert received == pytest.approx(expected, abs=BYTES if recipe == "int8" else 1e-4)
 
 
+@pytest.mark.parametrize(
+    "case", ["several labels", pytest.param("regression", marks=pytest.mark.slow)], indirect=True
+)
 def test_saved_models(case, expected, tmp_path):
-    problem_type, _, _, model = case
+    problem_type, _, folder, model = case
     export_saved_model(model, tmp_path / "m")
     signature = tf.saved_model.load(str(tmp_path / "m")).signatures["normalized"]
     received = signature(images=tf.constant(TRANSFORM([PHOTOS[0]])))
-    if problem_type == "regression":
-        assert list(received) == ["logits"]
-    name = "logits" if problem_type == "regression" else "probabilities"
-    by_label = dict(zip(model.labels, received[name].numpy()[0].tolist(), strict=True))
+    outputs = ["logits"] if problem_type == "regression" else ["logits", "probabilities"]
+    assert sorted(received) == outputs
+    by_label = dict(zip(model.labels, received[outputs[-1]].numpy()[0].tolist(), strict=True))
     assert by_label == pytest.approx(expected, abs=1e-4)
+    for source in (folder, tmp_path / "m"):  # class folders have one class for each image
+        with pytest.raises(InputError, match=rf"must name one class.*{problem_type}"):
+            open_scorer(str(source))
 
 
-def test_what_makes_no_sense_is_refused(case, tmp_path):
-    problem_type, _, folder, model = case
-    if problem_type == "regression":
-        with pytest.raises(InputError, match="a regression has no probabilities"):
-            export_tflite(model, tmp_path / "m.tflite", outputs="probabilities")
-    if problem_type in ("regression", "multi_label_classification"):
-        export_tflite(model, tmp_path / "m.tflite")
-        export_saved_model(model, tmp_path / "m")
-        for source in (folder, tmp_path / "m.tflite", tmp_path / "m"):
-            with pytest.raises(InputError, match=rf"must name one class.*{problem_type}"):
-                open_scorer(str(source))
+@pytest.mark.parametrize("case", ["regression"], indirect=True)
+def test_a_regression_has_no_probabilities(case, tmp_path):
+    _, _, _, model = case
+    with pytest.raises(InputError, match="a regression has no probabilities"):
+        export_tflite(model, tmp_path / "m.tflite", outputs="probabilities")
 
 
 def test_the_loss_is_that_of_the_problem_type(case):

@@ -102,12 +102,17 @@ def test_other_channels_have_the_normalized_signature(tmp_path):
 
 
 def test_an_existing_directory_is_kept_or_replaced_whole(model, path):
-    (path / "old").touch()
+    description = path / "assets.extra" / "keras_poolformer.json"
+    before = description.read_bytes()
     with pytest.raises(InputError, match="exists already"):
-        export_saved_model(model, path, overwrite=False)
-    assert (path / "old").exists()
+        export_saved_model(model, path)
+    description.write_bytes(b"old")
     export_saved_model(model, path, overwrite=True)
-    assert not (path / "old").exists()
+    assert description.read_bytes() == before
+    (path / "assets.extra" / "thesis.tex").touch()
+    with pytest.raises(InputError, match=r"Received: 'assets.extra/thesis.tex' in it"):
+        export_saved_model(model, path, overwrite=True)
+    (path / "assets.extra" / "thesis.tex").unlink()
 
 
 def test_it_says_how_to_use_it(model, tmp_path):

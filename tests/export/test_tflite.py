@@ -135,7 +135,7 @@ def test_unknown_arguments_are_refused(model, tmp_path, arguments):
 def test_an_existing_file_is_kept(model, tmp_path):
     (tmp_path / "m.tflite").write_text("precious")
     with pytest.raises(InputError, match="exists already"):
-        export_tflite(model, tmp_path / "m.tflite", overwrite=False)
+        export_tflite(model, tmp_path / "m.tflite")
     assert (tmp_path / "m.tflite").read_text() == "precious"
 
 

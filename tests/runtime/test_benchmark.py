@@ -185,10 +185,11 @@ def test_random_images(dtype):
     [
         ({"paths": []}, "`paths` must not be empty"),
         ({"threads": []}, "`threads` must not be empty"),
-        ({"threads": [1, 0]}, "`threads` must be whole numbers from 1 to 1024. Received: 0"),
-        ({"workers": 1025}, "`workers` must be whole numbers from 1 to 1024. Received: 1025"),
+        ({"threads": [1, 0]}, "`threads` must be a whole number from 1 to 1024. Received: 0"),
+        ({"workers": 1025}, "`workers` must be a whole number from 1 to 1024. Received: 1025"),
         ({"workers": 1.5}, "Received: 1.5"),
-        ({"runs": 0}, "`runs` must be a whole number from 1. Received: 0"),
+        ({"runs": 0}, "`runs` must be a whole number from 1 to 100,000. Received: 0"),
+        ({"runs": 10**20}, "Received: 100000000000000000000"),
     ],
 )
 def test_arguments_out_of_bounds(arguments, says, path):

@@ -14,7 +14,7 @@ from keras_poolformer import (
     export_tflite,
 )
 from keras_poolformer.errors import InputError
-from keras_poolformer.runtime import TFLiteClassifier, tflite_model
+from keras_poolformer.runtime import TFLiteClassifier, workers
 
 TRANSFORM = ImageTransform(size=32, crop_pct=1.0)
 
@@ -55,7 +55,7 @@ def test_a_warm_up_reaches_every_worker(path, monkeypatch):
             return future
 
     threads = []
-    monkeypatch.setattr(tflite_model, "ThreadPoolExecutor", UnhurriedPool)
+    monkeypatch.setattr(workers, "ThreadPoolExecutor", UnhurriedPool)
     classifier = TFLiteClassifier(path, num_workers=4)
     monkeypatch.setattr(classifier, "_run_one", lambda _: threads.append(get_ident()))
     classifier.warm_up()
@@ -90,7 +90,7 @@ def test_a_file_without_a_description_predicts_but_does_not_classify(path, tmp_p
 @pytest.mark.parametrize("content", [b"", b"not a model", b"\x1c\0\0\0TFL3" + b"\xff" * 400])
 def test_broken_files_are_refused(tmp_path, content):
     (tmp_path / "m.tflite").write_bytes(content)
-    with pytest.raises(InputError, match=r"no usable TFLite model") as raised:
+    with pytest.raises(InputError, match=r"not a usable TFLite model") as raised:
         TFLiteClassifier(tmp_path / "m.tflite")
     assert "\n" not in str(raised.value)
 

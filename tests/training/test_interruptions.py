@@ -68,11 +68,17 @@ def test_killed_while_a_checkpoint_is_written(photo_folders, uninterrupted, tmp_
     assert_same(tmp_path, uninterrupted)
 
 
-def test_sigterm_saves_and_ends(photo_folders, uninterrupted, tmp_path):
+SIGNALS = [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize("number", SIGNALS)
+def test_a_signal_saves_and_ends(number, photo_folders, uninterrupted, tmp_path):
+    """In a folder whose name TensorFlow takes for a pattern, as sweeps name theirs."""
     settings = [*runs.EVERYTHING_RANDOM, "save_every=1000"]
+    tmp_path = tmp_path / "lr=[1e-3]"
     process = runs.start(photo_folders, tmp_path, settings)
     assert wait_for_rows(process, tmp_path, 8)
-    process.send_signal(signal.SIGTERM)
+    process.send_signal(number)
     status, _, last_line = runs.finish(process)
     assert status == 0
     assert "stopped after step" in last_line

@@ -27,6 +27,7 @@ def train(photo_folders, tmp_path, capfd):
 def test_early_stopping_and_extension(train, tmp_path):
     """The weights never change, so the first evaluation stays the best one."""
     status, lines, result = train(*UNMOVED, "patience=2")
+    assert status == 0, lines
     assert (status, result["step"], result["stopped_early"]) == (0, 18, True)
     assert [line.split(",")[:2] for line in lines if line.startswith("epoch ")] == [
         [f"epoch {n}/4", f" step {6 * n}/24"] for n in (1, 2, 3)
@@ -52,9 +53,11 @@ def test_early_stopping_and_extension(train, tmp_path):
     assert status == 2 and lines[-1].endswith("Received: 4")
 
 
+@pytest.mark.slow
 def test_damage_does_not_end_a_run(train, tmp_path):
     """In a folder as a power cut leaves it."""
-    assert train("save_every=2", options=["--max-steps", "4"])[0] == 0
+    status, lines, _ = train("save_every=2", options=["--max-steps", "4"])
+    assert status == 0, lines
     before = runs.losses(tmp_path)
     (data,) = (tmp_path / "checkpoints" / "last").glob("ckpt-4.data*")
     data.write_bytes(b"")

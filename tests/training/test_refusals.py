@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from keras_poolformer.cli import main
+from keras_poolformer.training.run_lock import locked
 from tests.training import runs
 
 
@@ -86,6 +87,15 @@ def test_another_run_in_the_folder(photo_folders, train, refusal, tmp_path):
     assert message.endswith("Received: 0.0001")
     (tmp_path / "run" / "run.json").write_text("{")
     assert "run.json must be JSON" in refusal(photo_folders)
+
+
+def test_another_training_in_the_folder(photo_folders, refusal, tmp_path):
+    """It has its row of the log and its checkpoints for itself."""
+    (tmp_path / "run").mkdir()
+    with locked(tmp_path / "run"):
+        message = refusal(photo_folders)
+    assert message.startswith(f"{tmp_path}/run is in use by another training (process ")
+    assert not (tmp_path / "run" / "log.csv").exists()
 
 
 def test_a_checkpoint_that_is_damaged(photo_folders, train, refusal, tmp_path):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -9,8 +10,9 @@ import torch
 from PIL import Image
 
 from conversion.oracles import build_oracle
-from keras_poolformer import PoolFormerImageClassifier, load_torch_weights
+from keras_poolformer import ImageTransform, PoolFormerImageClassifier, load_torch_weights
 from keras_poolformer.cli import main
+from keras_poolformer.training import trainer
 from tests.training import runs
 
 PRESET = "poolformer_tiny_cifar10"
@@ -38,6 +40,40 @@ def test_the_model_knows_its_data(model, trained, photo_folders):
     assert model.config.labels == ("photo_0", "photo_1", "photo_2")
     assert model.provenance["source"].endswith(f"train on {photo_folders}/train")
     assert (model.provenance["step"], model.provenance["seed"]) == (48, 0)
+    assert model.provenance["trained"] is True
+    assert not model.provenance.keys() & {"init", "base_model", "sha256", "layout", "tensors"}
+
+
+def test_the_checksum_of_the_starting_model_is_not_the_results():
+    before = {"source": "poolformer_s12_in1k", "sha256": "0" * 64, "layout": "sail", "tensors": 246}
+    run = SimpleNamespace(
+        init="poolformer_s12",
+        training=SimpleNamespace(name="photos"),
+        seed=3,
+        recipe=SimpleNamespace(transform=ImageTransform(size=64)),
+    )
+    provenance = trainer._provenance(run, SimpleNamespace(provenance=before))
+    assert provenance == {
+        "source": "keras-poolformer train on photos",
+        "seed": 3,
+        "transform": ImageTransform(size=64).to_dict(),
+        "base_model": "poolformer_s12_in1k",
+        "init": before,
+        "trained": True,
+    }
+    run.init = "runs/first/model.keras"
+    again = trainer._provenance(run, SimpleNamespace(provenance=provenance))
+    assert again["base_model"] == "model.keras"
+    assert again["init"]["base_model"] == "poolformer_s12_in1k"
+
+
+def test_a_folder_in_the_models_place_is_refused_before_training(photo_folders, tmp_path, capsys):
+    (tmp_path / "run" / "model.keras").mkdir(parents=True)
+    (tmp_path / "run" / "model.keras" / "thesis.tex").touch()
+    assert main(runs.arguments(photo_folders, tmp_path / "run")) == 2
+    error = capsys.readouterr().err.splitlines()[-1]
+    assert "model.keras cannot be overwritten: only a regular file is replaced" in error
+    assert [path.name for path in (tmp_path / "run").rglob("*.tex")] == ["thesis.tex"]
 
 
 def test_evaluate_says_what_training_said(trained, photo_folders, capsys):

@@ -11,6 +11,7 @@ import tensorflow as tf
 
 from keras_poolformer.errors import InputError
 from keras_poolformer.signals import interruptible, stop_requested
+from keras_poolformer.training import finishing
 from keras_poolformer.training.checkpoint_files import CheckpointFiles
 from keras_poolformer.training.checkpoints import Checkpoints
 from keras_poolformer.training.reports import Reports
@@ -268,6 +269,38 @@ def test_work_with_progress_ends_at_a_signal():
         os.kill(os.getpid(), signal.SIGINT)
         advance(2, 3)
     assert calls == [(1, 3)]
+
+
+# ---------------------------------------------------------------------------------------
+# The end
+
+
+FULL = "No space left"
+
+
+def test_the_best_model_of_a_shorter_run_goes(tmp_path, monkeypatch):
+    for name in ("best.keras", "best.safetensors"):
+        (tmp_path / name).touch()
+    monkeypatch.setattr(finishing, "write_model", lambda *arguments: None)
+    run = SimpleNamespace(workdir=tmp_path, last_step=4, evaluation="photos")
+    result = finishing.finish(run, None, None, SimpleNamespace(best=(4, 62.5)), 4, chief=True)
+    assert result == {"step": 4, "finished": True, "best_top1": 62.5}
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["curve.png", "result.json"]
+
+
+@pytest.mark.parametrize(
+    "error", [OSError(28, FULL), tf.errors.ResourceExhaustedError(None, None, FULL)]
+)
+def test_a_full_disk_at_the_end(error, tmp_path, monkeypatch):
+    def write_model(*arguments):
+        raise error
+
+    monkeypatch.setattr(finishing, "write_model", write_model)
+    run = SimpleNamespace(workdir=tmp_path, last_step=4)
+    message = f"results cannot be written to {tmp_path}: .*No space left.* rerun the same command"
+    with pytest.raises(InputError, match=message):
+        finishing.finish(run, None, None, None, 4, chief=True)
+    assert list(tmp_path.iterdir()) == []
 
 
 # ---------------------------------------------------------------------------------------

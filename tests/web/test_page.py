@@ -106,11 +106,22 @@ def test_models_that_cannot_be_used(open_page, tmp_path, flatbuffer, int8_file, 
     network, description = flatbuffer
     maps = dataclasses.replace(description, outputs="pyramid")
     signed = int8_file("logits").read_bytes()
+
+    def transformed(**options):
+        return dataclasses.replace(description, transform=description.transform | options)
+
     contents = {
         "text.tflite": (b"<!doctype html>", None, "is no .tflite file."),
         "foreign.tflite": (network, None, "does not say how images are prepared: "),
         "maps.tflite": (network, maps, "returns pyramid; a classifier returns logits or prob"),
         "int8.tflite": (signed, None, "cannot be run: it returns signed bytes"),
+        "constructor.tflite": (
+            network,
+            transformed(interpolation="constructor"),
+            'interpolation is "c',
+        ),
+        "proto.tflite": (network, transformed(interpolation="__proto__"), 'interpolation is "__p'),
+        "huge.tflite": (network, transformed(size=100_000), "has a corrupt description: its trans"),
         "broken.tflite": (network[:8] + bytes(5000), description, "cannot be run: "),
     }
     page = open_page()

@@ -1,15 +1,22 @@
 // keras_poolformer/image_transform.py in the browser: the same pixels, the same floats.
 
 import { InputError } from "./errors.js";
-import { resize } from "./resample.js";
+import { INTERPOLATIONS, resize } from "./resample.js";
 
 const MAX_RESIZED_PIXELS = 64_000_000;
+const MAX_SIDE = 4096;
+const CROP_MODES = ["timm", "hf"];
+const FLAGS = ["do_resize", "do_center_crop", "do_rescale", "do_normalize"];
 const asPair = (size) => (Array.isArray(size) ? size : [size, size]);
 
 /** Resizes, crops and normalizes as the file's description says. */
 export class ImageTransform {
-  /** @param {object} options What `ImageTransform.to_dict` of Python wrote. */
+  /**
+   * @param {object} options What `ImageTransform.to_dict` of Python wrote.
+   * @throws {InputError} An option has a value that Python's class rejects.
+   */
   constructor(options) {
+    requireUsable(options);
     this.options = options;
   }
 
@@ -68,6 +75,34 @@ export class ImageTransform {
     return half >= 0 ? roundHalfToEven(half) : Math.ceil(half);
   }
 }
+
+/** By equality: a look-up in an object would also find "constructor" and "__proto__". */
+function requireUsable(options) {
+  const { size, crop_size, crop_pct, interpolation, crop_mode, mean, std, rescale_factor } = options;
+  const checks = {
+    size: isSize(size),
+    crop_size: crop_size == null || isSize(crop_size),
+    crop_pct: crop_pct == null || (crop_pct > 0 && crop_pct <= 1),
+    interpolation: INTERPOLATIONS.includes(interpolation),
+    crop_mode: CROP_MODES.includes(crop_mode),
+    mean: isTriple(mean),
+    std: isTriple(std) && std.every((value) => value > 0),
+    rescale_factor: Number.isFinite(rescale_factor) && rescale_factor > 0,
+    ...Object.fromEntries(FLAGS.map((name) => [name, typeof options[name] === "boolean"])),
+  };
+  const wrong = Object.keys(checks).find((name) => !checks[name]);
+  if (wrong) {
+    const received = JSON.stringify(options[wrong])?.slice(0, 80);
+    throw new InputError(`has a corrupt description: its transform's ${wrong} is ${received}.`);
+  }
+}
+
+function isSize(size) {
+  const sides = Array.isArray(size) ? size : [size, size];
+  return sides.length === 2 && sides.every((side) => Number.isInteger(side) && side >= 1 && side <= MAX_SIDE);
+}
+
+const isTriple = (values) => Array.isArray(values) && values.length === 3 && values.every(Number.isFinite);
 
 function roundHalfToEven(value) {
   const below = Math.floor(value);

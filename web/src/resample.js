@@ -29,10 +29,12 @@ const FILTERS = {
   lanczos: { support: 3, weight: (x) => (x >= -3 && x < 3 ? sinc(x) * sinc(x / 3) : 0) },
 };
 
+export const INTERPOLATIONS = [...Object.keys(FILTERS), "nearest"];
+
 /**
  * Resizes as `PIL.Image.resize` does.
  * @param {{data: Uint8Array, width: number, height: number}} image RGB, three bytes a pixel.
- * @param {string} interpolation One of Pillow's filters, or "nearest".
+ * @param {string} interpolation One of `INTERPOLATIONS`.
  */
 export function resize(image, width, height, interpolation) {
   if (width === image.width && height === image.height) return image;

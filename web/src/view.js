@@ -32,7 +32,7 @@ export function showPicture(file) {
 export function showClasses({ scores, labels, areValues }) {
   const best = topClasses(scores, labels, SHOWN);
   const text = areValues ? (value) => value.toPrecision(4) : percent;
-  element("classes").replaceChildren(...best.map((one) => classRow(one, text, !areValues)));
+  element("classes").replaceChildren(...best.map((entry) => classRow(entry, text, !areValues)));
   return `${best[0].label}, ${text(best[0].score)}`;
 }
 

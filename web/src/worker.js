@@ -30,6 +30,7 @@ async function open(file, threads) {
   if (!SCORES.includes(description.outputs)) {
     throw new InputError(`returns ${description.outputs}; a classifier returns ${SCORES.join(" or ")}.`);
   }
+  const transform = new ImageTransform(description.transform);
   const model = await Model.compile(file, threads);
   const { length } = await model.run(model.blank()); // the first call is slower than all others
   const { labels } = description;
@@ -37,7 +38,7 @@ async function open(file, threads) {
     model.delete();
     throw new InputError(`has ${labels.length} labels for ${length} classes: export it again.`);
   }
-  return { model, description, transform: new ImageTransform(description.transform) };
+  return { model, description, transform };
 }
 
 async function read(source) {

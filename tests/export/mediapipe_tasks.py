@@ -1,4 +1,4 @@
-"""MediaPipe's classifier in a process of its own: MODEL... -- IMAGE... to JSON.
+"""MediaPipe's tasks in a process of its own: classify | embed MODEL... -- IMAGE... to JSON.
 
 Its Python objects wait for a thread of theirs when they are collected, for ever if a graph has
 failed or if it happens inside a call. So nothing is collected here, and the process ends at once.
@@ -29,10 +29,23 @@ def classify(model, images):
     ]
 
 
+def embed(model, images):
+    """Returns [[number]], or the line that MediaPipe refuses the model with."""
+    options = vision.ImageEmbedderOptions(tasks.BaseOptions(model_asset_path=model))
+    try:
+        embedder = vision.ImageEmbedder.create_from_options(options)
+    except (RuntimeError, ValueError) as error:
+        return str(error)
+    alive.append(embedder)
+    results = [embedder.embed(mediapipe.Image.create_from_file(one)) for one in images]
+    return [result.embeddings[0].embedding.tolist() for result in results]
+
+
 if __name__ == "__main__":
     gc.disable()
     alive = []
     split = sys.argv.index("--")
-    models, images = sys.argv[1:split], sys.argv[split + 1 :]
-    print(json.dumps({model: classify(model, images) for model in models}), flush=True)
+    task, *models = sys.argv[1:split]
+    run = {"classify": classify, "embed": embed}[task]
+    print(json.dumps({model: run(model, sys.argv[split + 1 :]) for model in models}), flush=True)
     os._exit(0)

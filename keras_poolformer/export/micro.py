@@ -1,0 +1,104 @@
+"""int8 files in a form that microcontrollers run: GELU becomes a table of its 256 values.
+
+TensorFlow Lite Micro has kernels for all operators of an int8 file but GELU. LiteRT's own kernel
+looks its results up in a table; the same table as a constant, read by GATHER, gives the same bytes.
+"""
+
+from typing import Any
+
+import flatbuffers
+import numpy as np
+import tensorflow as tf
+from ai_edge_litert import schema_py_generated as schema
+
+MODEL_IDENTIFIER = b"TFL3"
+LEVELS = np.arange(-128, 128)  # of an int8 tensor
+GATHER_VERSION = 2  # the first that takes int8
+
+
+def without_gelu(flatbuffer: bytes) -> bytes:
+    """Returns an int8 flatbuffer whose GELU operators are looked up in tables.
+
+    Args:
+        flatbuffer: Bytes that the converter made with the recipe int8.
+    """
+    model: Any = schema.ModelT.InitFromObj(schema.Model.GetRootAs(flatbuffer))
+    graph = model.subgraphs[0]
+    writer = _Writer(model)
+    replaced = []
+    for operator in graph.operators:
+        is_gelu = writer.builtin_code(operator) == schema.BuiltinOperator.GELU
+        replaced += writer.table_lookup(operator) if is_gelu else [operator]
+    graph.operators = replaced
+    builder = flatbuffers.Builder(len(flatbuffer))
+    builder.Finish(model.Pack(builder), file_identifier=MODEL_IDENTIFIER)
+    return bytes(builder.Output())
+
+
+class _Writer:
+    """Adds constants, tensors and operators to a model."""
+
+    def __init__(self, model):
+        self.model, self.graph = model, model.subgraphs[0]
+        self._codes, self._offset = {}, None
+
+    def builtin_code(self, operator):
+        return self.model.operatorCodes[operator.opcodeIndex].builtinCode
+
+    def table_lookup(self, gelu):
+        """The operators that do what a GELU operator does: table[int32(x) + 128]."""
+        source = self.graph.tensors[gelu.inputs[0]]
+        result = self.graph.tensors[gelu.outputs[0]]
+        values = _table(source.quantization, result.quantization, gelu.builtinOptions)
+        name = result.name.decode()
+        kind = schema.TensorType.INT32
+        if self._offset is None:
+            self._offset = self._constant("table/offset", np.int32(-LEVELS[0]), kind)
+        table = self._constant(f"{name}/table", values, schema.TensorType.INT8, result.quantization)
+        level = self._tensor(f"{name}/level", source.shape, kind)
+        index = self._tensor(f"{name}/index", source.shape, kind)
+        cast = schema.CastOptionsT()
+        cast.inDataType, cast.outDataType = schema.TensorType.INT8, kind
+        return [
+            self._operator("Cast", [gelu.inputs[0]], level, cast),
+            self._operator("Add", [level, self._offset], index, schema.AddOptionsT()),
+            self._operator("Gather", [table, index], gelu.outputs[0], schema.GatherOptionsT()),
+        ]
+
+    def _constant(self, name, values, kind, quantization=None):
+        buffer = schema.BufferT()
+        buffer.data = np.frombuffer(values.tobytes(), np.uint8)
+        self.model.buffers.append(buffer)
+        return self._tensor(name, values.shape, kind, len(self.model.buffers) - 1, quantization)
+
+    def _tensor(self, name, shape, kind, buffer=0, quantization=None):
+        tensor: Any = schema.TensorT()
+        tensor.name, tensor.shape, tensor.type = name, np.int32(shape), kind
+        tensor.buffer, tensor.quantization = buffer, quantization
+        self.graph.tensors.append(tensor)
+        return len(self.graph.tensors) - 1
+
+    def _operator(self, name, inputs, output, options):
+        operator: Any = schema.OperatorT()
+        operator.opcodeIndex = self._code(getattr(schema.BuiltinOperator, name.upper()))
+        operator.inputs, operator.outputs = np.int32(inputs), np.int32([output])
+        operator.builtinOptionsType = getattr(schema.BuiltinOptions, f"{name}Options")
+        operator.builtinOptions = options
+        return operator
+
+    def _code(self, builtin):
+        if builtin not in self._codes:
+            code: Any = schema.OperatorCodeT()
+            code.builtinCode = code.deprecatedBuiltinCode = builtin
+            code.version = GATHER_VERSION if builtin == schema.BuiltinOperator.GATHER else 1
+            self.model.operatorCodes.append(code)
+            self._codes[builtin] = len(self.model.operatorCodes) - 1
+        return self._codes[builtin]
+
+
+def _table(source, result, options):
+    """GELU of each of the 256 values of an int8 tensor, quantized as its result is."""
+    inputs = (LEVELS - source.zeroPoint[0]) * float(source.scale[0])
+    outputs = tf.nn.gelu(tf.constant(inputs, tf.float64), approximate=bool(options.approximate))
+    levels = np.round(outputs.numpy() / float(result.scale[0])) + result.zeroPoint[0]
+    return np.clip(levels, LEVELS[0], LEVELS[-1]).astype(np.int8)

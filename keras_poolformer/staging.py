@@ -1,0 +1,142 @@
+"""Temporary folders beside an output, which do not outlive their process for long.
+
+A process that is killed cannot remove its temporary folder. It holds a lock on a file in it, which
+ends with the process; the next one that writes the same output removes the folders whose lock is
+free.
+"""
+
+import contextlib
+import os
+import shutil
+import stat
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+try:
+    import fcntl
+except ImportError:  # not on POSIX: folders of killed processes stay
+    fcntl = None
+
+LOCK, SUFFIX = "keras_poolformer.lock", ".partial"
+OLD = "old"  # an output that is being replaced, for the moment in which its path is free
+_MAX_NAME = 200  # bytes of the output's name in that of the folder; file systems take 255
+_ATTEMPTS = 20
+
+
+@dataclass(frozen=True)
+class Staging:
+    """A temporary folder.
+
+    Args:
+        folder: Path of the folder.
+        mode: Mode that the umask gives to a file in it.
+    """
+
+    folder: Path
+    mode: int
+
+
+@contextlib.contextmanager
+def staging_folder(path: Path) -> Iterator[Staging]:
+    """Makes a temporary folder beside an output, and removes it in the end.
+
+    Args:
+        path: Absolute path of the output.
+    """
+    for folder in _folders_of(path):
+        _remove_abandoned(folder, path)
+    folder, descriptor = _locked_folder(path)
+    try:
+        mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
+        yield Staging(folder, mode)
+    finally:
+        _remove(folder)
+        os.close(descriptor)
+
+
+def is_staged(name: str, path: Path) -> bool:
+    """Whether the name of a file is in a temporary folder of an output.
+
+    Args:
+        name: Absolute path of a file, as an error has it.
+        path: Absolute path of the output.
+    """
+    return name.startswith(f"{path.parent / _prefix(path)}")
+
+
+def _prefix(path):
+    return f".{os.fsdecode(os.fsencode(path.name)[:_MAX_NAME])}."
+
+
+def _folders_of(path):
+    """The temporary folders beside an output that were made for it, by any process."""
+    prefix = _prefix(path)
+    with os.scandir(path.parent) as entries:
+        return [
+            path.parent / entry.name
+            for entry in entries
+            if entry.name.startswith(prefix)
+            and entry.name.endswith(SUFFIX)
+            and len(entry.name) == len(prefix) + 8 + len(SUFFIX)
+            and entry.is_dir(follow_symlinks=False)
+        ]
+
+
+def _locked_folder(path):
+    """(a new folder, the descriptor of the locked file in it)."""
+    for _ in range(_ATTEMPTS):
+        folder = Path(tempfile.mkdtemp(SUFFIX, _prefix(path), path.parent))
+        try:
+            descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        except FileNotFoundError:  # removed as an empty one by another process
+            continue
+        except BaseException:
+            folder.rmdir()
+            raise
+        if _lock(descriptor) is not False and (folder / LOCK).exists():
+            return folder, descriptor
+        os.close(descriptor)  # another process took it for an abandoned one, and removes it
+    raise OSError(f"no temporary folder can be made in {path.parent}")
+
+
+def _lock(descriptor):
+    """Whether the lock was free and is now ours; None where there are no locks."""
+    if fcntl is None:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+def _remove_abandoned(folder, path):
+    try:
+        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+    except OSError:
+        with contextlib.suppress(OSError):  # somebody else's, unless it is empty
+            folder.rmdir()
+        return
+    try:
+        if _lock(descriptor):
+            if (folder / OLD).exists() and not os.path.lexists(path):
+                (folder / OLD).rename(path)
+            _remove(folder)
+    finally:
+        os.close(descriptor)
+
+
+def _remove(folder):
+    """Removes the lock last: without it the folder would not be recognized any more."""
+    with contextlib.suppress(OSError):
+        for entry in [entry for entry in folder.iterdir() if entry.name != LOCK]:
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry, ignore_errors=True)
+            else:
+                entry.unlink()
+        (folder / LOCK).unlink()
+        folder.rmdir()

@@ -1,0 +1,52 @@
+"""What ends a training from outside, in one line: broken images, or another worker's end."""
+
+import contextlib
+from collections.abc import Iterator
+
+import tensorflow as tf
+
+from keras_poolformer.data.validation import name_broken
+from keras_poolformer.errors import InputError
+
+_DATA_ERRORS = (
+    tf.errors.DataLossError,
+    tf.errors.InvalidArgumentError,
+    tf.errors.NotFoundError,
+    UnicodeDecodeError,  # of an error that quotes bytes of the data
+)
+_PEER_ERRORS = (
+    tf.errors.AbortedError,
+    tf.errors.CancelledError,
+    tf.errors.DeadlineExceededError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.InternalError,
+    tf.errors.UnavailableError,
+)
+
+
+@contextlib.contextmanager
+def failures_named(run, strategy: tf.distribute.Strategy) -> Iterator[None]:
+    """Turns TensorFlow's errors within the block into an InputError that names the cause.
+
+    Args:
+        run: The `Run`.
+        strategy: Strategy that it is trained with.
+
+    Raises:
+        InputError: Images cannot be read, or another worker ended.
+    """
+    try:
+        yield
+    except _DATA_ERRORS as error:
+        for split in filter(None, (run.training, run.evaluation)):
+            named = name_broken(split, error)
+            if named:
+                raise named from error
+        raise
+    except _PEER_ERRORS as error:
+        if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            raise
+        raise InputError(
+            "another worker is gone, or cannot be reached: start all of them again with the same "
+            f"command to resume from the last checkpoint in {run.workdir} ({type(error).__name__})"
+        ) from error
