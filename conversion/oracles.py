@@ -98,9 +98,13 @@ def build_oracle(config, layout):
     Raises:
         InputError: that class cannot have this architecture.
     """
+    if config.norm != "group_norm" and layout != "sail":
+        raise InputError(f"layout {layout} has group_norm alone. Received: norm={config.norm!r}")
     if layout == "timm":
         return Oracle("timm.models.metaformer.MetaFormer", _timm(config), "pool_norm", {})
     module = _transformers(config)
+    if config.norm == "layer_norm":
+        _exchange_norms(module)
     names = {}
     if layout == "sail":
         names = {sail_name(name): name for name in module.state_dict()}
@@ -125,6 +129,33 @@ def _transformers(config):
             num_labels=config.num_classes,  # pyright: ignore[reportCallIssue]
         )
     ).eval()
+
+
+class LayerNormChannel(torch.nn.Module):
+    """The norm of the authors' ablation: over the channels of (N, C, H, W), pixel by pixel.
+
+    Args:
+        norm: The `torch.nn.GroupNorm` whose weights it takes over.
+    """
+
+    def __init__(self, norm):
+        super().__init__()
+        self.weight, self.bias = norm.weight, norm.bias
+
+    def forward(self, x):
+        """Returns the normed feature map."""
+        normed = torch.nn.functional.layer_norm(
+            x.movedim(1, -1), self.weight.shape, self.weight, self.bias, eps=1e-5
+        )
+        return normed.movedim(-1, 1)
+
+
+def _exchange_norms(module):
+    norms = [name for name, part in module.named_modules() if isinstance(part, torch.nn.GroupNorm)]
+    for name in norms:
+        parent, _, leaf = name.rpartition(".")
+        norm = LayerNormChannel(module.get_submodule(name))
+        setattr(module.get_submodule(parent), leaf, norm)
 
 
 def _timm(config):

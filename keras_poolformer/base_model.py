@@ -60,8 +60,8 @@ class PoolFormerModel(keras.Model):
             dtype: Dtype policy, such as "mixed_float16"; by default that of a .keras file, and
                 of other sources Keras' global one.
             name: Name of the model; by default a new one.
-            **config_overrides: fields of `PoolFormerConfig`, such as `pool_size`, which the
-                shapes of a checkpoint do not tell. `in_channels` adapts the weights of the
+            **config_overrides: fields of `PoolFormerConfig`, such as `pool_size` and `norm`, which
+                the shapes of a checkpoint do not tell. `in_channels` adapts the weights of the
                 first convolution as timm does; `feature_norms` of a backbone start fresh
                 where the source has none.
 

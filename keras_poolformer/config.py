@@ -24,11 +24,14 @@ NEIGHBOUR_WORDS = {
     "layers": "depths",
     "mlp_ratios": "mlp_ratio",
     "num_channels": "in_channels",
+    "norm_layer": "norm",
+    "norm_layers": "norm",
     "num_labels": "num_classes",
     "padding": "paddings",
     "proj_drop_rate": "dropout_rate",
 }
 HEADS = ("norm_pool", "pool_norm")
+NORMS = ("group_norm", "layer_norm")
 ACTIVATIONS = (
     "gelu", "gelu_10", "gelu_tanh", "hard_swish", "leaky_relu", "linear", "mish", "quick_gelu",
     "relu", "relu2", "relu6", "sigmoid", "silu", "tanh",
@@ -73,6 +76,9 @@ class PoolFormerConfig:
         feature_norms: whether a backbone norms what it hands to a detector or segmenter
             (`pyramid_outputs`), as the authors' `fork_feat` does; or the levels that it norms,
             such as ("P3", "P4", "P5"), the authors' FORK_LAST3.
+        norm: of blocks, head and stages: "group_norm" (all released weights: over H, W and C of
+            each image) or "layer_norm" (the authors' ablation with LayerNormChannel: over C of
+            each pixel). The same weights fit both and give different logits.
 
     Raises:
         InputError: a field is unknown (the message knows the words of timm and
@@ -98,6 +104,7 @@ class PoolFormerConfig:
     labels: tuple[str, ...] | None = None
     feature_norms: bool | tuple[str, ...] = False
     problem_type: str | None = None
+    norm: str = "group_norm"
 
     def __new__(cls, /, *args, **fields):
         """Refuses unknown fields in words, before the dataclass would with a TypeError."""
@@ -213,6 +220,7 @@ class PoolFormerConfig:
         for name in ("drop_path_rate", "dropout_rate"):
             self._set_real(name, 0, 0.999)
         _check_choice("head", self.head, HEADS)
+        _check_choice("norm", self.norm, NORMS)
         _check_choice("activation", self.activation, ACTIVATIONS)
         if not is_flag(self.use_layer_scale):
             raise InputError(

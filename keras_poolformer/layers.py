@@ -14,7 +14,7 @@ from keras_poolformer.quantization import MODE
 from keras_poolformer.random_layers import Dropout, DropPath
 
 CHANNELS_LAST = "channels_last"  # whatever Keras' global setting is
-GROUP_NORM_EPSILON = 1e-5  # PyTorch's default; Keras' own is 1e-3
+NORM_EPSILON = 1e-5  # PyTorch's default, and the authors'; Keras' own is 1e-3
 
 ACTIVATION_FUNCTIONS = {
     "gelu": activations.gelu,
@@ -36,9 +36,18 @@ ACTIVATION_FUNCTIONS = {
 _register = keras.saving.register_keras_serializable(package="keras_poolformer")
 
 
-def group_norm(name, dtype=None):
-    """The norm of PoolFormer: one group, so statistics over H, W and C of each image."""
-    return layers.GroupNormalization(groups=1, epsilon=GROUP_NORM_EPSILON, name=name, dtype=dtype)
+def make_norm(kind, name, dtype=None):
+    """Returns the norm of a feature map (N, H, W, C), a layer.
+
+    Args:
+        kind: "group_norm", with statistics over H, W and C of each image, or "layer_norm", over
+            C of each pixel (the authors' LayerNormChannel).
+        name: Name of the layer.
+        dtype: Dtype policy.
+    """
+    if kind == "layer_norm":
+        return layers.LayerNormalization(epsilon=NORM_EPSILON, name=name, dtype=dtype)
+    return layers.GroupNormalization(groups=1, epsilon=NORM_EPSILON, name=name, dtype=dtype)
 
 
 @_register
@@ -280,6 +289,7 @@ class PoolFormerBlock(layers.Layer):
         drop_path_rate: probability that an image skips a branch.
         dropout_rate: in the MLP.
         initializer_range: standard deviation of the MLP's initial weights.
+        norm: "group_norm" or "layer_norm".
 
     Call arguments:
         inputs: (N, H, W, width).
@@ -300,6 +310,7 @@ class PoolFormerBlock(layers.Layer):
         drop_path_rate=0.0,
         dropout_rate=0.0,
         initializer_range=0.02,
+        norm="group_norm",
         **kwargs,
     ):
         super().__init__(**kwargs)
@@ -314,10 +325,11 @@ class PoolFormerBlock(layers.Layer):
             "drop_path_rate": drop_path_rate,
             "dropout_rate": dropout_rate,
             "initializer_range": initializer_range,
+            "norm": norm,
         }
-        self.norm1 = group_norm("norm1", dtype)
+        self.norm1 = make_norm(norm, "norm1", dtype)
         self.token_mixer = Pooling(pool_size, name="token_mixer", dtype=dtype)
-        self.norm2 = group_norm("norm2", dtype)
+        self.norm2 = make_norm(norm, "norm2", dtype)
         self.mlp = Mlp(
             width, hidden_width, activation, dropout_rate, initializer_range,
             name="mlp", dtype=dtype,

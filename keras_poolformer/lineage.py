@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
+from keras_poolformer.messages import listed, shown
+
 # What stays true of weights that have changed: how images are prepared, and what goes back into
 # transformers' config.json.
 _KEPT = ("transform", "hf_unused", "keras_poolformer")
@@ -11,7 +13,7 @@ _TRAINING = ("base_model", "init", "seed", "step", "trained")
 # checkpoint that training began from.
 _OF_CHECKPOINT = (
     "sha256", "layout", "wrapper", "dtype", "tensors", "parameters", "new_tensors",
-    "unused_tensors", "adapted_tensors",
+    "unused_tensors", "adapted_tensors", "prefix", "ignored_tensors", "assumed",
 )  # fmt: skip
 
 
@@ -96,5 +98,21 @@ def _checkpoint_lines(facts):
     if facts.get("sha256"):
         lines.append(f"sha256 {facts['sha256']}")
     if facts.get("new_tensors"):
-        lines.append(f"new, not from the checkpoint: {', '.join(facts['new_tensors'])}")
+        lines.append(f"new, not from the checkpoint: {listed(facts['new_tensors'])}")
+    return lines + _assumption_lines(facts)
+
+
+def _assumption_lines(facts):
+    """Where in the checkpoint the weights were, what it could not tell, what was left aside."""
+    lines = []
+    if places := [facts[name] for name in ("wrapper", "prefix") if facts.get(name)]:
+        lines.append(f"weights under {listed([shown(place) for place in places])}")
+    if facts.get("assumed"):
+        words = {"norm": " (the authors' norm_layer)"}
+        assumed = [f"{name} {v}{words.get(name, '')}" for name, v in facts["assumed"].items()]
+        lines.append(f"assumed, the weights cannot tell: {listed(assumed, 9)}")
+    if facts.get("unused_tensors"):
+        lines.append(f"in the checkpoint, not used: {listed(facts['unused_tensors'])}")
+    if facts.get("ignored_tensors"):
+        lines.append(f"beside the network, not used: {listed(facts['ignored_tensors'])}")
     return lines

@@ -5,6 +5,7 @@ import dataclasses
 import hashlib
 import io
 import json
+import re
 import tempfile
 import warnings
 from pathlib import Path
@@ -23,7 +24,7 @@ from keras_poolformer.config import PoolFormerConfig
 from keras_poolformer.errors import InputError
 from keras_poolformer.freezing import copy_trainable, restore_trainable
 from keras_poolformer.image_transform import ImageTransform, checked_transform
-from keras_poolformer.messages import one_line
+from keras_poolformer.messages import one_line, shown
 from keras_poolformer.quantization import MODE
 from keras_poolformer.regular_files import open_regular
 from keras_poolformer.source_folders import check_described_size
@@ -40,6 +41,9 @@ _KERAS_ERRORS = (
     UserWarning,
     ValueError,
 )
+# What the names and shapes of tensors do not tell about the function that the network computes.
+_UNTOLD_FIELDS = ("norm", "pool_size", "activation", "strides", "paddings")
+_NAMES_LAYER_NORM = re.compile(r"(?<![a-z])(ln|layer_?norm(channel)?)(?![a-z])", re.IGNORECASE)
 
 
 def load_preset(
@@ -90,12 +94,13 @@ def load_preset(
     model = model_class(config, _origin(source, own), **arguments)
     if load_weights:
         new_classifier = config.num_classes != own.num_classes
+        assumed = _assumed(source, checkpoint, overrides, config)
         adapted = config.in_channels != own.in_channels
         if adapted:
             checkpoint = _with_channels(checkpoint, row, config.in_channels)
         filled = _shared_norms(config, own)
         transplant.load_checkpoint(model, checkpoint, row.name, new_classifier, filled)
-        model.provenance = dict(model.provenance) | _origin(source, own)
+        model.provenance = dict(model.provenance) | _origin(source, own) | {"assumed": assumed}
         if adapted:
             model.provenance["adapted_tensors"] = [STEM]
     return model
@@ -118,6 +123,26 @@ def _override(config, overrides):
     if classes != config.num_classes:
         overrides = {"labels": None, **overrides}
     return config.replace(**overrides)
+
+
+def _assumed(source, checkpoint, overrides, config):
+    """Fields that neither the source's description nor its caller tells, nor the tensors can.
+
+    Raises:
+        InputError: A name beside the weights speaks against what would be assumed.
+    """
+    if source.config:  # a preset, or a config.json of a class that has one form alone
+        return {}
+    names = [name for name in (source.weights.name, checkpoint.architecture) if name]
+    hints = [name for name in names if _NAMES_LAYER_NORM.search(name)]
+    if hints and "norm" not in overrides:
+        raise InputError(
+            f"{source.name}: the name {shown(hints[0])} speaks of layer norm, and the weights "
+            "cannot tell it from group norm: say which it is with --norm layer_norm or --norm "
+            "group_norm (in Python norm=...)"
+        )
+    fields = config.to_dict()
+    return {name: fields[name] for name in _UNTOLD_FIELDS if name not in overrides}
 
 
 def _check_sha256(source, received, expected):
@@ -171,6 +196,8 @@ def _load_keras(model_class, source, file, load_weights, overrides, arguments):
     if type(saved) is model_class and config == own:
         return saved
     provenance = archive.provenance | {"head": config.head}
+    if isinstance(assumed := provenance.get("assumed"), dict):
+        provenance["assumed"] = {n: value for n, value in assumed.items() if n not in overrides}
     if config.in_channels != own.in_channels:
         provenance["adapted_tensors"] = [STEM]
     model = model_class(config, **arguments)

@@ -4,7 +4,7 @@ import difflib
 import itertools
 import json
 import unicodedata
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 MAX_MESSAGE = 2000  # characters of one error
 _CONTROLS = ("Cc", "Cs", "Zl", "Zp")  # control characters, lone surrogates, line separators
@@ -59,6 +59,12 @@ def shown(value: object, limit: int = 80) -> str:
         return f"a {type(value).__name__} too long to print"
     except RecursionError:
         return f"a {type(value).__name__} nested too deeply to print"
+
+
+def listed(names: Sequence[object], most: int = 5) -> str:
+    """The first of several names as one printable text, and how many more there are."""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return one_line(", ".join(str(name) for name in names[:most])) + more
 
 
 def did_you_mean(

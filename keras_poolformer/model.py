@@ -14,7 +14,7 @@ from keras_poolformer.layers import (
     Dense,
     PatchEmbedding,
     PoolFormerBlock,
-    group_norm,
+    make_norm,
 )
 from keras_poolformer.loading import copy_weights
 from keras_poolformer.losses import default_loss
@@ -62,7 +62,7 @@ class PoolFormerBackbone(PoolFormerModel):
             level = config.levels[stage]
             stages[level] = pyramid[level] = x  # (N, H/4, W/4, C0) ... (N, H/32, W/32, C3)
             if level in config.normed_levels:
-                norms.append(group_norm(feature_norm_path(stage), dtype))
+                norms.append(make_norm(config.norm, feature_norm_path(stage), dtype))
                 pyramid[level] = norms[-1](x)
         name = name or unique_name("poolformer_backbone")
         super().__init__(inputs=inputs, outputs=x, name=name)
@@ -109,9 +109,9 @@ class PoolFormerBackbone(PoolFormerModel):
 class PoolFormerImageClassifier(PoolFormerModel):
     """The network with one of the two heads that exist in the wild.
 
-    "norm_pool" (sail-sg, Hugging Face): group norm over H, W and C, then the mean over H and
-    W. "pool_norm" (timm since 0.9): the mean, then a layer norm over C. Both end in a linear
-    layer, which computes in float32 under mixed precision.
+    "norm_pool" (sail-sg, Hugging Face): the norm of the blocks, by default over H, W and C, then
+    the mean over H and W. "pool_norm" (timm since 0.9): the mean, then a layer norm over C. Both
+    end in a linear layer, which computes in float32 under mixed precision.
 
     Args:
         config: a `PoolFormerConfig`.
@@ -286,6 +286,7 @@ def _block(config, stage, block, dtype):
         drop_path_rate=config.drop_path_rates[stage][block],
         dropout_rate=config.dropout_rate,
         initializer_range=config.initializer_range,
+        norm=config.norm,
         name=f"stages_{stage}_blocks_{block}",
         dtype=dtype,
     )
@@ -295,7 +296,7 @@ def _pool_and_norm(config, dtype):
     """The two layers between feature map and linear layer, in the order of the head."""
     pool = layers.GlobalAveragePooling2D(CHANNELS_LAST, name="head_pool", dtype=dtype)
     if config.head == "norm_pool":
-        return [group_norm("head_norm", dtype), pool]
+        return [make_norm(config.norm, "head_norm", dtype), pool]
     norm = layers.LayerNormalization(epsilon=LAYER_NORM_EPSILON, name="head_norm", dtype=dtype)
     return [pool, norm]
 

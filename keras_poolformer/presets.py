@@ -9,6 +9,7 @@ from pathlib import Path
 
 from keras_poolformer import downloads, hub
 from keras_poolformer.checkpoints import layouts, readers
+from keras_poolformer.checkpoints.architecture import infer_config
 from keras_poolformer.checkpoints.keras_archive import read_keras_archive
 from keras_poolformer.checkpoints.preset_folder import WEIGHTS, is_preset_folder, read_description
 from keras_poolformer.config import VARIANTS, PoolFormerConfig
@@ -204,7 +205,7 @@ def describe(checkpoint, source, layout=None):
     if not source.download:  # the classifier's shape tells; a backbone has none
         told = known.pop("num_classes", None)
         known |= {"labels": None} if absent else {}
-    config = layouts.infer_config(shapes, row, known)
+    config = infer_config(shapes, row, known)
     if told is not None and not absent and told != config.num_classes:
         raise InputError(
             f"{source.name}: config.json and weights must have as many classes. Received: "

@@ -81,6 +81,8 @@ def save_torch_weights(
     folder = writers.output_directory(path, overwrite)
     tensors = writers.torch_tensors(model, row)
     same_head, notes = _compare_heads(model, row, allow_other_head)
+    if model.config.norm == "layer_norm":
+        notes.append("the authors' class computes the same with norm_layer=LayerNormChannel alone")
     arrays, changed, more = _rounded(model, tensors, dtype)
     notes += more
     dtypes = sorted({array.dtype.name for array in arrays.values()})

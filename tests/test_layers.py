@@ -12,7 +12,7 @@ from keras_poolformer.layers import (
     PatchEmbedding,
     PoolFormerBlock,
     Pooling,
-    group_norm,
+    make_norm,
 )
 
 torch = pytest.importorskip("torch")
@@ -75,7 +75,7 @@ def test_pooling(pool_size):
 def test_group_norm_has_pytorchs_epsilon():
     images = 0.01 * random(2, 6, 5, 8)  # so small that epsilon counts
     expected = from_torch(torch.nn.GroupNorm(1, 8)(to_torch(images)))
-    assert error(group_norm("norm")(images), expected) < TOLERANCE
+    assert error(make_norm("group_norm", "norm")(images), expected) < TOLERANCE
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)

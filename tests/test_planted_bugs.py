@@ -47,7 +47,7 @@ def same_padding(monkeypatch):
 
 
 def kerass_group_norm_epsilon(monkeypatch):
-    monkeypatch.setattr(layers, "GROUP_NORM_EPSILON", 1e-3)
+    monkeypatch.setattr(layers, "NORM_EPSILON", 1e-3)
 
 
 def the_other_head(monkeypatch):

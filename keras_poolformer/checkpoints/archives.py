@@ -9,22 +9,27 @@ import io
 import math
 import struct
 import zipfile
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
-from keras_poolformer.checkpoints.pickles import MAX_PICKLE_BYTES, load_pickle
-from keras_poolformer.checkpoints.standins import DTYPES, Storage, shown, shown_path
+from keras_poolformer.checkpoints import foreign
+from keras_poolformer.checkpoints.pickles import MAX_PICKLE_BYTES, PickleReader, load_pickle
+from keras_poolformer.checkpoints.standins import DTYPES, Storage
 from keras_poolformer.errors import InputError
+from keras_poolformer.messages import shown
 
 LEGACY_MAGIC_NUMBER = 0x1950A86A20F9469CFC6C
 LEGACY_PROTOCOL = 1001
 # Strided and bfloat16 tensors are copied. A file can describe the same few bytes as a huge tensor
 # (stride 0) or name them thousands of times, so the copies are limited by the file's size.
-COPIES_PER_BYTE = 4
+COPIES_PER_BYTE = 2
 COPY_ALLOWANCE = 64 * 2**20
+# Of a zip archive; an entry takes some 70 bytes, and becomes an object of several hundred.
+MAX_DIRECTORY_BYTES = 8 * 2**20
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,7 @@ class Container:
 
     def damaged(self, problem):
         """Returns the error that says so."""
-        return InputError(f"{shown_path(self.path)} is damaged: {problem}")
+        return InputError(f"{self.path} is damaged: {problem}")
 
 
 @contextlib.contextmanager
@@ -47,13 +52,41 @@ def _named_damage(path):
     """Turns whatever zipfile raises over a broken archive into an InputError."""
     try:
         yield
+    except InputError:
+        raise
     except (
         *(zipfile.BadZipFile, EOFError, ValueError, LookupError, OverflowError, struct.error),
         *(NotImplementedError, RuntimeError, OSError),
     ) as error:
         raise InputError(
-            f"{shown_path(path)} is damaged: {shown(str(error), 120)}; download or save it again"
+            f"{path} is damaged: {shown(str(error), 120)}; download or save it again"
         ) from None
+
+
+class _DirectoryFile:
+    """A file whose zip directory is refused where it is longer than any checkpoint's."""
+
+    def __init__(self, file, path):
+        self._file, self._path = file, path
+        self.is_opened = False
+        self.seek, self.tell, self.seekable = file.seek, file.tell, file.seekable
+
+    def read(self, count=-1):
+        if not self.is_opened and count > MAX_DIRECTORY_BYTES:
+            raise InputError(
+                f"{self._path} is an archive with a directory of {count} bytes, of at most "
+                f"{MAX_DIRECTORY_BYTES}: save the weights of one model alone"
+            )
+        return self._file.read(count)
+
+
+def _open_archive(file, path):
+    """Returns the `ZipFile` of an open file, its directory read."""
+    opening = _DirectoryFile(file, path)
+    with _named_damage(path):
+        archive = zipfile.ZipFile(opening)  # pyright: ignore[reportArgumentType]
+    opening.is_opened = True
+    return archive
 
 
 def _checked_entries(archive, size, path):
@@ -61,14 +94,14 @@ def _checked_entries(archive, size, path):
     infos = archive.infolist()
     entries = {info.filename: info for info in infos}
     if len(entries) != len(infos):
-        raise InputError(f"{shown_path(path)} is damaged: two parts of it have the same name")
+        raise InputError(f"{path} is damaged: two parts of it have the same name")
     if any(i.compress_type != zipfile.ZIP_STORED or i.flag_bits & 1 for i in infos):
         raise InputError(
-            f"{shown_path(path)} is a compressed or encrypted archive, which torch.save never "
+            f"{path} is a compressed or encrypted archive, which torch.save never "
             "writes: save the weights again with torch.save"
         )
     if any(i.file_size != i.compress_size for i in infos) or sum(i.file_size for i in infos) > size:
-        raise InputError(f"{shown_path(path)} is damaged: its parts are larger than the file")
+        raise InputError(f"{path} is damaged: its parts are larger than the file")
     return entries
 
 
@@ -86,18 +119,18 @@ def open_zip(file, path, size):
     Raises:
         InputError: the archive is damaged, compressed, or no checkpoint.
     """
-    with _named_damage(path):
-        archive = zipfile.ZipFile(file)
+    archive = _open_archive(file, path)
     entries = _checked_entries(archive, size, path)
     root = next(iter(entries), "").split("/")[0]
     if f"{root}/constants.pkl" in entries or any(n.startswith(f"{root}/code/") for n in entries):
         raise InputError(
-            f"{shown_path(path)} is a TorchScript program, not a file of weights: "
+            f"{path} is a TorchScript program, not a file of weights: "
             "save model.state_dict() with torch.save instead"
         )
     if f"{root}/data.pkl" not in entries:
+        foreign.refuse_archive(entries.keys(), path)
         raise InputError(
-            f"{shown_path(path)} is a zip archive without data.pkl, so torch.save did not write "
+            f"{path} is a zip archive without data.pkl, so torch.save did not write "
             "it: give a .pth, .bin or .safetensors file"
         )
 
@@ -105,15 +138,16 @@ def open_zip(file, path, size):
         entry = entries.get(f"{root}/{name}")
         if entry is None or entry.file_size > limit:
             problem = "is missing" if entry is None else f"has more than {limit} bytes"
-            raise InputError(f"{shown_path(path)} is damaged: its part {shown(name)} {problem}")
+            raise InputError(f"{path} is damaged: its part {shown(name)} {problem}")
         with _named_damage(path):  # read() compares the checksum
             return archive.read(entry)
 
-    loaded, _ = load_pickle(io.BytesIO(read_part("data.pkl", MAX_PICKLE_BYTES)), path)
+    pickled = read_part("data.pkl", MAX_PICKLE_BYTES)
+    loaded, _ = load_pickle(PickleReader(io.BytesIO(pickled)), path)
     # Absent before PyTorch 2.1, when only little-endian machines wrote such files.
     order = read_part("byteorder", 16) if f"{root}/byteorder" in entries else b"little"
     if order not in (b"little", b"big"):
-        raise InputError(f"{shown_path(path)} is damaged: its byte order is {shown(order)}")
+        raise InputError(f"{path} is damaged: its byte order is {shown(order)}")
     return Container(
         path, size, loaded, lambda s: read_part(f"data/{s.key}", size), order == b"big"
     )
@@ -127,21 +161,22 @@ def open_legacy(file, path, size):
     Raises:
         InputError: the file is damaged, or a pickle that torch.save did not write.
     """
-    if load_pickle(file, path)[0] != LEGACY_MAGIC_NUMBER:
+    reader = PickleReader(file)  # one for all, so that they share one limit
+    if load_pickle(reader, path)[0] != LEGACY_MAGIC_NUMBER:
         raise InputError(
-            f"{shown_path(path)} is a pickle that torch.save did not write: "
+            f"{path} is a pickle that torch.save did not write: "
             "save model.state_dict() with torch.save"
         )
-    protocol, system = load_pickle(file, path)[0], load_pickle(file, path)[0]
+    protocol, system = load_pickle(reader, path)[0], load_pickle(reader, path)[0]
     if protocol != LEGACY_PROTOCOL or type(system) is not dict:
-        raise InputError(f"{shown_path(path)} is damaged: its header is not the one of torch.save")
-    loaded, storages = load_pickle(file, path, legacy=True)
-    keys, _ = load_pickle(file, path)
+        raise InputError(f"{path} is damaged: its header is not the one of torch.save")
+    loaded, storages = load_pickle(reader, path, legacy=True)
+    keys, _ = load_pickle(reader, path)
     places = _legacy_places(file, path, size, storages, keys)
 
     def read_storage(storage):
         if storage.key not in places:
-            raise InputError(f"{shown_path(path)} is damaged: it lacks a storage")
+            raise InputError(f"{path} is damaged: it lacks a storage")
         place, length = places[storage.key]
         file.seek(place)
         return file.read(length)
@@ -153,15 +188,15 @@ def _legacy_places(file, path, size, storages, keys):
     """Returns {storage key: (position, bytes)}; the list in the file says their order."""
     places = {}
     if type(keys) is not list or any(type(key) is not str for key in keys):
-        raise InputError(f"{shown_path(path)} is damaged: it has no list of its storages")
+        raise InputError(f"{path} is damaged: it has no list of its storages")
     for key in keys:
         header = file.read(8)
         if key not in storages or key in places or len(header) != 8:
-            raise InputError(f"{shown_path(path)} is damaged: its list of storages is wrong")
+            raise InputError(f"{path} is damaged: its list of storages is wrong")
         storage = storages[key]
         length, place = storage.root_numel * storage.width, file.tell()
         if struct.unpack("<q", header)[0] != storage.root_numel or place + length > size:
-            raise InputError(f"{shown_path(path)} is damaged: a storage has not the length it says")
+            raise InputError(f"{path} is damaged: a storage has not the length it says")
         places[key] = place, length
         file.seek(place + length)
     return places
@@ -182,12 +217,13 @@ def read_tensors(container, wanted):
         InputError: bytes are missing or damaged, or a dtype is one that numpy has not.
     """
     storages: dict[str, bytes] = {}
+    uses = Counter(tensor.storage.key for tensor in wanted.values())
     arrays, copied = {}, 0
     for name, tensor in wanted.items():
         storage = tensor.storage
         if DTYPES[tensor.dtype] is None:
             raise InputError(
-                f"{shown_path(container.path)} holds {shown(name)} as {tensor.dtype}, which cannot "
+                f"{container.path} holds {shown(name)} as {tensor.dtype}, which cannot "
                 "be read as weights: save it as float32, float16 or bfloat16"
             )
         if storage.key not in storages:
@@ -201,6 +237,9 @@ def read_tensors(container, wanted):
                 raise container.damaged(f"{shown(name)} would unfold to far more than the file")
             view = widened(view, tensor.dtype)
         arrays[name] = view
+        uses[storage.key] -= 1
+        if not uses[storage.key]:  # what was copied need not stay in memory as well
+            del storages[storage.key]
     return arrays
 
 

@@ -65,6 +65,13 @@ TIMM_ARGUMENTS = {
     "pool_size": "pool_size",
     "proj_drop_rate": "dropout_rate",
 }
+# timm's preprocessing where its config.json does not say (timm/data/constants.py and config.py).
+TIMM_TRANSFORM = {
+    "crop_pct": 0.875,
+    "interpolation": "bicubic",
+    "mean": [0.485, 0.456, 0.406],
+    "std": [0.229, 0.224, 0.225],
+}
 # Shapes tell the first two; the classifier's dropout counts in training alone.
 _TIMM_IGNORED = ("in_chans", "num_classes", "drop_rate")
 
@@ -182,14 +189,34 @@ def hf_transform(config, channels=3):
     return transform
 
 
+def timm_fields(config):
+    """Returns (config, pretrained_cfg) of timm's config.json, as timm itself reads the two.
+
+    The older form is one dictionary: the preprocessing stands beside the architecture, and
+    `labels` are what is `label_names` now. What both say, the outer one decides.
+    """
+    pretrained = config.get("pretrained_cfg", config)
+    if not isinstance(pretrained, dict):
+        raise _refused("pretrained_cfg must be an object", "pretrained_cfg", pretrained)
+    if pretrained is config and "labels" in config:
+        pretrained = config | {"label_names": config["labels"]}
+    outer = {name: config[name] for name in ("num_classes", "label_names") if name in config}
+    return config, pretrained | outer
+
+
 def timm_config(config):
     """Fields of `PoolFormerConfig` in timm's config.json of a PoolFormer."""
+    config, pretrained = timm_fields(config)
     architecture = config.get("architecture")
     if not isinstance(architecture, str) or architecture not in VARIANTS:
         known = ", ".join(VARIANTS)
         raise _refused(f"must describe one of timm's {known}", "architecture", architecture)
-    fields = {"head": "pool_norm", **_timm_arguments(config.get("model_args") or {})}
-    labels = config.get("label_names")
+    fields = {
+        "head": "pool_norm",
+        "drop_path_rate": 0.0,  # as timm makes the class, unless model_args say otherwise
+        **_timm_arguments(config.get("model_args") or {}),
+    }
+    labels = pretrained.get("label_names")
     if isinstance(labels, dict):  # ids to names
         labels = _id2label(labels, "label_names")
     if labels:
@@ -206,8 +233,9 @@ def timm_architecture(config):
     """
     if config.get("model_args"):
         return {}
+    _, pretrained = timm_fields(config)
     variant = VARIANTS[config["architecture"]].to_dict()
-    return variant | {"num_classes": config.get("num_classes", variant["num_classes"])}
+    return variant | {"num_classes": pretrained.get("num_classes", variant["num_classes"])}
 
 
 def _timm_arguments(arguments):
@@ -223,22 +251,29 @@ def _timm_arguments(arguments):
 
 
 def timm_transform(config):
-    """Arguments of `ImageTransform` in the `pretrained_cfg` of timm's config.json."""
-    pretrained = config.get("pretrained_cfg", {})
-    if not isinstance(pretrained, dict):
-        raise _refused("pretrained_cfg must be an object", "pretrained_cfg", pretrained)
-    if pretrained.get("crop_mode") not in (None, "", "center"):
+    """Arguments of `ImageTransform` in timm's config.json, with timm's defaults for the rest.
+
+    As timm's `resolve_data_config` has it, a value that is null, empty or 0 counts as left out.
+    """
+    config, pretrained = timm_fields(config)
+    if (pretrained.get("crop_mode") or "center") != "center":
         raise _refused("crop_mode must be center", "crop_mode", pretrained["crop_mode"])
-    names = ("crop_pct", "interpolation", "mean", "std")
-    transform = {name: pretrained[name] for name in names if name in pretrained}
-    if "input_size" in pretrained:
-        size = pretrained["input_size"]
-        if not isinstance(size, list) or len(size) != 3 or size[1] != size[2]:
-            raise _refused("input_size must be [channels, side, side]", "input_size", size)
-        transform["size"] = size[1]
-        if size[0] != 3:  # one value for each channel; pictures are prepared for RGB alone
-            transform = {name: transform[name] for name in transform if name not in ("mean", "std")}
-    return transform
+    size = pretrained.get("input_size") or [3, 224, 224]
+    if not isinstance(size, list) or len(size) != 3 or size[1] != size[2]:
+        raise _refused("input_size must be [channels, side, side]", "input_size", size)
+    transform = TIMM_TRANSFORM | {
+        name: pretrained[name] for name in TIMM_TRANSFORM if pretrained.get(name)
+    }
+    for name in ("mean", "std"):  # one value for all channels
+        if isinstance(transform[name], list) and len(transform[name]) == 1:
+            transform[name] = transform[name][0]
+    arguments = config.get("model_args") or {}
+    channels = arguments.get("in_chans") if isinstance(arguments, dict) else None
+    if (
+        channels or size[0]
+    ) != 3:  # one value for each channel; pictures are prepared for RGB alone
+        transform = {name: transform[name] for name in transform if name not in ("mean", "std")}
+    return transform | {"size": size[1]}
 
 
 def _refused(rule, name, value, file="config.json"):

@@ -1,15 +1,15 @@
 """How sail-sg, timm and transformers name and shape the weights of a PoolFormer.
 
 One declarative row for each layout. From a row and a config follows the whole table of
-tensors that a checkpoint must hold, and from a checkpoint's tensors follow its row and, as
-far as shapes can tell, its config.
+tensors that a checkpoint must hold, and from a checkpoint's tensors follows its row.
+`architecture` reads the config off their shapes.
 """
 
 import math
-import re
 from dataclasses import dataclass
 
-from keras_poolformer.config import VARIANTS, PoolFormerConfig
+from keras_poolformer.checkpoints.foreign import network_name
+from keras_poolformer.config import NORMS
 from keras_poolformer.errors import InputError
 
 
@@ -35,6 +35,7 @@ class Layout:
     head_norm: str
     head: str
     feature_norm: str = ""  # on a stage's output, for detectors; "" where there is no such thing
+    norms: tuple[str, ...] = ("group_norm",)  # that this library's class can have
 
 
 SAIL = Layout(
@@ -52,6 +53,7 @@ SAIL = Layout(
     head_norm="norm",
     head="head",
     feature_norm="norm{s}",
+    norms=NORMS,
 )
 TIMM = Layout(
     name="timm",
@@ -84,6 +86,11 @@ HF = Layout(
     head="classifier",
 )
 LAYOUTS = {layout.name: layout for layout in (SAIL, TIMM, HF)}
+_BARE_HF = HF.stem.removeprefix("poolformer.")  # transformers' PoolFormerModel
+# What every network of a layout has: the weight that tells it, longest first, and a first block.
+STEMS = tuple(f"{stem}.weight" for stem in (HF.stem, _BARE_HF, SAIL.stem, TIMM.stem))
+BLOCKS = ("network.0.0.", "stages.0.blocks.0.", "stages_0.blocks.0.",
+          "encoder.block.0.0.", "poolformer.encoder.block.0.0.")  # fmt: skip
 
 # Axes of a PyTorch tensor in Keras' order, by role.
 TO_KERAS = {"conv": (2, 3, 1, 0), "linear": (1, 0), "vector": (0,)}
@@ -125,8 +132,14 @@ def expected_tensors(config, layout):
     """Returns every `Tensor` of a classifier (or, without classes, up to its last norm).
 
     Raises:
-        InputError: the config has `feature_norms`, and the layout no names for them.
+        InputError: the config has `feature_norms`, and the layout no names for them, or a norm
+            that the layout's library does not have.
     """
+    if config.norm not in layout.norms:
+        raise InputError(
+            f"layout {layout.name} is of a library whose norm is {layout.norms[0]} alone: only "
+            f"{SAIL.name} has {', '.join(SAIL.norms)}. Received: norm={config.norm!r}"
+        )
     table = []
     for i, depth in enumerate(config.depths):
         inputs = config.widths[i - 1] if i else config.in_channels
@@ -217,93 +230,16 @@ def detect_layout(names):
     """Returns the layout whose stem is among `names`.
 
     Raises:
-        InputError: no layout fits; the message shows what was found.
+        InputError: They are those of another network, which the message names, or unknown.
     """
+    if foreign := network_name(names):
+        raise InputError(f"the checkpoint is {foreign[0]}: {foreign[1]}")
     for layout in LAYOUTS.values():
         if f"{layout.stem}.weight" in names:
             return layout
     found = ", ".join(sorted(names)[:3])
     stems = ", ".join(f"{layout.stem}.weight ({name})" for name, layout in LAYOUTS.items())
     raise InputError(
-        f"the checkpoint is no PoolFormer in a known layout: it holds {len(names)} tensors "
+        f"the checkpoint is not a PoolFormer in a known layout: it holds {len(names)} tensors "
         f"({found}, ...), none of them a stem: {stems}"
     )
-
-
-def infer_config(shapes, layout, base=None):
-    """Reads the architecture off tensor shapes.
-
-    What shapes cannot tell (pool size, strides, paddings, activation, rates) comes from
-    `base`, or from the released variant of the same depths and widths, or is the default.
-
-    Args:
-        shapes: {tensor name: shape}, in the names of `layout`.
-        layout: a `Layout`.
-        base: fields of `PoolFormerConfig` that are known, as a dict, or None.
-
-    Raises:
-        InputError: a tensor that tells the architecture is missing or misshaped.
-    """
-    stages = 1
-    while f"{layout.downsampling.format(i=stages, e=2 * stages - 1)}.weight" in shapes:
-        stages += 1
-    embeddings = [
-        _shape(shapes, (layout.downsampling if i else layout.stem).format(i=i, e=2 * i - 1), 4)
-        for i in range(stages)
-    ]
-    first_blocks = [layout.block.format(i=i, j=0, s=2 * i) for i in range(stages)]
-    hidden = [_shape(shapes, f"{block}.{layout.fc1}", 4)[0] for block in first_blocks]
-    widths = tuple(shape[0] for shape in embeddings)
-    classifier = f"{layout.head}.weight"
-    fields = {
-        "depths": tuple(_depth(shapes, layout, i) for i in range(stages)),
-        "widths": widths,
-        "patch_sizes": tuple(shape[2] for shape in embeddings),
-        "in_channels": embeddings[0][1],
-        "mlp_ratio": _mlp_ratio(hidden, widths),
-        "use_layer_scale": f"{first_blocks[0]}.{layout.layer_scale1}" in shapes,
-        "num_classes": shapes[classifier][0] if shapes.get(classifier) else 0,
-        "head": layout.head_kind,
-        "feature_norms": _normed_levels(shapes, layout, stages),
-    }
-    return PoolFormerConfig(**(_released(fields) | fields | (base or {})))
-
-
-def _shape(shapes, module, rank):
-    name = f"{module}.weight"
-    if len(shapes.get(name, ())) != rank:
-        raise InputError(
-            f"the checkpoint must hold {name} with {rank} dimensions. "
-            f"Received: {shapes.get(name, 'no such tensor')}"
-        )
-    return shapes[name]
-
-
-def _normed_levels(shapes, layout, stages):
-    names = {f"P{i + 2}": layout.feature_norm.format(s=2 * i) for i in range(stages)}
-    return tuple(level for level, name in names.items() if name and f"{name}.weight" in shapes)
-
-
-def _mlp_ratio(hidden, widths):
-    """The roundest ratio r for which int(width * r) is the hidden width of every stage."""
-    low = max(h / max(w, 1) for h, w in zip(hidden, widths, strict=True))
-    candidates = [math.ceil(low * 10**digits) / 10**digits for digits in range(5)]
-    for ratio in [*candidates, low, math.nextafter(low, math.inf)]:
-        if all(int(w * ratio) == h for h, w in zip(hidden, widths, strict=True)):
-            return float(ratio)
-    return low  # no ratio fits: the comparison of shapes will name the tensor
-
-
-def _depth(shapes, layout, i):
-    pattern = re.escape(layout.block.format(i=i, j=0, s=2 * i))[:-1] + r"(\d{1,4})\."
-    blocks = [int(match[1]) for match in (re.match(pattern, name) for name in shapes) if match]
-    if not blocks:
-        raise InputError(f"the checkpoint has no blocks in stage {i}: none matches {pattern}")
-    return max(blocks) + 1
-
-
-def _released(fields):
-    for variant in VARIANTS.values():
-        if (variant.depths, variant.widths) == (fields["depths"], fields["widths"]):
-            return variant.to_dict()
-    return {}

@@ -19,39 +19,56 @@ from keras_poolformer.checkpoints.standins import (
     Refused,
     Storage,
     is_count,
-    shown,
-    shown_path,
 )
 from keras_poolformer.errors import InputError
+from keras_poolformer.messages import shown
 
-# Real checkpoints need some 200 bytes per tensor. The hungriest instruction turns one byte into
-# about 70 bytes of memory, so this also keeps a hostile file near one gigabyte.
+# Of all pickles in a file. Real checkpoints need some 200 bytes and 40 instructions per tensor;
+# the hungriest instruction takes about 150 bytes of memory, the hungriest byte of text four.
 MAX_PICKLE_BYTES = 16 * 2**20
+MAX_INSTRUCTIONS = 1_000_000
 MAX_NAME_BYTES = 1000
 
 
-class _BoundedReader:
-    """Reads a stream exactly: never short, never more than `limit` bytes in all."""
+class PickleReader:
+    """Reads a stream exactly: never short, never beyond the limits of what a file may hold.
 
-    def __init__(self, file, limit):
+    Args:
+        file: Binary stream.
+    """
+
+    def __init__(self, file):
         self._file = file
-        self._left = limit
+        self._bytes = MAX_PICKLE_BYTES
+        self._instructions = MAX_INSTRUCTIONS
 
     def read(self, count):
-        if count > self._left:
+        """Returns exactly `count` bytes."""
+        if count > self._bytes:
             raise Refused(f"holds more than {MAX_PICKLE_BYTES >> 20} MiB beside the tensors")
         data = self._file.read(count)
         if len(data) != count:
             raise EOFError
-        self._left -= count
+        self._bytes -= count
         return data
 
     def readline(self):
-        line = self._file.readline(min(self._left, MAX_NAME_BYTES))
+        """Returns the bytes up to and with the next line break."""
+        line = self._file.readline(min(self._bytes, MAX_NAME_BYTES))
         if not line.endswith(b"\n"):
             raise EOFError
-        self._left -= len(line)
+        self._bytes -= len(line)
         return line
+
+    def read_instruction(self):
+        """Returns the next byte, which is an instruction."""
+        self._instructions -= 1
+        if self._instructions < 0:
+            raise Refused(
+                f"holds more than {MAX_INSTRUCTIONS} values and names beside the tensors: save "
+                "model.state_dict() alone"
+            )
+        return self.read(1)[0]
 
 
 class _WeightUnpickler(pickle._Unpickler):
@@ -64,19 +81,33 @@ class _WeightUnpickler(pickle._Unpickler):
 
     dispatch: ClassVar[dict[int, Callable]] = {}
 
-    def __init__(self, file, legacy):
-        super().__init__(file, encoding="latin1")
+    def __init__(self, reader, legacy):
+        super().__init__(reader, encoding="latin1")
         self.storages: dict[str, Storage] = {}
         self._legacy = legacy
+        self._reader = reader
+
+    def load(self):
+        """Runs the instructions up to STOP. (pickle's own loop counts nothing.)"""
+        self.read, self.readline = self._reader.read, self._reader.readline
+        self.metastack, self.stack, self.proto = [], [], 0
+        self.append = self.stack.append
+        try:
+            while True:
+                self.dispatch[self._reader.read_instruction()](self)
+        except pickle._Stop as stop:
+            return stop.value
 
     def find_class(self, module, name):
         try:
             return GLOBALS[f"{module} {name}"]
         except KeyError:
             asked = shown(f"{module}.{name}").strip("'\"")
+            is_first = not self.stack and not self.metastack
+            kind = "is a whole pickled model or another object: it " if is_first else ""
             raise Refused(
-                f"asks for {asked}, which is no weight data; nothing of it was run: "
-                "save model.state_dict() instead"
+                f"{kind}asks for {asked}, which is no weight data; "
+                "nothing of it was run: save model.state_dict() instead"
             ) from None
 
     def persistent_load(self, pid):
@@ -147,6 +178,9 @@ class _WeightUnpickler(pickle._Unpickler):
     def _load_appends(self):
         self._store_elements(self.pop_mark())
 
+    def _load_frame(self):
+        self.read(8)  # how much to read ahead, which nothing here does
+
     def _load_empty_set(self):
         self.stack.append(INERT)
 
@@ -157,7 +191,7 @@ class _WeightUnpickler(pickle._Unpickler):
     # PROTO to MEMOIZE only move numbers, text, tuples and memo entries about; the pickle module's
     # own code for them calls nothing. GLOBAL and BINPERSID end in the two methods above.
     _SAFE = (
-        "PROTO FRAME STOP MARK POP POP_MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 "
+        "PROTO STOP MARK POP POP_MARK NONE NEWTRUE NEWFALSE BININT BININT1 BININT2 LONG1 "
         "LONG4 BINFLOAT BINSTRING SHORT_BINSTRING BINUNICODE SHORT_BINUNICODE BINUNICODE8 BINBYTES "
         "SHORT_BINBYTES BINBYTES8 TUPLE EMPTY_TUPLE TUPLE1 TUPLE2 TUPLE3 EMPTY_LIST EMPTY_DICT "
         "BINGET LONG_BINGET BINPUT LONG_BINPUT MEMOIZE GLOBAL STACK_GLOBAL BINPERSID"
@@ -170,15 +204,16 @@ class _WeightUnpickler(pickle._Unpickler):
         pickle.BUILD[0]: _load_build, pickle.SETITEM[0]: _load_setitem,
         pickle.SETITEMS[0]: _load_setitems, pickle.APPEND[0]: _load_append,
         pickle.APPENDS[0]: _load_appends, pickle.ADDITEMS[0]: _load_appends,
+        pickle.FRAME[0]: _load_frame,
         pickle.EMPTY_SET[0]: _load_empty_set, pickle.FROZENSET[0]: _load_frozenset,
     }  # fmt: skip
 
 
-def load_pickle(file, path, legacy=False):
-    """Reads one pickle from the open `file`, which then stands right behind it.
+def load_pickle(reader, path, legacy=False):
+    """Reads one pickle from a stream, which then stands right behind it.
 
     Args:
-        file: binary stream.
+        reader: A `PickleReader`.
         path: name of the file, for messages.
         legacy: whether storages are named as before PyTorch 1.6, with a view as sixth value.
 
@@ -189,17 +224,17 @@ def load_pickle(file, path, legacy=False):
     Raises:
         InputError: the stream is damaged or asks for anything that is no weight data.
     """
-    machine = _WeightUnpickler(_BoundedReader(file, MAX_PICKLE_BYTES), legacy)
+    machine = _WeightUnpickler(reader, legacy)
     try:
         return machine.load(), machine.storages
     except Refused as error:
-        raise InputError(f"{shown_path(path)} {error}") from None
+        raise InputError(f"{path} {error}") from None
     except (
         *(pickle.UnpicklingError, EOFError, LookupError, AttributeError, TypeError, ValueError),
         *(OverflowError, RecursionError, struct.error),
     ) as error:
         # Only a broken stream gets here: stack underflow, unknown opcode, text that is no UTF-8.
         raise InputError(
-            f"{shown_path(path)} is damaged: its pickled part ends or breaks off "
+            f"{path} is damaged: its pickled part ends or breaks off "
             f"({type(error).__name__}); download or save it again"
         ) from None

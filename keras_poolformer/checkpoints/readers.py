@@ -1,17 +1,19 @@
 """Reads PyTorch weights without PyTorch, and never runs code from the file."""
 
-import functools
 import hashlib
 import os
+import stat
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from keras_poolformer.checkpoints import archives, wrappers
-from keras_poolformer.checkpoints.standins import DTYPES, shown, shown_path
-from keras_poolformer.errors import InputError, MissingExtraError
+from keras_poolformer.checkpoints import archives, foreign, names, safetensors_file, wrappers
+from keras_poolformer.errors import InputError
 from keras_poolformer.json_files import read_json
+from keras_poolformer.messages import shown
 
 DIRECTORY_FILES = (
     "model.safetensors",
@@ -19,11 +21,7 @@ DIRECTORY_FILES = (
     "pytorch_model.bin",
     "pytorch_model.bin.index.json",
 )
-_SAFETENSORS_DTYPES = {
-    "F64": "float64", "F32": "float32", "F16": "float16", "BF16": "bfloat16",
-    "I64": "int64", "I32": "int32", "I16": "int16", "I8": "int8",
-    "U64": "uint64", "U32": "uint32", "U16": "uint16", "U8": "uint8", "BOOL": "bool",
-}  # fmt: skip
+_MAX_ARCHITECTURE = 200  # characters
 _HASH_BLOCK = 4 * 2**20
 
 
@@ -39,6 +37,9 @@ class Checkpoint:
             of its shards in the order of their file names.
         paths: the weight files that were read.
         wrapper: the entry of the file that held the weights, e.g. "state_dict_ema"; "" for none.
+        prefix: what stood before the names of the network, e.g. "backbone."; "" for nothing.
+        architecture: what the file calls it (`arch`, as training scripts save it), or "".
+        ignored: names of tensors outside of the network, and of entries with other weights.
     """
 
     tensors: dict[str, np.ndarray]
@@ -46,6 +47,9 @@ class Checkpoint:
     sha256: str
     paths: tuple[Path, ...]
     wrapper: str
+    prefix: str = ""
+    architecture: str = ""
+    ignored: tuple[str, ...] = ()
 
 
 def read_checkpoint(path, use_ema=True, progress=None):
@@ -68,113 +72,174 @@ def read_checkpoint(path, use_ema=True, progress=None):
     """
     path = Path(path)
     files, promised = _weight_files(path)
-    digests = _digests(files, progress)
-    tensors, dtypes, wrapper = {}, {}, ""
+    try:
+        total = sum(file.stat().st_size for file in files)
+    except OSError as error:  # gone since
+        raise _unreadable(path, error) from None
+    read = _ReadFiles(use_ema, progress, total)
     for file in files:
-        part, part_dtypes, wrapper = _read_file(file, use_ema)
-        if promised is not None and (twice := next(iter(part.keys() & tensors.keys()), None)):
-            raise InputError(f"{shown_path(file)} holds {shown(twice)}, as another shard does")
-        tensors |= part
-        dtypes |= part_dtypes
-        for name in [n for n, shard in (promised or {}).items() if shard == file.name]:
+        part = read.add(file, unique=promised is not None)
+        for name in (promised or {}).get(file.name, ()):
             if name not in part:
                 raise InputError(
-                    f"{shown_path(file)} lacks {shown(name)}, which the index of {path.name} "
-                    "promises there: download the directory again"
+                    f"{file} lacks {shown(name)}, which the index of {path.name} promises there: "
+                    "download the directory again"
                 )
-    names = wrappers.bare_names(tensors, path)
-    return Checkpoint(
-        tensors={new: tensors[old] for old, new in names.items()},
-        dtypes={new: dtypes[old] for old, new in names.items()},
-        sha256=digests[0]
-        if promised is None
-        else hashlib.sha256("".join(digests).encode()).hexdigest(),
-        paths=tuple(files),
-        wrapper=wrapper,
+    digest = "".join(read.digests)
+    return read.checkpoint(
+        path, files, digest if promised is None else hashlib.sha256(digest.encode()).hexdigest()
     )
 
 
 def _unreadable(path, error):
-    return InputError(f"{shown_path(path)} cannot be read: {error.strerror or 'unknown reason'}")
+    return InputError(f"{path} cannot be read: {error.strerror or 'unknown reason'}")
+
+
+def _is_file(path):
+    """Whether a path is a regular file; what has no status, as a name of 300 letters, is none."""
+    try:
+        return path.is_file()
+    except OSError:
+        return False
 
 
 def _require_file(path):
-    if path.is_file():
+    if _is_file(path):
         return
-    if path.exists():
-        raise InputError(f"{shown_path(path)} is not a regular file")
-    raise InputError(f"{shown_path(path)} does not exist: give the path of an existing file")
+    if _status(path):
+        raise InputError(f"{path} is not a regular file")
+    raise InputError(f"{path} does not exist: give the path of an existing file")
+
+
+def _status(path):
+    """The status of a path, None if there is nothing."""
+    try:
+        return path.stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a null byte
+        return None
+    except OSError as error:
+        raise _unreadable(path, error) from None
 
 
 def _weight_files(path):
-    """Returns the files to read and, for shards, {tensor: file name} as the index promises."""
-    if not path.is_dir():
+    """Returns the files to read and, for shards, {file name: tensors} as the index promises."""
+    status = _status(path)
+    if status is None or not stat.S_ISDIR(status.st_mode):
         _require_file(path)
         return [path], None
     for name in DIRECTORY_FILES:
-        if (path / name).is_file():
+        if _is_file(path / name):
             if name.endswith(".json"):
                 return _shards(path / name)
             return [path / name], None
+    foreign.refuse_directory(path)
     raise InputError(
-        f"{shown_path(path)} is a directory without weights: looked for "
-        f"{', '.join(DIRECTORY_FILES)}"
+        f"{path} is a directory without weights: looked for {', '.join(DIRECTORY_FILES)}"
     )
 
 
 def _shards(index):
     promised = read_json(index).get("weight_map")
     if type(promised) is not dict or not promised:
-        raise InputError(f"{shown_path(index)} has no weight_map that names the shards")
-    for shard in promised.values():
+        raise InputError(f"{index} has no weight_map that names the shards")
+    shards: dict[str, list[str]] = {}
+    for tensor, shard in promised.items():
         if type(shard) is not str or shard in ("", ".", "..") or set(shard) & set("/\\\0:"):
             raise InputError(
-                f"{shown_path(index)} names the shard {shown(shard)}: a shard must be a file "
-                "directly in the same directory"
+                f"{index} names the shard {shown(shard)}: a shard must be a file directly in the "
+                "same directory"
             )
-        if not (index.parent / shard).is_file():
-            raise InputError(
-                f"{shown_path(index)} names the shard {shown(shard)}, which is missing: "
-                "download the whole directory"
-            )
-    return [index.parent / shard for shard in sorted(set(promised.values()))], promised
+        shards.setdefault(shard, []).append(tensor)
+    if missing := next((shard for shard in shards if not _is_file(index.parent / shard)), None):
+        raise InputError(
+            f"{index} names the shard {shown(missing)}, which is missing: "
+            "download the whole directory"
+        )
+    return [index.parent / shard for shard in sorted(shards)], shards
 
 
-def _digests(files, progress):
-    """Returns the SHA-256 of each file, reporting the bytes as they are read."""
-    digests, done = [], 0
-    try:
-        total = sum(file.stat().st_size for file in files)
-        for path in files:
-            digest = hashlib.sha256()
+@dataclass
+class _ReadFiles:
+    """What was read of the files of one checkpoint, with the names in the files."""
+
+    use_ema: bool
+    progress: Callable[[int, int], Any] | None
+    total: int  # bytes of all files
+    done: int = 0
+
+    def __post_init__(self):
+        self.tensors: dict[str, np.ndarray] = {}
+        self.dtypes: dict[str, str] = {}
+        self.digests: list[str] = []
+        self.wrapper: str = ""
+        self.architecture: str = ""
+        self.others: tuple[str, ...] = ()
+
+    def add(self, path, unique):
+        """Reads one more file; returns its tensors.
+
+        Raises:
+            InputError: The file cannot be read, or, if names must be `unique`, has one again.
+        """
+        try:
             with path.open("rb") as file:
-                for block in iter(functools.partial(file.read, _HASH_BLOCK), b""):
-                    digest.update(block)
-                    done += len(block)
-                    if progress is not None:
-                        progress(done, total)
-            digests.append(digest.hexdigest())
-    except OSError as error:
-        raise _unreadable(Path(error.filename or files[0]), error) from None
-    return digests
+                before = os.fstat(file.fileno())
+                self.digests.append(self._digest(file, before.st_size))
+                tensors, dtypes = self._read(file, path, before.st_size)
+                after = os.fstat(file.fileno())
+        except OSError as error:
+            raise _unreadable(path, error) from None
+        if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
+            raise InputError(f"{path} changed while it was read: try again")
+        if unique and (twice := next(iter(tensors.keys() & self.tensors.keys()), None)):
+            raise InputError(f"{path} holds {shown(twice)}, as another shard does")
+        self.tensors |= tensors
+        self.dtypes |= dtypes
+        return tensors
 
+    def checkpoint(self, path, files, sha256):
+        """Returns the `Checkpoint`, with the names of the one network in the files."""
+        shapes = {name: array.shape for name, array in self.tensors.items()}
+        unwrapped = names.unwrapped_names(shapes, path)
+        prefix = wrappers.choose_network(unwrapped.values(), self.use_ema, path)
+        known = names.model_names(set(unwrapped.values()), prefix)
+        kept = {old: known[bare] for old, bare in unwrapped.items() if bare in known}
+        return Checkpoint(
+            tensors={name: self.tensors[old] for old, name in kept.items()},
+            dtypes={name: self.dtypes[old] for old, name in kept.items()},
+            sha256=sha256,
+            paths=tuple(files),
+            wrapper=self.wrapper,
+            prefix=prefix,
+            architecture=self.architecture,
+            ignored=(*self.others, *sorted(self.tensors.keys() - kept.keys())),
+        )
 
-def _read_file(path, use_ema):
-    """Returns (tensors, dtypes, wrapper) of one file, with the names it has there."""
-    try:
-        with path.open("rb") as file:
-            head = file.read(512)
-            size = os.fstat(file.fileno()).st_size
-            file.seek(0)
-            if head[8:9] == b"{":
-                return *_read_safetensors(file.read(), path), ""
-            open_container = _container_format(head, path)
-            container = open_container(file, path, size)
-            wrapper, stored = wrappers.unwrapped(container.loaded, use_ema, path)
-            tensors = archives.read_tensors(container, stored)
-            return tensors, {name: tensor.dtype for name, tensor in stored.items()}, wrapper
-    except OSError as error:
-        raise _unreadable(path, error) from None
+    def _digest(self, file, size):
+        """Returns the SHA-256 of the open file, reporting the bytes as they are read."""
+        digest = hashlib.sha256()
+        for start in range(0, size, _HASH_BLOCK):  # no further: a file can grow for ever
+            block = file.read(min(_HASH_BLOCK, size - start))
+            digest.update(block)
+            self.done += len(block)
+            if self.progress is not None:
+                self.progress(self.done, self.total)
+        file.seek(0)
+        return digest.hexdigest()
+
+    def _read(self, file, path, size):
+        """Returns (tensors, dtypes) of one open file."""
+        head = file.read(512)
+        file.seek(0)
+        if head[8:9] == b"{":
+            return safetensors_file.read_safetensors(file, path, size)
+        container = _container_format(head, path)(file, path, size)
+        wrapper, stored, others = wrappers.find_weights(container.loaded, self.use_ema, path)
+        self.wrapper, self.others = wrapper, (*self.others, *others)
+        named = container.loaded.get("arch")
+        self.architecture = named[:_MAX_ARCHITECTURE] if isinstance(named, str) else ""
+        tensors = archives.read_tensors(container, stored)
+        return tensors, {name: tensor.dtype for name, tensor in stored.items()}
 
 
 def _container_format(head, path):
@@ -185,44 +250,6 @@ def _container_format(head, path):
         return archives.open_legacy
     wanted = "give a file that torch.save or safetensors wrote"
     if not head:
-        problem = f"is empty: {wanted}"
-    elif head.startswith(b"version https://git-lfs"):
-        problem = "is a Git LFS pointer, not the file itself: run `git lfs pull` to fetch it"
-    elif head[257:262] == b"ustar":
-        problem = (
-            "is a tar archive, as PyTorch 0.1 wrote them or around other files: unpack it, or "
-            "save the weights again with torch.save"
-        )
-    elif head.startswith((b"\x1f\x8b", b"BZh", b"\xfd7zXZ")):
-        problem = "is compressed: unpack it first"
-    else:
-        problem = f"is no checkpoint: it begins with {shown(head[:24])}; {wanted}"
-    raise InputError(f"{shown_path(path)} {problem}")
-
-
-def _read_safetensors(data, path):
-    try:
-        import safetensors
-    except ImportError:
-        raise MissingExtraError("safetensors", "keras") from None
-    try:
-        entries = safetensors.deserialize(data)
-    except safetensors.SafetensorError as error:
-        raise InputError(
-            f"{shown_path(path)} is damaged: {shown(str(error), 120)}; download it again"
-        ) from None
-    tensors, dtypes = {}, {}
-    for name, entry in entries:
-        dtype = _SAFETENSORS_DTYPES.get(entry["dtype"])
-        if dtype is None:
-            raise InputError(
-                f"{shown_path(path)} holds {shown(name)} as {entry['dtype']}, which cannot be "
-                "read as weights: save it as F32, F16 or BF16"
-            )
-        array = np.frombuffer(entry["data"], DTYPES[dtype]).reshape(entry["shape"])
-        array.flags.writeable = False
-        tensors[name] = archives.widened(array, dtype) if dtype == "bfloat16" else array
-        dtypes[name] = dtype
-    if not tensors:
-        raise InputError(f"{shown_path(path)} holds no tensors")
-    return tensors, dtypes
+        raise InputError(f"{path} is empty: {wanted}")
+    foreign.refuse_file(head, path)
+    raise InputError(f"{path} is no checkpoint: it begins with {shown(head[:24])}; {wanted}")

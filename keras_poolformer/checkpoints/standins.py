@@ -33,17 +33,6 @@ class Refused(pickle.UnpicklingError):
     """Something in the stream is no weight data; the message follows the file's name."""
 
 
-def shown(value, limit=80):
-    """`value` for an error message: one line of printable ASCII, at most `limit` characters."""
-    text = ascii(value[: limit + 1] if isinstance(value, str | bytes) else value)
-    return text if len(text) <= limit else text[: limit - 3] + "..."
-
-
-def shown_path(path):
-    """`path` for an error message: as it is, unless it would break the line."""
-    return str(path) if str(path).isprintable() else ascii(str(path))
-
-
 @dataclass(frozen=True, slots=True)
 class Storage:
     """A run of elements in the file: `numel` of them from `start`, of the `root_numel` at `key`.
@@ -154,7 +143,9 @@ def _new_dict(args):
         raise Refused("is damaged: it holds a dictionary that is none")
     if any(type(pair) not in (list, tuple) or len(pair) != 2 for pair in pairs):
         raise Refused("is damaged: it holds a dictionary whose items are no pairs")
-    return {key: value for key, value in pairs if type(key) is str}
+    items = {key: value for key, value in pairs if type(key) is str}
+    pairs.clear()  # torch.save writes each list once; a file could name one a million times
+    return items
 
 
 def _ignore(args):

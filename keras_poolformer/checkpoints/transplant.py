@@ -6,17 +6,20 @@ model is never imported; it only has to have `config`, `weights` and `provenance
 
 import dataclasses
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from keras_poolformer.checkpoints import layouts, readers
 from keras_poolformer.config import MAX_STAGES
 from keras_poolformer.errors import InputError
-from keras_poolformer.lineage import untrained_provenance
+from keras_poolformer.lineage import origin_lines, untrained_provenance
+from keras_poolformer.messages import listed
 from keras_poolformer.quantization import refuse_quantized
 
 # Far beyond any trained weight, far below what a flipped exponent bit makes of one.
 LARGEST_WEIGHT = 1e6
+_MOST_IGNORED = 50  # names in a report
 
 
 @dataclass(frozen=True)
@@ -33,6 +36,9 @@ class LoadReport:
     parameters: int  # loaded
     new_tensors: tuple[str, ...]  # variables that keep their fresh values
     unused_tensors: tuple[str, ...]  # the checkpoint's head or norms, where the model has none
+    prefix: str = ""  # before the names of the network in the checkpoint
+    assumed: dict[str, Any] = dataclasses.field(default_factory=dict)  # fields no file told
+    ignored_tensors: tuple[str, ...] = ()  # beside the network, such as a detector's neck
 
     def to_dict(self):
         """Returns the report as JSON-ready values."""
@@ -42,15 +48,7 @@ class LoadReport:
         }
 
     def __str__(self):
-        lines = [
-            f"{self.tensors} tensors, {self.parameters:,} parameters, {self.dtype}, "
-            f"layout {self.layout}, head {self.head}"
-        ]
-        if self.new_tensors:
-            lines.append(f"new, not from the checkpoint: {', '.join(self.new_tensors)}")
-        if self.unused_tensors:
-            lines.append(f"in the checkpoint, not used: {', '.join(self.unused_tensors)}")
-        return "\n".join([*lines, f"sha256 {self.sha256} of {self.source}"])
+        return "\n".join(origin_lines(self.to_dict()))
 
 
 def load_torch_weights(model, path, layout=None):
@@ -106,6 +104,8 @@ def load_checkpoint(model, checkpoint, layout=None, new_classifier=False, config
         parameters=sum(array.size for array in arrays.values()),
         new_tensors=tuple(path for path in variables if path not in arrays),
         unused_tensors=tuple(sorted(unused)),
+        prefix=checkpoint.prefix,
+        ignored_tensors=_abridged(checkpoint.ignored),
     )
     model.provenance = untrained_provenance(model.provenance) | report.to_dict()
     return report
@@ -134,15 +134,16 @@ def _check_names(source, layout, wanted, names):
         if missing:
             backbone = {tensor.name for tensor in wanted if not tensor.is_head}.isdisjoint(missing)
             hint = " (without a head it loads as a backbone)" if backbone else ""
-            parts.append(f"lacks {_some(missing)}{hint}")
+            parts.append(f"lacks {listed(missing)}{hint}")
         if extra:
-            parts.append(f"holds {_some(extra)}, which the model has no place for")
+            parts.append(f"holds {listed(extra)}, which the model has no place for")
         raise InputError(f"{source} (layout {layout.name}) {' and '.join(parts)}")
 
 
-def _some(names, most=5):
-    more = f" and {len(names) - most} more" if len(names) > most else ""
-    return ", ".join(names[:most]) + more
+def _abridged(names):
+    """Names as a model keeps them: what a whole detector has beside its backbone is too many."""
+    rest = len(names) - _MOST_IGNORED
+    return names if rest <= 0 else (*names[:_MOST_IGNORED], f"and {rest} more")
 
 
 def _checked(source, tensor, array):
@@ -162,4 +163,4 @@ def _checked(source, tensor, array):
             f"{extreme:g}, so the file is damaged or its training diverged"
         )
     precision = np.promote_types(array.dtype, np.float32)
-    return array.transpose(layouts.TO_KERAS[tensor.role]).astype(precision)
+    return array.transpose(layouts.TO_KERAS[tensor.role]).astype(precision, copy=False)

@@ -1,93 +1,129 @@
-"""Which tensors of a training checkpoint are the model's weights, and their bare names."""
+"""Which tensors of a training checkpoint are the model's weights."""
 
-from keras_poolformer.checkpoints.standins import StoredTensor, shown, shown_path
+import re
+
+from keras_poolformer.checkpoints.names import network_prefixes
+from keras_poolformer.checkpoints.standins import StoredTensor
 from keras_poolformer.errors import InputError
+from keras_poolformer.messages import shown
 
-EMA_WRAPPERS = ("state_dict_ema", "model_ema")
-PLAIN_WRAPPERS = ("state_dict", "model")
-# What training wrappers put in front of every name, and what detectors put before the backbone.
-WRAPPER_PREFIXES = ("module.", "_orig_mod.")
-BACKBONE_PREFIX = "backbone."
-MAX_NAME = 1000
+# In order of preference. Entries of any other name count if they hold a network's stem.
+WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model", "model_state_dict", "module", "")
+_AVERAGED = re.compile(r"(^|[._])(ema|swa)([._]|$)")
+_MAX_NESTING = 3
+_MAX_ENTRY_NAME = 100  # characters; a longer one would be repeated before every name inside
+_MMENGINE = {"state_dict", "ema_state_dict", "message_hub"}
 
 
-def unwrapped(loaded, use_ema, path):
-    """Finds the weights in what was pickled, by timm's order of preference.
+def find_weights(loaded, use_ema, path):
+    """Finds the weights among all that was pickled.
 
     Args:
-        loaded: the unpickled object.
-        use_ema: whether averaged weights are preferred; without it they are never taken.
-        path: name of the file, for messages.
+        loaded: The unpickled object.
+        use_ema: Whether averaged weights are preferred; without it they are never used.
+        path: Name of the file, for messages.
 
     Returns:
-        (wrapper, {name: StoredTensor}): the entry that holds them, "" for the top level.
+        (wrapper, {name: StoredTensor}, others): the entry that holds the weights, "" for the top
+        level, and the entries that hold weights as well and are not used.
 
     Raises:
-        InputError: there are none.
+        InputError: There are no weights, or those of several models.
     """
     if type(loaded) is not dict:
-        plain = isinstance(loaded, list | tuple | str | bytes | int | float)
-        kind = f"a {type(loaded).__name__}" if plain else "no dictionary"
-        kind = "one tensor" if isinstance(loaded, StoredTensor) else kind
         raise InputError(
-            f"{shown_path(path)} holds {kind}, not named tensors: save model.state_dict()"
+            f"{path} holds {_kind(loaded)}, not named tensors: save model.state_dict()"
         )
-
-    def tensors_under(wrapper):
-        value = loaded.get(wrapper) if wrapper else loaded
-        items = value.items() if type(value) is dict else ()
-        return {name: tensor for name, tensor in items if isinstance(tensor, StoredTensor)}
-
-    for wrapper in (*(EMA_WRAPPERS if use_ema else ()), *PLAIN_WRAPPERS, ""):
-        if found := tensors_under(wrapper):
-            return wrapper, found
-    averaged = [wrapper for wrapper in EMA_WRAPPERS if tensors_under(wrapper)]
-    if averaged:
-        raise InputError(
-            f"{shown_path(path)} holds only averaged weights ({averaged[0]}): read them with "
-            "use_ema=True"
-        )
-    keys = ", ".join(shown(key, 30) for key in list(loaded)[:6]) or "nothing"
-    raise InputError(
-        f"{shown_path(path)} holds no tensors at its top level or under "
-        f"{', '.join((*EMA_WRAPPERS, *PLAIN_WRAPPERS))}. Received: {keys}"
-    )
+    entries = _tensor_dictionaries(loaded)
+    networks = [name for name, tensors in entries.items() if network_prefixes(tensors)]
+    candidates = networks or [name for name in entries if name in WRAPPERS]
+    if not candidates:
+        raise InputError(f"{path} {_without_weights(loaded)}")
+    # mmengine exchanges the two when it saves, so that `state_dict` holds the averages.
+    averaged = {"state_dict"} if loaded.keys() >= _MMENGINE else _averaged(candidates)
+    wrapper = choose(candidates, averaged, use_ema, path)
+    return wrapper, entries[wrapper], tuple(name for name in networks if name != wrapper)
 
 
-def bare_names(names, path):
-    """Strips what training wrappers put in front of the names.
-
-    Args:
-        names: the names in the file.
-        path: name of the file, for messages.
-
-    Returns:
-        {name in the file: bare name}. Of a detector or segmenter only the backbone remains.
+def choose_network(tensors, use_ema, path):
+    """Returns the prefix of the one network among tensors, "" where none is recognized.
 
     Raises:
-        InputError: two names become the same, or one is absurdly long.
+        InputError: They belong to several networks of equal rank, such as a student and a teacher.
     """
-    stripped = {name: name for name in names}
-    if long := next((name for name in stripped if len(name) > MAX_NAME), None):
-        raise InputError(f"{shown_path(path)} holds a tensor named {shown(long)}: too long a name")
-    while True:
-        before = stripped
-        for prefix in WRAPPER_PREFIXES:
-            stripped = {old: new.removeprefix(prefix) for old, new in stripped.items()}
-        if stripped != before:
-            continue
-        if not any(new.startswith(BACKBONE_PREFIX) for new in stripped.values()):
-            break
-        stripped = {
-            old: new.removeprefix(BACKBONE_PREFIX)
-            for old, new in stripped.items()
-            if new.startswith(BACKBONE_PREFIX)
-        }
-    owners: dict[str, str] = {}
-    for old, new in stripped.items():
-        if owners.setdefault(new, old) != old:
-            raise InputError(
-                f"{shown_path(path)} holds {shown(new)} twice, once as {shown(old)}: "
-                "save only one of the models"
-            )
-    return stripped
+    prefixes = network_prefixes(tensors)
+    return choose(prefixes, _averaged(prefixes), use_ema, path) if prefixes else ""
+
+
+def choose(candidates, averaged, use_ema, path):
+    """Picks one of several places that hold weights.
+
+    Args:
+        candidates: Names of the places.
+        averaged: Those with averaged weights.
+        use_ema: Whether averaged weights are preferred; without it they are never used.
+        path: Name of the file, for messages.
+
+    Raises:
+        InputError: Nothing says which one is the model, or all are averaged and must not be used.
+    """
+    current = [name for name in candidates if name not in averaged]
+    averages = [name for name in candidates if name in averaged]
+    group = averages if use_ema and averages else current
+    if not group:
+        raise InputError(
+            f"{path} holds only averaged weights ({shown(averages[0])}): use them with "
+            "use_ema=True (on the command line, without --no-ema)"
+        )
+    ranked = [name for name in WRAPPERS if name in group and name]
+    if len(group) > 1 and not ranked:
+        names = ", ".join(shown(name or "the top level") for name in group[:4])
+        raise InputError(
+            f"{path} holds {len(group)} models ({names}), and nothing says which one to load: "
+            "save the state_dict() of one of them"
+        )
+    return ranked[0] if ranked else group[0]
+
+
+def _averaged(names):
+    return {name for name in names if _AVERAGED.search(name)}
+
+
+def _tensor_dictionaries(loaded):
+    """Returns {place: {name: StoredTensor}} of every dictionary that holds tensors."""
+    found, seen = {}, set()
+    level = [("", loaded)]
+    for _ in range(_MAX_NESTING):
+        following = []
+        for place, dictionary in level:
+            if id(dictionary) in seen:  # a pickle can name the same one many times
+                continue
+            seen.add(id(dictionary))
+            tensors = {k: v for k, v in dictionary.items() if isinstance(v, StoredTensor)}
+            if tensors:
+                found[place] = tensors
+            following += [
+                (f"{place}.{key}" if place else key, value)
+                for key, value in dictionary.items()
+                if type(value) is dict and len(key) <= _MAX_ENTRY_NAME
+            ]
+        level = following
+    return found
+
+
+def _kind(loaded):
+    if isinstance(loaded, StoredTensor):
+        return "one tensor"
+    plain = isinstance(loaded, list | tuple | str | bytes | int | float)
+    return f"a {type(loaded).__name__}" if plain else "no dictionary"
+
+
+def _without_weights(loaded):
+    if "param_groups" in loaded:
+        return (
+            "holds the state of an optimizer, not the weights of a model: "
+            "give the file with model.state_dict()"
+        )
+    keys = ", ".join(shown(key, 30) for key in list(loaded)[:6]) or "nothing"
+    places = ", ".join(filter(None, WRAPPERS))
+    return f"holds no tensors at its top level or under {places}. Received: {keys}"

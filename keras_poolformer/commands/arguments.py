@@ -4,6 +4,7 @@ import argparse
 import re
 import sys
 
+from keras_poolformer.config import NORMS
 from keras_poolformer.messages import one_line
 
 PROGRAM = "keras-poolformer"
@@ -33,13 +34,16 @@ def add_checkpoint_options(command):
     command.add_argument("--backbone", action="store_true", help="the network without a head")
     command.add_argument("--pool-size", type=int, help="of the token mixer, if it is not 3")
     command.add_argument("--activation", help="of the MLPs, if it is not gelu")
+    command.add_argument(
+        "--norm", choices=NORMS, help="of the network, if it is not group_norm; weights fit both"
+    )
     command.add_argument("--no-ema", action="store_true", help="not the averaged weights")
     command.add_argument("--sha256", help="refuse the file unless it has this checksum")
 
 
 def checkpoint_arguments(options):
     """Arguments of `load_preset` that say what a checkpoint does not."""
-    names = ("head", "num_classes", "pool_size", "activation")
+    names = ("head", "num_classes", "pool_size", "activation", "norm")
     given = {name: getattr(options, name) for name in names}
     return {
         "backbone": options.backbone,

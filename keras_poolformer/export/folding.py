@@ -2,9 +2,10 @@
 
 Exact in real arithmetic; only the order of roundings differs from the model's:
 
-- The pooling mixer takes away what is constant over H and W, so the mean and the beta of
-  norm1 cancel: x + s1 * (pool(norm1(x)) - norm1(x)) becomes
-  x + rstd(x) * (s1 * gamma1) * (pool(x) - x).
+- The pooling mixer takes away what is constant over H and W, so the beta of norm1 cancels and,
+  with group norm, the mean: x + s1 * (pool(norm1(x)) - norm1(x)) becomes
+  x + rstd(x) * (s1 * gamma1) * (pool(x) - x). Layer norm has a mean and rstd for each pixel, which
+  stay before the pooling.
 - gamma and beta of norm2 go into the first layer of the MLP, the second layer scale into the
   second one, gamma and beta of the head's norm into the classifier.
 - Dropout and stochastic depth, which do nothing at inference, are gone.
@@ -16,7 +17,7 @@ import numpy as np
 from keras import ops
 
 from keras_poolformer.checkpoints.layouts import feature_norm_path
-from keras_poolformer.layers import ACTIVATION_FUNCTIONS, CHANNELS_LAST, GROUP_NORM_EPSILON
+from keras_poolformer.layers import ACTIVATION_FUNCTIONS, CHANNELS_LAST, NORM_EPSILON
 from keras_poolformer.model import LAYER_NORM_EPSILON, PoolFormerBackbone
 from keras_poolformer.quantization import refuse_quantized
 
@@ -78,12 +79,19 @@ class FoldedNetwork:
         pool_size: window of the mixer.
         activation: of the MLPs, a name.
         head: None for a backbone.
+        norm: "group_norm" or "layer_norm".
     """
 
     stages: tuple[FoldedStage, ...]
     pool_size: int
     activation: str
     head: FoldedHead | None = None
+    norm: str = "group_norm"
+
+    @property
+    def norm_axes(self):
+        """Axes of the norms' statistics."""
+        return (3,) if self.norm == "layer_norm" else (1, 2, 3)
 
     def __call__(self, images):
         """Returns what the model returns: logits, embedding, or last feature map.
@@ -92,12 +100,15 @@ class FoldedNetwork:
             images: float tensor (N, H, W, in_channels), normalised; its dtype is computed in.
         """
         features = self._streams(images)[-1]
-        return features if self.head is None else _head(self.head, features)
+        return features if self.head is None else _head(self.head, features, self.norm_axes)
 
     def pyramid(self, images):
         """Returns each stage's output, normed if it has a norm: {"P2": (N, H/4, W/4, C0), ...}."""
         pairs = zip(self.stages, self._streams(images), strict=True)
-        return {f"P{i + 2}": _normed(stage.norm, x) for i, (stage, x) in enumerate(pairs)}
+        return {
+            f"P{i + 2}": _normed(stage.norm, x, self.norm_axes)
+            for i, (stage, x) in enumerate(pairs)
+        }
 
     def _streams(self, images):
         """The un-normed output of each stage."""
@@ -112,29 +123,39 @@ class FoldedNetwork:
         return streams
 
     def _block(self, x, block):
-        _, rstd = _centred(x, (1, 2, 3), GROUP_NORM_EPSILON)
-        pooled = ops.average_pool(
-            x, self.pool_size, strides=1, padding="same", data_format=CHANNELS_LAST
-        )
-        x = x + (pooled - x) * (rstd * _like(block.mixer_scale, x))
-        centred, rstd = _centred(x, (1, 2, 3), GROUP_NORM_EPSILON)
+        centred, rstd = _centred(x, self.norm_axes, NORM_EPSILON)
+        gain = _like(block.mixer_scale, x)
+        if self.norm == "layer_norm":
+            x = x + self._pool_minus_self(centred * rstd) * gain
+        else:
+            x = x + self._pool_minus_self(x) * (rstd * gain)
+        centred, rstd = _centred(x, self.norm_axes, NORM_EPSILON)
         hidden = _convolution(centred * rstd, block.fc1_kernel, block.fc1_bias)
         hidden = ACTIVATION_FUNCTIONS[self.activation](hidden)
         return x + _convolution(hidden, block.fc2_kernel, block.fc2_bias)
 
+    def _pool_minus_self(self, x):
+        pooled = ops.average_pool(
+            x, self.pool_size, strides=1, padding="same", data_format=CHANNELS_LAST
+        )
+        return pooled - x
 
-def _normed(norm, x):
+
+def _normed(norm, x, axes):
     if norm is None:
         return x
-    centred, rstd = _centred(x, (1, 2, 3), GROUP_NORM_EPSILON)
+    centred, rstd = _centred(x, axes, NORM_EPSILON)
     return centred * (rstd * _like(norm.gamma, x)) + _like(norm.beta, x)
 
 
-def _head(head, x):
+def _head(head, x, axes):
     """Logits (N, classes) or embedding (N, C) of the last feature map (N, H, W, C)."""
     if head.kind == "norm_pool":
-        centred, rstd = _centred(x, (1, 2, 3), GROUP_NORM_EPSILON)
-        embedding = ops.mean(centred, (1, 2)) * ops.reshape(rstd, (-1, 1))
+        centred, rstd = _centred(x, axes, NORM_EPSILON)
+        if axes == (3,):
+            embedding = ops.mean(centred * rstd, (1, 2))
+        else:
+            embedding = ops.mean(centred, (1, 2)) * ops.reshape(rstd, (-1, 1))
     else:
         centred, rstd = _centred(ops.mean(x, (1, 2)), (1,), LAYER_NORM_EPSILON)
         embedding = centred * rstd
@@ -173,7 +194,7 @@ def fold(model, outputs="logits"):
     headless = outputs == "pyramid" or isinstance(model, PoolFormerBackbone)
     with_classifier = config.num_classes and outputs != "embedding"
     head = None if headless else _fold_head(weights, config.head, with_classifier)
-    return FoldedNetwork(stages, config.pool_size, config.activation, head)
+    return FoldedNetwork(stages, config.pool_size, config.activation, head, config.norm)
 
 
 def _fold_head(weights, kind, with_classifier):

@@ -20,7 +20,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_poolformer.export.folding import FoldedHead, FoldedNetwork
-from keras_poolformer.layers import ACTIVATION_FUNCTIONS, GROUP_NORM_EPSILON
+from keras_poolformer.layers import ACTIVATION_FUNCTIONS, NORM_EPSILON
 from keras_poolformer.model import LAYER_NORM_EPSILON
 
 
@@ -159,7 +159,7 @@ class IntegerNetwork:
         return mark("output", tf.matmul(x, kernel) + _constant(head.bias))
 
 
-def _statistics(x, scale, name, mark, epsilon=GROUP_NORM_EPSILON):
+def _statistics(x, scale, name, mark, epsilon=NORM_EPSILON):
     """(x - mean) / s of x / s, (N, H, W, C), and 1 / sqrt(variance + epsilon), (N, 1, 1, 1)."""
     channels = scale.size
 

@@ -146,6 +146,11 @@ def _require_exportable(model, transform, recipe, inputs, outputs):
         )
     if transform.output_shape is None:
         raise InputError("export needs a fixed size, but the transform does not crop")
+    if recipe.is_integer and model.config.norm != "group_norm":
+        raise InputError(
+            f"recipe {recipe.name} has no form of norm {model.config.norm} in 8 bits: use recipe "
+            f"dynamic_int8. Received: norm={model.config.norm!r}"
+        )
     if recipe.is_integer and inputs != "pixels":
         raise InputError(f"recipe {recipe.name} takes `inputs`='pixels'. Received: 'normalized'")
     if inputs == "pixels" and model.config.in_channels != 3:

@@ -211,7 +211,7 @@ def test_means_of_four_channels_are_left_out():
     four = [0.1, 0.2, 0.3, 0.4]
     pretrained = {"input_size": [4, 96, 96], "mean": four, "std": four}
     transform = hub_json.timm_transform({"pretrained_cfg": pretrained})
-    assert ImageTransform.from_dict(transform) == ImageTransform(size=96)
+    assert ImageTransform.from_dict(transform) == ImageTransform(size=96, crop_pct=0.875)
     fields = {"image_mean": four, "image_std": four}
     transform = ImageTransform.from_dict(hub_json.hf_transform(fields, channels=4))
     assert transform == ImageTransform(crop_mode="hf", crop_size=224)

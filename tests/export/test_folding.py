@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_poolformer import PoolFormerBackbone, PoolFormerConfig, PoolFormerImageClassifier
-from keras_poolformer.config import ACTIVATIONS
+from keras_poolformer.config import ACTIVATIONS, NORMS
 from keras_poolformer.export.folding import fold
 
 TINY = PoolFormerConfig(depths=(1, 2, 1), widths=(8, 12, 16), num_classes=5)
@@ -21,6 +21,8 @@ CONFIGS = {
     "channels": TINY.replace(in_channels=4),
     "one stage": PoolFormerConfig(depths=(3,), widths=(8,), num_classes=2),
     "patches": TINY.replace(patch_sizes=(5, 2, 3), strides=(3, 2, 1), paddings=(1, 0, 2)),
+    "layer norm": TINY.replace(norm="layer_norm"),
+    "layer norm, pool_norm": TINY.replace(norm="layer_norm", head="pool_norm"),
     "dropout": TINY.replace(drop_path_rate=0.3, dropout_rate=0.3),
     **{activation: TINY.replace(activation=activation) for activation in ACTIVATIONS},
 }
@@ -65,9 +67,10 @@ def test_backbone(images):
     assert relative_error(fold(model)(inputs), model(inputs)) <= TOLERANCE
 
 
+@pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("norms", [True, ["P3"]])
-def test_norms_on_the_stages(norms, images):
-    config = TINY.replace(feature_norms=norms)
+def test_norms_on_the_stages(norms, norm, images):
+    config = TINY.replace(feature_norms=norms, norm=norm)
     model = randomized(PoolFormerBackbone, config)
     inputs = keras.ops.convert_to_tensor(photographs_like(config, images), "float64")
     network, expected = fold(model), model.feature_extractor()(inputs)
