@@ -143,7 +143,7 @@ def _legend(source, row):
 
 def _enlarged(transform):
     """The transform that cuts out the same section at the resolution of the picture, if lower."""
-    factor = math.ceil(PAIR_SIDE / (transform.output_size or PAIR_SIDE))
+    factor = math.ceil(PAIR_SIDE / max(transform.output_shape or (PAIR_SIDE,)))
     if factor == 1 or not transform.do_resize:
         return transform
     sides = {"size": transform.size, "crop_size": transform.crop_size}
