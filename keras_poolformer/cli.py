@@ -19,7 +19,7 @@ from keras_poolformer.interruptions import (
     received,
 )
 from keras_poolformer.messages import one_line
-from keras_poolformer.quiet import native_log_hidden, pillow_warnings_hidden
+from keras_poolformer.quiet import brief_warnings, native_log_hidden
 from keras_poolformer.streams import usable_streams
 from keras_poolformer.version import __version__
 
@@ -63,7 +63,7 @@ def _run(arguments):
 
 def _status(program, function, argument):
     try:
-        with missing_extra_named(), pillow_warnings_hidden():
+        with missing_extra_named(), brief_warnings(program):
             status = function(argument) or 0
         raise_if_interrupted()
         sys.stdout.flush()
@@ -85,9 +85,7 @@ def _status(program, function, argument):
 def _parse(arguments):
     parser = _parser()
     options, unknown = parser.parse_known_args(arguments)
-    if (
-        unknown
-    ):  # argparse would name the program's --help, which does not list the command's options
+    if unknown:  # argparse would name the program's --help, without the command's options
         options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     return options
 

@@ -8,10 +8,14 @@ import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
 from keras_poolformer.evaluation import Answers
+from keras_poolformer.output_folders import OutputFolder
 
 CLASSES, CONFUSION, MISTAKES, PICTURE = (
     "classes.csv", "confusion.csv", "mistakes.csv", "confusion.png"
 )  # fmt: skip
+REPORT = OutputFolder(
+    "a report of evaluate", (CLASSES, CONFUSION, MISTAKES, PICTURE), (CLASSES, CONFUSION)
+)
 _MOST_NAMED = 60  # classes whose names have room beside the picture
 _SIDE = 900  # pixels of the matrix
 _NAME = 150  # pixels of a class name

@@ -90,11 +90,12 @@ def load_preset(
     checkpoint = readers.read_checkpoint(source.weights, use_ema=use_ema, progress=progress)
     _check_sha256(source, checkpoint.sha256, sha256 or source.sha256)
     row, own = presets.describe(checkpoint, source, layout)
+    own = _with_named_norm(own, source, checkpoint, overrides)
     config = _override(own, overrides)
     model = model_class(config, _origin(source, own), **arguments)
     if load_weights:
         new_classifier = config.num_classes != own.num_classes
-        assumed = _assumed(source, checkpoint, overrides, config)
+        assumed = _assumed(source, overrides, config)
         adapted = config.in_channels != own.in_channels
         if adapted:
             checkpoint = _with_channels(checkpoint, row, config.in_channels)
@@ -125,22 +126,28 @@ def _override(config, overrides):
     return config.replace(**overrides)
 
 
-def _assumed(source, checkpoint, overrides, config):
-    """Fields that neither the source's description nor its caller tells, nor the tensors can.
+def _with_named_norm(config, source, checkpoint, overrides):
+    """The config with layer norm, where a name beside the weights says so and nothing else does.
 
-    Raises:
-        InputError: A name beside the weights speaks against what would be assumed.
+    The authors' ablation with layer norm has the names and shapes of tensors of the network with
+    group norm. The name of the file or of the architecture in it is the only evidence there is.
     """
+    names = (source.weights.name, checkpoint.architecture or "")
+    hint = next((name for name in names if _NAMES_LAYER_NORM.search(name)), None)
+    if source.config or hint is None or "norm" in overrides:
+        return config
+    warnings.warn(
+        f"{source.name}: layer norm is assumed because of the name {shown(hint)}; the weights "
+        "cannot tell. For group norm, say norm='group_norm' (--norm group_norm)",
+        stacklevel=4,
+    )
+    return config.replace(norm="layer_norm")
+
+
+def _assumed(source, overrides, config):
+    """Fields that neither the source's description nor its caller tells, nor the tensors can."""
     if source.config:  # a preset, or a config.json of a class that has one form alone
         return {}
-    names = [name for name in (source.weights.name, checkpoint.architecture) if name]
-    hints = [name for name in names if _NAMES_LAYER_NORM.search(name)]
-    if hints and "norm" not in overrides:
-        raise InputError(
-            f"{source.name}: the name {shown(hints[0])} speaks of layer norm, and the weights "
-            "cannot tell it from group norm: say which it is with --norm layer_norm or --norm "
-            "group_norm (in Python norm=...)"
-        )
     fields = config.to_dict()
     return {name: fields[name] for name in _UNTOLD_FIELDS if name not in overrides}
 

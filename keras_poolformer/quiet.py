@@ -6,7 +6,9 @@ import os
 import sys
 import tempfile
 import warnings
+from collections.abc import Iterator
 
+from keras_poolformer.messages import one_line
 from keras_poolformer.streams import lenient_stream, open_descriptors, writes_to
 
 # Loggers that were made while the native log was hidden go on writing to these.
@@ -43,13 +45,22 @@ def native_log_hidden():
 
 
 @contextlib.contextmanager
-def pillow_warnings_hidden():
-    """Hides Pillow's warnings of large images and of corrupt metadata.
+def brief_warnings(program: str) -> Iterator[None]:
+    """Shows Python's warnings in one line each, and hides those of Pillow.
 
-    `image_files` has its own limit of pixels, and what cannot be read is an error of one line.
+    Pillow warns of large images and of corrupt metadata: `image_files` has its own limit of
+    pixels, and what cannot be read is an error.
+
+    Args:
+        program: Name that a line begins with.
     """
+
+    def show(message, category, filename, lineno, file=None, line=None):
+        print(f"{program}: warning: {one_line(message)}", file=sys.stderr)
+
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", module=r"PIL\.")
+        warnings.showwarning = show
         yield
 
 

@@ -86,20 +86,21 @@ def test_it_is_saved_and_overridden(checkpoint, tmp_path, images):
 
 
 @pytest.mark.parametrize("name", ["poolformer_ln.pth", "s12-LayerNorm.pth", "LayerNormChannel.bin"])
-def test_a_name_that_speaks_of_layer_norm_asks(checkpoint, name):
+def test_a_name_that_speaks_of_layer_norm_is_heeded_and_said(checkpoint, name):
     path = checkpoint.rename(checkpoint.parent / name)
-    with pytest.raises(InputError, match="--norm layer_norm or --norm group_norm"):
-        PoolFormerImageClassifier.from_preset(path)
-    assert (
-        PoolFormerImageClassifier.from_preset(path, norm="group_norm").config.norm == "group_norm"
-    )
+    with pytest.warns(UserWarning, match=f"layer norm is assumed because of the name '{name}'"):
+        model = PoolFormerImageClassifier.from_preset(path)
+    assert model.config.norm == model.provenance["assumed"]["norm"] == "layer_norm"
+    model = PoolFormerImageClassifier.from_preset(path, norm="group_norm")  # without a warning
+    assert model.config.norm == "group_norm"
 
 
-def test_the_architecture_in_the_file_asks_too(checkpoint):
+def test_the_architecture_in_the_file_is_heeded_too(checkpoint):
     state = torch.load(checkpoint)
     torch.save(state | {"arch": "poolformer_s12_ln"}, checkpoint)
-    with pytest.raises(InputError, match="'poolformer_s12_ln' speaks of layer norm"):
-        PoolFormerImageClassifier.from_preset(checkpoint)
+    with pytest.warns(UserWarning, match="the name 'poolformer_s12_ln'"):
+        model = PoolFormerImageClassifier.from_preset(checkpoint)
+    assert model.config.norm == "layer_norm"
     torch.save(state | {"arch": "poolformer_kiln"}, checkpoint)
     assert PoolFormerImageClassifier.from_preset(checkpoint).config.norm == "group_norm"
 

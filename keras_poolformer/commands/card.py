@@ -125,7 +125,7 @@ def _accuracies(folder, exports, options, progress):
     if not options.data:
         return {}
     files = [folder / "model.keras", *(result.path for result in exports)]
-    return {path.name: measure(options, str(path), progress)[0].to_dict() for path in files}
+    return {path.name: measure(options, str(path), progress).accuracy.to_dict() for path in files}
 
 
 def _described(options):

@@ -2,8 +2,10 @@
 
 import os
 import sys
+from dataclasses import dataclass
+from pathlib import Path
 
-from keras_poolformer import evaluation
+from keras_poolformer import evaluation, evaluation_report
 from keras_poolformer.commands.arguments import (
     add_command,
     add_overrides,
@@ -12,7 +14,8 @@ from keras_poolformer.commands.arguments import (
 )
 from keras_poolformer.data import folders
 from keras_poolformer.data.evaluation_source import open_labelled
-from keras_poolformer.messages import json_text
+from keras_poolformer.files import refuse_existing, replacing
+from keras_poolformer.messages import json_text, printable
 from keras_poolformer.progress import Progress
 from keras_poolformer.scorers import open_scorer
 
@@ -35,6 +38,15 @@ def add_parser(group):
     )
     add_data_options(command, required=True)
     add_overrides(command)
+    command.add_argument(
+        "--per-class", action="store_true", help="print the accuracy of each class, too"
+    )
+    command.add_argument(
+        "--report",
+        metavar="DIR",
+        help="folder to write: accuracy of each class, confusion matrix with a picture, mistakes",
+    )
+    command.add_argument("--overwrite", action="store_true", help="replace an existing report")
     command.add_argument("--json", action="store_true", help="print JSON")
 
 
@@ -64,38 +76,71 @@ def add_data_options(command, required=False):
     )
 
 
+@dataclass(frozen=True)
+class Measurement:
+    """The accuracy of one model, and what it was measured on.
+
+    Args:
+        accuracy: The figures.
+        images: Names of the images that were classified, in order.
+        labels: Class names of the model; () if unknown.
+        skipped: Names of the images that could not be read.
+        note: Line for people, or "".
+    """
+
+    accuracy: evaluation.Accuracy
+    images: list[str]
+    labels: tuple[str, ...]
+    skipped: list[str]
+    note: str
+
+
 def evaluate(options):
     """Measures accuracy on labelled images."""
+    if options.report:
+        refuse_existing(options.report, options.overwrite, evaluation_report.REPORT)
     progress = Progress([f"loading {options.source}", f"classifying the images of {options.data}"])
-    accuracy, note, broken = measure(
-        options, options.source, progress, options.size, options.labels
-    )
+    measured = measure(options, options.source, progress, options.size, options.labels)
     progress.finish()
-    if note:
-        print(note, file=sys.stderr)
-    if broken:
-        names = ", ".join(map(str, broken[:SHOWN_BROKEN]))
-        more = f" and {len(broken) - SHOWN_BROKEN} more" if len(broken) > SHOWN_BROKEN else ""
-        print(f"skipped {len(broken)} broken images: {names}{more}", file=sys.stderr)
-    result = accuracy.to_dict() | ({"skipped": len(broken)} if options.skip_broken else {})
+    answers = measured.accuracy.answers
+    if options.report:
+        with replacing(options.report, options.overwrite, evaluation_report.REPORT) as folder:
+            folder.mkdir()
+            evaluation_report.write_report(folder, answers, measured.images, measured.labels)
+    _print_notes(measured)
+    classes = evaluation_report.class_figures(answers, measured.labels) if options.per_class else []
+    result = measured.accuracy.to_dict()
     if options.json:
-        print(json_text(result))
+        skipped = {"skipped": len(measured.skipped)} if options.skip_broken else {}
+        print(json_text(result | skipped | ({"classes": classes} if options.per_class else {})))
         return
+    for figures in classes:
+        share = f"{figures['top1']:6.2f} % of {figures['images']:,}"
+        print(f"{share:18}  {printable(figures['label'])}")
     shares = [f"{name} {result[key]:.2f} %" for name, key in TOP_NAMES.items() if key in result]
-    print(f"{accuracy.images:,} images: {', '.join(shares)}")
+    print(f"{result['images']:,} images: {', '.join(shares)}")
+    if options.report:
+        names = ", ".join(sorted(path.name for path in Path(options.report).iterdir()))
+        print(f"{options.report}: {names}")
 
 
-def measure(options, source, progress, size=None, labels=None):
+def _print_notes(measured):
+    if measured.note:
+        print(measured.note, file=sys.stderr)
+    if skipped := measured.skipped:
+        more = f" and {len(skipped) - SHOWN_BROKEN} more" if len(skipped) > SHOWN_BROKEN else ""
+        names = ", ".join(skipped[:SHOWN_BROKEN])
+        print(f"skipped {len(skipped)} broken images: {names}{more}", file=sys.stderr)
+
+
+def measure(options, source, progress, size=None, labels=None) -> Measurement:
     """Measures the accuracy of one model.
 
     Args:
         options: `data`, `split`, `data_dir`, `limit`, `batch_size` and `skip_broken`.
-        source: of the model.
-        progress: a `Progress`, two steps of which it begins.
+        source: Source of the model.
+        progress: `Progress`, two steps of which are begun.
         size, labels: as `add_overrides` reads them.
-
-    Returns:
-        (`Accuracy`, a note for people or "", the images that were skipped).
     """
     labelled_for = open_labelled(
         options.data, options.split, options.data_dir, options.limit, print_note
@@ -103,16 +148,22 @@ def measure(options, source, progress, size=None, labels=None):
     progress.start()
     scorer = open_scorer(source, os.cpu_count() or 1, size, labels)
     labelled = labelled_for(scorer)
-    broken = []
+    images, skipped = [], []
+
+    def prepare(image):
+        pixels = scorer.prepare(image)
+        images.append(str(image))
+        return pixels
+
     batches = folders.read_batches(
         labelled.examples,
-        scorer.prepare,
+        prepare,
         options.batch_size if scorer.fixed_size else 1,
-        on_broken=(lambda path, error: broken.append(path)) if options.skip_broken else None,
+        on_broken=(lambda path, error: skipped.append(str(path))) if options.skip_broken else None,
     )
     progress.start()
     accuracy = evaluation.evaluate(scorer.predict, _counted(batches, progress, labelled.total))
-    return accuracy, labelled.note, broken
+    return Measurement(accuracy, images, tuple(scorer.labels or ()), skipped, labelled.note)
 
 
 def _counted(batches, progress, total):

@@ -1,5 +1,6 @@
 """What `evaluate` counts, in every format, and what it refuses."""
 
+import csv
 import json
 import re
 import shutil
@@ -113,6 +114,40 @@ def test_text_is_one_line(exports, data, ranked, run):
     assert (status, lines) == (0, [])
     expected = counted(ranked, true_class)
     assert printed == f"24 images: top-1 {expected['top1']:.2f} %, top-5 {expected['top5']:.2f} %\n"
+
+
+def test_the_figures_of_each_class(exports, data, ranked, run):
+    arguments = ("evaluate", exports / "fp32.tflite", "--data", data, "--per-class")
+    classes = result_of(run(*arguments, "--json"))["classes"]
+    right = {photo: order[0] == true_class(photo) for photo, order in ranked.items()}
+    for figures in classes:
+        ours = [right[photo] for photo in PHOTOS if true_class(photo) == figures["class"]]
+        assert (figures["images"], figures["correct"]) == (len(ours), sum(ours))
+    assert [figures["label"] for figures in classes] == sorted({
+        CIFAR10_LABELS[true_class(photo)] for photo in PHOTOS
+    })  # fmt: skip
+    status, printed, _ = run(*arguments)
+    assert status == 0
+    assert len(printed.splitlines()) == len(classes) + 1
+
+
+def test_a_report_lists_the_mistakes(exports, data, ranked, run, out):
+    arguments = ("evaluate", exports / "fp32.tflite", "--data", data, "--report", out / "report")
+    status, printed, _ = run(*arguments)
+    assert status == 0
+    assert printed.endswith("classes.csv, confusion.csv, confusion.png, mistakes.csv\n")
+    with (out / "report" / "mistakes.csv").open(encoding="utf-8") as file:
+        mistakes = list(csv.DictReader(file))
+    wrong = {photo.name for photo, order in ranked.items() if order[0] != true_class(photo)}
+    assert {Path(mistake["image"]).name for mistake in mistakes} == wrong
+    for mistake in mistakes:
+        photo = next(photo for photo in PHOTOS if photo.name == Path(mistake["image"]).name)
+        assert CIFAR10_LABELS[ranked[photo][0]] == mistake["predicted"]
+    assert run(*arguments)[0] == 2  # exists
+    (out / "report" / "notes.txt").write_text("mine")
+    assert run(*arguments, "--overwrite")[0] == 2
+    (out / "report" / "notes.txt").unlink()
+    assert run(*arguments, "--overwrite")[0] == 0
 
 
 def test_images_of_different_sizes_that_are_not_cropped(data, tiny_config, out, run, photographs):
