@@ -33,6 +33,7 @@ from keras_poolformer.presets import ASSETS
 from keras_poolformer.progress import Progress
 from keras_poolformer.scorers import open_scorer
 
+MEASURED = tuple(name for name in RECIPES if name != "int8_micro")  # its bytes are int8's
 PRESET = "poolformer_tiny_cifar10"
 BATCH = 250
 
@@ -64,7 +65,7 @@ def run(options):
 
 
 def _formats():
-    return ["Keras", "SavedModel", *(f"TFLite {recipe}" for recipe in RECIPES)]
+    return ["Keras", "SavedModel", *(f"TFLite {recipe}" for recipe in MEASURED)]
 
 
 def _measure_formats(calibration, images, labels, folder, progress):
@@ -109,8 +110,8 @@ def _measure_variant(name, folder, progress):
     model = PoolFormerImageClassifier.from_variant(name)
     randomize(model)
     measured = {}
-    for done, recipe in enumerate(RECIPES):
-        progress.advance(done, len(RECIPES))
+    for done, recipe in enumerate(MEASURED):
+        progress.advance(done, len(MEASURED))
         result = export_tflite(
             model,
             folder / "variant.tflite",
@@ -137,9 +138,9 @@ def tables(record):
     text = readme.markdown_table(header, rows)
     if not record["randomized"]:
         return text
-    header = ["randomised weights", *(f"{recipe}: MB, change" for recipe in RECIPES)]
+    header = ["randomised weights", *(f"{recipe}: MB, change" for recipe in MEASURED)]
     rows = [
-        [name, *(f"{row[r]['bytes'] / 1e6:.2f}, {row[r]['error']:.1e}" for r in RECIPES)]
+        [name, *(f"{row[r]['bytes'] / 1e6:.2f}, {row[r]['error']:.1e}" for r in MEASURED)]
         for name, row in record["randomized"].items()
     ]
     return f"{text}\n{readme.markdown_table(header, rows)}"

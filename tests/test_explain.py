@@ -160,7 +160,7 @@ def test_what_does_not_fit_is_refused(tiny, images, tiny_config):
             name = message.split("`")[1]
             with pytest.raises(InputError, match=message):
                 grad_cam(tiny, images, **{name: value})
-    with pytest.raises(InputError, match="Did you mean stages_3_blocks_0"):
+    with pytest.raises(InputError, match="Did you mean 'stages_3_blocks_0'"):
         grad_cam(tiny, images, layer="stages_3_block_0")
     for wrong in (images[0], images[:0], images[..., :1]):
         with pytest.raises(InputError, match=r"shape \(N, H, W, 3\)"):

@@ -47,7 +47,15 @@ def save_in_every_layout(folder, hf_oracle, timm_oracle):
     }
 
 
-@pytest.fixture(scope="module", params=[*VARIANTS, "odd"])
+# The smallest, the largest and an odd network in every run; the others differ in depth and width.
+ALWAYS = ("poolformer_s12", "poolformer_m48", "odd")
+NETWORKS = [
+    pytest.param(name, marks=[] if name in ALWAYS else pytest.mark.slow)
+    for name in (*VARIANTS, "odd")
+]
+
+
+@pytest.fixture(scope="module", params=NETWORKS)
 def judged(request, tmp_path_factory, randomize, odd_config, images):
     """Checkpoint files, Keras models of both heads, and what PyTorch makes of photographs."""
     name = request.param

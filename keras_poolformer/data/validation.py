@@ -131,6 +131,6 @@ def _reason(split, shard, number):
     try:
         for raw in split.stream(None, shard).skip(number).take(1):
             checked(split, raw)
-    except READING_ERRORS as error:
+    except (InputError, *READING_ERRORS) as error:  # outside of a pipeline, Pillow's is as it is
         return reason_of(error)
     return "it can be read now"

@@ -236,7 +236,9 @@ def test_timms_features_only_model(tmp_path, tiny_config, randomize, save):
 
     from keras_poolformer import PoolFormerBackbone
 
-    module = randomize(oracles.build_oracle(tiny_config, "timm").module)
+    # timm has no convolution between stages of equal width.
+    config = tiny_config.replace(widths=(8, 12, 16, 24))
+    module = randomize(oracles.build_oracle(config, "timm").module)
     features = FeatureListNet(module, out_indices=(0, 1, 2, 3), flatten_sequential=True).eval()
     model = PoolFormerBackbone.from_preset(save(features.state_dict(), tmp_path / "x.pth"))
     images = torch.rand(1, 3, 64, 64)

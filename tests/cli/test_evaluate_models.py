@@ -18,8 +18,11 @@ def test_a_tflite_file_that_says_nothing_of_itself(exports, data, tmp_path, refu
 
 @pytest.mark.parametrize("line", ["", "one\n"])
 def test_a_tflite_file_with_too_few_labels(line, exports, data, tmp_path, refusal):
-    path = shutil.copy(exports / "fp32.tflite", tmp_path)
-    with pytest.warns(UserWarning, match="Duplicate"), zipfile.ZipFile(path, "a") as archive:
+    content = (exports / "fp32.tflite").read_bytes()
+    path = tmp_path / "relabelled.tflite"
+    path.write_bytes(content[: content.index(b"PK\x03\x04")])
+    with zipfile.ZipFile(exports / "fp32.tflite") as source, zipfile.ZipFile(path, "a") as archive:
+        archive.writestr("keras_poolformer.json", source.read("keras_poolformer.json"))
         archive.writestr("labels.txt", line)
     message = refusal("evaluate", path, "--data", data)
     expected = "a label for each of its 10 classes. Received: 1" if line else "has no labels"

@@ -87,7 +87,7 @@ def test_what_cannot_be_explained_is_refused(
     nowhere = out / "no" / "a.png"
     assert "not an existing folder" in refusal("explain", CIFAR, photo, "-o", nowhere)
     (tmp_path / "bad.png").write_bytes(b"no image")
-    assert "cannot be read" in refusal("explain", CIFAR, tmp_path / "bad.png", *output)
+    assert "not an image" in refusal("explain", CIFAR, tmp_path / "bad.png", *output)
     PoolFormerImageClassifier(tiny_config.replace(num_classes=0)).save(tmp_path / "x.keras")
     assert "must classify" in refusal("explain", tmp_path / "x.keras", photo, *output)
     PoolFormerBackbone(tiny_config).save(tmp_path / "y.keras")

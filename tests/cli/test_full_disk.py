@@ -71,7 +71,7 @@ def test_libraries_that_the_kernel_stops(library, files, refusal, out, small_dis
         "safetensors": ("convert", "--to", "sail", "-o", out / "x.safetensors"),
         "TensorFlow": ("export", "--recipe", "saved_model", "-o", out / "x"),
     }[library]
-    message = refusal(*arguments, files / "tiny.keras")
+    message = refusal(*arguments, files / "tiny.pth.tar")
     assert f"{arguments[-1]} cannot be written: " in message
 
 

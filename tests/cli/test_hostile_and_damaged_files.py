@@ -121,12 +121,16 @@ def test_a_flipped_bit_in_a_safetensors_header(place, files, tmp_path, convert_r
 
 
 @pytest.mark.parametrize("name", ["photo.png", "photo.jpg"])
-def test_a_truncated_image(name, files, tmp_path, refusal, photographs):
+def test_a_truncated_image(name, files, tmp_path, run, refusal, photographs):
     Image.open(photographs[0]).save(tmp_path / name)
     data = (tmp_path / name).read_bytes()
     (tmp_path / name).write_bytes(data[: len(data) // 2])
-    message = refusal("predict", files / "tiny.keras", photographs[1], tmp_path / name)
+    message = refusal("predict", files / "tiny.keras", tmp_path / name)
     assert name in message and "cannot be read as an image" in message
+    status, printed, lines = run("predict", files / "tiny.keras", photographs[1], tmp_path / name)
+    assert status == 1
+    assert photographs[1].name in printed  # the other one is classified
+    assert name in lines[0] and "cannot be read as an image" in lines[0]
 
 
 @pytest.mark.parametrize("place", ["signature", "header", "pixels"])

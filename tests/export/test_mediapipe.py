@@ -114,6 +114,7 @@ def test_image_files(preset, transform, classified):
 EMBEDDING_TOLERANCES = {"fp32": 4e-6, "fp16": 1e-3, "dynamic_int8": 4e-2, "int8": 0.15}
 
 
+@pytest.mark.slow
 def test_embeddings(preset, transform, tmp_path, run_python):
     """Of every recipe; its integers leave the file as uint8, as the embedder asks."""
     photos = known(PHOTOS)

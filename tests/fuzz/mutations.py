@@ -1,55 +1,44 @@
-"""Hypothesis strategies that damage valid files: bytes, entries of archives, JSON values."""
+"""Damage to valid files: to bytes, entries of archives, JSON values; all of it drawn."""
 
 import io
 import json
-import string
 import zipfile
-
-from hypothesis import strategies as st
+from collections.abc import Callable
+from random import Random
 
 _NUMBERS = [0, 1, 2, 127, 128, 255, 256, 2**15, 2**16 - 1, 2**31 - 1, 2**31, 2**32 - 1, 2**48,
             2**63 - 1, 2**64 - 1]  # fmt: skip
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 _TEXTS = ["", "\0", "\x1b[2J", "a\nb", "\u2028", "\ud800", "../../x", "a" * 300, "猫", "__proto__"]
-_SCALARS = st.one_of(
-    st.none(),
-    st.booleans(),
-    st.sampled_from([*_NUMBERS, -1, 10**400, 0.5, -0.0, 1e308, float("inf"), float("nan")]),
-    st.sampled_from(_TEXTS),
-    st.text(max_size=20),
-)
-_VALUES = st.recursive(
-    _SCALARS,
-    lambda inner: (
-        st.lists(inner, max_size=5)
-        | st.dictionaries(st.text(string.ascii_lowercase, max_size=8), inner, max_size=4)
-    ),
-    max_leaves=8,
-)
+_KEYS = [*_TEXTS, "cls", "self"]
+_SCALARS = [
+    *_TEXTS, *_NUMBERS, -1, 10**400, 0.5, -0.0, 1e308, float("inf"), float("nan"), None, True, False
+]  # fmt: skip
+_DEPTHS = (0, 0, 0, 0, 0, 0, 50, 900, 3000)
+
+Damage = Callable[[Random], bytes]
 
 
-@st.composite
-def damaged_bytes(draw, seeds: list[bytes]) -> bytes:
-    """One of the seeds after 1 to 4 edits of its bytes."""
-    content = bytearray(draw(st.sampled_from(seeds)))
-    for _ in range(draw(st.integers(1, 4))):
-        _edit(draw, content, seeds)
+def damaged_bytes(random: Random, seeds: list[bytes]) -> bytes:
+    """Returns one of the seeds after 1 to 4 edits of its bytes."""
+    content = bytearray(random.choice(seeds))
+    for _ in range(random.randint(1, 4)):
+        _edit(random, content, seeds)
     return bytes(content)
 
 
-def _edit(draw, content, seeds):
-    # Where a file is short of bytes at its start, its structure is there.
-    end = draw(st.sampled_from([min(len(content), 64), min(len(content), 1024), len(content)]))
-    place = draw(st.integers(0, end))
-    length = draw(st.sampled_from([1, 2, 4, 8, 64, 1024]))
-    match draw(st.sampled_from(["number", "bytes", "delete", "repeat", "cut", "splice"])):
+def _edit(random, content, seeds):
+    # The start of a file often is where its structure is.
+    end = random.choice([min(len(content), 64), min(len(content), 1024), len(content)])
+    place, length = random.randint(0, end), random.choice([1, 2, 4, 8, 64, 1024])
+    match random.choice(["number", "bytes", "delete", "repeat", "cut", "splice"]):
         case "number":
-            width = draw(st.sampled_from([1, 2, 4, 8]))
-            number = draw(st.sampled_from(_NUMBERS)) % 256**width
-            order = draw(st.sampled_from(["little", "big"]))
+            width = random.choice([1, 2, 4, 8])
+            number = random.choice(_NUMBERS) % 256**width
+            order = random.choice(["little", "big"])
             content[place : place + width] = number.to_bytes(width, order)
         case "bytes":
-            content[place : place + length] = draw(st.binary(min_size=1, max_size=8))
+            content[place : place + length] = random.randbytes(random.randint(1, 8))
         case "delete":
             del content[place : place + length]
         case "repeat":
@@ -57,62 +46,69 @@ def _edit(draw, content, seeds):
         case "cut":
             del content[place:]
         case "splice":
-            other = draw(st.sampled_from(seeds))
-            start = draw(st.integers(0, len(other)))
+            other = random.choice(seeds)
+            start = random.randint(0, len(other))
             content[place : place + length] = other[start : start + length]
 
 
-@st.composite
-def damaged_json(draw, seeds: list[bytes]) -> bytes:
-    """One of the JSON documents with 1 to 4 of its values changed, or nested deeply."""
-    document = json.loads(draw(st.sampled_from(seeds)))
-    for _ in range(draw(st.integers(1, 4))):
-        document = _change(draw, document)
-    depth = draw(st.sampled_from([0, 0, 0, 0, 0, 0, 50, 900, 3000]))
+def damaged_json(random: Random, seeds: list[bytes]) -> bytes:
+    """Returns a JSON document with 1 to 4 of its values changed, perhaps nested deeply."""
+    document = json.loads(random.choice(seeds))
+    for _ in range(random.randint(1, 4)):
+        document = _changed(random, document)
+    depth = random.choice(_DEPTHS)
     # Not json.dumps of the nested value, which would overflow Python's own stack.
     return b'{"a":' * depth + json.dumps(document).encode() + b"}" * depth
 
 
-def _change(draw, value):
+def _changed(random, value):
     """The value with one part of it replaced, removed or added."""
-    if isinstance(value, dict | list) and value and draw(st.integers(0, 3)):
-        value = value.copy()
-        key = draw(st.sampled_from(sorted(value))) if isinstance(value, dict) else (
-            draw(st.integers(0, len(value) - 1)))  # fmt: skip
-        match draw(st.sampled_from(["inside", "inside", "inside", "remove", "add"])):
-            case "inside":
-                value[key] = _change(draw, value[key])
-            case "remove":
-                del value[key]
-            case "add" if isinstance(value, dict):
-                value[draw(st.sampled_from([*_TEXTS, "cls", "self"]))] = draw(_VALUES)
-            case "add":
-                value = value * draw(st.sampled_from([2, 100]))
-        return value
-    return draw(_VALUES)
+    if not isinstance(value, dict | list) or not value or random.random() < 0.2:
+        return _hostile_value(random)
+    value = value.copy()
+    is_dict = isinstance(value, dict)
+    key = random.choice(sorted(value)) if is_dict else random.randrange(len(value))
+    match random.choice(["inside", "inside", "inside", "remove", "add"]):
+        case "inside":
+            value[key] = _changed(random, value[key])
+        case "remove":
+            del value[key]
+        case "add" if is_dict:
+            value[random.choice(_KEYS)] = _hostile_value(random)
+        case "add":
+            value = value * random.choice([2, 100])
+    return value
 
 
-@st.composite
-def damaged_zip(draw, seeds: list[bytes], entries: dict[str, st.SearchStrategy]) -> bytes:
-    """An archive with one entry damaged and packed again, so that checksums are right.
+def _hostile_value(random, depth=0):
+    match random.choice(["scalar", "scalar", "list", "dict"] if depth < 3 else ["scalar"]):
+        case "list":
+            return [_hostile_value(random, depth + 1) for _ in range(random.randint(0, 4))]
+        case "dict":
+            keys = [random.choice(_KEYS) for _ in range(random.randint(0, 3))]
+            return {key: _hostile_value(random, depth + 1) for key in keys}
+    return random.choice(_SCALARS)
+
+
+def damaged_zip(random: Random, seeds: list[bytes], entries: dict[str, Damage]) -> bytes:
+    """Returns an archive with one entry damaged and packed again, so that checksums are right.
 
     Args:
-        draw: Hypothesis' function that draws from a strategy.
+        random: Source of what is drawn.
         seeds: Valid archives.
-        entries: Strategies for the contents of entries, by the ends of their names.
+        entries: Functions that draw the contents of entries, by the ends of their names.
     """
-    seed = draw(st.sampled_from(seeds))
-    if not draw(st.integers(0, 3)):
-        return draw(damaged_bytes([seed]))
+    seed = random.choice(seeds)
+    if random.random() < 0.25:
+        return damaged_bytes(random, [seed])
     source, packed = zipfile.ZipFile(io.BytesIO(seed)), io.BytesIO()
     names = [name for name in source.namelist() if name.endswith(tuple(entries))]
-    chosen = draw(st.sampled_from(names))
-    method = draw(st.sampled_from(_METHODS))
+    chosen, method = random.choice(names), random.choice(_METHODS)
     with zipfile.ZipFile(packed, "w") as target:
         for name in source.namelist():
             if name != chosen:
                 target.writestr(name, source.read(name))
                 continue
-            damaged = next(entries[end] for end in entries if name.endswith(end))
-            target.writestr(name, draw(damaged), method)
+            damage = next(entries[end] for end in entries if name.endswith(end))
+            target.writestr(name, damage(random), method)
     return packed.getvalue()

@@ -17,7 +17,7 @@ CONFIG = PoolFormerConfig(
     depths=(1, 1, 1, 1), widths=(8, 8, 16, 16), num_classes=3, labels=("a", "b", "c")
 )
 FORMATS = {
-    "AVIF": "avif", "BMP": "bmp", "DDS": "dds", "GIF": "gif", "ICO": "ico", "IM": "im",
+    "AVIF": "avif", "BMP": "bmp", "DDS": "dds", "GIF": "gif", "ICO": "ico",
     "JPEG": "jpg", "JPEG2000": "jp2", "PCX": "pcx", "PNG": "png", "PPM": "ppm", "SGI": "sgi",
     "TGA": "tga", "TIFF": "tiff", "WEBP": "webp",
 }  # fmt: skip
@@ -34,11 +34,11 @@ _keep: list = []
 
 
 @functools.cache
-def model():
+def model(head: str = "norm_pool"):
     """A tiny classifier with fresh weights."""
     from keras_poolformer import PoolFormerImageClassifier
 
-    return PoolFormerImageClassifier(CONFIG)
+    return PoolFormerImageClassifier(CONFIG.replace(head=head))
 
 
 @functools.cache
@@ -48,7 +48,7 @@ def hub_directory(layout: str) -> Path:
 
     path = folder() / layout
     if not path.exists():
-        save_torch_weights(model(), path, layout)
+        save_torch_weights(model("pool_norm" if layout == "timm" else "norm_pool"), path, layout)
     return path
 
 

@@ -1,17 +1,17 @@
 """A target for each reader: how its input is damaged, and how it is read."""
 
+import functools
 import io
 import shutil
 import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-
-from hypothesis import strategies as st
+from random import Random
 
 from tests.fuzz import seeds
 from tests.fuzz import server as serve
-from tests.fuzz.mutations import damaged_bytes, damaged_json, damaged_zip
+from tests.fuzz.mutations import Damage, damaged_bytes, damaged_json, damaged_zip
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class Target:
     """A reader of files from outside.
 
     Args:
-        inputs: Function that returns the strategy for the content of the damaged file.
+        damage: Function that draws the content of the damaged file.
         read: Function that reads a file or folder of unknown origin.
         name: Name of the damaged file, with the suffix that the reader expects.
         beside: Function that returns a folder whose other files belong to the damaged one; the
@@ -27,7 +27,7 @@ class Target:
         share: Relative number of cases; slow readers get fewer.
     """
 
-    inputs: Callable[[], st.SearchStrategy]
+    damage: Damage
     read: Callable[[Path], object]
     name: str
     beside: Callable[[], Path] | None = None
@@ -35,12 +35,12 @@ class Target:
 
 
 def place(target: Target, content: bytes, folder: Path) -> Path:
-    """Writes a damaged file, and what belongs to it, into a fresh folder; returns what to read."""
-    shutil.rmtree(folder, ignore_errors=True)
+    """Writes a damaged file, and what belongs to it, into a folder; returns what to read."""
     if target.beside is None:
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         (folder / target.name).write_bytes(content)
         return folder / target.name
+    shutil.rmtree(folder, ignore_errors=True)
     shutil.copytree(target.beside(), folder)
     (folder / target.name).write_bytes(content)
     return folder
@@ -148,69 +148,78 @@ def _entry(archive, end):
         return next(opened.read(name) for name in opened.namelist() if name.endswith(end))
 
 
-def _torch_zips():
+def _torch_zip(random: Random) -> bytes:
     files = seeds.torch_files(legacy=False)
-    pickles = [_entry(file, ".pkl") for file in files]
-    return damaged_zip(files, {".pkl": damaged_bytes(pickles), "/0": st.binary(max_size=200)})
-
-
-def _pickles():
-    return damaged_bytes([_entry(file, ".pkl") for file in seeds.torch_files(legacy=False)])
-
-
-def _keras_descriptions():
-    file = seeds.keras_file()
-    document = _entry(file, "config.json")
     return damaged_zip(
-        [file],
-        {"config.json": damaged_json([document]) | damaged_bytes([document])},
+        random,
+        files,
+        {
+            ".pkl": lambda random: damaged_bytes(random, _pickles()),
+            "/0": lambda random: random.randbytes(random.randint(0, 200)),
+        },
     )
 
 
-def _keras_weights():
+@functools.cache
+def _pickles():
+    return [_entry(file, ".pkl") for file in seeds.torch_files(legacy=False)]
+
+
+def _keras_description(random: Random) -> bytes:
     file = seeds.keras_file()
-    return damaged_zip([file], {".h5": damaged_bytes([_entry(file, ".h5")])})
+    return damaged_zip(random, [file], {"config.json": _document(_entry(file, "config.json"))})
 
 
-def _descriptions():
+def _keras_weights(random: Random) -> bytes:
+    file = seeds.keras_file()
+    weights = _entry(file, ".h5")
+    return damaged_zip(random, [file], {".h5": lambda random: damaged_bytes(random, [weights])})
+
+
+def _description(random: Random) -> bytes:
     files = seeds.tflite_files()
-    document = _entry(files[0], "keras_poolformer.json")
-    description = damaged_json([document]) | damaged_bytes([document])
-    return damaged_zip(files, {".json": description, "labels.txt": st.binary(max_size=50)})
+    document = _document(_entry(files[0], "keras_poolformer.json"))
+    labels = _bytes_of(lambda: [b"cat\ndog\n"])
+    return damaged_zip(random, files, {".json": document, "labels.txt": labels})
 
 
-def _flatbuffers():
-    return damaged_bytes(seeds.tflite_files())
+def _document(content: bytes) -> Damage:
+    """Damage to a JSON document: to its values, or to its bytes."""
+
+    def damage(random):
+        damaged = random.choice([damaged_json, damaged_json, damaged_bytes])
+        return damaged(random, [content])
+
+    return damage
 
 
-def _json_of(path: Callable[[], Path]):
-    def strategy():
-        content = [path().read_bytes()]
-        return damaged_json(content) | damaged_bytes(content)
-
-    return strategy
+def _json_of(path: Callable[[], Path]) -> Damage:
+    return lambda random: _document(path().read_bytes())(random)
 
 
-def _bytes_of(path: Callable[[], Path]):
-    return lambda: damaged_bytes([path().read_bytes()])
+def _bytes_of(contents: Callable[[], list[bytes]]) -> Damage:
+    return lambda random: damaged_bytes(random, contents())
 
 
 def _hub_target(layout, name):
-    directory = lambda: seeds.hub_directory(layout)  # noqa: E731
+    def directory():
+        return seeds.hub_directory(layout)
+
     return Target(_json_of(lambda: directory() / name), _read_source, name, directory)
 
 
+RECORDS = "train-00000-of-00001.tfrecord"
 TARGETS = {
-    "pth_zip": Target(_torch_zips, _read_checkpoint, "a.pth"),
-    "pth_legacy": Target(lambda: damaged_bytes(seeds.torch_files(True)), _read_checkpoint, "a.pth"),
-    "pickle": Target(_pickles, _read_pickle, "data.pkl"),
+    "pth_zip": Target(_torch_zip, _read_checkpoint, "a.pth"),
+    "pth_legacy": Target(_bytes_of(lambda: seeds.torch_files(True)), _read_checkpoint, "a.pth"),
+    "pickle": Target(_bytes_of(_pickles), _read_pickle, "data.pkl"),
     "safetensors": Target(
-        lambda: damaged_bytes([seeds.safetensors()]), _read_checkpoint, "a.safetensors"
+        _bytes_of(lambda: [seeds.safetensors()]), _read_checkpoint, "a.safetensors"
     ),
     "hf_config": _hub_target("hf", "config.json"),
     "hf_preprocessor": _hub_target("hf", "preprocessor_config.json"),
     "timm_config": _hub_target("timm", "config.json"),
-    "keras_description": Target(_keras_descriptions, _read_source, "a.keras"),
+    "keras_description": Target(_keras_description, _read_source, "a.keras"),
     "keras_weights": Target(_keras_weights, _read_model, "a.keras", share=1),
     "preset_folder": Target(
         _json_of(lambda: seeds.preset_folder() / "keras_poolformer.json"),
@@ -218,8 +227,8 @@ TARGETS = {
         "keras_poolformer.json",
         seeds.preset_folder,
     ),
-    "image": Target(lambda: damaged_bytes(seeds.images()), _read_image, "a", share=15),
-    "image_in_training": Target(lambda: damaged_bytes(seeds.images()), _decode_image, "a"),
+    "image": Target(_bytes_of(seeds.images), _read_image, "a", share=15),
+    "image_in_training": Target(_bytes_of(seeds.images), _decode_image, "a"),
     "dataset_json": Target(
         _json_of(lambda: seeds.records() / "dataset.json"),
         _read_records,
@@ -228,21 +237,21 @@ TARGETS = {
         share=1,
     ),
     "records": Target(
-        _bytes_of(lambda: next(seeds.records().glob("train*.tfrecord"))),
+        _bytes_of(lambda: [(seeds.records() / RECORDS).read_bytes()]),
         _read_records,
-        "train-00000-of-00001.tfrecord",
+        RECORDS,
         seeds.records,
         share=1,
     ),
-    "tflite_description": Target(_descriptions, _read_description, "a.tflite"),
-    "tflite": Target(_flatbuffers, _read_tflite, "a.tflite", share=5),
+    "tflite_description": Target(_description, _read_description, "a.tflite"),
+    "tflite": Target(_bytes_of(seeds.tflite_files), _read_tflite, "a.tflite", share=5),
     "saved_model": Target(
-        _bytes_of(lambda: seeds.saved_model() / "saved_model.pb"),
+        _bytes_of(lambda: [(seeds.saved_model() / "saved_model.pb").read_bytes()]),
         _read_saved_model,
         "saved_model.pb",
         seeds.saved_model,
         share=1,
     ),
-    "download": Target(lambda: damaged_bytes(serve.ANSWERS), _download, "answer", share=2),
-    "labels": Target(lambda: damaged_bytes([b"cat\ndog\n"]), _read_labels, "labels.txt", share=5),
+    "download": Target(_bytes_of(lambda: serve.ANSWERS), _download, "answer", share=2),
+    "labels": Target(_bytes_of(lambda: [b"cat\ndog\n"]), _read_labels, "labels.txt", share=5),
 }

@@ -71,6 +71,7 @@ def test_killed_while_a_checkpoint_is_written(photo_folders, uninterrupted, tmp_
 SIGNALS = [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_signal_saves_and_ends(number, photo_folders, uninterrupted, tmp_path):
     """In a folder whose name TensorFlow takes for a pattern, as sweeps name theirs."""

@@ -24,6 +24,7 @@ def train(photo_folders, tmp_path, capfd):
     return train
 
 
+@pytest.mark.slow
 def test_early_stopping_and_extension(train, tmp_path):
     """The weights never change, so the first evaluation stays the best one."""
     status, lines, result = train(*UNMOVED, "patience=2")

@@ -55,6 +55,7 @@ def test_broken_images_are_named_before_the_first_step(broken_folders, refusal, 
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_broken_images_are_named_in_the_midst_of_training(broken_folders, refusal, tmp_path):
     message = refusal(broken_folders, options=["--skip-validation"])
     assert "photo_0/3.png" in message and "photo_2/7.png" in message
@@ -109,6 +110,7 @@ def test_a_checkpoint_that_is_damaged(photo_folders, train, refusal, tmp_path):
         assert message.startswith(f"{last}/ckpt-2 must be a whole checkpoint of this model")
 
 
+@pytest.mark.slow
 def test_a_full_disk_keeps_the_last_checkpoint(photo_folders, train, refusal, tmp_path):
     """The kernel refuses files beyond a few kilobytes, which only the checkpoints are."""
     assert train(photo_folders, "save_every=2", options=["--max-steps", "2"])[0] == 0

@@ -124,6 +124,7 @@ def test_the_report(photo_folders, tmp_path, capsys):
     assert (report["step"], report["finished"]) == (2, True)
 
 
+@pytest.mark.slow
 def test_fine_tuning_of_the_head_alone(photo_folders, tmp_path):
     start = PoolFormerImageClassifier.from_preset(PRESET)
     arguments = [

@@ -180,6 +180,7 @@ def test_what_cannot_be_trained_is_one_line(
     assert not (tmp_path / "run").exists()
 
 
+@pytest.mark.slow
 def test_a_run_of_the_first_version_is_resumed(photo_folders, tmp_path):
     arguments = runs.arguments(photo_folders, tmp_path, options=["--skip-validation"])
     assert main([*arguments, "--max-steps=2"]) == 0

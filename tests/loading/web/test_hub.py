@@ -149,9 +149,11 @@ def test_what_the_name_of_a_timm_architecture_tells(site, publish, timm_folder):
     )
     publish(folder)
     model = PoolFormerImageClassifier.from_preset(URI, load_weights=False)
-    expected = VARIANTS["poolformer_s12"].replace(num_classes=7, head="pool_norm")
+    expected = VARIANTS["poolformer_s12"].replace(
+        num_classes=7, head="pool_norm", drop_path_rate=0.0
+    )
     assert model.config == expected
-    assert ImageTransform.from_preset(URI) == ImageTransform(crop_pct=0.9)
+    assert ImageTransform.from_preset(URI) == ImageTransform(crop_pct=0.875)  # timm's default
     assert site.downloaded() == {"config.json"}
 
 
