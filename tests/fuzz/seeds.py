@@ -16,6 +16,14 @@ from keras_poolformer.presets import ASSETS
 CONFIG = PoolFormerConfig(
     depths=(1, 1, 1, 1), widths=(8, 8, 16, 16), num_classes=3, labels=("a", "b", "c")
 )
+TIMM_CONFIG = {
+    "architecture": "poolformer_s12",
+    "num_classes": 3,
+    "label_names": ["a", "b", "c"],
+    "model_args": {"depths": [1, 1, 1, 1], "dims": [8, 8, 16, 16], "drop_path_rate": 0.1},
+    "pretrained_cfg": {"input_size": [3, 64, 64], "crop_pct": 0.9, "mean": [0.5, 0.5, 0.5],
+                       "std": [0.5, 0.5, 0.5], "interpolation": "bicubic"},
+}  # fmt: skip
 FORMATS = {
     "AVIF": "avif", "BMP": "bmp", "DDS": "dds", "GIF": "gif", "ICO": "ico",
     "JPEG": "jpg", "JPEG2000": "jp2", "PCX": "pcx", "PNG": "png", "PPM": "ppm", "SGI": "sgi",
@@ -49,6 +57,8 @@ def hub_directory(layout: str) -> Path:
     path = folder() / layout
     if not path.exists():
         save_torch_weights(model("pool_norm" if layout == "timm" else "norm_pool"), path, layout)
+    if layout == "timm":  # which has no name for a network of this size
+        (path / "config.json").write_bytes(document(TIMM_CONFIG))
     return path
 
 
