@@ -5,7 +5,6 @@ import dataclasses
 import hashlib
 import io
 import json
-import re
 import tempfile
 import warnings
 from pathlib import Path
@@ -15,6 +14,7 @@ import keras
 import numpy as np
 
 from keras_poolformer import presets
+from keras_poolformer.assumptions import assumed_fields, with_named_norm
 from keras_poolformer.checkpoints import layouts, readers, transplant
 from keras_poolformer.checkpoints.keras_archive import describe_keras_file
 from keras_poolformer.checkpoints.keras_weights import check_weights, extract_weights
@@ -24,7 +24,7 @@ from keras_poolformer.config import PoolFormerConfig
 from keras_poolformer.errors import InputError
 from keras_poolformer.freezing import copy_trainable, restore_trainable
 from keras_poolformer.image_transform import ImageTransform, checked_transform
-from keras_poolformer.messages import one_line, shown
+from keras_poolformer.messages import one_line
 from keras_poolformer.quantization import MODE
 from keras_poolformer.regular_files import open_regular
 from keras_poolformer.source_folders import check_described_size
@@ -41,9 +41,6 @@ _KERAS_ERRORS = (
     UserWarning,
     ValueError,
 )
-# What the names and shapes of tensors do not tell about the function that the network computes.
-_UNTOLD_FIELDS = ("norm", "pool_size", "activation", "strides", "paddings")
-_NAMES_LAYER_NORM = re.compile(r"(?<![a-z])(ln|layer_?norm(channel)?)(?![a-z])", re.IGNORECASE)
 
 
 def load_preset(
@@ -90,12 +87,12 @@ def load_preset(
     checkpoint = readers.read_checkpoint(source.weights, use_ema=use_ema, progress=progress)
     _check_sha256(source, checkpoint.sha256, sha256 or source.sha256)
     row, own = presets.describe(checkpoint, source, layout)
-    own = _with_named_norm(own, source, checkpoint, overrides)
+    own = with_named_norm(own, source, checkpoint, overrides)
     config = _override(own, overrides)
     model = model_class(config, _origin(source, own), **arguments)
     if load_weights:
         new_classifier = config.num_classes != own.num_classes
-        assumed = _assumed(source, overrides, config)
+        assumed = assumed_fields(source, overrides, config)
         adapted = config.in_channels != own.in_channels
         if adapted:
             checkpoint = _with_channels(checkpoint, row, config.in_channels)
@@ -124,32 +121,6 @@ def _override(config, overrides):
     if classes != config.num_classes:
         overrides = {"labels": None, **overrides}
     return config.replace(**overrides)
-
-
-def _with_named_norm(config, source, checkpoint, overrides):
-    """The config with layer norm, where a name beside the weights says so and nothing else does.
-
-    The authors' ablation with layer norm has the names and shapes of tensors of the network with
-    group norm. The name of the file or of the architecture in it is the only evidence there is.
-    """
-    names = (source.weights.name, checkpoint.architecture or "")
-    hint = next((name for name in names if _NAMES_LAYER_NORM.search(name)), None)
-    if source.config or hint is None or "norm" in overrides:
-        return config
-    warnings.warn(
-        f"{source.name}: layer norm is assumed because of the name {shown(hint)}; the weights "
-        "cannot tell. For group norm, say norm='group_norm' (--norm group_norm)",
-        stacklevel=4,
-    )
-    return config.replace(norm="layer_norm")
-
-
-def _assumed(source, overrides, config):
-    """Fields that neither the source's description nor its caller tells, nor the tensors can."""
-    if source.config:  # a preset, or a config.json of a class that has one form alone
-        return {}
-    fields = config.to_dict()
-    return {name: fields[name] for name in _UNTOLD_FIELDS if name not in overrides}
 
 
 def _check_sha256(source, received, expected):
