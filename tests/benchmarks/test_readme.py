@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import accuracy, front_page, readme, tables, training
+from benchmarks import accuracy, finetune, front_page, readme, tables, training
 from keras_poolformer.errors import InputError
 
 ROOT = Path(__file__).parents[2]
@@ -30,6 +30,10 @@ def test_speed_is_what_was_recorded():
 
 def test_training_is_what_was_recorded():
     assert block("docs/training.md", "training") == training.tables(record("training"))
+
+
+def test_fine_tuning_is_what_was_recorded():
+    assert block("docs/training.md", "finetune") == finetune.table(record("finetune"))
 
 
 def test_the_front_page_is_what_was_recorded():
