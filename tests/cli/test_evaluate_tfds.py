@@ -15,6 +15,8 @@ from keras_poolformer.errors import InputError
 from keras_poolformer.presets import ASSETS, CIFAR10_LABELS
 from keras_poolformer.scorers import open_scorer
 
+pytestmark = pytest.mark.slow  # minutes of exports and trainings
+
 PRESET = "poolformer_tiny_cifar10"
 PHOTOS = sorted((ASSETS / "photos").glob("cifar10_test_*_*.png"))
 LABELS = [photo.stem.rpartition("_")[2] for photo in PHOTOS]

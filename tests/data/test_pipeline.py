@@ -187,7 +187,9 @@ def test_seeds_follow_the_example_and_not_its_place(numbered, open_kind):
             assert row[0, 0, 1] == expected
 
 
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize(
+    "kind", [KINDS[0], *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS[1:])]
+)
 def test_augmented_images_are_the_same_in_every_run(kind, open_kind):
     """With the augmentation itself, and its threads."""
     images, labels = epoch_of(open_kind(kind)[0])

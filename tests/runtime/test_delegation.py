@@ -11,6 +11,8 @@ from keras_poolformer.presets import ASSETS
 from keras_poolformer.runtime import TFLiteClassifier
 from keras_poolformer.runtime.delegation import count_partitions, operators_outside
 
+pytestmark = pytest.mark.slow  # minutes of exports and trainings
+
 RECIPES = ("fp32", "fp16", "dynamic_int8", "int8")
 FILES = (*RECIPES, "pixels")
 

@@ -8,6 +8,8 @@ import pytest
 
 from tests.training import runs
 
+pytestmark = pytest.mark.slow  # minutes of exports and trainings
+
 SETTINGS = [*runs.EVERYTHING_RANDOM, "save_every=2"]
 
 

@@ -148,6 +148,7 @@ def test_evaluation_ignores_padding_and_ranks_as_evaluate_does():
     assert (first, among_five, images) == (2, 3, 3)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("parts", [pytest.param(1, marks=pytest.mark.slow), 2])
 def test_the_whole_step_compiles_with_xla(parts):
     """As near to a TPU's compiler as a machine without one comes."""

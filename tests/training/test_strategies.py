@@ -25,6 +25,7 @@ def test_mirrored(replicas, one_device, photo_folders, tmp_path):
     compare(runs.losses(tmp_path), one_device, f"{replicas} replicas")
 
 
+@pytest.mark.slow
 def test_accumulated(one_device, photo_folders, tmp_path):
     settings = [*SETTINGS, "accumulate_steps=2"]
     status, _, error = runs.finish(runs.start(photo_folders, tmp_path, settings))
