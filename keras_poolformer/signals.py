@@ -34,6 +34,7 @@ def stop_requested() -> Iterator[threading.Event]:
 
     The block looks at the event where it can stop with nothing lost. Without this, Python raises
     KeyboardInterrupt wherever it happens to be, and TensorFlow drops it if that is a callback.
+    Signals that the process was started to ignore stay ignored, as under nohup.
 
     Yields:
         The `threading.Event`.
@@ -42,7 +43,8 @@ def stop_requested() -> Iterator[threading.Event]:
     if threading.current_thread() is not threading.main_thread():  # Python allows it there alone
         yield event
         return
-    before = {number: signal.getsignal(number) for number in _SIGNALS}
+    handlers = {number: signal.getsignal(number) for number in _SIGNALS}
+    before = {number: handler for number, handler in handlers.items() if handler != signal.SIG_IGN}
 
     def restore() -> None:
         for number, handler in before.items():
@@ -53,7 +55,7 @@ def stop_requested() -> Iterator[threading.Event]:
         event.set()
         restore()
 
-    for number in _SIGNALS:
+    for number in before:
         signal.signal(number, stop)
     try:
         yield event

@@ -1,5 +1,6 @@
 """What several tests share: randomised PyTorch oracles, photographs, networks, processes."""
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -20,6 +21,13 @@ ODD = PoolFormerConfig(
     num_classes=7,
 )
 TINY = PoolFormerConfig(depths=(1, 1, 1, 1), widths=(8, 8, 16, 16), num_classes=3)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def ctrl_c_is_heeded():
+    """Programs that a script starts in the background are started to ignore it."""
+    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(scope="session")

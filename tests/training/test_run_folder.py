@@ -268,6 +268,18 @@ def test_the_first_signal_asks_and_the_second_one_stops(number):
     assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)] == before
 
 
+def test_a_signal_that_was_ignored_stays_ignored():
+    """As under nohup, or of a program that a script started in the background."""
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        with stop_requested() as stop:
+            os.kill(os.getpid(), signal.SIGINT)
+            assert not stop.is_set()
+        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
 def test_work_with_progress_ends_at_a_signal():
     """Even where a callback inside a library would swallow the exception."""
     calls = []
