@@ -18,7 +18,7 @@ READABLE = (
 )
 
 
-@tf.autograph.experimental.do_not_convert  # no Python here depends on values
+@tf.function(autograph=False)  # traced once, and not for each pipeline that it is in
 def decode(encoded, upright: bool = True):
     """Decodes an image file: `load_image` in a tf.data pipeline, to the bit.
 
@@ -93,8 +93,6 @@ def _decoders(encoded, other):
 
 
 def _on_host(encoded, upright):
-    if tf.executing_eagerly():  # numpy would take zeros off the file's end
-        return tf.constant(_load(tf.convert_to_tensor(encoded).numpy(), upright))
     load = functools.partial(_load, upright=upright)
     return tf.numpy_function(load, [encoded], tf.uint8, stateful=False)
 

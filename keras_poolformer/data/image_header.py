@@ -34,6 +34,7 @@ class Header(NamedTuple):
     is_exact: tf.Tensor
 
 
+@tf.function(autograph=False)  # traced once, and not for each pipeline that it is in
 def read_header(encoded: tf.Tensor) -> Header:
     """Reads the header of an image file.
 

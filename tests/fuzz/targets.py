@@ -13,6 +13,8 @@ from tests.fuzz import seeds
 from tests.fuzz import server as serve
 from tests.fuzz.mutations import Damage, damaged_bytes, damaged_json, damaged_zip
 
+RECORDS = "train-00000-of-00001.tfrecord"
+
 
 @dataclass(frozen=True)
 class Target:
@@ -58,7 +60,7 @@ def _read_pickle(path):
     from keras_poolformer.checkpoints import readers
 
     packed = path.with_name("packed.pth")
-    source = zipfile.ZipFile(io.BytesIO(seeds.torch_files(False)[1]))
+    source = zipfile.ZipFile(io.BytesIO(seeds.torch_files(legacy=False)[1]))
     with zipfile.ZipFile(packed, "w") as target:
         for name in source.namelist():
             content = path.read_bytes() if name.endswith(".pkl") else source.read(name)
@@ -131,10 +133,11 @@ def _download(path):
     """Downloads from a server whose whole answer is the file's content."""
     from keras_poolformer import downloads
 
-    server, goal = serve.server(), path.with_name("downloaded")
+    server, goal = serve.server(), path.parent / "downloaded" / "a.pth"
+    shutil.rmtree(goal.parent, ignore_errors=True)  # what the case before left
     server.answer = path.read_bytes()
     downloads.PAUSE = 0
-    downloads.download(f"http://127.0.0.1:{server.server_address[1]}/a", goal)
+    downloads.download(f"http://127.0.0.1:{server.server_address[1]}/a.pth", goal)
 
 
 def _read_labels(path):
@@ -183,6 +186,23 @@ def _description(random: Random) -> bytes:
     return damaged_zip(random, files, {".json": document, "labels.txt": labels})
 
 
+def _records(random: Random) -> bytes:
+    """Damage to the file of records, or to what one of them holds, with a checksum to match."""
+    import tensorflow as tf
+
+    file = seeds.records() / RECORDS
+    if random.random() < 0.3:
+        return damaged_bytes(random, [file.read_bytes()])
+    examples = [bytes(example.numpy()) for example in tf.data.TFRecordDataset(str(file))]
+    place = random.randrange(len(examples))
+    examples[place] = damaged_bytes(random, examples)
+    written = seeds.folder() / "damaged.tfrecord"
+    with tf.io.TFRecordWriter(str(written)) as writer:
+        for example in examples:
+            writer.write(example)
+    return written.read_bytes()
+
+
 def _document(content: bytes) -> Damage:
     """Damage to a JSON document: to its values, or to its bytes."""
 
@@ -208,10 +228,11 @@ def _hub_target(layout, name):
     return Target(_json_of(lambda: directory() / name), _read_source, name, directory)
 
 
-RECORDS = "train-00000-of-00001.tfrecord"
 TARGETS = {
     "pth_zip": Target(_torch_zip, _read_checkpoint, "a.pth"),
-    "pth_legacy": Target(_bytes_of(lambda: seeds.torch_files(True)), _read_checkpoint, "a.pth"),
+    "pth_legacy": Target(
+        _bytes_of(lambda: seeds.torch_files(legacy=True)), _read_checkpoint, "a.pth"
+    ),
     "pickle": Target(_bytes_of(_pickles), _read_pickle, "data.pkl"),
     "safetensors": Target(
         _bytes_of(lambda: [seeds.safetensors()]), _read_checkpoint, "a.safetensors"
@@ -237,7 +258,7 @@ TARGETS = {
         share=1,
     ),
     "records": Target(
-        _bytes_of(lambda: [(seeds.records() / RECORDS).read_bytes()]),
+        _records,
         _read_records,
         RECORDS,
         seeds.records,

@@ -118,9 +118,13 @@ def test_models_that_cannot_be_used(open_page, tmp_path, flatbuffer, int8_file, 
         "constructor.tflite": (
             network,
             transformed(interpolation="constructor"),
-            'interpolation is "c',
+            "has a corrupt description: its transform's interpolation is \"constructor\".",
         ),
-        "proto.tflite": (network, transformed(interpolation="__proto__"), 'interpolation is "__p'),
+        "proto.tflite": (
+            network,
+            transformed(interpolation="__proto__"),
+            "has a corrupt description: its transform's interpolation is \"__proto__\".",
+        ),
         "huge.tflite": (network, transformed(size=100_000), "has a corrupt description: its trans"),
         "broken.tflite": (network[:8] + bytes(5000), description, "cannot be run: "),
     }
