@@ -3,10 +3,11 @@
 import json
 import re
 
-from keras_poolformer.messages import one_line, printable
+from keras_poolformer.messages import printable
 
 # What begins markup in GitHub's Markdown, also in the middle of a line; `_` only at a word's edge.
 _MARKUP = re.compile(r"[\\`*\[\]<>|~&$#]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])")
+_LONGEST = 500  # characters of a text in Markdown
 
 
 def yaml_string(text: str) -> str:
@@ -22,7 +23,8 @@ def _yaml_character(character):
 
 def markdown_text(text: str) -> str:
     """Returns a text as one line of Markdown that shows it as it is: no HTML, links or headings."""
-    return _MARKUP.sub(lambda match: "\\" + match.group(), one_line(text, 500))
+    line = printable(" ".join(text.split()))[:_LONGEST]
+    return _MARKUP.sub(lambda match: "\\" + match.group(), line)
 
 
 def python_string(text: str) -> str:

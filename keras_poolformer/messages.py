@@ -17,16 +17,21 @@ def is_text(text: str) -> bool:
 
 def printable(text: str) -> str:
     """Escapes control characters, line separators and lone surrogates, as Python writes them."""
-    if is_text(text):
-        return text
-    return "".join(c if is_text(c) else c.encode("unicode_escape").decode() for c in text)
+    return text if is_text(text) else _escaped(text, is_text)
+
+
+def _escaped(text, is_kept):
+    return "".join(c if is_kept(c) else c.encode("unicode_escape").decode() for c in text)
 
 
 def one_line(message: object, limit: int = MAX_MESSAGE) -> str:
-    """The text of an error or another object as one printable line of bounded length."""
+    """The text of an error or another object as one printable line of bounded length.
+
+    Invisible characters, which may change the direction of what follows, are escaped too.
+    """
     text = str(message)
     text = text if len(text) <= 2 * limit else text[: 2 * limit]
-    text = printable(" ".join(text.split()))
+    text = _escaped(" ".join(text.split()), str.isprintable)
     if not text:
         return type(message).__name__
     return text if len(text) <= limit else text[: limit - 3] + "..."

@@ -7,7 +7,7 @@ import yaml
 from markdown_it import MarkdownIt
 
 from keras_poolformer.escaping import markdown_text, python_string, yaml_string
-from keras_poolformer.messages import one_line, printable
+from keras_poolformer.messages import printable
 
 WORDS = (
     "2024", "yes", "no", "on", "null", "~", "1e3", ".5", "-1", "0x1F", "1_000", "2024-01-01",
@@ -46,12 +46,12 @@ def test_python_reads_every_text_back():
 @pytest.mark.parametrize("start", ["- Weights: ", "Trained on ", "# "])
 def test_markdown_shows_every_text_as_it_is(start):
     parser = MarkdownIt("commonmark", {"html": True}).enable(["strikethrough", "table"])
-    for text in texts():
+    for text in filter(str.strip, texts()):
         tokens = parser.parse(f"{start}{markdown_text(text)} end")
         (inline,) = [token for token in tokens if token.type == "inline"]
         assert {token.type for token in inline.children} <= {"text", "text_special"}, text
         shown = "".join(token.content for token in inline.children)
-        assert shown == f"{start.lstrip('-# ')}{one_line(text, 500)} end"
+        assert shown == f"{start.lstrip('-# ')}{printable(' '.join(text.split()))[:500]} end"
         assert len(tokens) == (7 if start.startswith("-") else 3)
 
 

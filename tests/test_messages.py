@@ -14,6 +14,7 @@ from keras_poolformer.messages import did_you_mean, one_line, printable, shown
         ("a\u2028b", "a b"),  # a separator for str.split too
         ("caf\udce9.jpg", r"caf\udce9.jpg"),
         ("猫 \u3000 é", "猫 é"),
+        ("a\u202ebc\xad", r"a\u202ebc\xad"),  # the first one shows what follows backwards
     ],
 )
 def test_an_error_is_one_printable_line(text, expected):
