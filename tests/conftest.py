@@ -3,6 +3,7 @@
 import signal
 import subprocess
 import sys
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -23,11 +24,27 @@ ODD = PoolFormerConfig(
 TINY = PoolFormerConfig(depths=(1, 1, 1, 1), widths=(8, 8, 16, 16), num_classes=3)
 
 
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers
+def pytest_collection_modifyitems(items):
+    """Makes slow tests of the cases that `first` leaves out."""
+    counts = Counter()
+    for item in items:
+        if marker := item.get_closest_marker("first"):
+            test = item.nodeid.partition("[")[0]
+            counts[test] += 1
+            if counts[test] > marker.args[0]:
+                item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="session", autouse=True)
-def ctrl_c_is_heeded():
-    """Programs that a script starts in the background are started to ignore it."""
-    if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+def signals_are_heeded():
+    """Programs that a script starts in the background are started to ignore them."""
+    for number, handler in (
+        (signal.SIGINT, signal.default_int_handler),
+        (signal.SIGHUP, signal.SIG_DFL),
+    ):
+        if signal.getsignal(number) == signal.SIG_IGN:
+            signal.signal(number, handler)
 
 
 @pytest.fixture(scope="session")

@@ -83,6 +83,7 @@ def hooked_cam(module, stage, images, class_index):
     return maps / maps.max((1, 2), keepdims=True)
 
 
+@pytest.mark.first(7)
 @pytest.mark.parametrize("class_index", [None, 5])
 @pytest.mark.parametrize("layer", ["P2", "P3", "P4"])
 def test_maps_equal_pytorchs(judged, layer, class_index):

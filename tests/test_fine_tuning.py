@@ -116,6 +116,7 @@ def trainable_parts(model):
     return {"_".join(path.split("/")[0].split("_")[:2]) for path in paths}
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     ("stages", "trained"),
     [

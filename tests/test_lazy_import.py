@@ -59,6 +59,7 @@ def test_the_light_part_imports_no_framework(code, fresh):
     assert fresh(f"import sys\n{code}\n{REPORT}") == ["[]"]
 
 
+@pytest.mark.slow
 def test_every_public_name_can_be_had(fresh):
     code = """
 import keras_poolformer

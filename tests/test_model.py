@@ -34,6 +34,7 @@ def restore_dtype_policy():
     keras.config.set_dtype_policy("float32")
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize(("name", "parameters"), PARAMETERS.items())
 def test_variants_have_the_released_sizes(name, parameters):
     assert PoolFormerImageClassifier.from_variant(name).count_params() == parameters
@@ -146,6 +147,7 @@ def test_compile_fit_evaluate_predict():
     assert model.predict(dataset(), verbose=0).shape == (16, 3)
 
 
+@pytest.mark.slow
 def test_training_works_in_mixed_precision():
     keras.config.set_dtype_policy("mixed_float16")
     model = compiled()

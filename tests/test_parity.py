@@ -110,6 +110,7 @@ np.save(sys.argv[5], ops.convert_to_numpy(model(inputs, training=False)))
 """
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("backend", "head"),
     [

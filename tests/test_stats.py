@@ -67,6 +67,7 @@ def assert_as_hooked(stats, config, size):
     assert (stats.activations, stats.params) == (activations, params)
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("name", VARIANTS)
 def test_published_figures(name):
     stats, (params, gmacs, activations) = stats_of_variant(name), PUBLISHED[name]
@@ -111,6 +112,7 @@ def assert_as_fvcore(stats, config, size):
 
 
 # fvcore is of 2022: PyTorch has deprecated how it traces.
+@pytest.mark.first(1)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
 @pytest.mark.parametrize(
     ("name", "head", "size"),
@@ -236,6 +238,7 @@ print(backend.backend(), stats.macs, stats.activations)
 """
 
 
+@pytest.mark.slow
 def test_another_backend_counts_the_same(run_python, monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     done = run_python("-c", BACKEND_SCRIPT)

@@ -46,6 +46,7 @@ def variants():
             yield pytest.param(name, dtype, marks=[] if fast else pytest.mark.slow)
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize(("name", "dtype"), list(variants()))
 def test_from_sail_by_way_of_timm_and_transformers(name, dtype, tmp_path, randomize):
     """sail -> Keras -> timm -> Keras -> hf -> Keras -> sail."""

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import tensorflow as tf
 
 from keras_poolformer.data.decoding import decode_in_graph
@@ -86,18 +85,19 @@ def examine(model, path):
     with without_patterns(path) as folder:
         normalized = tf.saved_model.load(folder).signatures["normalized"]
     outputs = default_outputs(model)
-
-    def run(images):
-        results = [normalized(images=tf.constant(image[None])) for image in images]
-        return {name: np.concatenate([one[name] for one in results]) for name in results[0]}
-
     return ExportResult(
         path=Path(path),
         bytes=size_of(path),
         recipe="saved_model",
         inputs="any",
         outputs="logits and probabilities" if has_probabilities(model) else outputs,
-        errors=compare(model, model.transform, run, "normalized", outputs),
+        errors=compare(
+            model,
+            model.transform,
+            lambda images: normalized(images=tf.constant(images)),
+            "normalized",
+            outputs,
+        ),
         provenance=export_provenance(model, model.transform),
         sha256=checksum(path),
     )
@@ -105,10 +105,12 @@ def examine(model, path):
 
 def _endpoints(model, transform):
     """(name, function, input) of each signature; the first becomes `serving_default`."""
-
     outputs = default_outputs(model)
     network = model.feature_extractor() if outputs == "pyramid" else model
+    channels = model.config.in_channels
+    floats = tf.TensorSpec((None, None, None, channels), tf.float32, "images")
 
+    @tf.function(input_signature=[floats], autograph=False)  # one network for all signatures
     def normalized(images):
         result = network(images, training=False)
         if outputs == "logits" and has_probabilities(model):
@@ -127,8 +129,6 @@ def _endpoints(model, transform):
         )
         return normalized(prepared)
 
-    channels = model.config.in_channels
-    floats = tf.TensorSpec((None, None, None, channels), tf.float32, "images")
     if channels != 3:
         return [("normalized", normalized, floats)]
     return [

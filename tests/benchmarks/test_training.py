@@ -25,6 +25,7 @@ def test_steps_and_augmentation():
     assert len(training.targets(results)) == 2
 
 
+@pytest.mark.slow
 def test_too_few_rounds():
     with pytest.raises(InputError, match="`rounds` must be at least 6"):
         input_pipeline.compare(rounds=5, images=1)

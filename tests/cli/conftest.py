@@ -1,9 +1,11 @@
 """What the tests of the command line share: one network in every format, and running a command."""
 
+import os
 import re
 import shutil
 
 import pytest
+from filelock import FileLock
 
 from keras_poolformer.cli import main
 from keras_poolformer.presets import ASSETS
@@ -115,10 +117,16 @@ def convert_refusal(refusal, out):
 
 @pytest.fixture(scope="session")
 def exports(tmp_path_factory):
-    """The tiny preset in every format."""
-    folder = tmp_path_factory.mktemp("exports")
-    for name, options in EXPORTS.items():
-        assert main(["export", PRESET, *options, "-o", str(folder / name)]) == 0
+    """The tiny preset in every format; made once, also where several processes run tests."""
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    folder = root / "exports"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            unfinished = tmp_path_factory.mktemp("exports")
+            for name, options in EXPORTS.items():
+                assert main(["export", PRESET, *options, "-o", str(unfinished / name)]) == 0
+            unfinished.rename(folder)
     return folder
 
 

@@ -160,6 +160,7 @@ def test_an_existing_folder_is_kept(refusal, run, out):
     assert '# a "quoted" \\<b\\>' in text
 
 
+@pytest.mark.slow
 def test_weights_know_their_origin_all_the_way(run, out, repository):
     """preset -> fit -> save -> card -> export -> convert."""
     model = PoolFormerImageClassifier.from_preset(PRESET)

@@ -150,6 +150,7 @@ def test_a_report_lists_the_mistakes(exports, data, ranked, run, out):
     assert run(*arguments, "--overwrite")[0] == 0
 
 
+@pytest.mark.slow
 def test_images_of_different_sizes_that_are_not_cropped(data, tiny_config, out, run, photographs):
     transform = ImageTransform(size=32, crop_pct=None, do_center_crop=False)
     model = PoolFormerImageClassifier(

@@ -125,6 +125,7 @@ def test_labels_of_a_tflite_file_for_predict(files, run, labels, photographs):
     assert other == {**first, "label": LABELS[int(first["label"])]}
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("error", [0.6, float("nan"), float("inf")])
 def test_a_large_error_warns(files, run, out, monkeypatch, error):
     monkeypatch.setattr(tflite, "compare", lambda *_: {"photographs": error, "calibration": 0.1})
@@ -137,6 +138,7 @@ def test_a_large_error_warns(files, run, out, monkeypatch, error):
     assert record["error"] == (0.6 if error == 0.6 else None)
 
 
+@pytest.mark.slow
 def test_of_two_exports_the_later_one_writes_nothing(files, run, out, monkeypatch):
     """The other one ends while this one compares its file with the model."""
     path, first = out / "x.tflite", out / "first.tflite"

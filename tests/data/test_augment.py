@@ -224,6 +224,7 @@ def test_erasing_fills_one_rectangle_with_noise(run, jpeg):
     assert abs(neighbours) < 0.01
 
 
+@pytest.mark.slow
 def test_share_of_erased_images(run, jpeg):
     options = PLAIN | {"size": 32}
     erased = [

@@ -66,6 +66,7 @@ def numbers_of(images):
 # Training
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize("kind", KINDS)
 def test_any_number_of_hosts_and_replicas_gives_the_same_batches(kind, numbered, open_kind):
     split, _ = open_kind(kind)
@@ -79,6 +80,7 @@ def test_any_number_of_hosts_and_replicas_gives_the_same_batches(kind, numbered,
         np.testing.assert_array_equal(again[1], labels)
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("kind", KINDS)
 def test_odd_numbers_of_hosts(kind, numbered, open_kind):
     """Three hosts cannot share 2 streams; where files are many, each has its own."""
@@ -90,6 +92,7 @@ def test_odd_numbers_of_hosts(kind, numbered, open_kind):
         np.testing.assert_array_equal(epoch_of(split, 1, 30, 30)[0], images)
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("kind", KINDS)
 def test_hosts_can_share_streams_that_do_not_divide(kind, numbered, open_kind):
     """With more hosts than files, every host reads all and takes its rows."""
@@ -131,6 +134,7 @@ def test_number_of_streams(files, batch, hosts, streams, open_kind):
     assert pipeline._num_streams(split, batch, hosts) == streams
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize("kind", KINDS)
 def test_skipped_steps_leave_the_rest_as_it_was(kind, numbered, open_kind):
     split, _ = open_kind(kind)
@@ -158,6 +162,7 @@ def test_all_steps_skipped(open_kind):
     assert not list(training_epoch(split, AUGMENTATION, skip_steps=3, **options))
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("kind", KINDS)
 def test_epochs_and_seeds_differ(kind, numbered, open_kind):
     split, _ = open_kind(kind)
@@ -187,9 +192,8 @@ def test_seeds_follow_the_example_and_not_its_place(numbered, open_kind):
             assert row[0, 0, 1] == expected
 
 
-@pytest.mark.parametrize(
-    "kind", [KINDS[0], *(pytest.param(kind, marks=pytest.mark.slow) for kind in KINDS[1:])]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("kind", KINDS)
 def test_augmented_images_are_the_same_in_every_run(kind, open_kind):
     """With the augmentation itself, and its threads."""
     images, labels = epoch_of(open_kind(kind)[0])
@@ -232,6 +236,7 @@ def test_batches_that_do_not_divide(options, message, open_kind):
 # Evaluation
 
 
+@pytest.mark.first(3)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     ("hosts", "global_batch", "replica_batch"), [(1, 4, 4), (1, 10, 5), (3, 6, 1)]

@@ -88,6 +88,7 @@ def test_point_operations_are_pillows(name, photographs_of, pillows):
                 np.testing.assert_array_equal(ours, theirs, f"{image.size} {magnitude} {sign}")
 
 
+@pytest.mark.first(3)
 @pytest.mark.parametrize("bicubic", [False, True], ids=["bilinear", "bicubic"])
 @pytest.mark.parametrize("name", MOVES)
 def test_moves_are_pillows(name, bicubic, photographs_of, pillows):

@@ -194,6 +194,7 @@ def test_the_order_is_a_function_of_its_seed(kind, open_kind):
     assert abs(np.corrcoef(np.arange(97), [stored.index(key) for key in first])[0, 1]) < 0.3
 
 
+@pytest.mark.first(3)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("order", [None, 4])
 def test_shards_hold_every_example_once(kind, order, open_kind):
@@ -229,6 +230,7 @@ def test_a_small_buffer_still_gives_every_example(open_kind):
 # Held-out examples
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("kind", KINDS)
 def test_held_out_examples(kind, open_kind, number_of):
     split, _ = open_kind(kind)

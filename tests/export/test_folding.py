@@ -49,6 +49,7 @@ def relative_error(received, expected):
     return np.linalg.norm(received - expected) / np.linalg.norm(expected)
 
 
+@pytest.mark.first(14)
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_classifier_and_its_stages(config, images):
     model = randomized(PoolFormerImageClassifier, config)

@@ -69,6 +69,7 @@ def test_without_rounding_it_is_the_model(config):
     assert relative_error(received, model(TRANSFORM.normalize(pixels))) <= 3e-6
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_every_tensor_of_the_file_is_integer(config, tmp_path):
     path = tmp_path / "m.tflite"

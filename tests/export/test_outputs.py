@@ -49,6 +49,7 @@ def relative_error(received, expected):
     return np.linalg.norm(received - expected) / np.linalg.norm(expected)
 
 
+@pytest.mark.first(4)
 @pytest.mark.parametrize("recipe", TOLERANCES)
 def test_feature_maps_of_a_backbone(recipe, backbone, tmp_path):
     path = tmp_path / "m.tflite"
@@ -71,6 +72,7 @@ def test_feature_maps_of_a_backbone(recipe, backbone, tmp_path):
     assert 0 < result.error <= TOLERANCES[recipe]
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize("recipe", TOLERANCES)
 def test_embedding_of_a_classifier(recipe, classifier, tmp_path):
     path = tmp_path / "m.tflite"

@@ -90,6 +90,7 @@ def test_the_directories_that_we_write_keep_it(case, expected, tmp_path):
     assert again.config == model.config
 
 
+@pytest.mark.first(3)
 @pytest.mark.parametrize(
     ("case", "recipe", "outputs"),
     [

@@ -139,6 +139,7 @@ def test_it_says_how_to_use_it(model, tmp_path):
     assert (description.recipe, description.outputs) == ("saved_model", "logits")
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("kind", ["embedding", "pyramid", "normed pyramid"])
 def test_models_without_logits(kind, tmp_path, photographs):
     provenance = {"transform": TRANSFORM.to_dict()}

@@ -81,6 +81,7 @@ def test_smaller_recipes_are_smaller(exported):
     assert int8 < fp16 < 0.9 * fp32
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize("recipe", TOLERANCES)
 def test_pixels_in_probabilities_out(model, exported, photographs, recipe):
     classifier = TFLiteClassifier(exported(recipe, inputs="pixels", outputs="probabilities").path)
@@ -92,6 +93,7 @@ def test_pixels_in_probabilities_out(model, exported, photographs, recipe):
     assert np.allclose(received.sum(1), 1, atol=1e-5)
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("options", [
     {"do_normalize": False}, {"do_rescale": False, "mean": 127.5, "std": 127.5},
     {"crop_mode": "hf"},

@@ -56,6 +56,7 @@ def with_our_optimizer(saved):
     return saved(OURS)
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     "imports", ["import keras\nimport keras_poolformer", "import keras_poolformer\nimport keras"]
 )

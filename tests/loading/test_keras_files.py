@@ -34,6 +34,7 @@ model = keras_poolformer.PoolFormerImageClassifier.from_preset(sys.argv[1])
 }
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("way", WAYS)
 def test_an_archive_in_a_fresh_process(
     way, archive, hub, images, tmp_path, class_names, run_python
@@ -86,6 +87,7 @@ def test_an_archive_without_origin(images, tmp_path, tiny_config):
     assert other.provenance["new_tensors"] == ["head/kernel", "head/bias"]
 
 
+@pytest.mark.slow
 def test_a_compiled_and_trained_model_is_read_back_without_its_optimizer(archive, tmp_path):
     model = PoolFormerImageClassifier.from_preset(archive)
     model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))

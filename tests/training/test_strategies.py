@@ -42,6 +42,7 @@ def test_compiled(options, one_device, photo_folders, tmp_path):
     compare(runs.losses(tmp_path), one_device, f"by XLA, {options}")
 
 
+@pytest.mark.slow
 def test_two_workers(one_device, photo_folders, tmp_path):
     options = ["--strategy", "multiworker"]
     workers = [
