@@ -23,7 +23,8 @@ CONFIGS = {
 
 def torch_shapes(config, layout):
     """{name: shape} of the PyTorch class, in the names of a layout."""
-    oracle = oracles.build_oracle(config, layout)
+    with oracles.torch.device("meta"):  # shapes without weights
+        oracle = oracles.build_oracle(config, layout)
     ours = {theirs: name for name, theirs in oracle.names.items()}
     state = oracle.module.state_dict()
     return {ours.get(name, name): tuple(tensor.shape) for name, tensor in state.items()}
