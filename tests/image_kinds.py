@@ -78,6 +78,17 @@ def with_xmp(orientation):
     return oriented(orientation)[0], text.encode()
 
 
+def with_exif_last(jpeg):
+    """The file with its EXIF data behind all other segments in front of the pixels."""
+    position, exif, others = 2, b"", b""
+    while jpeg[position : position + 2] != b"\xff\xda":
+        end = position + 2 + int.from_bytes(jpeg[position + 2 : position + 4], "big")
+        segment = jpeg[position:end]
+        exif, others = (segment, others) if segment[1] == 0xE1 else (exif, others + segment)
+        position = end
+    return jpeg[:2] + others + exif + jpeg[position:]
+
+
 def _turned():
     """Files with EXIF: every orientation in every format that can hold it."""
     for orientation in STORED:
@@ -94,6 +105,8 @@ def _turned():
             )
         content = encode(stored, "JPEG", exif=exif, quality=90)
         yield f"exif_{orientation}.jpg", content, pillows(content)
+        content = with_exif_last(content)
+        yield f"exif_last_{orientation}.jpg", content, pillows(content)
     stored, xmp = with_xmp(6)
     content = encode(stored, "JPEG", xmp=xmp)
     yield "xmp.jpg", content, pillows(content)

@@ -11,7 +11,9 @@ OTHER, JPEG, PNG = range(3)
 _SIGNATURE_PNG = b"\x89PNG\r\n\x1a\n"
 _SHORTEST = 16  # bytes: shorter files are not looked at
 # Orientation can also be noted in XMP, or in a text as old ImageMagick writes it.
-_TEXT_OF_JPEG = r"http://ns\.adobe\.com/xap/1\.0/\C*"
+_TEXT_OF_JPEG = b"http://ns.adobe.com/xap/1.0/"
+# One look at the whole file costs less than a walk through its segments, and most have neither.
+_MARK_IN_JPEG = r"\C*(?:Exif\x00\x00|http://ns\.adobe\.com/xap/1\.0/)\C*"
 _TEXT_OF_PNG = r"iTXtXML:com\.adobe\.xmp\C*|[tz]EXtRaw profile type exif\C*"
 _ORIENTATION = 0x0112  # tag of EXIF
 _SHORT, _LONG = 3, 4  # types of EXIF
@@ -73,16 +75,21 @@ def _read_jpeg(encoded):
     def segment(position):
         marker, size = tf.unstack(_numbers(encoded, position, 2, tf.uint16))
         is_app1, is_fill = marker == 0xFFE1, marker == 0xFFFF
-        # EXIF has its place among the applications' segments and comments in front.
-        is_in_front = ((marker >= 0xFFE0) & (marker <= 0xFFEF)) | (marker >= 0xFFFE)
-        text = tf.strings.substr(encoded, position + 4, 29)
+        # The compressed pixels follow the scan's header, and Pillow reads no further.
+        is_in_front = (marker >= 0xFFC0) & (marker != 0xFFDA)
+        text = tf.strings.substr(encoded, position + 4, len(_TEXT_OF_JPEG))
         is_exif = is_app1 & (tf.strings.substr(text, 0, 6) == b"Exif\0\0")
-        is_text = is_app1 & tf.strings.regex_full_match(text, _TEXT_OF_JPEG)
+        is_text = is_app1 & (text == _TEXT_OF_JPEG)
         following = position + tf.where(is_fill, 1, size + 2)
         return tf.where(is_in_front, following, position), position + 10, is_exif, is_text
 
     shape = tf.io.extract_jpeg_shape(encoded)
-    return tf.concat((shape, _walk(encoded, 2, segment)), axis=0)
+    found = tf.cond(
+        tf.strings.regex_full_match(encoded, _MARK_IN_JPEG),
+        lambda: _walk(encoded, 2, segment),
+        lambda: tf.zeros(2, tf.int32),
+    )
+    return tf.concat((shape, found), axis=0)
 
 
 def _read_png(encoded):
