@@ -20,7 +20,8 @@ bench-train: .venv/test.installed  ## our training step beside Keras', our input
 	$(BIN)/python -m benchmarks.training $(BENCH)
 
 test: .venv/test.installed
-	$(BIN)/python -m pytest -m "not slow and not browser and not dist" -n 2 --dist loadscope
+	$(BIN)/python -m pytest -m "not slow and not browser and not dist" -n 2 --dist loadscope \
+	    --all-libraries --durations=25
 
 test-slow: .venv/test.installed
 	$(BIN)/python -m pytest -m slow -rP

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from PIL import Image, ImageOps
 
+import conversion  # noqa: F401 - PyTorch's libraries come before TensorFlow
 from benchmarks.ratios import estimate, ratio
 from keras_poolformer.image_transform import IMAGENET_MEAN, IMAGENET_STD
 from keras_poolformer.presets import ASSETS
@@ -107,9 +108,7 @@ def ours(files, rand_augment):
 
 def timms(files, rand_augment):
     """timm's side, like `ours`."""
-    from conversion.torch_imports import declare_torchvision_operators
 
-    declare_torchvision_operators()
     import torch
     from timm.data import create_transform
 

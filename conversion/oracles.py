@@ -11,15 +11,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from timm.models.metaformer import GroupNorm1, MetaFormer
+from transformers import PoolFormerConfig as HFConfig
+from transformers import PoolFormerForImageClassification
 
-from conversion.torch_imports import declare_torchvision_operators
 from keras_poolformer.errors import InputError
-
-declare_torchvision_operators()
-
-from timm.models.metaformer import GroupNorm1, MetaFormer  # noqa: E402
-from transformers import PoolFormerConfig as HFConfig  # noqa: E402
-from transformers import PoolFormerForImageClassification  # noqa: E402
 
 _HF_TO_SAIL = (
     (r"^poolformer\.encoder\.patch_embeddings\.0\.projection\.", lambda m: "patch_embed.proj."),

@@ -18,13 +18,9 @@ import numpy as np
 import torch
 from PIL import Image
 from torch.nn import functional
+from transformers import PoolFormerConfig, PoolFormerForImageClassification
 
 from conversion import cifar10
-from conversion.torch_imports import declare_torchvision_operators
-
-declare_torchvision_operators()
-
-from transformers import PoolFormerConfig, PoolFormerForImageClassification  # noqa: E402
 
 SIZE = 64
 MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+import conversion  # noqa: F401 - PyTorch's libraries come before TensorFlow
 from keras_poolformer import PoolFormerConfig
 from keras_poolformer.presets import ASSETS
 
@@ -22,6 +23,28 @@ ODD = PoolFormerConfig(
     num_classes=7,
 )
 TINY = PoolFormerConfig(depths=(1, 1, 1, 1), widths=(8, 8, 16, 16), num_classes=3)
+
+
+def pytest_addoption(parser):
+    parser.addoption(
+        "--all-libraries",
+        action="store_true",
+        help="fail where tests are skipped because a Python library is missing",
+    )
+
+
+def pytest_sessionfinish(session):
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if not session.config.getoption("all_libraries") or reporter is None:
+        return
+    missing = [
+        report.longrepr[2]
+        for report in reporter.stats.get("skipped", [])
+        if "could not import" in report.longrepr[2]
+    ]
+    if missing:
+        reporter.write_line(f"{len(missing)} skipped for a missing library: {missing[0]}", red=True)
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
 
 
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers

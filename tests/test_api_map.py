@@ -34,18 +34,14 @@ def test_every_row_has_a_test_or_a_reason(row):
 
 
 def test_every_field_of_the_config():
-    from conversion.torch_imports import declare_torchvision_operators
 
-    declare_torchvision_operators()
     from transformers import PoolFormerConfig
 
     assert set(PoolFormerConfig.__annotations__) - {"model_type"} <= NAMES
 
 
 def test_every_option_of_the_processor():
-    from conversion.torch_imports import declare_torchvision_operators
 
-    declare_torchvision_operators()
     from transformers.models.poolformer import image_processing_pil_poolformer as module
 
     options = module.PoolFormerImageProcessorPil.valid_kwargs.__annotations__
@@ -53,9 +49,7 @@ def test_every_option_of_the_processor():
 
 
 def test_every_argument_and_output_of_the_models():
-    from conversion.torch_imports import declare_torchvision_operators
 
-    declare_torchvision_operators()
     from transformers import PoolFormerForImageClassification, PoolFormerModel
     from transformers.modeling_outputs import (
         BaseModelOutputWithNoAttention,

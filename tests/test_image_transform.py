@@ -23,9 +23,7 @@ RECIPES = [(224, 0.9), (224, 0.95), (64, 1.0), (65, 0.875)]  # size, crop_pct
 
 def import_beside_torch(package):
     pytest.importorskip("torch")
-    from conversion.torch_imports import declare_torchvision_operators
 
-    declare_torchvision_operators()  # must come before the package's own imports
     pytest.importorskip(package)
 
 

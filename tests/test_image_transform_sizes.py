@@ -27,9 +27,7 @@ CASES = [
 def processor():
     """transformers' PoolFormerImageProcessorPil."""
     pytest.importorskip("torch")
-    from conversion.torch_imports import declare_torchvision_operators
 
-    declare_torchvision_operators()
     pytest.importorskip("transformers")
     from transformers.models.poolformer import image_processing_pil_poolformer
 

@@ -39,9 +39,7 @@ def refused(read, config):
 def theirs():
     """transformers' table of activations."""
     pytest.importorskip("torch")
-    from conversion.torch_imports import declare_torchvision_operators
 
-    declare_torchvision_operators()
     return pytest.importorskip("transformers.activations").ACT2FN
 
 

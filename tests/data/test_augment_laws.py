@@ -33,9 +33,7 @@ QUANTITIES = (  # of boxes (N, 4): top, left, height, width
 def timm_data():
     """timm.data, with what Pillow 13 lacks for it."""
     pytest.importorskip("torch")
-    from conversion.torch_imports import declare_torchvision_operators
 
-    declare_torchvision_operators()  # must come before the package's own imports
     return pytest.importorskip("timm.data")
 
 

@@ -30,9 +30,7 @@ RESAMPLING = {False: Image.Resampling.BILINEAR, True: Image.Resampling.BICUBIC}
 def timm():
     """timm.data.auto_augment."""
     pytest.importorskip("torch")
-    from conversion.torch_imports import declare_torchvision_operators
 
-    declare_torchvision_operators()  # must come before the package's own imports
     return pytest.importorskip("timm.data.auto_augment")
 
 

@@ -26,9 +26,7 @@ def error(received, expected):
 @pytest.fixture(scope="module")
 def timm_s12(images, tmp_path_factory, randomize):
     """timm's own poolformer_s12 with 5 classes, as timm saves it; and its logits."""
-    from conversion.torch_imports import declare_torchvision_operators
 
-    declare_torchvision_operators()
     import timm
     from timm.models import save_for_hf
 

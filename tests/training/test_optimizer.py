@@ -4,13 +4,9 @@ import keras
 import numpy as np
 import pytest
 import torch
+from timm.scheduler.cosine_lr import CosineLRScheduler
 
-from conversion.torch_imports import declare_torchvision_operators
 from keras_poolformer.training.optimizer import AdamW, WarmupCosine
-
-declare_torchvision_operators()
-
-from timm.scheduler.cosine_lr import CosineLRScheduler  # noqa: E402
 
 STEPS = 50
 
