@@ -1,5 +1,7 @@
 """What several tests share: randomised PyTorch oracles, photographs, networks, processes."""
 
+import json
+import re
 import signal
 import subprocess
 import sys
@@ -153,3 +155,17 @@ def _run_python(*arguments, **options):
         check=False,
         **options,
     )
+
+
+@pytest.fixture(scope="session")
+def mediapipe_tasks():
+    """mediapipe_tasks(task, models, images): {model: MediaPipe's answer to each image}."""
+    script = ROOT / "tests" / "export" / "mediapipe_tasks.py"
+
+    def mediapipe_tasks(task, models, images):
+        done = _run_python(script, task, *models, "--", *images)
+        if missing := re.search(r"(lib\S+): cannot open shared object file", done.stderr):
+            pytest.skip(f"needs {missing[1]}: apt install libgles2 libegl1")
+        return json.loads(done.stdout)
+
+    return mediapipe_tasks

@@ -114,11 +114,10 @@ def test_without_data_there_is_no_accuracy(run, out):
     assert "cifar10" not in text.split("---")[1]
 
 
-def test_mediapipe_opens_its_files(repository, run_python):
-    script = ROOT / "tests" / "export" / "mediapipe_tasks.py"
+def test_mediapipe_opens_its_files(repository, mediapipe_tasks):
     files = sorted(map(str, repository.glob("*.tflite")))
     photos = sorted((ASSETS / "photos").glob("cifar10_test_*_*.png"))
-    results = json.loads(run_python(script, "classify", *files, "--", *photos).stdout)
+    results = mediapipe_tasks("classify", files, photos)
     assert len(results) == 2
     for classified in results.values():
         best = [max(scores, key=scores.get) for scores in classified]

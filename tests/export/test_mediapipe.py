@@ -1,8 +1,5 @@
 """Exported files, unedited, in MediaPipe Tasks' ImageClassifier and ImageEmbedder."""
 
-import json
-from pathlib import Path
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -53,13 +50,11 @@ def files(preset, tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def classified(files, run_python):
+def classified(files, mediapipe_tasks):
     """A function from image files to {name of the export: what MediaPipe says of each}."""
-    script = Path(__file__).with_name("mediapipe_tasks.py")
 
     def classified(images):
-        done = run_python(script, "classify", *files.values(), "--", *images)
-        results = json.loads(done.stdout)
+        results = mediapipe_tasks("classify", files.values(), images)
         return {name: results[str(path)] for name, path in files.items()}
 
     return classified
@@ -115,7 +110,7 @@ EMBEDDING_TOLERANCES = {"fp32": 4e-6, "fp16": 1e-3, "dynamic_int8": 4e-2, "int8"
 
 
 @pytest.mark.slow
-def test_embeddings(preset, transform, tmp_path, run_python):
+def test_embeddings(preset, transform, tmp_path, mediapipe_tasks):
     """Of every recipe; its integers leave the file as uint8, as the embedder asks."""
     photos = known(PHOTOS)
     images = [tmp_path / f"{photo.stem}.png" for photo in photos]
@@ -126,9 +121,7 @@ def test_embeddings(preset, transform, tmp_path, run_python):
         calibration = photos if recipe == "int8" else None
         options = {"recipe": recipe, "inputs": "pixels", "outputs": "embedding"}
         export_tflite(preset, path, calibration=calibration, **options)
-    script = Path(__file__).with_name("mediapipe_tasks.py")
-    done = run_python(script, "embed", *paths.values(), "--", *images)
-    results = json.loads(done.stdout)
+    results = mediapipe_tasks("embed", paths.values(), images)
     expected = np.asarray(preset.embed(transform(photos)))
     for recipe, path in paths.items():
         received = np.array(results[str(path)])
