@@ -186,7 +186,7 @@ class PoolFormerModel(keras.Model):
 
     def _steps_made(self):
         optimizer = getattr(self, "optimizer", None)
-        return 0 if optimizer is None else int(optimizer.iterations)
+        return 0 if optimizer is None else int(keras.ops.convert_to_numpy(optimizer.iterations))
 
     def quantize(self, mode=None, config=None, **kwargs):
         """Quantizes the last layer, the only kind that Keras has 8-bit kernels for.
