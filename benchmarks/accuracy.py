@@ -25,13 +25,13 @@ from keras_poolformer import PoolFormerImageClassifier, export_saved_model, expo
 from keras_poolformer.cli import one_line_errors
 from keras_poolformer.config import VARIANTS
 from keras_poolformer.data.folders import spread
-from keras_poolformer.evaluation import evaluate
+from keras_poolformer.evaluation.accuracy import evaluate
+from keras_poolformer.evaluation.scorer import open_scorer
 from keras_poolformer.export.comparison import versions
 from keras_poolformer.export.recipes import RECIPES
-from keras_poolformer.files import replacing, size_of
-from keras_poolformer.presets import ASSETS
-from keras_poolformer.progress import Progress
-from keras_poolformer.scorers import open_scorer
+from keras_poolformer.sources.presets import ASSETS
+from keras_poolformer.support.files import replacing, size_of
+from keras_poolformer.support.progress import Progress
 
 MEASURED = tuple(name for name in RECIPES if name != "int8_micro")  # its bytes are int8's
 PRESET = "poolformer_tiny_cifar10"

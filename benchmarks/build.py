@@ -65,7 +65,7 @@ def _floor(job, model, contestant):
     import tensorflow as tf
 
     from benchmarks.floor import floor_function, require_floor
-    from keras_poolformer.export.folding import fold
+    from keras_poolformer.export.networks.folding import fold
     from keras_poolformer.export.tflite import convert
 
     network, path = fold(model), job.folder / contestant.file

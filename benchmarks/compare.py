@@ -29,9 +29,9 @@ from benchmarks.tables import markdown, print_tables
 from benchmarks.targets import check_targets
 from keras_poolformer.cli import one_line_errors
 from keras_poolformer.config import VARIANTS, PoolFormerConfig
-from keras_poolformer.errors import InputError
-from keras_poolformer.files import size_of
-from keras_poolformer.progress import Progress
+from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.files import size_of
+from keras_poolformer.support.progress import Progress
 
 ROUNDS, CALLS = 9, 20
 CORES = 2  # of the throughput

@@ -3,7 +3,7 @@
 import importlib.util
 from dataclasses import dataclass
 
-from keras_poolformer.errors import InputError, MissingExtraError
+from keras_poolformer.support.errors import InputError, MissingExtraError
 
 
 @dataclass(frozen=True)

@@ -24,10 +24,10 @@ from PIL import Image, ImageOps
 from benchmarks import readme
 from conversion import cifar10
 from keras_poolformer.cli import one_line_errors
-from keras_poolformer.data.sources import open_splits
-from keras_poolformer.errors import InputError
-from keras_poolformer.files import replacing
-from keras_poolformer.progress import Progress
+from keras_poolformer.data.splits.opening import open_splits
+from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.files import replacing
+from keras_poolformer.support.progress import Progress
 from keras_poolformer.training.recipes import get_recipe
 from keras_poolformer.training.run import Run
 from keras_poolformer.training.strategy import one_device

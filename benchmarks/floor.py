@@ -9,9 +9,9 @@ from collections import Counter
 
 import tensorflow as tf
 
-from keras_poolformer.errors import InputError
-from keras_poolformer.layers import ACTIVATION_FUNCTIONS
+from keras_poolformer.models.layers import ACTIVATION_FUNCTIONS
 from keras_poolformer.runtime import TFLiteClassifier
+from keras_poolformer.support.errors import InputError
 
 
 def floor_function(network):

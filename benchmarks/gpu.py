@@ -18,9 +18,9 @@ from ai_edge_litert.hardware_accelerator import HardwareAccelerator
 from benchmarks.job import PHOTOGRAPHS, relative_error
 from benchmarks.readme import markdown_table
 from keras_poolformer.cli import one_line_errors
-from keras_poolformer.errors import InputError
 from keras_poolformer.runtime import TFLiteClassifier
 from keras_poolformer.runtime.interpreters import load_interpreter, read_model
+from keras_poolformer.support.errors import InputError
 
 COLUMNS = ["file", "whole file on the GPU", "same class as on the CPU", "change of the scores"]
 

@@ -15,8 +15,8 @@ from PIL import Image, ImageOps
 
 import conversion  # noqa: F401 - PyTorch's libraries come before TensorFlow
 from benchmarks.ratios import estimate, ratio
-from keras_poolformer.image_transform import IMAGENET_MEAN, IMAGENET_STD
-from keras_poolformer.presets import ASSETS
+from keras_poolformer.images.transform import IMAGENET_MEAN, IMAGENET_STD
+from keras_poolformer.sources.presets import ASSETS
 
 ROUNDS, IMAGES = 15, 140
 TARGET = 1.0
@@ -87,7 +87,7 @@ def ours(files, rand_augment):
     """
     import tensorflow as tf
 
-    from keras_poolformer.data.augment import Augmentation, augment
+    from keras_poolformer.data.augmentation.augment import Augmentation, augment
     from keras_poolformer.data.decoding import decode
 
     def load(position, file):

@@ -9,8 +9,8 @@ import numpy as np
 
 from keras_poolformer.config import PoolFormerConfig
 from keras_poolformer.data.folders import spread
-from keras_poolformer.image_transform import ImageTransform
-from keras_poolformer.presets import ASSETS
+from keras_poolformer.images.transform import ImageTransform
+from keras_poolformer.sources.presets import ASSETS
 
 CHECKED_IMAGES = 8
 PHOTOGRAPHS = sorted((ASSETS / "photos").iterdir())

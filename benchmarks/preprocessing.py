@@ -20,9 +20,9 @@ from benchmarks.readme import markdown_table
 from conversion import cifar10
 from keras_poolformer import ImageTransform, PoolFormerImageClassifier, export_tflite
 from keras_poolformer.cli import one_line_errors
-from keras_poolformer.image_files import load_image
-from keras_poolformer.presets import ASSETS
+from keras_poolformer.images.files import load_image
 from keras_poolformer.runtime import TFLiteClassifier
+from keras_poolformer.sources.presets import ASSETS
 
 PRESET = "poolformer_tiny_cifar10"
 PHOTOGRAPHS = sorted((ASSETS / "photos").glob("*.jpg"))

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from keras_poolformer.errors import InputError
+from keras_poolformer.support.errors import InputError
 
 ROOT = Path(__file__).parents[1]
 

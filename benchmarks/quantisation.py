@@ -23,10 +23,10 @@ from conversion import cifar10
 from keras_poolformer import ImageTransform, PoolFormerImageClassifier
 from keras_poolformer.cli import one_line_errors
 from keras_poolformer.data.folders import spread
-from keras_poolformer.export import folding
-from keras_poolformer.export.calibration import calibrate
-from keras_poolformer.export.ranges import Marker, Quantizer
-from keras_poolformer.progress import Progress
+from keras_poolformer.export.networks import folding
+from keras_poolformer.export.networks.calibration import calibrate
+from keras_poolformer.export.networks.ranges import Marker, Quantizer
+from keras_poolformer.support.progress import Progress
 
 PRESET = "poolformer_tiny_cifar10"
 BATCH = 250

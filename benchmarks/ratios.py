@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from keras_poolformer.errors import InputError
+from keras_poolformer.support.errors import InputError
 
 CONFIDENCE = 0.95
 FEWEST_ROUNDS = 6

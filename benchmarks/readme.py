@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from keras_poolformer.errors import InputError
-from keras_poolformer.files import replacing
+from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.files import replacing
 
 
 def markdown_table(header, rows):

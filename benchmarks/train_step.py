@@ -94,7 +94,7 @@ def ours(case, folder):
     """Returns a function that takes STEPS of the trainer's steps."""
     import tensorflow as tf
 
-    from keras_poolformer.data.folder_split import FolderSplit
+    from keras_poolformer.data.splits.folder_split import FolderSplit
     from keras_poolformer.training.run import Run
     from keras_poolformer.training.strategy import one_device
     from keras_poolformer.training.trainer import Trainer
@@ -118,7 +118,7 @@ def keras_own(case):
     """Returns a function that takes STEPS of Keras' own steps."""
     import keras
 
-    from keras_poolformer.model import PoolFormerImageClassifier
+    from keras_poolformer.models.classifier import PoolFormerImageClassifier
 
     batches, classes = _batches(case)
     batches = batches.map(lambda images, labels: (images, keras.ops.one_hot(labels, classes)))

@@ -13,8 +13,8 @@ from pathlib import Path
 from benchmarks import input_pipeline, readme, train_step
 from benchmarks.machine import busy_cores, describe_machine
 from keras_poolformer.cli import one_line_errors
-from keras_poolformer.files import replacing
-from keras_poolformer.progress import Progress
+from keras_poolformer.support.files import replacing
+from keras_poolformer.support.progress import Progress
 
 RECORD = Path("docs/training.json")
 

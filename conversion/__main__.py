@@ -15,9 +15,9 @@ from keras_poolformer.commands.arguments import (
     add_source,
     checkpoint_arguments,
 )
-from keras_poolformer.errors import InputError
-from keras_poolformer.files import refuse_existing, replacing
-from keras_poolformer.progress import Progress
+from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.files import refuse_existing, replacing
+from keras_poolformer.support.progress import Progress
 
 
 def main(arguments=None):
@@ -79,7 +79,7 @@ def _verify(options):
 
 def _convert(options):
     from conversion.verify import verify
-    from keras_poolformer.loading import provenance_json
+    from keras_poolformer.models.loading import provenance_json
 
     output = Path(options.output)
     if output.suffix != ".keras":

@@ -1,11 +1,13 @@
 """Accuracy of the PyTorch class that a checkpoint belongs to, on the pixels that Keras gets."""
 
 from conversion.oracles import build_oracle
-from keras_poolformer import evaluation, presets
-from keras_poolformer.checkpoints import layouts, readers
+from keras_poolformer.checkpoints import layouts
+from keras_poolformer.checkpoints.reading import readers
 from keras_poolformer.data import folders
-from keras_poolformer.errors import InputError
-from keras_poolformer.image_transform import ImageTransform
+from keras_poolformer.evaluation.accuracy import measure_accuracy
+from keras_poolformer.images.transform import ImageTransform
+from keras_poolformer.sources import presets
+from keras_poolformer.support.errors import InputError
 
 BATCH = 64
 
@@ -21,7 +23,7 @@ def measure(source, data, transform=None, progress=None):
         progress: called with (images that were classified, of how many), or None.
 
     Returns:
-        (name of the class, `evaluation.Accuracy`).
+        (name of the class, `evaluation.accuracy.Accuracy`).
 
     Raises:
         InputError: the source or the data cannot be used.
@@ -47,4 +49,4 @@ def measure(source, data, transform=None, progress=None):
         return oracle.run(images)["logits"]
 
     predict.done = 0
-    return oracle.name, evaluation.evaluate(predict, batches)
+    return oracle.name, measure_accuracy(predict, batches)

@@ -10,9 +10,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from keras_poolformer.errors import InputError
-from keras_poolformer.files import replacing
-from keras_poolformer.output_folders import OutputFolder
+from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.files import replacing
+from keras_poolformer.support.output_folders import OutputFolder
 
 LABELS = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 SPLITS = {"train": [f"data_batch_{i}.bin" for i in range(1, 6)], "test": ["test_batch.bin"]}

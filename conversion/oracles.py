@@ -15,7 +15,7 @@ from timm.models.metaformer import GroupNorm1, MetaFormer
 from transformers import PoolFormerConfig as HFConfig
 from transformers import PoolFormerForImageClassification
 
-from keras_poolformer.errors import InputError
+from keras_poolformer.support.errors import InputError
 
 _HF_TO_SAIL = (
     (r"^poolformer\.encoder\.patch_embeddings\.0\.projection\.", lambda m: "patch_embed.proj."),

@@ -6,11 +6,12 @@ import keras
 import numpy as np
 
 from conversion.oracles import build_oracle
-from keras_poolformer import presets
-from keras_poolformer.checkpoints import layouts, readers
-from keras_poolformer.errors import InputError
-from keras_poolformer.loading import load_preset
-from keras_poolformer.model import PoolFormerBackbone, PoolFormerImageClassifier
+from keras_poolformer.checkpoints import layouts
+from keras_poolformer.checkpoints.reading import readers
+from keras_poolformer.models.classifier import PoolFormerBackbone, PoolFormerImageClassifier
+from keras_poolformer.models.loading import load_preset
+from keras_poolformer.sources import presets
+from keras_poolformer.support.errors import InputError
 
 TOLERANCE = 2e-6  # relative L2; a right port in float32 measures up to 6e-7
 
@@ -54,7 +55,7 @@ def verify(source, photographs=None, progress=None, backbone=False, **arguments)
         photographs: image files; by default those that the package ships.
         progress: a `Progress` whose next step is the comparison, or None.
         backbone: whether the checkpoint is compared without a head.
-        **arguments: of `keras_poolformer.loading.load_preset`.
+        **arguments: of `keras_poolformer.models.loading.load_preset`.
 
     Returns:
         (the Keras model, a `Verification`).

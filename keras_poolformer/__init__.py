@@ -7,35 +7,37 @@ is first used, if it needs them. Wherever Keras is imported too, it knows the mo
 import importlib
 from typing import TYPE_CHECKING
 
-from keras_poolformer.errors import missing_extra_named
-from keras_poolformer.registration import register_with_keras
-from keras_poolformer.version import __version__ as __version__
+from keras_poolformer.models.registration import register_with_keras
+from keras_poolformer.support.errors import missing_extra_named
+from keras_poolformer.support.version import __version__ as __version__
 
 if TYPE_CHECKING:
+    from keras_poolformer.checkpoints.saving import save_torch_weights as save_torch_weights
     from keras_poolformer.checkpoints.transplant import (
         load_torch_weights as load_torch_weights,
     )
     from keras_poolformer.config import PoolFormerConfig as PoolFormerConfig
     from keras_poolformer.export.saved_model import export_saved_model as export_saved_model
     from keras_poolformer.export.tflite import export_tflite as export_tflite
-    from keras_poolformer.image_transform import ImageTransform as ImageTransform
-    from keras_poolformer.model import PoolFormerBackbone as PoolFormerBackbone
-    from keras_poolformer.model import PoolFormerImageClassifier as PoolFormerImageClassifier
-    from keras_poolformer.presets import list_presets as list_presets
-    from keras_poolformer.stats import model_stats as model_stats
-    from keras_poolformer.torch_saving import save_torch_weights as save_torch_weights
+    from keras_poolformer.images.transform import ImageTransform as ImageTransform
+    from keras_poolformer.inspection.stats import model_stats as model_stats
+    from keras_poolformer.models.classifier import PoolFormerBackbone as PoolFormerBackbone
+    from keras_poolformer.models.classifier import (
+        PoolFormerImageClassifier as PoolFormerImageClassifier,
+    )
+    from keras_poolformer.sources.presets import list_presets as list_presets
 
 _MODULES = {
-    "ImageTransform": "image_transform",
-    "PoolFormerBackbone": "model",
+    "ImageTransform": "images.transform",
+    "PoolFormerBackbone": "models.classifier",
     "PoolFormerConfig": "config",
-    "PoolFormerImageClassifier": "model",
+    "PoolFormerImageClassifier": "models.classifier",
     "export_saved_model": "export.saved_model",
     "export_tflite": "export.tflite",
-    "list_presets": "presets",
+    "list_presets": "sources.presets",
     "load_torch_weights": "checkpoints.transplant",
-    "model_stats": "stats",
-    "save_torch_weights": "torch_saving",
+    "model_stats": "inspection.stats",
+    "save_torch_weights": "checkpoints.saving",
 }
 __all__ = ["__version__", *_MODULES]  # pyright: ignore[reportUnsupportedDunderAll]
 

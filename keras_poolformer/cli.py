@@ -11,17 +11,17 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
 
-from keras_poolformer.errors import InputError, MissingExtraError, missing_extra_named
-from keras_poolformer.interruptions import (
+from keras_poolformer.support.errors import InputError, MissingExtraError, missing_extra_named
+from keras_poolformer.support.interruptions import (
     Interrupted,
     interruptible,
     raise_if_interrupted,
     received,
 )
-from keras_poolformer.messages import one_line
-from keras_poolformer.quiet import brief_warnings, native_log_hidden
-from keras_poolformer.streams import usable_streams
-from keras_poolformer.version import __version__
+from keras_poolformer.support.messages import one_line
+from keras_poolformer.support.quiet import brief_warnings, native_log_hidden
+from keras_poolformer.support.streams import usable_streams
+from keras_poolformer.support.version import __version__
 
 PROGRAM = "keras-poolformer"
 

@@ -3,11 +3,11 @@
 import dataclasses
 from dataclasses import dataclass
 
-from keras_poolformer.errors import InputError
 from keras_poolformer.labels import checked_labels
-from keras_poolformer.messages import did_you_mean, shown
-from keras_poolformer.numeric import is_flag, real_number, whole_number
-from keras_poolformer.ranking import PROBLEM_TYPES, score_function
+from keras_poolformer.scores import PROBLEM_TYPES, score_function
+from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.messages import did_you_mean, shown
+from keras_poolformer.support.numeric import is_flag, real_number, whole_number
 
 # Words that timm, transformers and the authors' code use for our fields.
 NEIGHBOUR_WORDS = {

@@ -15,11 +15,11 @@ from pathlib import Path
 import numpy as np
 
 from keras_poolformer.cli import one_line_errors
-from keras_poolformer.contact_sheet import draw_contact_sheet
-from keras_poolformer.files import size_of
-from keras_poolformer.presets import ASSETS, resolve
-from keras_poolformer.progress import Progress
-from keras_poolformer.ranking import softmax
+from keras_poolformer.inspection.contact_sheet import draw_contact_sheet
+from keras_poolformer.scores import softmax
+from keras_poolformer.sources.presets import ASSETS, resolve
+from keras_poolformer.support.files import size_of
+from keras_poolformer.support.progress import Progress
 
 PRESET = "poolformer_tiny_cifar10"
 RECIPES = ("fp32", "fp16", "dynamic_int8")  # int8 wants calibration images of its own
@@ -68,7 +68,7 @@ def run(options):
 
 def _convert(path):
     """The model of the shipped checkpoint, by way of a .keras file."""
-    from keras_poolformer.model import PoolFormerImageClassifier
+    from keras_poolformer.models.classifier import PoolFormerImageClassifier
 
     source = resolve(PRESET)
     PoolFormerImageClassifier.from_preset(source).save(path)

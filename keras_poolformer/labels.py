@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_poolformer.errors import InputError
-from keras_poolformer.messages import is_text, shown
+from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.messages import is_text, shown
 
 MAX_LABEL = 1000  # characters; ImageNet's longest has 121
 _MAX_FILE = 64 * 2**20  # bytes

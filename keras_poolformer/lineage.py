@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from keras_poolformer.messages import listed, shown
+from keras_poolformer.support.messages import listed, shown
 
 # What stays true of weights that have changed: how images are prepared, and what goes back into
 # transformers' config.json.

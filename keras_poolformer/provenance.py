@@ -4,8 +4,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from keras_poolformer.errors import InputError
-from keras_poolformer.messages import printable, shown
+from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.messages import printable, shown
 
 MAX_TEXT = 4096  # characters
 MAX_NUMBER = 2**64

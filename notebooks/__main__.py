@@ -13,7 +13,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from keras_poolformer.cli import one_line_errors
-from keras_poolformer.errors import InputError
+from keras_poolformer.support.errors import InputError
 from notebooks.running import complaints, execute, write_pages
 from notebooks.stripping import read_notebook, strip
 

@@ -2,7 +2,7 @@
 
 import nbformat
 
-from keras_poolformer.errors import InputError
+from keras_poolformer.support.errors import InputError
 
 METADATA = {
     "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},

@@ -13,7 +13,7 @@ from PIL import Image
 
 import conversion  # noqa: F401 - PyTorch's libraries come before TensorFlow
 from keras_poolformer import PoolFormerConfig
-from keras_poolformer.presets import ASSETS
+from keras_poolformer.sources.presets import ASSETS
 
 ROOT = Path(__file__).parents[1]
 # A network that no library has a name for.

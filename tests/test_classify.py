@@ -6,7 +6,7 @@ from PIL import Image
 from scipy import special
 
 from keras_poolformer import ImageTransform, PoolFormerConfig, PoolFormerImageClassifier
-from keras_poolformer.errors import InputError
+from keras_poolformer.support.errors import InputError
 
 PRESET = "poolformer_tiny_cifar10"
 
@@ -29,7 +29,7 @@ def test_classes_of_a_picture_in_any_form(preset, photographs):
 
 
 def test_several_pictures_give_a_list_each(preset, photographs, monkeypatch):
-    monkeypatch.setattr("keras_poolformer.model.CLASSIFIED_AT_ONCE", 2)
+    monkeypatch.setattr("keras_poolformer.models.classifier.CLASSIFIED_AT_ONCE", 2)
     alone = [preset.classify(path) for path in photographs[:3]]
     together = preset.classify(list(photographs[:3]))
     assert [[label for label, _ in row] for row in together] == [

@@ -5,7 +5,7 @@ import pytest
 
 from keras_poolformer import PoolFormerConfig
 from keras_poolformer.config import VARIANTS
-from keras_poolformer.errors import InputError
+from keras_poolformer.support.errors import InputError
 
 
 def test_variants_are_those_of_the_paper():

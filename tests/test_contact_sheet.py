@@ -1,8 +1,8 @@
 import numpy as np
 from PIL import Image
 
-from keras_poolformer import contact_sheet
-from keras_poolformer.contact_sheet import CAPTION, MARGIN, PAIR_SIDE
+from keras_poolformer.inspection import contact_sheet
+from keras_poolformer.inspection.contact_sheet import CAPTION, MARGIN, PAIR_SIDE
 
 
 def test_bars_are_as_long_as_the_probabilities(tmp_path, photographs):

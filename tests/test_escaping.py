@@ -6,8 +6,8 @@ import pytest
 import yaml
 from markdown_it import MarkdownIt
 
-from keras_poolformer.escaping import markdown_text, python_string, yaml_string
-from keras_poolformer.messages import printable
+from keras_poolformer.support.escaping import markdown_text, python_string, yaml_string
+from keras_poolformer.support.messages import printable
 
 WORDS = (
     "2024", "yes", "no", "on", "null", "~", "1e3", ".5", "-1", "0x1F", "1_000", "2024-01-01",

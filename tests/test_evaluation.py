@@ -5,8 +5,8 @@ from itertools import pairwise
 import numpy as np
 import pytest
 
-from keras_poolformer.errors import InputError
-from keras_poolformer.evaluation import Accuracy, evaluate
+from keras_poolformer.evaluation.accuracy import Accuracy, measure_accuracy
+from keras_poolformer.support.errors import InputError
 
 
 def identity(batch):
@@ -37,7 +37,7 @@ def test_by_hand():
         (0, 4): (50, 100),
     }
     for indices, (top1, top5) in expected.items():
-        assert evaluate(identity, [(scores, np.array(indices))]) == Accuracy(2, top1, top5)
+        assert measure_accuracy(identity, [(scores, np.array(indices))]) == Accuracy(2, top1, top5)
 
 
 @pytest.mark.parametrize("classes", [5, 7, 1000])
@@ -49,7 +49,7 @@ def test_agrees_with_a_stable_sort(classes, levels):
         scores = rng.integers(0, levels, (200, classes)).astype("float32")
     indices = rng.integers(0, classes, 200)
     indices[::3] = scores[::3].argmax(1)
-    received = evaluate(identity, [(scores, indices)])
+    received = measure_accuracy(identity, [(scores, indices)])
     assert received.top1 == 100 * sorted_hits(scores, indices, 1) / 200
     assert received.top5 == 100 * sorted_hits(scores, indices, 5) / 200
 
@@ -57,29 +57,29 @@ def test_agrees_with_a_stable_sort(classes, levels):
 def test_equal_scores_rank_the_lowest_class_first():
     """A model that says nothing is right on class 0, and on 0 to 4 among five."""
     for index in range(8):
-        received = evaluate(identity, [(np.zeros((1, 8)), np.array([index]))])
+        received = measure_accuracy(identity, [(np.zeros((1, 8)), np.array([index]))])
         assert received == Accuracy(1, 100.0 * (index == 0), 100.0 * (index < 5))
 
 
 def test_batches_of_any_size_add_up():
     rng = np.random.default_rng(0)
     scores, indices = rng.standard_normal((50, 9)), rng.integers(0, 9, 50)
-    whole = evaluate(identity, [(scores, indices)])
+    whole = measure_accuracy(identity, [(scores, indices)])
     cuts = [0, 1, 20, 37, 50]
     parts = [(scores[a:b], indices[a:b]) for a, b in pairwise(cuts)]
-    assert evaluate(identity, iter(parts)) == whole
+    assert measure_accuracy(identity, iter(parts)) == whole
     assert whole.images == 50 and 0 < whole.top1 < whole.top5 < 100
 
 
 def test_predict_sees_the_batch():
     batch = np.arange(6.0).reshape(2, 3)
-    received = evaluate(lambda images: -images, [(batch, np.array([0, 2]))])
+    received = measure_accuracy(lambda images: -images, [(batch, np.array([0, 2]))])
     assert received.top1 == 50
 
 
 @pytest.mark.parametrize(("classes", "has_top5"), [(4, False), (5, True)])
 def test_top5_needs_five_classes(classes, has_top5):
-    received = evaluate(identity, [(np.eye(classes), np.arange(classes))])
+    received = measure_accuracy(identity, [(np.eye(classes), np.arange(classes))])
     assert received.top5 == (100 if has_top5 else None)
     expected = {"images": classes, "top1": 100.0} | ({"top5": 100.0} if has_top5 else {})
     assert received.to_dict() == expected
@@ -97,9 +97,9 @@ def test_top5_needs_five_classes(classes, has_top5):
 )
 def test_unusable_scores_are_refused(scores, indices, message):
     with pytest.raises(InputError, match=message):
-        evaluate(identity, [(scores, np.array(indices))])
+        measure_accuracy(identity, [(scores, np.array(indices))])
 
 
 def test_no_images_are_refused():
     with pytest.raises(InputError, match="at least one image"):
-        evaluate(identity, [])
+        measure_accuracy(identity, [])

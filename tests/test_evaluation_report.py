@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_poolformer.evaluation import Answers, evaluate
-from keras_poolformer.evaluation_report import class_figures, confusion_matrix, write_report
+from keras_poolformer.evaluation.accuracy import Answers, evaluate
+from keras_poolformer.evaluation.report import class_figures, confusion_matrix, write_report
 
 LABELS = ("cat", "dog", "猫, a comma", "bird")
 CLASSES = np.array([0, 0, 0, 1, 1, 2])

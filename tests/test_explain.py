@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from keras_poolformer import PoolFormerBackbone, PoolFormerImageClassifier, load_torch_weights
-from keras_poolformer.errors import InputError
-from keras_poolformer.explain import COLOURS, MAX_OPACITY, grad_cam, overlay, resize_cam
+from keras_poolformer.inspection.grad_cam import COLOURS, MAX_OPACITY, grad_cam, overlay, resize_cam
+from keras_poolformer.support.errors import InputError
 
 torch = pytest.importorskip("torch")
 oracles = pytest.importorskip("conversion.oracles")

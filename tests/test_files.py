@@ -8,20 +8,20 @@ from pathlib import Path
 
 import pytest
 
-from keras_poolformer import files, renaming
-from keras_poolformer.checkpoints.preset_folder import PRESET_FOLDER
 from keras_poolformer.checkpoints.writers import TORCH_FOLDER
-from keras_poolformer.data.record_description import RECORDS
-from keras_poolformer.errors import InputError, OutputError
+from keras_poolformer.data.splits.record_description import RECORDS
 from keras_poolformer.export.recipes import SAVED_MODEL
-from keras_poolformer.files import refuse_existing, replacing
-from keras_poolformer.output_folders import OutputFolder
+from keras_poolformer.sources.preset_folder import PRESET_FOLDER
+from keras_poolformer.support import files, renaming
+from keras_poolformer.support.errors import InputError, OutputError
+from keras_poolformer.support.files import refuse_existing, replacing
+from keras_poolformer.support.output_folders import OutputFolder
 
 FOLDER = OutputFolder("a folder of tests", ("model", "part/*.txt"), markers=("model",))
 # A process that is killed while it writes an output: argument 1, with the folder's kind.
 WRITER = """
 import sys, time
-from keras_poolformer.files import replacing
+from keras_poolformer.support.files import replacing
 with replacing(sys.argv[1], overwrite=True) as written:
     written.write_text("half")
     print("writing", flush=True)

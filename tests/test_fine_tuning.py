@@ -11,7 +11,7 @@ import pytest
 import tensorflow as tf
 
 from keras_poolformer import PoolFormerBackbone, PoolFormerConfig, PoolFormerImageClassifier
-from keras_poolformer.errors import InputError
+from keras_poolformer.support.errors import InputError
 
 CONFIG = PoolFormerConfig(depths=(1, 2, 1), widths=(8, 12, 16), num_classes=3)
 LABELS = {

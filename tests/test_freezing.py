@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from keras_poolformer import PoolFormerBackbone, PoolFormerConfig, PoolFormerImageClassifier
-from keras_poolformer.errors import InputError
+from keras_poolformer.support.errors import InputError
 
 CONFIG = PoolFormerConfig(depths=(1, 2), widths=(8, 8), num_classes=3)
 

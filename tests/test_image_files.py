@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from keras_poolformer.errors import ImageError, InputError
-from keras_poolformer.image_files import EncodedImage
-from keras_poolformer.image_transform import ImageTransform, load_image
+from keras_poolformer.images.files import EncodedImage
+from keras_poolformer.images.transform import ImageTransform, load_image
+from keras_poolformer.support.errors import ImageError, InputError
 
 
 @pytest.fixture(scope="module")

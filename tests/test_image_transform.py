@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_poolformer.errors import InputError
-from keras_poolformer.image_transform import ImageTransform
+from keras_poolformer.images.transform import ImageTransform
+from keras_poolformer.support.errors import InputError
 
 # (width, height): square, landscape, portrait, smaller than the crop, thin, and odd margins
 SIZES = [
@@ -236,7 +236,7 @@ def test_wrong_options_are_refused(name, values):
 
 
 def test_from_preset_takes_the_presets_options(monkeypatch):
-    presets = pytest.importorskip("keras_poolformer.presets")
+    presets = pytest.importorskip("keras_poolformer.sources.presets")
 
     class Resolved:
         transform = {"size": 64, "crop_pct": 1.0}  # noqa: RUF012
@@ -247,7 +247,7 @@ def test_from_preset_takes_the_presets_options(monkeypatch):
 
 def test_needs_neither_tensorflow_nor_keras(run_python):
     code = (
-        "import sys, numpy; from keras_poolformer.image_transform import ImageTransform;"
+        "import sys, numpy; from keras_poolformer.images.transform import ImageTransform;"
         "ImageTransform()(numpy.zeros((9, 9, 3), numpy.uint8));"
         "sys.exit(not {'tensorflow', 'keras', 'torch'}.isdisjoint(sys.modules))"
     )

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from keras_poolformer.checkpoints.hub_json import hf_transform
-from keras_poolformer.errors import InputError
-from keras_poolformer.image_transform import ImageTransform
+from keras_poolformer.images.transform import ImageTransform
+from keras_poolformer.support.errors import InputError
 
 SIZES = [48, {"shortest_edge": 47}, {"height": 48, "width": 48}, {"height": 40, "width": 57},
          [57, 40]]  # fmt: skip
@@ -75,7 +75,7 @@ def test_with_the_other_options(options, processor, pictures):
 def test_the_graph_agrees(pictures):
     """Measured: no pixel differs; 1 of 255 is allowed, as in test_image_transform_tf."""
     tf = pytest.importorskip("tensorflow")
-    from keras_poolformer import image_transform_tf as graph
+    from keras_poolformer.images import graph
 
     spec = tf.TensorSpec((None, None, 3), tf.uint8)
     for case in CASES[::7]:

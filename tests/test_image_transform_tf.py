@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_poolformer.errors import InputError
-from keras_poolformer.image_transform import ImageTransform
+from keras_poolformer.images.transform import ImageTransform
+from keras_poolformer.support.errors import InputError
 
 tf = pytest.importorskip("tensorflow")
-graph = pytest.importorskip("keras_poolformer.image_transform_tf")
+graph = pytest.importorskip("keras_poolformer.images.graph")
 
 SIZES = [
     (1, 1), (2, 3), (7, 5), (1, 60), (50, 1), (37, 400), (500, 333), (333, 500), (224, 224),

@@ -13,8 +13,8 @@ from keras_poolformer import (
     PoolFormerImageClassifier,
     save_torch_weights,
 )
-from keras_poolformer.errors import InputError
-from keras_poolformer.export.folding import fold
+from keras_poolformer.export.networks.folding import fold
+from keras_poolformer.support.errors import InputError
 
 CONFIG = PoolFormerConfig(depths=(1, 1), widths=(8, 8), num_classes=3)
 IMAGES = np.random.default_rng(0).standard_normal((2, 32, 32, 3)).astype(np.float32)

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from keras_poolformer.errors import InputError
 from keras_poolformer.labels import checked_labels, read_labels
+from keras_poolformer.support.errors import InputError
 
 
 @pytest.mark.parametrize(

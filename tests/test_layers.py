@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_poolformer.config import ACTIVATIONS
-from keras_poolformer.layers import (
+from keras_poolformer.models.layers import (
     DropPath,
     LayerScale,
     Mlp,

@@ -3,7 +3,7 @@
 import pytest
 
 from keras_poolformer import PoolFormerImageClassifier
-from keras_poolformer.presets import ASSETS
+from keras_poolformer.sources.presets import ASSETS
 
 PHOTO = ASSETS / "photos/chelsea.jpg"
 HEAVY = ("keras", "tensorflow", "torch", "jax", "timm", "transformers")
@@ -141,7 +141,7 @@ def test_a_public_name_whose_extra_is_missing(name, fresh):
     code = without(package) + (
         "import os\n"
         "os.environ['KERAS_BACKEND'] = 'torch'\n"
-        "from keras_poolformer.errors import MissingExtraError\n"
+        "from keras_poolformer.support.errors import MissingExtraError\n"
         "try:\n"
         f"    from keras_poolformer import {name}\n"
         "except MissingExtraError as error:\n"
@@ -154,9 +154,9 @@ def test_a_public_name_whose_extra_is_missing(name, fresh):
 def test_weights_of_safetensors_without_safetensors(files, fresh):
     """Reading and writing alike; a .pth needs nothing."""
     code = without("safetensors") + (
-        "from keras_poolformer.checkpoints.readers import read_checkpoint\n"
-        "from keras_poolformer.torch_saving import save_torch_weights\n"
-        "from keras_poolformer.errors import MissingExtraError\n"
+        "from keras_poolformer.checkpoints.reading.readers import read_checkpoint\n"
+        "from keras_poolformer.checkpoints.saving import save_torch_weights\n"
+        "from keras_poolformer.support.errors import MissingExtraError\n"
         "for call in (lambda: read_checkpoint(sys.argv[1]),\n"
         "             lambda: save_torch_weights(None, 'x.safetensors')):\n"
         "    try:\n"
@@ -169,6 +169,6 @@ def test_weights_of_safetensors_without_safetensors(files, fresh):
 
 
 def test_a_module_that_imports_keras_can_be_the_first(fresh):
-    code = "from keras_poolformer.loading import load_preset\nimport keras\n"
+    code = "from keras_poolformer.models.loading import load_preset\nimport keras\n"
     code += "print(load_preset.__name__, keras.__name__)"
     assert fresh(code) == ["load_preset keras"]

@@ -2,8 +2,8 @@
 
 import pytest
 
-from keras_poolformer.errors import InputError
-from keras_poolformer.messages import did_you_mean, one_line, printable, shown
+from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.messages import did_you_mean, one_line, printable, shown
 
 
 @pytest.mark.parametrize(

@@ -9,8 +9,8 @@ from PIL import Image
 
 from keras_poolformer import ImageTransform
 from keras_poolformer.data.folders import find_class_folders, label_images, read_batches
-from keras_poolformer.errors import ImageError
-from keras_poolformer.image_files import EncodedImage, load_image
+from keras_poolformer.images.files import EncodedImage, load_image
+from keras_poolformer.support.errors import ImageError
 from tests.image_kinds import STORED, encode, image_kinds, unreadable_kinds
 
 tf = pytest.importorskip("tensorflow")
@@ -68,7 +68,7 @@ def test_evaluate(root, expected):
 
 @pytest.fixture(scope="module")
 def split(root):
-    from keras_poolformer.data.sources import open_splits
+    from keras_poolformer.data.splits.opening import open_splits
 
     return open_splits(root)[0]
 
@@ -87,8 +87,8 @@ def test_evaluation_in_training(split, expected):
 
 
 def test_prepare(split, expected):
-    from keras_poolformer.data.record_writer import write_records
-    from keras_poolformer.data.sources import open_splits
+    from keras_poolformer.data.splits.opening import open_splits
+    from keras_poolformer.data.splits.record_writer import write_records
 
     write_records((split, split), "ram://kinds/records")
     records = open_splits("ram://kinds/records")[1]
@@ -97,7 +97,7 @@ def test_prepare(split, expected):
 
 def test_training():
     """Whatever the crop, it is that of the upright picture in a plain file."""
-    from keras_poolformer.data.augment import Augmentation, augment
+    from keras_poolformer.data.augmentation.augment import Augmentation, augment
 
     options = Augmentation(size=24, rand_augment="", erasing=0.0)
     run = tf.function(
@@ -114,7 +114,7 @@ def test_training():
 
 def test_training_as_timm_reads():
     """With exif=False the stored picture is cropped."""
-    from keras_poolformer.data.augment import Augmentation, augment
+    from keras_poolformer.data.augmentation.augment import Augmentation, augment
 
     options = Augmentation(size=24, rand_augment="", erasing=0.0, exif=False)
     for name in ("exif_6.jpg", "exif_6.png", "exif_6.webp", "xmp.jpg"):
@@ -125,7 +125,7 @@ def test_training_as_timm_reads():
 
 
 def test_calibration(root, expected):
-    from keras_poolformer.export.calibration import read_calibration
+    from keras_poolformer.export.networks.calibration import read_calibration
 
     images, skipped = read_calibration(root, TRANSFORM)
     assert skipped == []
@@ -205,7 +205,7 @@ def decoders():
 
 @pytest.mark.parametrize("name", unreadable_kinds())
 def test_what_cannot_be_read_is_refused_in_one_line_everywhere(name, tmp_path, decoders):
-    from keras_poolformer.data.split import reason_of
+    from keras_poolformer.data.splits.split import reason_of
 
     content = unreadable_kinds()[name]
     (tmp_path / name).write_bytes(content)

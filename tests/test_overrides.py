@@ -3,8 +3,8 @@
 import pytest
 
 from keras_poolformer import ImageTransform, PoolFormerBackbone, PoolFormerImageClassifier
-from keras_poolformer.errors import InputError
-from keras_poolformer.overrides import override, with_size
+from keras_poolformer.models.overrides import override, with_size
+from keras_poolformer.support.errors import InputError
 
 LABELS = "ant\nbee\nfly\n"
 

@@ -4,7 +4,8 @@ import keras
 import numpy as np
 import pytest
 
-from keras_poolformer import PoolFormerImageClassifier, layers, load_torch_weights
+from keras_poolformer import PoolFormerImageClassifier, load_torch_weights
+from keras_poolformer.models import layers
 
 torch = pytest.importorskip("torch")
 oracles = pytest.importorskip("conversion.oracles")

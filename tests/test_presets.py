@@ -8,12 +8,11 @@ import pytest
 from safetensors.numpy import save_file
 
 from keras_poolformer import ImageTransform, PoolFormerConfig, list_presets
-from keras_poolformer import presets as presets_module
 from keras_poolformer.checkpoints.layouts import HF, TIMM, expected_tensors
-from keras_poolformer.checkpoints.readers import read_checkpoint
+from keras_poolformer.checkpoints.reading.readers import read_checkpoint
 from keras_poolformer.config import VARIANTS
-from keras_poolformer.errors import InputError
-from keras_poolformer.presets import (
+from keras_poolformer.sources import presets as presets_module
+from keras_poolformer.sources.presets import (
     CIFAR10_LABELS,
     default_labels,
     describe,
@@ -21,6 +20,7 @@ from keras_poolformer.presets import (
     resolve,
     transform_options,
 )
+from keras_poolformer.support.errors import InputError
 
 TINY = PoolFormerConfig(depths=(1, 1, 1, 1), widths=(8, 8, 16, 16), num_classes=3)
 # The fields of transformers' config.json that describe TINY.

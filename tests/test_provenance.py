@@ -3,8 +3,8 @@
 import pytest
 
 from keras_poolformer.checkpoints.transplant import LoadReport
-from keras_poolformer.errors import InputError
 from keras_poolformer.provenance import checked_provenance
+from keras_poolformer.support.errors import InputError
 
 REPORT = LoadReport(
     source="x.pth",

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import special
 
-from keras_poolformer.ranking import PROBLEM_TYPES, score_text, scores, top_classes
+from keras_poolformer.scores import PROBLEM_TYPES, score_text, scores, top_classes
 
 LOGITS = np.float32([[0, 1, -1, 3], [1e4, -1e4, 800, -800]])
 

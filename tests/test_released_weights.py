@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from keras_poolformer import ImageTransform, PoolFormerImageClassifier
-from keras_poolformer.downloads import download
+from keras_poolformer.sources.downloads import download
 
 pytestmark = pytest.mark.network
 

@@ -13,8 +13,8 @@ import pytest
 
 from keras_poolformer import PoolFormerBackbone, PoolFormerConfig, PoolFormerImageClassifier
 from keras_poolformer.config import VARIANTS
-from keras_poolformer.errors import InputError
-from keras_poolformer.stats import MAX_SIDE, least_side, model_stats
+from keras_poolformer.inspection.stats import MAX_SIDE, least_side, model_stats
+from keras_poolformer.support.errors import InputError
 
 torch = pytest.importorskip("torch")
 oracles = pytest.importorskip("conversion.oracles")

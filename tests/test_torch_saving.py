@@ -14,7 +14,7 @@ from keras_poolformer import (
     load_torch_weights,
     save_torch_weights,
 )
-from keras_poolformer.errors import InputError
+from keras_poolformer.support.errors import InputError
 
 torch = pytest.importorskip("torch")
 safetensors_torch = pytest.importorskip("safetensors.torch")

@@ -3,7 +3,7 @@
 import contextlib
 import shutil
 
-from keras_poolformer.errors import InputError, MissingExtraError
+from keras_poolformer.support.errors import InputError, MissingExtraError
 
 NAMES = ("chromium", "chromium-browser", "google-chrome")
 ARGUMENTS = (

@@ -14,7 +14,7 @@ from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 from keras_poolformer.cli import one_line_errors
-from keras_poolformer.errors import InputError
+from keras_poolformer.support.errors import InputError
 
 HOST = "127.0.0.1"
 BUILT = Path("build/web")

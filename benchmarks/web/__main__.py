@@ -21,13 +21,13 @@ from benchmarks.web.contestants import CONTESTANTS, PAIRS, BrowserWorker
 from benchmarks.web.first_results import first_results
 from benchmarks.web.site import make_site, versions
 from benchmarks.web.tables import markdown
-from keras_poolformer import presets
-from keras_poolformer.checkpoints.readers import read_checkpoint
+from keras_poolformer.checkpoints.reading.readers import read_checkpoint
 from keras_poolformer.cli import one_line_errors
 from keras_poolformer.config import PoolFormerConfig
-from keras_poolformer.errors import InputError
-from keras_poolformer.files import replacing
-from keras_poolformer.progress import Progress
+from keras_poolformer.sources import presets
+from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.files import replacing
+from keras_poolformer.support.progress import Progress
 from web.chromium import launched
 from web.serve import serving
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from keras_poolformer.errors import InputError
+from keras_poolformer.support.errors import InputError
 
 WARM_UPS = 3  # in each round: the caches hold what the contestant before left
 

@@ -5,7 +5,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-from keras_poolformer.errors import InputError
+from keras_poolformer.support.errors import InputError
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(__file__).parent

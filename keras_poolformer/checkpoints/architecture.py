@@ -5,7 +5,7 @@ import re
 
 from keras_poolformer.checkpoints import layouts
 from keras_poolformer.config import VARIANTS, PoolFormerConfig
-from keras_poolformer.errors import InputError
+from keras_poolformer.support.errors import InputError
 
 
 def infer_config(shapes, layout, base=None):

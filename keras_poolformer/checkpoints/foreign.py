@@ -4,7 +4,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from keras_poolformer.errors import InputError
+from keras_poolformer.support.errors import InputError
 
 _SAVE = "save model.state_dict() with torch.save"
 

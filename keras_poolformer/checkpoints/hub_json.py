@@ -5,8 +5,8 @@ Each function turns a parsed JSON object into keyword arguments of `PoolFormerCo
 """
 
 from keras_poolformer.config import VARIANTS
-from keras_poolformer.errors import InputError
 from keras_poolformer.labels import checked_labels
+from keras_poolformer.support.errors import InputError
 
 HF_FIELDS = {
     "depths": "depths",

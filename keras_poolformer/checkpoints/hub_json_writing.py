@@ -13,7 +13,7 @@ from keras_poolformer.checkpoints.hub_json import (
     TIMM_ARGUMENTS,
 )
 from keras_poolformer.config import VARIANTS, PoolFormerConfig
-from keras_poolformer.errors import InputError
+from keras_poolformer.support.errors import InputError
 
 # What timm's five names stand for, beside depths and widths.
 _FIXED_IN_TIMM = (

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from keras_poolformer.checkpoints.foreign import network_name
 from keras_poolformer.config import NORMS
-from keras_poolformer.errors import InputError
+from keras_poolformer.support.errors import InputError
 
 
 @dataclass(frozen=True)

@@ -4,8 +4,8 @@ import math
 import re
 
 from keras_poolformer.checkpoints.layouts import BLOCKS, STEMS
-from keras_poolformer.errors import InputError
-from keras_poolformer.messages import shown
+from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.messages import shown
 
 # Modules that wrap another one, whole networks or single layers: data parallelism,
 # torch.compile, FSDP, activation checkpointing, Lightning's strategies.

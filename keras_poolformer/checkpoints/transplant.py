@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
-from keras_poolformer.checkpoints import layouts, readers
+from keras_poolformer.checkpoints import layouts
+from keras_poolformer.checkpoints.quantization import refuse_quantized
+from keras_poolformer.checkpoints.reading import readers
 from keras_poolformer.config import MAX_STAGES
-from keras_poolformer.errors import InputError
 from keras_poolformer.lineage import origin_lines, untrained_provenance
-from keras_poolformer.messages import listed
-from keras_poolformer.quantization import refuse_quantized
+from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.messages import listed
 
 # Far beyond any trained weight, far below what a flipped exponent bit makes of one.
 LARGEST_WEIGHT = 1e6

@@ -6,10 +6,10 @@ from pathlib import Path
 import numpy as np
 
 from keras_poolformer.checkpoints import layouts
-from keras_poolformer.errors import InputError, MissingExtraError
-from keras_poolformer.files import refuse_existing
-from keras_poolformer.output_folders import OutputFolder
-from keras_poolformer.quantization import refuse_quantized
+from keras_poolformer.checkpoints.quantization import refuse_quantized
+from keras_poolformer.support.errors import InputError, MissingExtraError
+from keras_poolformer.support.files import refuse_existing
+from keras_poolformer.support.output_folders import OutputFolder
 
 # In a directory as transformers and timm save it.
 WEIGHTS, CONFIG, PREPROCESSOR = "model.safetensors", "config.json", "preprocessor_config.json"

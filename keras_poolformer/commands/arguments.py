@@ -5,7 +5,7 @@ import re
 import sys
 
 from keras_poolformer.config import NORMS
-from keras_poolformer.messages import one_line
+from keras_poolformer.support.messages import one_line
 
 PROGRAM = "keras-poolformer"
 

@@ -7,8 +7,8 @@ timed calls of each, "files": the fields of one `Benchmark` for each file, in or
 import platform
 
 from keras_poolformer.commands.arguments import add_command, positive
-from keras_poolformer.messages import json_text
-from keras_poolformer.progress import Progress
+from keras_poolformer.support.messages import json_text
+from keras_poolformer.support.progress import Progress
 
 MEGABYTE = 1_000_000
 SHOWN_OPERATORS = 6
@@ -58,7 +58,7 @@ def add_parser(group):
 
 def benchmark(options):
     """Measures .tflite files."""
-    from keras_poolformer.runtime.benchmark import benchmark_files
+    from keras_poolformer.runtime.benchmark.latency import benchmark_files
 
     count = len(options.files)
     progress = Progress([f"measuring {count} file{'s' if count > 1 else ''}"])
@@ -85,7 +85,7 @@ def benchmark(options):
 
 def _machine():
     """What the numbers hold for."""
-    from keras_poolformer.runtime.benchmark import available_cores
+    from keras_poolformer.runtime.benchmark.latency import available_cores
     from keras_poolformer.runtime.interpreters import litert_version
 
     return {

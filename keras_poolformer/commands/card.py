@@ -6,12 +6,12 @@ from pathlib import Path
 
 from keras_poolformer.commands.arguments import add_command, add_source
 from keras_poolformer.commands.evaluate import add_data_options, measure
-from keras_poolformer.commands.models import load_model
-from keras_poolformer.errors import InputError
 from keras_poolformer.export.recipes import RECIPES, device_inputs
-from keras_poolformer.files import refuse_existing, replacing
-from keras_poolformer.messages import is_text, json_text, shown
-from keras_poolformer.progress import Progress
+from keras_poolformer.models.opening import load_model
+from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.files import refuse_existing, replacing
+from keras_poolformer.support.messages import is_text, json_text, shown
+from keras_poolformer.support.progress import Progress
 
 MAX_NAME = 50  # characters of up to four bytes; file names have 255 bytes, with their suffixes
 _SUFFIXES = re.compile(r"(\.(keras|safetensors|pth|pt|bin|ckpt|tar))+$")
@@ -48,7 +48,7 @@ def add_parser(group):
 
 def card(options):
     """Writes the repository; nothing if any part of it fails."""
-    from keras_poolformer.model_card import REPOSITORY
+    from keras_poolformer.publishing.card import REPOSITORY
 
     refuse_existing(options.output, options.overwrite, REPOSITORY)
     name = _name_of(options)
@@ -74,10 +74,10 @@ def card(options):
 
 
 def _write(model, name, folder, options, progress):
+    from keras_poolformer.checkpoints.saving import save_torch_weights
     from keras_poolformer.export.tflite import export_tflite
-    from keras_poolformer.model_card import LABELS, PYTORCH, README, Card
-    from keras_poolformer.stats import model_stats
-    from keras_poolformer.torch_saving import save_torch_weights
+    from keras_poolformer.inspection.stats import model_stats
+    from keras_poolformer.publishing.card import LABELS, PYTORCH, README, Card
 
     progress.start()
     model.save_to_preset(folder)

@@ -11,12 +11,12 @@ from keras_poolformer.commands.arguments import (
     add_source,
     checkpoint_arguments,
 )
-from keras_poolformer.commands.models import load_model
-from keras_poolformer.errors import InputError
-from keras_poolformer.files import refuse_existing, replacing
 from keras_poolformer.lineage import origin_lines
-from keras_poolformer.messages import json_text
-from keras_poolformer.progress import Progress
+from keras_poolformer.models.opening import load_model
+from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.files import refuse_existing, replacing
+from keras_poolformer.support.messages import json_text
+from keras_poolformer.support.progress import Progress
 
 
 def add_parser(group):
@@ -52,7 +52,7 @@ def convert(options):
         report = _save_for_torch(model, options)
         text, document = str(report), json_text(report.to_dict()) + "\n"
     else:
-        from keras_poolformer.loading import provenance_json
+        from keras_poolformer.models.loading import provenance_json
 
         with replacing(options.output, options.overwrite) as written:
             model.save(written)
@@ -77,7 +77,7 @@ def _check(options):
 
 
 def _save_for_torch(model, options):
-    from keras_poolformer.torch_saving import save_torch_weights
+    from keras_poolformer.checkpoints.saving import save_torch_weights
 
     return save_torch_weights(
         model,

@@ -5,7 +5,6 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from keras_poolformer import evaluation, evaluation_report
 from keras_poolformer.commands.arguments import (
     add_command,
     add_overrides,
@@ -13,11 +12,13 @@ from keras_poolformer.commands.arguments import (
     print_note,
 )
 from keras_poolformer.data import folders
-from keras_poolformer.data.evaluation_source import open_labelled
-from keras_poolformer.files import refuse_existing, replacing
-from keras_poolformer.messages import json_text, printable
-from keras_poolformer.progress import Progress
-from keras_poolformer.scorers import open_scorer
+from keras_poolformer.evaluation.accuracy import Accuracy, measure_accuracy
+from keras_poolformer.evaluation.labelled import open_labelled
+from keras_poolformer.evaluation.report import REPORT, class_figures, write_report
+from keras_poolformer.evaluation.scorer import open_scorer
+from keras_poolformer.support.files import refuse_existing, replacing
+from keras_poolformer.support.messages import json_text, printable
+from keras_poolformer.support.progress import Progress
 
 SHOWN_BROKEN = 5
 TOP_NAMES = {"top-1": "top1", "top-5": "top5"}
@@ -88,7 +89,7 @@ class Measurement:
         note: Line for people, or "".
     """
 
-    accuracy: evaluation.Accuracy
+    accuracy: Accuracy
     images: list[str]
     labels: tuple[str, ...]
     skipped: list[str]
@@ -98,17 +99,17 @@ class Measurement:
 def evaluate(options):
     """Measures accuracy on labelled images."""
     if options.report:
-        refuse_existing(options.report, options.overwrite, evaluation_report.REPORT)
+        refuse_existing(options.report, options.overwrite, REPORT)
     progress = Progress([f"loading {options.source}", f"classifying the images of {options.data}"])
     measured = measure(options, options.source, progress, options.size, options.labels)
     progress.finish()
     answers = measured.accuracy.answers
     if options.report:
-        with replacing(options.report, options.overwrite, evaluation_report.REPORT) as folder:
+        with replacing(options.report, options.overwrite, REPORT) as folder:
             folder.mkdir()
-            evaluation_report.write_report(folder, answers, measured.images, measured.labels)
+            write_report(folder, answers, measured.images, measured.labels)
     _print_notes(measured)
-    classes = evaluation_report.class_figures(answers, measured.labels) if options.per_class else []
+    classes = class_figures(answers, measured.labels) if options.per_class else []
     result = measured.accuracy.to_dict()
     if options.json:
         skipped = {"skipped": len(measured.skipped)} if options.skip_broken else {}
@@ -162,7 +163,7 @@ def measure(options, source, progress, size=None, labels=None) -> Measurement:
         on_broken=(lambda path, error: skipped.append(str(path))) if options.skip_broken else None,
     )
     progress.start()
-    accuracy = evaluation.evaluate(scorer.predict, _counted(batches, progress, labelled.total))
+    accuracy = measure_accuracy(scorer.predict, _counted(batches, progress, labelled.total))
     return Measurement(accuracy, images, tuple(scorer.labels or ()), skipped, labelled.note)
 
 

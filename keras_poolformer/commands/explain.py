@@ -11,14 +11,14 @@ from keras_poolformer.commands.arguments import (
     add_source,
 )
 from keras_poolformer.commands.images import BrokenImages, add_skip_broken, image_files
-from keras_poolformer.commands.models import load_model
-from keras_poolformer.contact_sheet import PAIR_SIDE, SCALE_SIZE, Legend, draw_pairs
-from keras_poolformer.errors import ImageError, InputError
-from keras_poolformer.files import refuse_existing, replacing
-from keras_poolformer.image_options import as_pair
-from keras_poolformer.messages import json_text
-from keras_poolformer.progress import Progress
-from keras_poolformer.ranking import score_name, score_text, scores
+from keras_poolformer.images.options import as_pair
+from keras_poolformer.inspection.contact_sheet import PAIR_SIDE, SCALE_SIZE, Legend, draw_pairs
+from keras_poolformer.models.opening import load_model
+from keras_poolformer.scores import score_name, score_text, scores
+from keras_poolformer.support.errors import ImageError, InputError
+from keras_poolformer.support.files import refuse_existing, replacing
+from keras_poolformer.support.messages import json_text
+from keras_poolformer.support.progress import Progress
 
 MAX_IMAGES = 200
 
@@ -93,7 +93,7 @@ def _explained(model, image, class_index, layer):
     """((photograph, overlay, caption), the row of a table) of an image."""
     from PIL import Image
 
-    from keras_poolformer.explain import grad_cam, overlay
+    from keras_poolformer.inspection.grad_cam import grad_cam, overlay
 
     transform, problem_type = model.transform, model.config.problem_type
     batch = transform(image)[None]
@@ -116,7 +116,7 @@ def _explained(model, image, class_index, layer):
 
 def _default_layer(model):
     """The layer for the transform's size, or for its shorter side where images differ in size."""
-    from keras_poolformer.explain import default_layer
+    from keras_poolformer.inspection.grad_cam import default_layer
 
     transform = model.transform
     shape = transform.output_shape or as_pair(transform.resized_to or transform.size)
@@ -128,7 +128,7 @@ def _legend(source, row):
     import numpy as np
     from PIL import Image
 
-    from keras_poolformer.explain import overlay
+    from keras_poolformer.inspection.grad_cam import overlay
 
     gray = Image.new("RGB", SCALE_SIZE, "#808080")
     height, width = row["map"]

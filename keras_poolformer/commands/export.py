@@ -8,13 +8,13 @@ from keras_poolformer.commands.arguments import (
     add_overrides,
     add_source,
 )
-from keras_poolformer.commands.models import load_model
-from keras_poolformer.errors import InputError
 from keras_poolformer.export.recipes import INPUTS, OUTPUTS, RECIPES, SAVED_MODEL, device_inputs
-from keras_poolformer.files import refuse_existing, replacing
-from keras_poolformer.messages import json_text
-from keras_poolformer.progress import Progress
+from keras_poolformer.models.opening import load_model
 from keras_poolformer.runtime.description import SCORES
+from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.files import refuse_existing, replacing
+from keras_poolformer.support.messages import json_text
+from keras_poolformer.support.progress import Progress
 
 
 def add_parser(group):

@@ -5,8 +5,8 @@ from pathlib import Path
 
 from keras_poolformer.commands.arguments import print_note
 from keras_poolformer.data.image_listing import images_in
-from keras_poolformer.errors import ImageError, InputError
-from keras_poolformer.messages import one_line
+from keras_poolformer.support.errors import ImageError, InputError
+from keras_poolformer.support.messages import one_line
 
 UNREAD = 1  # exit status where images of several could not be read
 

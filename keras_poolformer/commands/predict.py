@@ -2,12 +2,12 @@
 
 from keras_poolformer.commands.arguments import add_command, add_overrides, positive
 from keras_poolformer.commands.images import BrokenImages, add_skip_broken, image_files
-from keras_poolformer.commands.models import load_model
-from keras_poolformer.errors import ImageError
-from keras_poolformer.messages import json_text, printable
-from keras_poolformer.overrides import override_tflite
-from keras_poolformer.progress import Progress
-from keras_poolformer.ranking import score_name, score_text
+from keras_poolformer.models.opening import load_model
+from keras_poolformer.models.overrides import override_tflite
+from keras_poolformer.scores import score_name, score_text
+from keras_poolformer.support.errors import ImageError
+from keras_poolformer.support.messages import json_text, printable
+from keras_poolformer.support.progress import Progress
 
 
 def add_parser(group):

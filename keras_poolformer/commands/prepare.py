@@ -1,8 +1,8 @@
 """`keras-poolformer prepare`: labelled images as TFRecords, to train from."""
 
 from keras_poolformer.commands.arguments import add_command, add_output, positive, print_note
-from keras_poolformer.errors import InputError
-from keras_poolformer.progress import Progress
+from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.progress import Progress
 
 
 def add_parser(group):
@@ -22,9 +22,9 @@ def add_parser(group):
 
 def prepare(options):
     """Writes the records of a folder or a tfds data set; every image is checked."""
-    from keras_poolformer.data.record_description import DESCRIPTION
-    from keras_poolformer.data.record_writer import refuse_unwritable, write_records
-    from keras_poolformer.data.sources import open_splits
+    from keras_poolformer.data.splits.opening import open_splits
+    from keras_poolformer.data.splits.record_description import DESCRIPTION
+    from keras_poolformer.data.splits.record_writer import refuse_unwritable, write_records
 
     if options.data.rstrip("/") == options.output.rstrip("/"):
         raise InputError(f"the output must be another path than the data. Received: {options.data}")

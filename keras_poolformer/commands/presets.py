@@ -3,7 +3,7 @@
 import json
 
 from keras_poolformer.commands.arguments import add_command
-from keras_poolformer.presets import list_presets
+from keras_poolformer.sources.presets import list_presets
 
 
 def add_parser(group):

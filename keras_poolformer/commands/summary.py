@@ -2,12 +2,12 @@
 
 import math
 
-from keras_poolformer import presets
-from keras_poolformer.checkpoints.keras_archive import read_keras_archive
 from keras_poolformer.commands.arguments import add_command, add_source, positive
-from keras_poolformer.commands.models import load_model
-from keras_poolformer.messages import json_text
-from keras_poolformer.progress import Progress
+from keras_poolformer.models.opening import load_model
+from keras_poolformer.sources import presets
+from keras_poolformer.sources.keras_archive import read_keras_archive
+from keras_poolformer.support.messages import json_text
+from keras_poolformer.support.progress import Progress
 
 
 def add_parser(group):
@@ -32,7 +32,7 @@ def summary(options):
     progress = Progress([f"building {options.source}", "counting"])
     progress.start()
     model = load_model(source, load_weights=False, backbone=_is_backbone(source))
-    from keras_poolformer.stats import model_stats
+    from keras_poolformer.inspection.stats import model_stats
 
     progress.start()
     transform = model.transform

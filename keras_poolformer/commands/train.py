@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 
 from keras_poolformer.commands.arguments import add_command, positive, print_note
-from keras_poolformer.errors import FRAMEWORK, require_packages
-from keras_poolformer.messages import json_text
-from keras_poolformer.progress import Progress
-from keras_poolformer.signals import interruptible
+from keras_poolformer.support.errors import FRAMEWORK, require_packages
+from keras_poolformer.support.messages import json_text
+from keras_poolformer.support.progress import Progress
+from keras_poolformer.support.signals import interruptible
 from keras_poolformer.training import STRATEGIES
 
 # Packages that no run can do without, and the extras that bring them.
@@ -98,7 +98,7 @@ def train(options):
 
 
 def _splits(recipe, options):
-    from keras_poolformer.data.sources import open_splits
+    from keras_poolformer.data.splits.opening import open_splits
 
     progress = Progress([f"opening {options.data}"])
     progress.start()
@@ -111,7 +111,7 @@ def _splits(recipe, options):
 
 def _validate(splits, strategy):
     """Each host reads its own share of the images once."""
-    from keras_poolformer.data.validation import validate
+    from keras_poolformer.data.splits.validation import validate
 
     resolver = strategy.cluster_resolver
     workers = getattr(strategy.extended, "_num_workers", 1)

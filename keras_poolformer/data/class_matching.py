@@ -5,7 +5,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 from keras_poolformer.data.folders import match_labels, spread
-from keras_poolformer.errors import InputError
+from keras_poolformer.support.errors import InputError
 
 
 def match_classes(

@@ -10,7 +10,7 @@ import numpy as np
 import tensorflow as tf
 
 from keras_poolformer.data.image_header import JPEG, OTHER, PNG, Header, read_header
-from keras_poolformer.image_files import MAX_SOURCE_PIXELS, EncodedImage, load_image
+from keras_poolformer.images.files import MAX_SOURCE_PIXELS, EncodedImage, load_image
 
 READABLE = (
     f"expected a JPEG or PNG file of at most {MAX_SOURCE_PIXELS:,} pixels; other "

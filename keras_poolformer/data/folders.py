@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from keras_poolformer.data.image_listing import Skipped, list_images
-from keras_poolformer.errors import InputError
-from keras_poolformer.image_formats import is_image_file
+from keras_poolformer.images.formats import is_image_file
+from keras_poolformer.support.errors import InputError
 
 
 def find_class_folders(root, note=None):

@@ -4,8 +4,8 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from keras_poolformer.errors import InputError
-from keras_poolformer.image_formats import image_suffixes, is_image_file
+from keras_poolformer.images.formats import image_suffixes, is_image_file
+from keras_poolformer.support.errors import InputError
 
 _SHOWN = 3  # names of files
 

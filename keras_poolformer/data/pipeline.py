@@ -3,11 +3,11 @@
 import numpy as np
 import tensorflow as tf
 
-from keras_poolformer import image_transform_tf
-from keras_poolformer.data.augment import augment
+from keras_poolformer.data.augmentation.augment import augment
 from keras_poolformer.data.decoding import decode
-from keras_poolformer.data.split import share
-from keras_poolformer.errors import InputError
+from keras_poolformer.data.splits.split import share
+from keras_poolformer.images import graph
+from keras_poolformer.support.errors import InputError
 
 PADDING_LABEL = -1
 # Streams that a split in many files is read as, on however many hosts: these share them, and
@@ -88,7 +88,7 @@ def evaluation_batches(split, transform, *, global_batch, replica_batch, hosts=(
     @tf.autograph.experimental.do_not_convert
     def prepare(raw):
         example = split.load(raw)
-        return image_transform_tf.transform(transform, decode(example["image"])), example["label"]
+        return graph.transform(transform, decode(example["image"])), example["label"]
 
     examples = _parallel(split.stream(None, hosts), prepare)
     start, stop = share(split.num_examples, hosts)

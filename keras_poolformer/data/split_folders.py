@@ -4,8 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from keras_poolformer.data.folders import find_class_folders
-from keras_poolformer.errors import InputError
-from keras_poolformer.messages import did_you_mean, shown
+from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.messages import did_you_mean, shown
 
 TRAINING_FOLDER = "train"
 EVALUATION_FOLDERS = ("val", "validation", "test")

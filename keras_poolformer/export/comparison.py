@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 
 from keras_poolformer.data.folders import spread
-from keras_poolformer.presets import ASSETS
-from keras_poolformer.ranking import scores
-from keras_poolformer.version import __version__
+from keras_poolformer.scores import scores
+from keras_poolformer.sources.presets import ASSETS
+from keras_poolformer.support.version import __version__
 
 CHECKED_IMAGES = 8  # of each set
 # Relative error from which outputs are mostly wrong: half as long as the outputs themselves. A

@@ -6,10 +6,10 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_poolformer.errors import InputError
 from keras_poolformer.labels import checked_labels
-from keras_poolformer.model import PoolFormerBackbone, PoolFormerImageClassifier
-from keras_poolformer.quiet import logger_limited
+from keras_poolformer.models.classifier import PoolFormerBackbone, PoolFormerImageClassifier
+from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.quiet import logger_limited
 
 
 def require_tensorflow():

@@ -14,10 +14,10 @@ from ai_edge_litert import schema_py_generated as schema
 
 from keras_poolformer.export.flatbuffer import Table, to_bytes
 from keras_poolformer.export.graphs import affine_normalization
-from keras_poolformer.image_transform import ImageTransform
-from keras_poolformer.ranking import score_function
+from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.runtime.description import DESCRIPTION, LABELS, SCORES
-from keras_poolformer.version import __version__
+from keras_poolformer.scores import score_function
+from keras_poolformer.support.version import __version__
 
 NAME, IDENTIFIER, MODEL_IDENTIFIER = "TFLITE_METADATA", b"M001", b"TFL3"
 PARSER = "1.0.0"  # the oldest reader that knows all that is written here

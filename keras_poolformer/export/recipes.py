@@ -3,9 +3,9 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from keras_poolformer.errors import InputError
-from keras_poolformer.output_folders import OutputFolder
 from keras_poolformer.runtime.description import DESCRIPTION, EXTRA, LABELS, SCORES
+from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.output_folders import OutputFolder
 
 SAVED_MODEL = OutputFolder(
     "a SavedModel of export",

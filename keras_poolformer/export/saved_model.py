@@ -20,10 +20,10 @@ from keras_poolformer.export.graphs import (
     save_graphs,
 )
 from keras_poolformer.export.recipes import SAVED_MODEL
-from keras_poolformer.files import refuse_existing, replacing, size_of
-from keras_poolformer.image_transform import checked_transform
-from keras_poolformer.patterns import without_patterns
+from keras_poolformer.images.transform import checked_transform
 from keras_poolformer.runtime.description import Description, add_description
+from keras_poolformer.support.files import refuse_existing, replacing, size_of
+from keras_poolformer.support.patterns import without_patterns
 
 
 def export_saved_model(model, path, transform=None, labels=None, overwrite=False):

@@ -9,15 +9,12 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
-from keras_poolformer.errors import InputError
-from keras_poolformer.export.calibration import calibrate, read_calibration
 from keras_poolformer.export.comparison import (
     ExportResult,
     checksum,
     compare,
     export_provenance,
 )
-from keras_poolformer.export.folding import fold
 from keras_poolformer.export.graphs import (
     affine_normalization,
     default_outputs,
@@ -29,13 +26,16 @@ from keras_poolformer.export.graphs import (
 )
 from keras_poolformer.export.metadata import with_metadata
 from keras_poolformer.export.micro import without_gelu
-from keras_poolformer.export.ranges import Quantizer
+from keras_poolformer.export.networks.calibration import calibrate, read_calibration
+from keras_poolformer.export.networks.folding import fold
+from keras_poolformer.export.networks.ranges import Quantizer
 from keras_poolformer.export.recipes import INPUTS, OUTPUTS, get_recipe
-from keras_poolformer.files import refuse_existing, replacing, size_of
-from keras_poolformer.image_transform import checked_transform
-from keras_poolformer.model import PoolFormerBackbone
+from keras_poolformer.images.transform import checked_transform
+from keras_poolformer.models.classifier import PoolFormerBackbone
 from keras_poolformer.runtime.description import SCORES, Description, append_description
 from keras_poolformer.runtime.tflite_model import TFLiteModel
+from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.files import refuse_existing, replacing, size_of
 
 PROBABILITIES_RANGE = (0.0, 255 / 256)  # what LiteRT's integer softmax and logistic have
 

@@ -1,9 +1,9 @@
 """Classification with an exported .tflite file."""
 
-from keras_poolformer.errors import InputError
-from keras_poolformer.ranking import scores, top_classes
 from keras_poolformer.runtime.description import SCORES
 from keras_poolformer.runtime.tflite_model import TFLiteModel
+from keras_poolformer.scores import scores, top_classes
+from keras_poolformer.support.errors import InputError
 
 
 class TFLiteClassifier(TFLiteModel):

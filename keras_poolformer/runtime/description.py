@@ -11,14 +11,14 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
 from keras_poolformer.config import MAX_CLASSES
-from keras_poolformer.errors import InputError
-from keras_poolformer.json_files import MAX_JSON_BYTES, parse_json
 from keras_poolformer.labels import checked_labels
-from keras_poolformer.messages import shown
 from keras_poolformer.provenance import checked_provenance
-from keras_poolformer.ranking import PROBLEM_TYPES
-from keras_poolformer.regular_files import is_regular, open_regular, read_bytes
-from keras_poolformer.zip_files import ZipEntries
+from keras_poolformer.scores import PROBLEM_TYPES
+from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.json_files import MAX_JSON_BYTES, parse_json
+from keras_poolformer.support.messages import shown
+from keras_poolformer.support.regular_files import is_regular, open_regular, read_bytes
+from keras_poolformer.support.zip_files import ZipEntries
 
 LABELS, DESCRIPTION = "labels.txt", "keras_poolformer.json"
 EXTRA = "assets.extra"

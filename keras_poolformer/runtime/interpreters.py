@@ -4,8 +4,8 @@ import contextlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from keras_poolformer.errors import InputError, MissingExtraError
 from keras_poolformer.runtime.model_check import check_model
+from keras_poolformer.support.errors import InputError, MissingExtraError
 
 
 def import_litert():

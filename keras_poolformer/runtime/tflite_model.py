@@ -5,12 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_poolformer.errors import InputError
-from keras_poolformer.image_transform import ImageTransform
-from keras_poolformer.runtime.delegation import count_partitions, operators_outside
+from keras_poolformer.images.transform import ImageTransform
+from keras_poolformer.runtime.benchmark.delegation import count_partitions, operators_outside
 from keras_poolformer.runtime.description import read_description
 from keras_poolformer.runtime.interpreters import litert_errors, load_interpreter, read_model
 from keras_poolformer.runtime.workers import Workers, check_threads
+from keras_poolformer.support.errors import InputError
 
 
 class TFLiteModel:

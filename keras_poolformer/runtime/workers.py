@@ -12,8 +12,8 @@ from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from keras_poolformer.errors import InputError
-from keras_poolformer.messages import shown
+from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.messages import shown
 
 MAX_THREADS = 1024
 

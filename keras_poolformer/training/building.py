@@ -7,11 +7,11 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from keras_poolformer.base_model import plain
+from keras_poolformer.checkpoints.quantization import refuse_quantized
 from keras_poolformer.lineage import provenance_from
-from keras_poolformer.loading import STEM, copy_weights, image_transform, load_preset
-from keras_poolformer.model import PoolFormerImageClassifier
-from keras_poolformer.quantization import refuse_quantized
+from keras_poolformer.models.base import plain
+from keras_poolformer.models.classifier import PoolFormerImageClassifier
+from keras_poolformer.models.loading import STEM, copy_weights, image_transform, load_preset
 from keras_poolformer.training import starting
 from keras_poolformer.training.optimizer import AdamW, WarmupCosine
 

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from keras_poolformer.errors import InputError
-from keras_poolformer.patterns import refuse_patterns, without_patterns
+from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.patterns import refuse_patterns, without_patterns
 
 _INDEX = re.compile(r"ckpt-(\d+)\.index", re.ASCII)
 _FILE = re.compile(r"ckpt-(\d+)(?:\.index|\.data-\d+-of-\d+|_temp/?)", re.ASCII)

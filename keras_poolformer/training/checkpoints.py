@@ -6,8 +6,8 @@ import sys
 import numpy as np
 import tensorflow as tf
 
-from keras_poolformer.errors import InputError
-from keras_poolformer.messages import one_line
+from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.messages import one_line
 from keras_poolformer.training.checkpoint_files import CheckpointFiles
 
 KEPT = 2  # of the last ones: where the newest is corrupt, the one before it is read

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
-from keras_poolformer.data.validation import name_broken
-from keras_poolformer.errors import InputError
+from keras_poolformer.data.splits.validation import name_broken
+from keras_poolformer.support.errors import InputError
 
 _DATA_ERRORS = (
     tf.errors.DataLossError,

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import tensorflow as tf
 
-from keras_poolformer.errors import InputError
-from keras_poolformer.files import replacing
-from keras_poolformer.messages import one_line
+from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.files import replacing
+from keras_poolformer.support.messages import one_line
 from keras_poolformer.training.curve import draw_curve
 from keras_poolformer.training.run import RESULT
 from keras_poolformer.training.tables import last_evaluation

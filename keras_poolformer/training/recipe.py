@@ -6,11 +6,11 @@ import math
 from dataclasses import dataclass, field
 
 from keras_poolformer.config import PoolFormerConfig
-from keras_poolformer.data.augment import Augmentation
-from keras_poolformer.data.mixing import Mixing
-from keras_poolformer.errors import InputError
-from keras_poolformer.image_transform import INTERPOLATIONS, ImageTransform
-from keras_poolformer.messages import did_you_mean, shown
+from keras_poolformer.data.augmentation.augment import Augmentation
+from keras_poolformer.data.augmentation.mixing import Mixing
+from keras_poolformer.images.transform import INTERPOLATIONS, ImageTransform
+from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.messages import did_you_mean, shown
 
 CHOICES = {
     "precision": ("auto", "float32", "mixed_bfloat16"),

@@ -1,11 +1,11 @@
 """The training recipes, one readable function each."""
 
 from keras_poolformer.config import VARIANTS, PoolFormerConfig
-from keras_poolformer.data.augment import Augmentation
-from keras_poolformer.data.mixing import Mixing
-from keras_poolformer.errors import InputError
-from keras_poolformer.image_transform import ImageTransform
-from keras_poolformer.messages import did_you_mean, shown
+from keras_poolformer.data.augmentation.augment import Augmentation
+from keras_poolformer.data.augmentation.mixing import Mixing
+from keras_poolformer.images.transform import ImageTransform
+from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.messages import did_you_mean, shown
 from keras_poolformer.training.recipe import Recipe
 
 __all__ = ["RECIPES", "Recipe", "get_recipe"]

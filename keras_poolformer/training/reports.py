@@ -10,8 +10,8 @@ import numpy as np
 import tensorflow as tf
 from tqdm import tqdm
 
-from keras_poolformer.errors import InputError
-from keras_poolformer.messages import one_line
+from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.messages import one_line
 from keras_poolformer.training.events import cut_events
 from keras_poolformer.training.tables import (
     EVALUATION_FIELDS,

@@ -5,12 +5,12 @@ import sys
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
-from keras_poolformer.data.sources import Split
-from keras_poolformer.errors import InputError
-from keras_poolformer.files import replacing
-from keras_poolformer.json_files import read_json
-from keras_poolformer.messages import shown
-from keras_poolformer.source_folders import RUN
+from keras_poolformer.data.splits.opening import Split
+from keras_poolformer.sources.source_folders import RUN
+from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.files import replacing
+from keras_poolformer.support.json_files import read_json
+from keras_poolformer.support.messages import shown
 from keras_poolformer.training.checkpoints import has_checkpoint
 from keras_poolformer.training.recipe import PARTS, Recipe
 from keras_poolformer.training.recipes import get_recipe

@@ -8,7 +8,7 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from keras_poolformer.errors import InputError
+from keras_poolformer.support.errors import InputError
 
 LOCK = "run.lock"
 _UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)

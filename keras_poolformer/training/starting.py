@@ -4,10 +4,10 @@ import dataclasses
 from dataclasses import dataclass
 
 from keras_poolformer.config import PoolFormerConfig
-from keras_poolformer.errors import InputError
-from keras_poolformer.image_options import as_pair
-from keras_poolformer.image_transform import ImageTransform
-from keras_poolformer.messages import shown
+from keras_poolformer.images.options import as_pair
+from keras_poolformer.images.transform import ImageTransform
+from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.messages import shown
 from keras_poolformer.training.recipe import fields_of
 
 CHANNELS = 3  # of the images that training reads

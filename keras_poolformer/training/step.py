@@ -12,9 +12,9 @@ from dataclasses import dataclass
 import keras
 import tensorflow as tf
 
-from keras_poolformer.data.mixing import Mixing, mix
-from keras_poolformer.evaluation import TOP
-from keras_poolformer.random_layers import drawing_with
+from keras_poolformer.data.augmentation.mixing import Mixing, mix
+from keras_poolformer.evaluation.accuracy import TOP
+from keras_poolformer.models.random_layers import drawing_with
 
 _PHILOX = 1  # of tf.random.Algorithm; a block of its counter gives four numbers
 _BLOCK = 4

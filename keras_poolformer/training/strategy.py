@@ -6,8 +6,8 @@ import re
 
 import tensorflow as tf
 
-from keras_poolformer.errors import InputError
-from keras_poolformer.json_files import parse_json
+from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.json_files import parse_json
 from keras_poolformer.training import STRATEGIES
 
 

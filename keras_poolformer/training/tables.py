@@ -5,8 +5,8 @@ import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from keras_poolformer.errors import InputError
-from keras_poolformer.files import replacing
+from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.files import replacing
 
 STEP_FIELDS = ("step", "loss", "accuracy", "learning_rate")
 EVALUATION_FIELDS = ("step", "epoch", "loss", "top1", "top5")

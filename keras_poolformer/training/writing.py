@@ -4,9 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_poolformer.files import refuse_existing, replacing
-from keras_poolformer.model import PoolFormerImageClassifier
-from keras_poolformer.torch_saving import save_torch_weights
+from keras_poolformer.checkpoints.saving import save_torch_weights
+from keras_poolformer.models.classifier import PoolFormerImageClassifier
+from keras_poolformer.support.files import refuse_existing, replacing
 from keras_poolformer.training.checkpoints import averaged_weights
 
 

@@ -13,7 +13,7 @@ from benchmarks.job import relative_error
 from benchmarks.processes import Worker
 from benchmarks.tables import print_tables
 from benchmarks.targets import TARGETS, check_targets
-from keras_poolformer.errors import InputError, MissingExtraError
+from keras_poolformer.support.errors import InputError, MissingExtraError
 
 NAMES = ["ours-fp32", "floor-fp32"]
 

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from benchmarks import finetune
-from keras_poolformer.errors import InputError
+from keras_poolformer.support.errors import InputError
 
 
 def test_the_two_splits_share_no_image(tmp_path, monkeypatch):

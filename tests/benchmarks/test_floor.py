@@ -9,9 +9,9 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from benchmarks.floor import expected_operators, require_floor
 from keras_poolformer import PoolFormerImageClassifier, load_torch_weights
-from keras_poolformer.errors import InputError
-from keras_poolformer.export.folding import fold
+from keras_poolformer.export.networks.folding import fold
 from keras_poolformer.runtime import TFLiteClassifier
+from keras_poolformer.support.errors import InputError
 
 RECIPES = ("fp32", "dynamic_int8", "int8")
 

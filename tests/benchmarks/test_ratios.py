@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from benchmarks import ratios, targets
-from keras_poolformer.errors import InputError
+from keras_poolformer.support.errors import InputError
 
 
 @pytest.mark.parametrize(

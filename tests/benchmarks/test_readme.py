@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from benchmarks import accuracy, finetune, front_page, readme, tables, training
-from keras_poolformer.errors import InputError
+from keras_poolformer.support.errors import InputError
 
 ROOT = Path(__file__).parents[2]
 

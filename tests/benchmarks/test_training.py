@@ -3,7 +3,7 @@
 import pytest
 
 from benchmarks import input_pipeline, train_step, training
-from keras_poolformer.errors import InputError
+from keras_poolformer.support.errors import InputError
 
 CASE = train_step.Case("small", "poolformer_tiny_cifar10", 2)
 

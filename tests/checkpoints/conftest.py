@@ -6,8 +6,8 @@ import zipfile
 import numpy as np
 import pytest
 
-from keras_poolformer.checkpoints.readers import read_checkpoint
-from keras_poolformer.errors import InputError
+from keras_poolformer.checkpoints.reading.readers import read_checkpoint
+from keras_poolformer.support.errors import InputError
 
 
 @pytest.fixture(scope="session")

@@ -11,9 +11,9 @@ import zipfile
 
 import pytest
 
-from keras_poolformer.checkpoints.pickles import MAX_INSTRUCTIONS, MAX_PICKLE_BYTES
-from keras_poolformer.checkpoints.readers import read_checkpoint
-from keras_poolformer.errors import InputError
+from keras_poolformer.checkpoints.reading.pickles import MAX_INSTRUCTIONS, MAX_PICKLE_BYTES
+from keras_poolformer.checkpoints.reading.readers import read_checkpoint
+from keras_poolformer.support.errors import InputError
 
 MEBIBYTE = 2**20
 HEAD = [pickle.dumps(part, 2) for part in (0x1950A86A20F9469CFC6C, 1001, {})]
@@ -21,7 +21,7 @@ PEAK = """
 import re, sys
 from pathlib import Path
 import safetensors
-from keras_poolformer.checkpoints.readers import read_checkpoint
+from keras_poolformer.checkpoints.reading.readers import read_checkpoint
 
 
 def peak():  # (ru_maxrss would be that of the process that started this one)
@@ -130,7 +130,7 @@ def test_honest_files_take_twice_their_size(tmp_path, format, dtype, save):
 
 def test_an_index_of_many_shards_is_read_in_linear_time(tmp_path, seeded, save, monkeypatch):
     """Shards times names would be 2,000 x 100,000 comparisons, most of a minute."""
-    from keras_poolformer.checkpoints import readers
+    from keras_poolformer.checkpoints.reading import readers
 
     names = [f"{i % 2000}" for i in range(100_000)]
     for name in set(names):
@@ -167,7 +167,7 @@ def test_a_tensor_of_65_dimensions(tmp_path, refusal):
 @pytest.mark.parametrize("name", ["x.pth", "model.safetensors", "config.json"])
 def test_pipes_are_refused_at_once(tmp_path, name):
     os.mkfifo(tmp_path / name)
-    from keras_poolformer import presets
+    from keras_poolformer.sources import presets
 
     with pytest.raises(InputError, match=r"not a regular file|without weights"):
         read_checkpoint(tmp_path / name if name.startswith("x") else tmp_path)

@@ -7,8 +7,8 @@ import pytest
 
 from keras_poolformer import ImageTransform, PoolFormerConfig
 from keras_poolformer.checkpoints import hub_json
-from keras_poolformer.errors import InputError
-from keras_poolformer.layers import ACTIVATION_FUNCTIONS
+from keras_poolformer.models.layers import ACTIVATION_FUNCTIONS
+from keras_poolformer.support.errors import InputError
 
 HF = {"model_type": "poolformer"}
 TIMM = {"architecture": "poolformer_s12"}

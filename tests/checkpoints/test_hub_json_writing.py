@@ -13,7 +13,7 @@ from keras_poolformer.checkpoints.hub_json_writing import (
     timm_config_json,
 )
 from keras_poolformer.config import ACTIVATIONS, VARIANTS
-from keras_poolformer.errors import InputError
+from keras_poolformer.support.errors import InputError
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("conversion.oracles")  # after which the two libraries can be imported

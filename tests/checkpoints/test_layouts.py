@@ -6,7 +6,7 @@ from keras_poolformer import PoolFormerConfig
 from keras_poolformer.checkpoints import layouts
 from keras_poolformer.checkpoints.architecture import infer_config
 from keras_poolformer.config import VARIANTS
-from keras_poolformer.errors import InputError
+from keras_poolformer.support.errors import InputError
 
 oracles = pytest.importorskip("conversion.oracles")
 

@@ -11,8 +11,8 @@ from keras_poolformer import (
     PoolFormerConfig,
     PoolFormerImageClassifier,
 )
-from keras_poolformer.errors import InputError
-from keras_poolformer.loading import image_transform
+from keras_poolformer.models.loading import image_transform
+from keras_poolformer.support.errors import InputError
 
 CONFIG = PoolFormerConfig(
     depths=(1, 2), widths=(8, 12), num_classes=2, labels=("cat", "Kätzchen"), pool_size=5

@@ -2,7 +2,7 @@
 
 import pytest
 
-from keras_poolformer.json_files import read_json
+from keras_poolformer.support.json_files import read_json
 
 
 def test_read_json(tmp_path):

@@ -5,9 +5,9 @@ import json
 
 import pytest
 
-from keras_poolformer.checkpoints import readers
-from keras_poolformer.checkpoints.readers import read_checkpoint
-from keras_poolformer.errors import InputError
+from keras_poolformer.checkpoints.reading import readers
+from keras_poolformer.checkpoints.reading.readers import read_checkpoint
+from keras_poolformer.support.errors import InputError
 
 
 @pytest.fixture

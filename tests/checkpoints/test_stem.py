@@ -9,7 +9,7 @@ from keras_poolformer import (
     load_torch_weights,
 )
 from keras_poolformer.checkpoints.stem import adapt_stem
-from keras_poolformer.errors import InputError
+from keras_poolformer.support.errors import InputError
 
 torch = pytest.importorskip("torch")
 oracles = pytest.importorskip("conversion.oracles")

@@ -8,7 +8,7 @@ import pytest
 from keras_poolformer import ImageTransform, PoolFormerConfig
 from keras_poolformer.checkpoints import hub_json
 from keras_poolformer.checkpoints.hub_json_writing import timm_config_json
-from keras_poolformer.errors import InputError
+from keras_poolformer.support.errors import InputError
 
 pytest.importorskip("conversion.oracles")  # which makes timm importable
 

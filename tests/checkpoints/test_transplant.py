@@ -9,7 +9,7 @@ from keras_poolformer import (
     PoolFormerImageClassifier,
     load_torch_weights,
 )
-from keras_poolformer.errors import InputError
+from keras_poolformer.support.errors import InputError
 
 torch = pytest.importorskip("torch")
 safetensors_torch = pytest.importorskip("safetensors.torch")

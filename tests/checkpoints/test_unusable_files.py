@@ -8,8 +8,8 @@ import zipfile
 
 import pytest
 
-from keras_poolformer.checkpoints.readers import read_checkpoint
-from keras_poolformer.errors import InputError, MissingExtraError
+from keras_poolformer.checkpoints.reading.readers import read_checkpoint
+from keras_poolformer.support.errors import InputError, MissingExtraError
 
 torch = pytest.importorskip("torch")
 

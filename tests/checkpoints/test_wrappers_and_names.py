@@ -5,8 +5,9 @@ import hashlib
 import numpy as np
 import pytest
 
-from keras_poolformer.checkpoints import archives, readers, transplant
-from keras_poolformer.checkpoints.readers import read_checkpoint
+from keras_poolformer.checkpoints import transplant
+from keras_poolformer.checkpoints.reading import archives, readers
+from keras_poolformer.checkpoints.reading.readers import read_checkpoint
 
 torch = pytest.importorskip("torch")
 

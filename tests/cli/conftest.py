@@ -8,7 +8,7 @@ import pytest
 from filelock import FileLock
 
 from keras_poolformer.cli import main
-from keras_poolformer.presets import ASSETS
+from keras_poolformer.sources.presets import ASSETS
 
 PRESET = "poolformer_tiny_cifar10"
 PHOTOS = sorted((ASSETS / "photos").glob("cifar10_test_*_*.png"))

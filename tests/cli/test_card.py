@@ -12,9 +12,9 @@ import yaml
 from markdown_it import MarkdownIt
 
 from keras_poolformer import ImageTransform, PoolFormerConfig, PoolFormerImageClassifier
-from keras_poolformer.model_card import Card
-from keras_poolformer.presets import ASSETS
+from keras_poolformer.publishing.card import Card
 from keras_poolformer.runtime.description import read_description
+from keras_poolformer.sources.presets import ASSETS
 
 PRESET = "poolformer_tiny_cifar10"
 ROOT = Path(__file__).parents[2]

@@ -15,7 +15,7 @@ from keras_poolformer import (
     export_saved_model,
 )
 from keras_poolformer.cli import main
-from keras_poolformer.presets import ASSETS, CIFAR10_LABELS
+from keras_poolformer.sources.presets import ASSETS, CIFAR10_LABELS
 
 PRESET = "poolformer_tiny_cifar10"
 PHOTOS = sorted((ASSETS / "photos").glob("cifar10_test_*_*.png"))
@@ -175,7 +175,8 @@ def test_images_of_different_sizes_that_are_not_cropped(data, tiny_config, out, 
 def test_progress_advances_per_batch(data, exports, monkeypatch):
     advanced = []
     monkeypatch.setattr(
-        "keras_poolformer.progress.Progress.advance", lambda self, *one: advanced.append(one)
+        "keras_poolformer.support.progress.Progress.advance",
+        lambda self, *one: advanced.append(one),
     )
     arguments = ["evaluate", f"{exports}/fp32.tflite", "--data", str(data), "--batch-size", "10"]
     assert main(arguments) == 0

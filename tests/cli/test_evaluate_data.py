@@ -90,7 +90,7 @@ def test_splits_that_are_not_there(root, data, exports, refusal, tmp_path):
 def test_a_broken_image_in_records_is_named_or_skipped(data, measured, tmp_path, exports, run):
     import tensorflow as tf
 
-    from keras_poolformer.data import record_writer
+    from keras_poolformer.data.splits import record_writer
 
     assert main(["prepare", str(data), "-o", str(tmp_path / "records")]) == 0
     (file,) = (tmp_path / "records").glob("*.tfrecord")

@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_poolformer.data import tfds_source
 from keras_poolformer.data.folders import spread
-from keras_poolformer.errors import InputError
-from keras_poolformer.presets import ASSETS, CIFAR10_LABELS
-from keras_poolformer.scorers import open_scorer
+from keras_poolformer.data.splits import tfds_source
+from keras_poolformer.evaluation.scorer import open_scorer
+from keras_poolformer.sources.presets import ASSETS, CIFAR10_LABELS
+from keras_poolformer.support.errors import InputError
 
 pytestmark = pytest.mark.slow  # minutes of exports and trainings
 

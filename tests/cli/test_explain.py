@@ -8,8 +8,8 @@ from PIL import Image
 
 from keras_poolformer import ImageTransform, PoolFormerBackbone, PoolFormerImageClassifier
 from keras_poolformer.commands import explain
-from keras_poolformer.contact_sheet import CAPTION, LEGEND, MARGIN, PAIR_SIDE
-from keras_poolformer.explain import grad_cam, overlay
+from keras_poolformer.inspection.contact_sheet import CAPTION, LEGEND, MARGIN, PAIR_SIDE
+from keras_poolformer.inspection.grad_cam import grad_cam, overlay
 
 CIFAR = "poolformer_tiny_cifar10"
 

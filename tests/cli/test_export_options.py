@@ -10,11 +10,11 @@ import pytest
 
 from keras_poolformer import ImageTransform, PoolFormerImageClassifier
 from keras_poolformer.cli import main
-from keras_poolformer.errors import InputError
+from keras_poolformer.evaluation.scorer import open_scorer
 from keras_poolformer.export import comparison, tflite
 from keras_poolformer.runtime import TFLiteClassifier
 from keras_poolformer.runtime.description import read_description
-from keras_poolformer.scorers import open_scorer
+from keras_poolformer.support.errors import InputError
 
 LABELS = ("ant", "bee", "fly")
 

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 from keras_poolformer import ImageTransform, PoolFormerImageClassifier
-from keras_poolformer.presets import ASSETS, CIFAR10_LABELS
-from keras_poolformer.version import __version__
+from keras_poolformer.sources.presets import ASSETS, CIFAR10_LABELS
+from keras_poolformer.support.version import __version__
 
 # ---------------------------------------------------------------------------------------
 # predict

@@ -6,7 +6,7 @@ import signal
 
 import pytest
 
-from keras_poolformer.presets import ASSETS
+from keras_poolformer.sources.presets import ASSETS
 
 PHOTOS = sorted((ASSETS / "photos").glob("cifar10_test_*_*.png"))
 
@@ -22,7 +22,7 @@ def split_folders(data, tmp_path):
 
 
 def test_a_folder_becomes_records(split_folders, out, run):
-    from keras_poolformer.data.sources import open_splits
+    from keras_poolformer.data.splits.opening import open_splits
 
     status, printed, lines = run("prepare", split_folders, "-o", out / "records", "--shards", 3)
     assert (status, lines) == (0, [])
@@ -59,7 +59,7 @@ def test_a_broken_image_leaves_nothing(data, out, refusal):
 def test_ctrl_c_leaves_nothing(data, out, run, monkeypatch):
     """Also where it arrives inside TensorFlow, which then swallows Python's exception."""
     monkeypatch.setattr(
-        "keras_poolformer.progress.Progress.advance",
+        "keras_poolformer.support.progress.Progress.advance",
         lambda self, done, total: os.kill(os.getpid(), signal.SIGINT) if done == 3 else None,
     )
     status, printed, lines = run("prepare", data, "-o", out / "records")

@@ -9,15 +9,15 @@ from pathlib import Path
 import pytest
 
 from keras_poolformer.cli import one_line_errors
-from keras_poolformer.progress import Progress
+from keras_poolformer.support.progress import Progress
 
 ROOT = Path(__file__).parents[2]
 # A command that says what it does, writes argument 1, and prints its result.
 PROGRAM = """
 import sys
 from keras_poolformer.cli import one_line_errors
-from keras_poolformer.files import replacing
-from keras_poolformer.progress import Progress
+from keras_poolformer.support.files import replacing
+from keras_poolformer.support.progress import Progress
 
 def work(path):
     progress = Progress(["reading", "writing"])
@@ -35,7 +35,7 @@ sys.exit(one_line_errors("program", work, sys.argv[1]))
 STOPPED = """
 import contextlib, os, signal, sys
 from keras_poolformer.cli import one_line_errors
-from keras_poolformer.files import replacing
+from keras_poolformer.support.files import replacing
 
 # Background jobs of a shell are started to ignore Ctrl-C, and so may be these tests.
 signal.signal(signal.SIGINT, signal.default_int_handler)

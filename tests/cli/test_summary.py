@@ -5,7 +5,7 @@ import json
 import pytest
 
 from keras_poolformer import PoolFormerBackbone, PoolFormerConfig
-from keras_poolformer.stats import model_stats
+from keras_poolformer.inspection.stats import model_stats
 
 CIFAR = "poolformer_tiny_cifar10"
 

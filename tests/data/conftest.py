@@ -99,8 +99,8 @@ def tfds_of_numbers(store_tfds):
 @pytest.fixture(scope="session")
 def records_of_numbers(folder_of_numbers):
     """The same examples as records in eight files."""
-    from keras_poolformer.data.record_writer import write_records
-    from keras_poolformer.data.sources import open_splits
+    from keras_poolformer.data.splits.opening import open_splits
+    from keras_poolformer.data.splits.record_writer import write_records
 
     address = "ram://numbers/records"
     write_records(open_splits(folder_of_numbers), address, NUM_FILES)
@@ -110,7 +110,7 @@ def records_of_numbers(folder_of_numbers):
 @pytest.fixture(scope="session")
 def open_kind(folder_of_numbers, tfds_of_numbers, records_of_numbers):
     """open_kind("folder" | "tfds" | "records"): (training split, evaluation split)."""
-    from keras_poolformer.data.sources import open_splits
+    from keras_poolformer.data.splits.opening import open_splits
 
     arguments = {
         "folder": (folder_of_numbers,),

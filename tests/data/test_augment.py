@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from keras_poolformer.errors import InputError
-from keras_poolformer.image_transform import IMAGENET_MEAN, IMAGENET_STD, ImageTransform
+from keras_poolformer.images.transform import IMAGENET_MEAN, IMAGENET_STD, ImageTransform
+from keras_poolformer.support.errors import InputError
 
 tf = pytest.importorskip("tensorflow")
-augment = pytest.importorskip("keras_poolformer.data.augment")
+augment = pytest.importorskip("keras_poolformer.data.augmentation.augment")
 
 Augmentation = augment.Augmentation
 PLAIN = {"rand_augment": "", "erasing": 0.0, "flip": 0.0, "interpolation": "bicubic"}

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from keras_poolformer.image_transform import IMAGENET_MEAN, IMAGENET_STD
+from keras_poolformer.images.transform import IMAGENET_MEAN, IMAGENET_STD
 
 tf = pytest.importorskip("tensorflow")
-augment = pytest.importorskip("keras_poolformer.data.augment")
+augment = pytest.importorskip("keras_poolformer.data.augmentation.augment")
 
 Augmentation = augment.Augmentation
 DRAWS = 2000

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_poolformer.image_files import MAX_SOURCE_PIXELS
+from keras_poolformer.images.files import MAX_SOURCE_PIXELS
 from tests.image_kinds import STORED, encode, image_kinds, oriented, png, with_xmp
 
 tf = pytest.importorskip("tensorflow")

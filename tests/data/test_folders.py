@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from keras_poolformer.data.folders import find_class_folders, label_images, read_batches, spread
-from keras_poolformer.errors import InputError
+from keras_poolformer.support.errors import InputError
 
 LABELS = ("cat", "dog", "owl")
 

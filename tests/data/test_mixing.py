@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_poolformer.data.mixing import Mixing, mix
+from keras_poolformer.data.augmentation.mixing import Mixing, mix
 
 MIXUP = Mixing(mixup=0.8, cutmix=0.0, label_smoothing=0.1)
 CUTMIX = Mixing(mixup=0.0, cutmix=1.0, label_smoothing=0.1)

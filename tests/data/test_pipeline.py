@@ -6,13 +6,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_poolformer import ImageTransform, image_transform_tf
+from keras_poolformer import ImageTransform
 from keras_poolformer.data import pipeline
-from keras_poolformer.data.augment import Augmentation
+from keras_poolformer.data.augmentation.augment import Augmentation
 from keras_poolformer.data.decoding import decode
 from keras_poolformer.data.pipeline import evaluation_batches, training_epoch
-from keras_poolformer.data.sources import open_splits
-from keras_poolformer.errors import InputError
+from keras_poolformer.data.splits.opening import open_splits
+from keras_poolformer.images import graph
+from keras_poolformer.support.errors import InputError
 
 KINDS = ("folder", "tfds", "records")
 SIZE = 6
@@ -259,7 +260,7 @@ def test_every_example_is_evaluated_once(kind, hosts, global_batch, replica_batc
     assert {len(part) for part in parts} == {steps * global_batch // hosts // replica_batch}
     images, labels = gathered([[batch for part in parts for batch in part]], 1)
     expected = [
-        image_transform_tf.transform(TRANSFORM, decode(example["image"])).numpy()
+        graph.transform(TRANSFORM, decode(example["image"])).numpy()
         for example in split.stream().map(split.load)
     ]
     np.testing.assert_array_equal(images[labels != -1], expected)

@@ -12,10 +12,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_poolformer.errors import InputError
+from keras_poolformer.support.errors import InputError
 
 tf = pytest.importorskip("tensorflow")
-augment = pytest.importorskip("keras_poolformer.data.randaugment")
+augment = pytest.importorskip("keras_poolformer.data.augmentation.randaugment")
 
 RandAugment = augment.RandAugment
 RECIPE = "rand-m9-mstd0.5-inc1"

@@ -8,11 +8,11 @@ import shutil
 import pytest
 import tensorflow as tf
 
-from keras_poolformer.data import record_writer
-from keras_poolformer.data.record_writer import write_records
-from keras_poolformer.data.sources import open_splits
-from keras_poolformer.data.validation import name_broken
-from keras_poolformer.errors import InputError
+from keras_poolformer.data.splits import record_writer
+from keras_poolformer.data.splits.opening import open_splits
+from keras_poolformer.data.splits.record_writer import write_records
+from keras_poolformer.data.splits.validation import name_broken
+from keras_poolformer.support.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -326,7 +326,7 @@ def test_descriptions_that_are_no_json(text, copy):
 
 
 def test_a_description_that_fills_the_memory(copy, monkeypatch):
-    monkeypatch.setattr("keras_poolformer.data.records.MAX_BYTES", 100)
+    monkeypatch.setattr("keras_poolformer.data.splits.records.MAX_BYTES", 100)
     with pytest.raises(InputError, match="must have at most 100 bytes"):
         open_splits(copy)
 

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 tf = pytest.importorskip("tensorflow")
-resampling = pytest.importorskip("keras_poolformer.data.resampling")
+resampling = pytest.importorskip("keras_poolformer.data.augmentation.resampling")
 
 KERNELS = {True: Image.Resampling.BICUBIC, False: Image.Resampling.BILINEAR}
 SIZES = [

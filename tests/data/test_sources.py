@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_poolformer.data.record_writer import write_records
-from keras_poolformer.data.sources import open_splits
-from keras_poolformer.errors import InputError
+from keras_poolformer.data.splits.opening import open_splits
+from keras_poolformer.data.splits.record_writer import write_records
+from keras_poolformer.support.errors import InputError
 
 KINDS = ("folder", "tfds", "records")
 

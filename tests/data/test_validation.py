@@ -6,9 +6,9 @@ import shutil
 import pytest
 import tensorflow as tf
 
-from keras_poolformer.data.sources import open_splits
-from keras_poolformer.data.validation import name_broken, validate
-from keras_poolformer.errors import InputError
+from keras_poolformer.data.splits.opening import open_splits
+from keras_poolformer.data.splits.validation import name_broken, validate
+from keras_poolformer.support.errors import InputError
 
 
 @pytest.fixture

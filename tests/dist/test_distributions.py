@@ -14,9 +14,9 @@ from email import message_from_string
 import pytest
 from packaging.metadata import Metadata
 
-from keras_poolformer.presets import ASSETS
-from keras_poolformer.ranking import softmax
-from keras_poolformer.version import __version__
+from keras_poolformer.sources.presets import ASSETS
+from keras_poolformer.scores import softmax
+from keras_poolformer.support.version import __version__
 from tests.dist.conftest import ROOT
 
 pytestmark = pytest.mark.dist

@@ -6,7 +6,7 @@ import socket
 import pytest
 from safetensors.torch import load_file
 
-from keras_poolformer.presets import ASSETS
+from keras_poolformer.sources.presets import ASSETS
 
 PHOTOS = ASSETS / "photos"
 PRESET = "poolformer_tiny_cifar10"

@@ -5,7 +5,7 @@ import re
 import pytest
 import yaml
 
-from keras_poolformer.version import __version__
+from keras_poolformer.support.version import __version__
 from tests.docs.programs import ROOT
 
 REQUIRED = {"cff-version", "message", "title", "authors"}

@@ -6,7 +6,7 @@ import pytest
 
 from keras_poolformer import PoolFormerBackbone, PoolFormerConfig, PoolFormerImageClassifier
 from keras_poolformer.config import ACTIVATIONS, NORMS
-from keras_poolformer.export.folding import fold
+from keras_poolformer.export.networks.folding import fold
 
 TINY = PoolFormerConfig(depths=(1, 2, 1), widths=(8, 12, 16), num_classes=5)
 CONFIGS = {

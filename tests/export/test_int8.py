@@ -12,14 +12,14 @@ from keras_poolformer import (
     PoolFormerImageClassifier,
     export_tflite,
 )
-from keras_poolformer.errors import InputError
-from keras_poolformer.export.calibration import calibrate, read_calibration
-from keras_poolformer.export.folding import fold
 from keras_poolformer.export.graphs import affine_normalization
-from keras_poolformer.export.integer import IntegerNetwork
-from keras_poolformer.export.ranges import Marker, Quantizer, fit_range
-from keras_poolformer.presets import ASSETS
+from keras_poolformer.export.networks.calibration import calibrate, read_calibration
+from keras_poolformer.export.networks.folding import fold
+from keras_poolformer.export.networks.integer import IntegerNetwork
+from keras_poolformer.export.networks.ranges import Marker, Quantizer, fit_range
 from keras_poolformer.runtime import TFLiteClassifier
+from keras_poolformer.sources.presets import ASSETS
+from keras_poolformer.support.errors import InputError
 
 TRANSFORM = ImageTransform(size=64, crop_pct=1.0)
 TINY = PoolFormerConfig(depths=(1, 2), widths=(8, 12), num_classes=5)

@@ -11,10 +11,10 @@ from keras_poolformer import (
     export_saved_model,
     export_tflite,
 )
-from keras_poolformer.errors import InputError
-from keras_poolformer.presets import ASSETS
 from keras_poolformer.runtime import TFLiteClassifier
 from keras_poolformer.runtime.description import read_description
+from keras_poolformer.sources.presets import ASSETS
+from keras_poolformer.support.errors import InputError
 
 PHOTO = ASSETS / "photos" / "chelsea.jpg"
 LABELS = ("caf\u00e9 au lait", "a\u3000b\u00a0c", "\ufeffbyte order mark")

@@ -6,9 +6,9 @@ from PIL import Image
 
 from keras_poolformer import ImageTransform, PoolFormerImageClassifier
 from keras_poolformer.export.tflite import export_tflite
-from keras_poolformer.presets import ASSETS
-from keras_poolformer.ranking import softmax
 from keras_poolformer.runtime import TFLiteClassifier
+from keras_poolformer.scores import softmax
+from keras_poolformer.sources.presets import ASSETS
 
 PHOTOS = sorted((ASSETS / "photos").iterdir())
 # Largest difference of a probability from Keras, on images of the model's classes; measured

@@ -11,7 +11,7 @@ from keras_poolformer import (
     export_tflite,
 )
 from keras_poolformer.export.micro import without_gelu
-from keras_poolformer.presets import ASSETS
+from keras_poolformer.sources.presets import ASSETS
 
 micro = pytest.importorskip("tflite_micro", reason="x86-64 Linux has it").runtime
 

@@ -13,9 +13,9 @@ from keras_poolformer import (
     PoolFormerImageClassifier,
     export_tflite,
 )
-from keras_poolformer.errors import InputError
-from keras_poolformer.presets import ASSETS
 from keras_poolformer.runtime import TFLiteBackbone, TFLiteClassifier
+from keras_poolformer.sources.presets import ASSETS
+from keras_poolformer.support.errors import InputError
 
 TRANSFORM = ImageTransform(size=64, crop_pct=1.0)
 PHOTOS = sorted((ASSETS / "photos").iterdir())

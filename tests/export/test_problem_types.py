@@ -14,10 +14,10 @@ from keras_poolformer import (
     export_tflite,
     save_torch_weights,
 )
-from keras_poolformer.errors import InputError
-from keras_poolformer.presets import ASSETS
+from keras_poolformer.evaluation.scorer import open_scorer
 from keras_poolformer.runtime import TFLiteClassifier
-from keras_poolformer.scorers import open_scorer
+from keras_poolformer.sources.presets import ASSETS
+from keras_poolformer.support.errors import InputError
 
 torch = pytest.importorskip("torch")
 oracles = pytest.importorskip("conversion.oracles")  # after which transformers can be imported

@@ -16,9 +16,9 @@ from keras_poolformer import (
     export_tflite,
 )
 from keras_poolformer.data.decoding import decode_in_graph
-from keras_poolformer.errors import InputError
 from keras_poolformer.export.saved_model import examine
 from keras_poolformer.runtime.description import read_description
+from keras_poolformer.support.errors import InputError
 
 TRANSFORM = ImageTransform(size=64, crop_pct=0.9)
 CONFIG = PoolFormerConfig(

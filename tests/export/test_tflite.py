@@ -9,9 +9,9 @@ from keras_poolformer import (
     PoolFormerImageClassifier,
     export_tflite,
 )
-from keras_poolformer.errors import InputError
 from keras_poolformer.runtime import TFLiteClassifier
 from keras_poolformer.runtime.description import read_description
+from keras_poolformer.support.errors import InputError
 
 # Relative L2 error of the logits; measured 4e-7, 5e-4, 9e-3 on these randomised weights.
 TOLERANCES = {"fp32": 1e-5, "fp16": 2e-3, "dynamic_int8": 3e-2}

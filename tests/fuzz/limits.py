@@ -6,7 +6,7 @@ import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from keras_poolformer.errors import InputError
+from keras_poolformer.support.errors import InputError
 
 SECONDS = 5
 EXTRA_BYTES = 200 * 2**20

@@ -9,7 +9,7 @@ from random import Random
 from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis import strategies as st
 
-from keras_poolformer.errors import InputError
+from keras_poolformer.support.errors import InputError
 from tests.fuzz.limits import read_within_limits
 from tests.fuzz.targets import TARGETS, place
 

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from keras_poolformer import PoolFormerConfig
-from keras_poolformer.presets import ASSETS
+from keras_poolformer.sources.presets import ASSETS
 
 CONFIG = PoolFormerConfig(
     depths=(1, 1, 1, 1), widths=(8, 8, 16, 16), num_classes=3, labels=("a", "b", "c")
@@ -156,8 +156,8 @@ def images() -> list[bytes]:
 @functools.cache
 def records() -> Path:
     """A small data set as `prepare` writes it."""
-    from keras_poolformer.data.record_writer import write_records
-    from keras_poolformer.data.sources import open_splits
+    from keras_poolformer.data.splits.opening import open_splits
+    from keras_poolformer.data.splits.record_writer import write_records
 
     root, photograph = folder() / "photos", images()[list(FORMATS).index("JPEG")]
     for split in ("train", "val"):

@@ -49,15 +49,15 @@ def place(target: Target, content: bytes, folder: Path) -> Path:
 
 
 def _read_checkpoint(path):
-    from keras_poolformer.checkpoints import readers
-    from keras_poolformer.presets import describe, resolve
+    from keras_poolformer.checkpoints.reading import readers
+    from keras_poolformer.sources.presets import describe, resolve
 
     return describe(readers.read_checkpoint(path), resolve(path))
 
 
 def _read_pickle(path):
     """A zip checkpoint whose pickle is the file's content."""
-    from keras_poolformer.checkpoints import readers
+    from keras_poolformer.checkpoints.reading import readers
 
     packed = path.with_name("packed.pth")
     source = zipfile.ZipFile(io.BytesIO(seeds.torch_files(legacy=False)[1]))
@@ -71,7 +71,7 @@ def _read_pickle(path):
 def _read_source(path):
     """What a command says of a SOURCE without building the model."""
     from keras_poolformer import ImageTransform
-    from keras_poolformer.presets import resolve
+    from keras_poolformer.sources.presets import resolve
 
     resolve(path)
     return ImageTransform.from_preset(path)
@@ -84,7 +84,7 @@ def _read_model(path):
 
 
 def _read_image(path):
-    from keras_poolformer.image_files import load_image
+    from keras_poolformer.images.files import load_image
 
     return load_image(path)
 
@@ -94,7 +94,7 @@ def _decode_image(path):
     import tensorflow as tf
 
     from keras_poolformer.data.decoding import decode
-    from keras_poolformer.errors import InputError
+    from keras_poolformer.support.errors import InputError
 
     try:
         return decode(tf.constant(path.read_bytes()))
@@ -103,8 +103,8 @@ def _decode_image(path):
 
 
 def _read_records(path):
-    from keras_poolformer.data.records import open_records
-    from keras_poolformer.data.validation import validate
+    from keras_poolformer.data.splits.records import open_records
+    from keras_poolformer.data.splits.validation import validate
 
     for split in open_records(path):
         if split is not None:
@@ -124,14 +124,14 @@ def _read_tflite(path):
 
 
 def _read_saved_model(path):
-    from keras_poolformer.scorers import open_scorer
+    from keras_poolformer.evaluation.scorer import open_scorer
 
     return open_scorer(path)
 
 
 def _download(path):
     """Downloads from a server whose whole answer is the file's content."""
-    from keras_poolformer import downloads
+    from keras_poolformer.sources import downloads
 
     server, goal = serve.server(), path.parent / "downloaded" / "a.pth"
     shutil.rmtree(goal.parent, ignore_errors=True)  # what the case before left

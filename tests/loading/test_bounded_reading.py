@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from keras_poolformer import ImageTransform, PoolFormerBackbone, PoolFormerImageClassifier
-from keras_poolformer.errors import InputError
 from keras_poolformer.runtime.description import DESCRIPTION, LABELS, read_description
+from keras_poolformer.support.errors import InputError
 
 ZEROS = bytes(96 * 2**20)
 MOST = 48 * 2**20  # bytes; every bomb here unpacks to more

@@ -8,8 +8,8 @@ import pytest
 from PIL import Image
 
 from keras_poolformer import ImageTransform, PoolFormerBackbone, PoolFormerImageClassifier
-from keras_poolformer.errors import InputError
-from keras_poolformer.loading import image_transform
+from keras_poolformer.models.loading import image_transform
+from keras_poolformer.support.errors import InputError
 
 torch = pytest.importorskip("torch")
 save_file = pytest.importorskip("safetensors.torch").save_file

@@ -9,7 +9,7 @@ import keras
 import pytest
 
 from keras_poolformer import ImageTransform, PoolFormerBackbone, PoolFormerImageClassifier
-from keras_poolformer.errors import InputError
+from keras_poolformer.support.errors import InputError
 
 
 def edited(archive, path, edit):

@@ -8,23 +8,23 @@ import numpy as np
 import pytest
 
 from keras_poolformer import ImageTransform, PoolFormerImageClassifier
-from keras_poolformer.checkpoints.keras_archive import describe_keras_file
-from keras_poolformer.errors import InputError
-from keras_poolformer.loading import image_transform, load_preset
+from keras_poolformer.models.loading import image_transform, load_preset
+from keras_poolformer.sources.keras_archive import describe_keras_file
+from keras_poolformer.support.errors import InputError
 
 FRESH = """
 import json, sys
 import numpy as np
 {load}
 images = np.load(sys.argv[2])
-transform = keras_poolformer.loading.image_transform(model).to_dict()
+transform = keras_poolformer.models.loading.image_transform(model).to_dict()
 print(json.dumps([type(model).__name__, np.asarray(model(images)).tolist(),
                   model.get_config()["provenance"], transform, list(model.config.labels)]))
 """
 WAYS = {
     "keras": """
 from keras_poolformer import PoolFormerImageClassifier
-import keras, keras_poolformer.loading
+import keras, keras_poolformer.models.loading
 model = keras.saving.load_model(sys.argv[1])
 """,
     "from_preset": """
@@ -117,7 +117,9 @@ def test_the_checksum_is_of_the_bytes_that_are_loaded(archive, images, tmp_path,
         path.write_bytes((tmp_path / "other.keras").read_bytes())
         return describe_keras_file(file, name)
 
-    monkeypatch.setattr("keras_poolformer.loading.describe_keras_file", describe_and_overwrite)
+    monkeypatch.setattr(
+        "keras_poolformer.models.loading.describe_keras_file", describe_and_overwrite
+    )
     model = load_preset(PoolFormerImageClassifier, path, sha256=sha256)
     np.testing.assert_array_equal(model(images), expected(images))
     with pytest.raises(InputError, match="must have the sha256"):

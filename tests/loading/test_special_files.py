@@ -7,11 +7,11 @@ import signal
 import pytest
 
 from keras_poolformer import ImageTransform, PoolFormerImageClassifier
-from keras_poolformer.errors import InputError
-from keras_poolformer.json_files import read_json
 from keras_poolformer.labels import read_labels
-from keras_poolformer.regular_files import open_regular
 from keras_poolformer.runtime.description import read_description
+from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.json_files import read_json
+from keras_poolformer.support.regular_files import open_regular
 
 KINDS = ("pipe", "endless", "directory", "broken link", "link to a pipe")
 

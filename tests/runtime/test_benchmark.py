@@ -9,11 +9,12 @@ import pytest
 import tensorflow as tf
 
 from keras_poolformer import PoolFormerConfig, PoolFormerImageClassifier, export_tflite
-from keras_poolformer.errors import InputError
-from keras_poolformer.runtime import TFLiteClassifier, benchmark
-from keras_poolformer.runtime.benchmark import WARM_UP_CALLS, benchmark_files
-from keras_poolformer.runtime.inputs import random_image
+from keras_poolformer.runtime import TFLiteClassifier
+from keras_poolformer.runtime.benchmark import latency
+from keras_poolformer.runtime.benchmark.inputs import random_image
+from keras_poolformer.runtime.benchmark.latency import WARM_UP_CALLS, benchmark_files
 from keras_poolformer.runtime.tflite_model import TFLiteModel
+from keras_poolformer.support.errors import InputError
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +28,7 @@ def path(tmp_path_factory):
 @pytest.fixture
 def no_memory(monkeypatch):
     """Without the processes that measure memory."""
-    monkeypatch.setattr(benchmark, "peak_memory", lambda path: 1000)
+    monkeypatch.setattr(latency, "peak_memory", lambda path: 1000)
 
 
 @pytest.fixture
@@ -45,8 +46,8 @@ def log(monkeypatch, no_memory):
         log.append((subject.path.stem, "pool", images_each))
         return 10.0 * len(log)
 
-    monkeypatch.setattr(benchmark._Subject, "time_calls", time_calls)
-    monkeypatch.setattr(benchmark._Subject, "images_per_second", images_per_second)
+    monkeypatch.setattr(latency._Subject, "time_calls", time_calls)
+    monkeypatch.setattr(latency._Subject, "images_per_second", images_per_second)
     return log
 
 
@@ -82,7 +83,7 @@ def test_percentiles_and_relative_speed(log, two):
 
 
 def test_few_runs_and_defaults(log, two, monkeypatch):
-    monkeypatch.setattr(benchmark, "available_cores", lambda: 6)
+    monkeypatch.setattr(latency, "available_cores", lambda: 6)
     (result,) = benchmark_files(two[:1], runs=2)
     assert [one.threads for one in result.latencies] == [1, 6] and result.workers == 6
     assert log == [("fast", what, 1) for _ in range(2) for what in (1, 6, "pool")]
@@ -103,9 +104,9 @@ def test_the_warm_up_is_not_timed(path, monkeypatch):
             clock.calls += 1
             clock.now += 100 if clock.calls <= WARM_UP_CALLS else 1
 
-    subject = benchmark._Subject(path)
-    monkeypatch.setattr(benchmark, "load_interpreter", lambda *arguments: Interpreter())
-    monkeypatch.setattr(benchmark, "time", SimpleNamespace(perf_counter=lambda: clock.now))
+    subject = latency._Subject(path)
+    monkeypatch.setattr(latency, "load_interpreter", lambda *arguments: Interpreter())
+    monkeypatch.setattr(latency, "time", SimpleNamespace(perf_counter=lambda: clock.now))
     assert subject.time_calls(1, 4) == [1, 1, 1, 1]
 
 
@@ -116,8 +117,8 @@ def test_each_interpreter_gets_its_threads(path, no_memory, monkeypatch):
         counts.append(num_threads)
         return benchmark_load(model, path, num_threads)
 
-    benchmark_load = benchmark.load_interpreter
-    monkeypatch.setattr(benchmark, "load_interpreter", load)
+    benchmark_load = latency.load_interpreter
+    monkeypatch.setattr(latency, "load_interpreter", load)
     benchmark_files([path], threads=[2, 1], workers=1, runs=1)
     assert counts == [2, 1]
 
@@ -132,7 +133,7 @@ def test_the_pool_has_an_interpreter_for_each_worker(workers, path, monkeypatch)
 
     original = TFLiteModel._run_one
     monkeypatch.setattr(TFLiteModel, "_run_one", predict_one)
-    assert benchmark._Subject(path).images_per_second(workers, 5) > 0
+    assert latency._Subject(path).images_per_second(workers, 5) > 0
     assert len(used) == len({thread for thread, _ in used}) == workers
     assert sum(used.values()) == workers * (1 + WARM_UP_CALLS + 5)
 
@@ -146,7 +147,7 @@ def test_workers_run_at_the_same_time(path, monkeypatch):
         return {"logits": np.zeros(4, "float32")}
 
     monkeypatch.setattr(TFLiteModel, "_run_one", predict_one)
-    benchmark._Subject(path).images_per_second(3, 4)
+    latency._Subject(path).images_per_second(3, 4)
 
 
 def test_the_result_of_a_real_run(path, channels_first):

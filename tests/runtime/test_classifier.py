@@ -13,8 +13,8 @@ from keras_poolformer import (
     PoolFormerImageClassifier,
     export_tflite,
 )
-from keras_poolformer.errors import InputError
 from keras_poolformer.runtime import TFLiteClassifier, workers
+from keras_poolformer.support.errors import InputError
 
 TRANSFORM = ImageTransform(size=32, crop_pct=1.0)
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_poolformer.errors import InputError
-from keras_poolformer.runtime import memory
+from keras_poolformer.runtime.benchmark import memory
+from keras_poolformer.support.errors import InputError
 
 KERNEL_BYTES = 4 * 768 * 10_000
 

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from keras_poolformer import PoolFormerConfig, PoolFormerImageClassifier, export_tflite
-from keras_poolformer.errors import InputError
 from keras_poolformer.runtime import TFLiteBackbone, TFLiteClassifier
+from keras_poolformer.support.errors import InputError
 
 CONFIG = PoolFormerConfig(depths=(1,), widths=(8,), num_classes=4, initializer_range=0.5)
 IMAGES = np.random.default_rng(0).standard_normal((6, 224, 224, 3)).astype("float32")

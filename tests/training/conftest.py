@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from keras_poolformer.data.mixing import Mixing
+from keras_poolformer.data.augmentation.mixing import Mixing
 
 PLAIN = Mixing(mixup=0.0, cutmix=0.0, label_smoothing=0.0)
 

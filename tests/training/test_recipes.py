@@ -3,7 +3,7 @@ import json
 
 import pytest
 
-from keras_poolformer.errors import InputError
+from keras_poolformer.support.errors import InputError
 from keras_poolformer.training.recipes import RECIPES, get_recipe
 
 # The stochastic depth of sail-sg's README and of the cards.

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 import tensorflow as tf
 
-from keras_poolformer.errors import InputError
-from keras_poolformer.signals import interruptible, stop_requested
+from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.signals import interruptible, stop_requested
 from keras_poolformer.training import finishing
 from keras_poolformer.training.checkpoint_files import CheckpointFiles
 from keras_poolformer.training.checkpoints import Checkpoints
@@ -331,7 +331,7 @@ def test_a_full_disk_at_the_end(error, tmp_path, monkeypatch):
 
 @pytest.fixture(scope="module")
 def split(photo_folders):
-    from keras_poolformer.data.sources import open_splits
+    from keras_poolformer.data.splits.opening import open_splits
 
     return open_splits(photo_folders)[0]
 

@@ -8,8 +8,8 @@ import pytest
 
 from keras_poolformer import ImageTransform, PoolFormerImageClassifier
 from keras_poolformer.cli import main
-from keras_poolformer.data.augment import normalize
-from keras_poolformer.errors import InputError
+from keras_poolformer.data.augmentation.augment import normalize
+from keras_poolformer.support.errors import InputError
 from keras_poolformer.training.recipes import get_recipe
 from keras_poolformer.training.starting import config_on, needs_fresh_classifier, recipe_on
 from tests.conftest import TINY

@@ -6,7 +6,7 @@ import torch
 
 from conversion import oracles
 from keras_poolformer import PoolFormerConfig, PoolFormerImageClassifier, load_torch_weights
-from keras_poolformer.data.mixing import Mixing
+from keras_poolformer.data.augmentation.mixing import Mixing
 from keras_poolformer.training.optimizer import AdamW
 from keras_poolformer.training.step import EvaluationStep, TrainStep, _draw_from
 

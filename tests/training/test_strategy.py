@@ -6,8 +6,8 @@ import json
 import pytest
 import tensorflow as tf
 
-from keras_poolformer.data.mixing import Mixing
-from keras_poolformer.errors import InputError
+from keras_poolformer.data.augmentation.mixing import Mixing
+from keras_poolformer.support.errors import InputError
 from keras_poolformer.training import strategy as strategies
 from keras_poolformer.training.recipes import get_recipe
 

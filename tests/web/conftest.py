@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from keras_poolformer.errors import InputError, MissingExtraError
-from keras_poolformer.presets import ASSETS
+from keras_poolformer.sources.presets import ASSETS
+from keras_poolformer.support.errors import InputError, MissingExtraError
 from tests.web.pages import OpenPage
 from web.chromium import launched
 from web.serve import serving

@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 
 from keras_poolformer import ImageTransform
-from keras_poolformer.image_transform import INTERPOLATIONS
+from keras_poolformer.images.transform import INTERPOLATIONS
 from tests.image_kinds import STORED, image_kinds, unreadable_kinds
 from tests.web.conftest import PRESET
 

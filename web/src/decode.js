@@ -1,4 +1,4 @@
-// A file becomes RGB, upright as its EXIF orientation says: keras_poolformer/image_files.py.
+// A file becomes RGB, upright as its EXIF orientation says: keras_poolformer/images/files.py.
 
 import { InputError } from "./errors.js";
 

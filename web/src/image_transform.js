@@ -1,4 +1,4 @@
-// keras_poolformer/image_transform.py in the browser: the same pixels, the same floats.
+// keras_poolformer/images/transform.py in the browser: the same pixels, the same floats.
 
 import { InputError } from "./errors.js";
 import { INTERPOLATIONS, resize } from "./resample.js";

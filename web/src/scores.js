@@ -5,7 +5,7 @@ export const SCORES = ["logits", "probabilities"];
 export const areValues = (problemType) => problemType === "regression";
 
 /**
- * Scores of what a network returned (keras_poolformer/ranking.py has the same rule).
+ * Scores of what a network returned (keras_poolformer/scores.py has the same rule).
  * @param {ArrayLike<number>} returned Logits or probabilities, as `outputs` says.
  * @param {string} outputs One of `SCORES`.
  * @param {string | null} [problemType] What the logits mean, in transformers' words.

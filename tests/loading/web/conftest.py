@@ -7,9 +7,10 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from keras_poolformer import PoolFormerImageClassifier, downloads
-from keras_poolformer.downloads import download
-from keras_poolformer.errors import InputError
+from keras_poolformer import PoolFormerImageClassifier
+from keras_poolformer.sources import downloads
+from keras_poolformer.sources.downloads import download
+from keras_poolformer.support.errors import InputError
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 

@@ -11,9 +11,9 @@ import threading
 import numpy as np
 import pytest
 
-from keras_poolformer import downloads
-from keras_poolformer.downloads import download, known_sha256
-from keras_poolformer.errors import InputError, MissingExtraError
+from keras_poolformer.sources import downloads
+from keras_poolformer.sources.downloads import download, known_sha256
+from keras_poolformer.support.errors import InputError, MissingExtraError
 
 DATA = np.random.default_rng(0).bytes(500_000)
 OTHER = np.random.default_rng(1).bytes(500_000)
@@ -129,7 +129,7 @@ def test_an_encoding_that_was_not_asked_for(fetch, path, site):
 
 @pytest.mark.parametrize("said", [True, False])
 def test_a_file_larger_than_any_checkpoint(said, fetch, path, monkeypatch):
-    monkeypatch.setattr("keras_poolformer.http_answers.MAX_BYTES", HALF)
+    monkeypatch.setattr("keras_poolformer.sources.http_answers.MAX_BYTES", HALF)
     headers = {"Content-Length": str(len(DATA))} if said else {"Connection": "close"}
 
     def answer(request):

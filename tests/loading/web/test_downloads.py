@@ -10,8 +10,8 @@ import time
 import numpy as np
 import pytest
 
-from keras_poolformer.downloads import download
-from keras_poolformer.errors import InputError
+from keras_poolformer.sources.downloads import download
+from keras_poolformer.support.errors import InputError
 
 DATA = np.random.default_rng(0).bytes(500_000)
 OTHER = np.random.default_rng(1).bytes(500_000)
@@ -24,7 +24,11 @@ NESTED = (
     '{"url": "URL", "validator": "x", "total": 1e400}',
     '{"url": "URL", "validator": "x", "total": ' + "9" * 5000 + "}",
 )
-CODE = "import sys; from keras_poolformer.downloads import download; download(*sys.argv[1:])"
+CODE = """
+import sys
+from keras_poolformer.sources.downloads import download
+download(*sys.argv[1:])
+"""
 
 
 # ---------------------------------------------------------------------------------------

@@ -10,9 +10,9 @@ import pytest
 from keras_poolformer import ImageTransform, PoolFormerImageClassifier
 from keras_poolformer.cli import main
 from keras_poolformer.config import VARIANTS
-from keras_poolformer.errors import InputError
-from keras_poolformer.loading import image_transform
-from keras_poolformer.presets import fetch_weights, resolve
+from keras_poolformer.models.loading import image_transform
+from keras_poolformer.sources.presets import fetch_weights, resolve
+from keras_poolformer.support.errors import InputError
 
 torch = pytest.importorskip("torch")
 huggingface_hub = pytest.importorskip("huggingface_hub")
@@ -210,7 +210,7 @@ def test_the_environment_and_two_processes_at_once(
     config.headers["X-HF-Warning"] = "topic; a warning of the hub"  # not for our users
     code = (
         "import os, sys\n"
-        "from keras_poolformer.presets import fetch_weights, resolve\n"
+        "from keras_poolformer.sources.presets import fetch_weights, resolve\n"
         "print(fetch_weights(resolve('hf://sail/tiny')).weights)\n"
         "assert not {'keras', 'tensorflow', 'torch'} & set(sys.modules)\n"
     )

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 
 from keras_poolformer import PoolFormerImageClassifier
-from keras_poolformer.errors import MissingExtraError
-from keras_poolformer.presets import resolve
+from keras_poolformer.sources.presets import resolve
+from keras_poolformer.support.errors import MissingExtraError
 
 pytest.importorskip("torch")
 

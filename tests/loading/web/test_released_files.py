@@ -6,10 +6,11 @@ import io
 import numpy as np
 import pytest
 
-from keras_poolformer import ImageTransform, PoolFormerImageClassifier, presets
+from keras_poolformer import ImageTransform, PoolFormerImageClassifier
 from keras_poolformer.cli import main
-from keras_poolformer.errors import InputError
-from keras_poolformer.presets import ASSETS
+from keras_poolformer.sources import presets
+from keras_poolformer.sources.presets import ASSETS
+from keras_poolformer.support.errors import InputError
 
 torch = pytest.importorskip("torch")
 

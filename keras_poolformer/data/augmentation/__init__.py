@@ -1,0 +1,1 @@
+"""timm's augmentation as TensorFlow operations, a function of (seed, epoch, example)."""

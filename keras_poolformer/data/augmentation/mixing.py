@@ -1,0 +1,112 @@
+"""Mixup (arXiv 1710.09412), cutmix (1905.04899) and label smoothing, as timm's recipes use them.
+
+timm draws one weight for a batch and mixes the batch with its reverse. Here every image is mixed
+with its neighbour: of a shuffled batch that is the same thing, and any even part of a batch can
+be mixed by itself. So a batch gives the same mixture on one device, on many, and in rounds.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+import tensorflow as tf
+
+from keras_poolformer.support.errors import InputError
+
+
+@dataclass(frozen=True)
+class Mixing:
+    """What a batch goes through before the loss.
+
+    Args:
+        mixup: parameter of mixup's beta distribution; 0 for none.
+        cutmix: parameter of cutmix's beta distribution; 0 for none.
+        probability: share of the batches that are mixed.
+        switch: where both are on, the share of these that cutmix gets.
+        label_smoothing: share of the target that is spread over all classes.
+
+    Raises:
+        InputError: a value out of range.
+    """
+
+    mixup: float = 0.8
+    cutmix: float = 1.0
+    probability: float = 1.0
+    switch: float = 0.5
+    label_smoothing: float = 0.1
+
+    def __post_init__(self):
+        for name, most in _MOST.items():
+            value = getattr(self, name)
+            if not 0 <= value <= most:
+                raise InputError(f"`{name}` must be 0 to {most}. Received: {value!r}")
+
+    @property
+    def mixes(self):
+        """Whether images are mixed, for which their number must be even."""
+        return (self.mixup > 0 or self.cutmix > 0) and self.probability > 0
+
+    def draw(self, seed, step):
+        """Draws how the batch of a step is mixed.
+
+        Drawn on the host: TPUs have no beta distribution.
+
+        Args:
+            seed, step: whole numbers from 0; the result is a function of them.
+
+        Returns:
+            float32 (4,): weight of the own image outside the box; side of the box over that of
+            the image; its centre, y and x in 0 to 1. The box is the neighbour's.
+        """
+        random = np.random.default_rng((seed, step))
+        chance, choice, y, x = random.random(4)
+        if not self.mixes or chance >= self.probability:
+            return np.array((1, 0, y, x), np.float32)
+        if self.cutmix and (not self.mixup or choice < self.switch):
+            side = np.sqrt(1 - random.beta(self.cutmix, self.cutmix))
+            return np.array((1, side, y, x), np.float32)
+        return np.array((random.beta(self.mixup, self.mixup), 0, y, x), np.float32)
+
+
+_MOST = {"mixup": 1000, "cutmix": 1000, "probability": 1, "switch": 1, "label_smoothing": 1}
+
+
+def mix(options, images, labels, num_classes, draw):
+    """Mixes a batch, or an even part of one.
+
+    Args:
+        options: a `Mixing`.
+        images: float (N, H, W, C); N even, H and W static if images are mixed.
+        labels: int (N,).
+        num_classes: K.
+        draw: float32 (4,), from `Mixing.draw`.
+
+    Returns:
+        (images, float32 targets (N, K), each of which sums to 1).
+    """
+    off = options.label_smoothing / num_classes
+    targets = tf.one_hot(labels, num_classes, 1.0 - options.label_smoothing + off, off)
+    if not options.mixes:
+        return images, targets
+    share, side, y, x = tf.unstack(draw)
+    height, width = images.shape[1:3]
+    box = _inside(height, side, y)[:, None] & _inside(width, side, x)[None, :]
+    # Cutmix takes a pixel or leaves it, mixup takes a part of it: one weighted sum does both.
+    weights = tf.where(box, 0.0, share)
+    partners = _neighbours(images)
+    mixed = partners + tf.cast(weights, images.dtype)[None, :, :, None] * (images - partners)
+    kept = tf.reduce_mean(weights)
+    return mixed, kept * targets + (1.0 - kept) * _neighbours(targets)
+
+
+def _neighbours(rows):
+    """Swaps the two rows of each pair."""
+    pairs = tf.reshape(rows, (-1, 2, *rows.shape[1:]))
+    return tf.reshape(tf.reverse(pairs, (1,)), tf.shape(rows))
+
+
+def _inside(length, side, center):
+    """bool (length,): which pixels the box covers; timm's `rand_bbox`."""
+    middle = tf.cast(center * length, tf.int32)
+    covered = tf.cast(length * side, tf.int32)
+    pixels = tf.range(length)
+    return (pixels >= middle - covered // 2) & (pixels < middle + (covered + 1) // 2)

@@ -1,0 +1,191 @@
+"""Writes labelled images from any source as records."""
+
+import contextlib
+import itertools
+import math
+
+import tensorflow as tf
+
+from keras_poolformer.data.splits.record_description import (
+    DESCRIPTION,
+    RECORDS,
+    SPLITS,
+    Description,
+    RecordFile,
+)
+from keras_poolformer.data.splits.split import READING_ERRORS, reason_of, share
+from keras_poolformer.data.splits.validation import checked, name_broken
+from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.files import existing_error, refuse_existing, replacing
+
+EXAMPLES_OF_A_FILE = 1250  # of ImageNet about 140 MB
+MAX_FILES = 1024
+
+
+def write_records(splits, path, num_shards=None, progress=None, overwrite=False):
+    """Writes what `open_splits` returns as records; every image is decoded once, as a check.
+
+    The images stay the files that they were, and each example keeps its number, which its
+    augmentation depends on. Training examples are put into another, fixed order, because class
+    folders hold one class after the other.
+
+    Args:
+        splits: (`Split`, `Split` or None).
+        path: of the folder to write, or an address, as in gs://bucket/imagenet. It becomes a data
+            set when all is written: a local folder appears as a whole, and until then an old one
+            stays; at an address old records go first, and `dataset.json` comes last.
+        num_shards: files of the training split; None for a power of two, 1 to 1,024.
+        progress: called with (examples that were written, of how many), or None.
+        overwrite: whether records that lie there may be replaced.
+
+    Returns:
+        A `Description` of what was written.
+
+    Raises:
+        InputError: examples cannot be used (the first 20 are named), or the files cannot be
+            written.
+    """
+    counts = _num_files(splits, num_shards)
+    total = sum(split.num_examples for split in splits if split)
+    advance = _counter(progress, total)
+    with _destination(path, overwrite) as new_file, _writing(path):
+        files = {
+            name: tuple(_write_split(split, name, count, new_file, advance))
+            for name, split, count in zip(SPLITS, splits, counts, strict=True)
+            if split
+        }
+        description = Description(splits[0].class_names, files)
+        with tf.io.gfile.GFile(new_file(DESCRIPTION), "w") as file:
+            file.write(description.to_json())
+    return description
+
+
+def _num_files(splits, num_shards):
+    """Of the training split as many as wanted, of the other one in proportion."""
+    training, evaluation = splits
+    if num_shards is None:
+        power = round(math.log2(max(1, training.num_examples / EXAMPLES_OF_A_FILE)))
+        num_shards = min(2**power, MAX_FILES)
+    num_shards = min(num_shards, training.num_examples)
+    if evaluation is None:
+        return num_shards, 0
+    part = round(num_shards * evaluation.num_examples / training.num_examples)
+    return num_shards, max(1, min(part, num_shards, evaluation.num_examples))
+
+
+def _counter(progress, total):
+    """A function to call for each example."""
+    done = itertools.count(1)
+    return (lambda: progress(next(done), total)) if progress else (lambda: None)
+
+
+def _write_split(split, name, count, new_file, advance):
+    """Yields a `RecordFile` for each file that was written."""
+    records = _records(split, order_seed=0 if name == "train" else None)
+    for number in range(count):
+        start, stop = share(split.num_examples, (number, count))
+        file_name = f"{name}-{number:05d}-of-{count:05d}.tfrecord"
+        path = new_file(file_name)
+        with tf.io.TFRecordWriter(path) as writer:
+            for record in itertools.islice(records, stop - start):
+                writer.write(record)
+                advance()
+        yield RecordFile(file_name, stop - start, tf.io.gfile.stat(path).length)
+
+
+def _records(split, order_seed):
+    """Yields what to write, each example checked."""
+
+    @tf.autograph.experimental.do_not_convert
+    def check(raw):
+        return checked(split, raw)
+
+    stream = split.stream(order_seed)
+    stream = stream.map(check, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
+    labels = range(len(split.class_names))
+    try:
+        for example, _ in stream.prefetch(tf.data.AUTOTUNE).as_numpy_iterator():
+            if example["label"] not in labels:
+                raise tf.errors.OutOfRangeError(None, None, f"label {example['label']}")
+            yield _record(**example)
+    except READING_ERRORS as error:
+        raise name_broken(split) or split.unreadable(error) from error
+
+
+def _record(image, label, key):
+    def numbers(value):
+        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
+
+    content = tf.train.Feature(bytes_list=tf.train.BytesList(value=[image]))
+    fields = {"image": content, "label": numbers(label), "key": numbers(key)}
+    return tf.train.Example(features=tf.train.Features(feature=fields)).SerializeToString()
+
+
+@contextlib.contextmanager
+def _destination(path, overwrite):
+    """Yields a function from a file's name to where to write it; nothing stays after an error."""
+    refuse_unwritable(path, overwrite)
+    path = str(path).rstrip("/")
+    if "://" not in path:
+        with replacing(path, overwrite, RECORDS) as written:
+            written.mkdir()
+            yield lambda name: str(written / name)
+        return
+    with _writing(path):
+        for name in _names(path):  # without the description the rest is no data set any more
+            tf.io.gfile.remove(f"{path}/{name}")
+        tf.io.gfile.makedirs(path)
+    started = []
+
+    def new_file(name):
+        started.append(f"{path}/{name}")
+        return started[-1]
+
+    try:
+        yield new_file
+    except BaseException:
+        for file in started:
+            with contextlib.suppress(tf.errors.OpError):
+                tf.io.gfile.remove(file)
+        raise
+
+
+def refuse_unwritable(path, overwrite):
+    """Raises InputError if `write_records` may not write there.
+
+    Args:
+        path, overwrite: as for `write_records`.
+
+    Raises:
+        InputError: it exists and may not be replaced, or is no folder of records.
+    """
+    path = str(path)
+    if "://" not in path:
+        refuse_existing(path, overwrite, RECORDS)
+        return
+    with _writing(path):
+        names = _names(path)
+    if names and not overwrite:
+        raise existing_error(path)
+    kinds = {True: "folder", False: "file"}
+    difference = RECORDS.difference_of((name.rstrip("/"), kinds[name[-1] == "/"]) for name in names)
+    if difference:
+        raise InputError(
+            f"{path} cannot be overwritten: only {RECORDS.kind} is replaced, with nothing else in "
+            f"it. Received: {difference}; choose another path"
+        )
+
+
+def _names(path):
+    """What lies in a folder; the description first."""
+    names = tf.io.gfile.listdir(path) if tf.io.gfile.isdir(path) else []
+    return sorted(names, key=lambda name: (name != DESCRIPTION, name))
+
+
+@contextlib.contextmanager
+def _writing(path):
+    """Turns TensorFlow's errors into one line."""
+    try:
+        yield
+    except tf.errors.OpError as error:
+        raise InputError(f"{path} cannot be written: {reason_of(error)}") from error

@@ -1,0 +1,1 @@
+"""Accuracy of anything that classifies, on labelled images."""

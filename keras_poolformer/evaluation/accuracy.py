@@ -1,0 +1,110 @@
+"""Top-1 and top-5 accuracy of anything that turns a batch of images into scores."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from keras_poolformer.support.errors import InputError
+
+TOP = 5
+
+
+@dataclass(frozen=True, eq=False)
+class Answers:
+    """The answer to each image, in the order of evaluation.
+
+    Args:
+        classes: int64 (N,). Class index of each image.
+        predicted: int64 (N,). Class index with the highest score.
+        margins: float (N,). Highest score minus the score of the image's class; 0 where the
+            answer is right.
+    """
+
+    classes: np.ndarray
+    predicted: np.ndarray
+    margins: np.ndarray
+
+
+@dataclass(frozen=True)
+class Accuracy:
+    """Share of images whose class came first, or among the first five.
+
+    Args:
+        images: Number of images that were classified.
+        top1: Share of images whose class has the highest score, in per cent.
+        top5: Share of images whose class is among the five highest scores, in per cent; None
+            where there are fewer than five classes.
+        answers: The answer to each image.
+    """
+
+    images: int
+    top1: float
+    top5: float | None = None
+    answers: Answers | None = field(default=None, repr=False, compare=False)
+
+    def to_dict(self):
+        """Returns the figures as JSON-ready values; without top5 where there is none."""
+        figures = {"images": self.images, "top1": self.top1}
+        return figures if self.top5 is None else figures | {"top5": self.top5}
+
+
+def measure_accuracy(predict, batches):
+    """Measures accuracy.
+
+    Classes with equal scores rank in the order of their numbers, lowest first, as a stable
+    sort puts them; a model that gives all classes the same score is right on class 0 alone.
+
+    Args:
+        predict: function from a batch (N, ...) to scores (N, classes); the higher, the likelier.
+        batches: iterable of (batch, class indices (N,)).
+
+    Returns:
+        An `Accuracy`.
+
+    Raises:
+        InputError: there are no images, a class index is none of the model's, or the scores
+            have the wrong shape or are no numbers.
+    """
+    num_classes, parts = 0, []
+    for batch, indices in batches:
+        scores = np.asarray(predict(batch))
+        indices = np.asarray(indices)
+        _check(scores, indices)
+        num_classes = scores.shape[1]
+        parts.append((_ranks(scores, indices), *_answers(scores, indices)))
+    if not parts:
+        raise InputError("accuracy needs at least one image. Received: none")
+    ranks, *answers = (np.concatenate(column) for column in zip(*parts, strict=True))
+    images = len(ranks)
+    top5 = 100 * int((ranks < TOP).sum()) / images if num_classes >= TOP else None
+    return Accuracy(images, 100 * int((ranks < 1).sum()) / images, top5, Answers(*answers))
+
+
+def _answers(scores, indices):
+    """The fields of `Answers` for one batch."""
+    predicted = scores.argmax(1)  # the first of equal scores, as `_ranks` has it
+    numbers = np.arange(len(scores))
+    margins = scores[numbers, predicted].astype("float64") - scores[numbers, indices]
+    return indices.astype("int64"), predicted, margins
+
+
+def _ranks(scores, indices):
+    """How many classes rank before the right one, for each image (N,)."""
+    own = np.take_along_axis(scores, indices[:, None], axis=1)
+    is_lower_class = np.arange(scores.shape[1]) < indices[:, None]
+    return ((scores > own) | ((scores == own) & is_lower_class)).sum(axis=1)
+
+
+def _check(scores, indices):
+    if scores.ndim != 2 or len(scores) != len(indices):
+        raise InputError(
+            f"scores must have the shape ({len(indices)}, classes). Received: {scores.shape}"
+        )
+    wrong = indices[(indices < 0) | (indices >= scores.shape[1])]
+    if wrong.size:
+        raise InputError(
+            f"class indices must lie in 0 to {scores.shape[1] - 1}. Received: {wrong[0]}"
+        )
+    # A comparison with NaN is false, so NaN would rank first.
+    if np.isnan(scores).any():
+        raise InputError("scores must be numbers. Received: NaN, so the model is damaged")

@@ -1,0 +1,172 @@
+"""Pictures from outside, as upright RGB images: the one place that meets damaged files."""
+
+import io
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from keras_poolformer.images.formats import NOT_PIXELS, describe_unknown
+from keras_poolformer.images.rgb import to_rgb
+from keras_poolformer.support.errors import ImageError, InputError
+from keras_poolformer.support.messages import one_line, shown
+
+MAX_SOURCE_PIXELS = 178_956_970  # where Pillow, by default, calls a file a decompression bomb
+INPUT_DATA_FORMATS = ("channels_last", "channels_first", "none")
+
+
+@dataclass(frozen=True)
+class EncodedImage:
+    """A picture's file that lies in memory.
+
+    Args:
+        content: bytes of the file.
+        name: what errors call it.
+    """
+
+    content: bytes = field(repr=False)
+    name: str
+
+    def __str__(self):
+        return self.name
+
+
+def load_image(source, upright: bool = True) -> Image.Image:
+    """Opens a picture as 8-bit RGB, upright as its EXIF orientation says.
+
+    Whatever reads images in this package gives these pixels (docs/images.md has the table):
+
+    - EXIF orientation is applied.
+    - Transparency is dropped, not blended: of palettes, GIFs, grey and color images alike.
+    - 16 bits a channel keep their high byte. 32-bit integers and floats are rounded, and must
+      lie within 0 to 255; floats of which none exceeds 1 are multiplied by 255 first.
+    - CMYK and other color spaces become RGB as `Image.convert("RGB")` has it. Color profiles
+      are ignored.
+    - Of an animation or a file of several pages, the first frame counts.
+
+    Args:
+        source: Path, `EncodedImage`, PIL image, or uint8 array (H, W), (H, W, 1), (H, W, 3) or
+            (H, W, 4).
+        upright: Whether EXIF orientation is applied.
+
+    Returns:
+        PIL image in mode RGB.
+
+    Raises:
+        ImageError: The file is missing, corrupt, not a regular file, too large, or not an image.
+        InputError: The source has the wrong type, dtype or shape.
+    """
+    if isinstance(source, Image.Image):
+        return _decoded(source, "the image", upright)
+    if isinstance(source, np.ndarray):
+        return _from_array(source)
+    if not isinstance(source, str | os.PathLike | EncodedImage):
+        raise InputError(
+            f"an image must be a path, a PIL image or a uint8 array. Received: {describe(source)}"
+        )
+    name = describe(source)
+    try:
+        with Image.open(_file(source, name)) as image:
+            if image.format in NOT_PIXELS:
+                raise ImageError(
+                    f"{name}: {image.format} is not made of pixels; convert it to PNG first"
+                )
+            return _decoded(image, name, upright)
+    except ImageError:
+        raise
+    except UnidentifiedImageError as error:
+        raise ImageError(f"{name}: {describe_unknown(_head(source))}") from error
+    except Exception as error:  # as in `_decoded`
+        raise ImageError(f"{name}: cannot be read as an image: {one_line(error)}") from error
+
+
+def _file(source, name):
+    """What Pillow opens: a path, or the file in memory."""
+    if isinstance(source, EncodedImage):
+        return io.BytesIO(source.content)
+    if not Path(source).exists():
+        raise ImageError(f"{name}: no such file; expected the path of an image")
+    if not Path(source).is_file():  # a FIFO would wait for its writer, a device never end
+        raise ImageError(f"{name}: not a regular file; expected the path of an image")
+    return source
+
+
+def _head(source):
+    if isinstance(source, EncodedImage):
+        return source.content[:16]
+    with Path(source).open("rb") as file:
+        return file.read(16)
+
+
+def _decoded(image, name, upright):
+    _check_source_pixels(image.width, image.height, name)
+    try:
+        return to_rgb(image, upright)
+    except Exception as error:
+        # Pillow's decoders answer corrupt files with almost any exception: OSError, SyntaxError,
+        # struct.error, IndexError, zlib.error, DecompressionBombError, ...
+        raise ImageError(f"{name}: cannot be read as an image: {one_line(error)}") from error
+
+
+def channels_last(source, input_data_format):
+    """An array as (H, W) or (H, W, C); anything that is no array as it is.
+
+    Args:
+        source: as `load_image` takes it, or (C, H, W).
+        input_data_format: "channels_last", "channels_first", "none" for (H, W), or None where
+            it is one of the forms that `load_image` takes.
+
+    Raises:
+        InputError: the format is unknown, or the array has another number of dimensions.
+    """
+    if input_data_format is None:
+        return source
+    if input_data_format not in INPUT_DATA_FORMATS:
+        raise InputError(
+            f"`input_data_format` must be one of {', '.join(INPUT_DATA_FORMATS)}. "
+            f"Received: {shown(input_data_format)}"
+        )
+    if not isinstance(source, np.ndarray):
+        return source
+    dimensions = 2 if input_data_format == "none" else 3
+    if source.ndim != dimensions:
+        raise InputError(
+            f"an array with `input_data_format`={input_data_format!r} must have {dimensions} "
+            f"dimensions. Received: {describe(source)}"
+        )
+    return np.moveaxis(source, 0, -1) if input_data_format == "channels_first" else source
+
+
+def _from_array(array):
+    good_shape = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))
+    if array.dtype != np.uint8 or not good_shape:
+        raise InputError(
+            "an image array must be uint8 of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); "
+            f"pass several as a list. Received: {describe(array)}"
+        )
+    _check_source_pixels(array.shape[1], array.shape[0], "the array")
+    if array.ndim == 3 and array.shape[2] == 1:
+        array = array[:, :, 0]
+    return Image.fromarray(np.ascontiguousarray(array)).convert("RGB")
+
+
+def _check_source_pixels(width, height, name):
+    """Refuses a picture by the size in its header, before memory is spent on its pixels."""
+    if not 0 < width * height <= MAX_SOURCE_PIXELS:
+        raise ImageError(
+            f"{name}: {width} x {height} is {width * height:,} pixels; "
+            f"expected 1 to {MAX_SOURCE_PIXELS:,}"
+        )
+
+
+def describe(source) -> str:
+    """What an error calls a picture: its path or name, or dtype and shape, or type; one line."""
+    if isinstance(source, str | os.PathLike):
+        return f"image {os.fspath(source)!r}"
+    if isinstance(source, EncodedImage):
+        return source.name
+    if isinstance(source, np.ndarray):
+        return f"{source.dtype} array {source.shape}"
+    return "the image" if isinstance(source, Image.Image) else type(source).__name__

@@ -1,0 +1,74 @@
+"""Another size of image, or other class names, than a source of weights has."""
+
+from pathlib import Path
+from typing import Any
+
+from keras_poolformer.images.options import as_pair
+from keras_poolformer.images.transform import ImageTransform
+from keras_poolformer.labels import read_labels
+from keras_poolformer.support.errors import InputError
+
+Size = int | tuple[int, int]
+
+
+def with_size(transform: ImageTransform, size: Size) -> ImageTransform:
+    """Returns a transform whose images have another size, everything else as before.
+
+    `crop_pct` is kept, so that the same section of a picture is seen. Where the crop differs from
+    what pictures are resized to, both change in proportion.
+
+    Args:
+        transform: The transform to change.
+        size: Side of the square images, or (height, width), which squeezes pictures into that
+            shape: `crop_mode` becomes "hf" then, as timm's has squares only.
+
+    Raises:
+        InputError: A side is out of bounds, or the transform does not resize.
+    """
+    if not transform.do_resize:
+        raise InputError("--size needs a transform that resizes. Received: do_resize=False")
+    if isinstance(size, tuple) and size[0] == size[1]:
+        size = size[0]
+    options: dict[str, Any] = {"size": size}
+    if isinstance(size, tuple):
+        options["crop_mode"] = "hf"
+    if transform.crop_size is not None and transform.do_center_crop:
+        sides = zip(
+            as_pair(size), as_pair(transform.size), as_pair(transform.crop_size), strict=True
+        )
+        resized = tuple(round(new * old / crop) for new, old, crop in sides)
+        squeezes = isinstance(size, tuple) or isinstance(transform.size, tuple)
+        options |= {"size": resized if squeezes else resized[0], "crop_size": size}
+    return transform.replace(**options)
+
+
+def override(model: Any, size: Size | None = None, labels: str | Path | None = None) -> None:
+    """Changes what a model says of its images and classes, and so all that is made of it.
+
+    Args:
+        model: A `PoolFormerImageClassifier` or `PoolFormerBackbone`.
+        size: Size of its images, as `with_size` takes it, or None.
+        labels: Text file with a name for each class, one a line, or None.
+
+    Raises:
+        InputError: The size or the file cannot be used, or the model has no classes.
+    """
+    if size is not None:
+        model.transform = with_size(model.transform, size)
+    if labels is not None:
+        num_classes = model.config.num_classes
+        if not num_classes or not hasattr(model, "classify_features"):
+            raise InputError("--labels needs a classifier. Received: a network without classes")
+        model.config = model.config.replace(labels=read_labels(labels, num_classes))
+
+
+def override_tflite(classifier: Any, size: Size | None, labels: str | Path | None) -> None:
+    """Gives a `TFLiteClassifier` other labels; refuses another size, which its file fixes."""
+    if size is not None:
+        height, width = classifier.input_shape[:2]
+        raise InputError(
+            f"{classifier.path} takes images of {height} x {width} pixels only: --size is chosen "
+            f"when a file is exported"
+        )
+    if labels is not None:
+        classifier.labels = read_labels(labels, classifier.num_classes)

@@ -1,0 +1,1 @@
+"""Latency, memory and delegation of .tflite files."""

@@ -1,0 +1,1 @@
+"""Where weights come from: names, paths and URIs, downloads, .keras files and preset folders."""

@@ -1,0 +1,130 @@
+"""The weights inside a .keras file: an HDF5 file that is compared with the config beforehand.
+
+HDF5 can claim gigabytes in a few bytes: by data sets that were never written, by compression,
+and by data sets that are put together from other files. Keras writes none of these, so none
+is accepted, and what remains takes as many bytes in the file as in memory.
+"""
+
+import collections
+import math
+import os
+from pathlib import Path
+from typing import BinaryIO
+
+from keras_poolformer.checkpoints import layouts
+from keras_poolformer.config import PoolFormerConfig
+from keras_poolformer.sources.keras_archive import WEIGHTS
+from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.messages import shown
+from keras_poolformer.support.zip_files import ZipEntries
+
+_MAX_OBJECTS = 100_000  # groups and data sets; 512 blocks with an optimizer's state have 40,000
+_ALLOWANCE = 64 * 2**20  # bytes that a compressed archive may unpack to beyond twice its size
+_H5_ERRORS = (AttributeError, KeyError, LookupError, OSError, RuntimeError, TypeError, ValueError)
+
+
+def extract_weights(file: BinaryIO, path: str | os.PathLike[str], name: str) -> None:
+    """Copies the HDF5 file out of a .keras file.
+
+    Args:
+        file: The .keras file, open for reading.
+        path: Path of the HDF5 file to be written.
+        name: What errors call the .keras file.
+
+    Raises:
+        InputError: The .keras file is corrupt, has no weights, or unpacks to far more than its
+            size.
+    """
+    entries, size = ZipEntries(file, name, ".keras file"), file.seek(0, os.SEEK_END)
+    if WEIGHTS not in entries:
+        raise _unreadable(name, f"it has no {WEIGHTS}")
+    with Path(path).open("wb") as written:
+        for block in entries.blocks(WEIGHTS, 2 * size + _ALLOWANCE):
+            written.write(block)
+
+
+def check_weights(
+    path: str | os.PathLike[str], config: PoolFormerConfig, is_backbone: bool, name: str
+) -> None:
+    """Compares the data sets of an HDF5 file with what a model needs; reads no values.
+
+    Args:
+        path: Path of the HDF5 file.
+        config: Architecture of the model.
+        is_backbone: Whether the model has no head.
+        name: What errors call the .keras file.
+
+    Raises:
+        InputError: The file is not valid HDF5, a data set is not stored as Keras stores it,
+            or one of the shape of a weight is missing.
+    """
+    import h5py
+
+    needed = collections.Counter(
+        tuple(tensor.shape[axis] for axis in layouts.TO_KERAS[tensor.role])
+        for tensor in layouts.expected_tensors(config, layouts.SAIL)
+        if not (is_backbone and tensor.is_head)
+    )
+    try:
+        with h5py.File(path, "r") as file:
+            found = _shapes(h5py, file, Path(path).stat().st_size, name)
+    except InputError:
+        raise
+    except _H5_ERRORS as error:
+        raise _unreadable(name, error) from None
+    for shape, count in needed.items():
+        if found[shape] < count:
+            raise _unreadable(
+                name,
+                f"a model of its config has {count} weights of shape {shape}. "
+                f"Received: {found[shape]}",
+            )
+
+
+def _shapes(h5py, file, size, name):
+    """How many data sets of each shape there are."""
+    shapes, groups, places, total = collections.Counter(), [file], set(), 0
+    while groups:
+        group = groups.pop()
+        for key in group:
+            if not isinstance(group.get(key, getlink=True), h5py.HardLink):
+                raise _unreadable(name, f"{shown(key)} is a link to another place")
+            entry = group[key]
+            place = h5py.h5o.get_info(entry.id).addr
+            if place in places or len(places) > _MAX_OBJECTS:
+                raise _unreadable(name, f"{shown(key)} is one object too many")
+            places.add(place)
+            if isinstance(entry, h5py.Group):
+                groups.append(entry)
+                continue
+            _check_data_set(h5py, entry, name)
+            shapes[entry.shape] += 1
+            total += entry.nbytes
+            if total > size:
+                raise _unreadable(name, f"they claim more than its {size:,} bytes")
+    return shapes
+
+
+def _check_data_set(h5py, entry, name):
+    """Rejects what Keras does not write."""
+    if not isinstance(entry, h5py.Dataset) or entry.shape is None:
+        raise _unreadable(name, f"{shown(entry.name)} is not an array")
+    if entry.dtype.kind not in "fiub" and (entry.dtype.kind, entry.dtype.itemsize) != ("V", 2):
+        raise _unreadable(name, f"{shown(entry.name)} has the dtype {shown(entry.dtype)}")
+    options = entry.id.get_create_plist()
+    layout = options.get_layout()
+    stored = layout in (h5py.h5d.CONTIGUOUS, h5py.h5d.COMPACT)
+    bytes_claimed = math.prod(entry.shape) * entry.dtype.itemsize
+    if not stored or options.get_external_count() or entry.id.get_storage_size() != bytes_claimed:
+        raise _unreadable(
+            name,
+            f"{shown(entry.name)} of shape {shown(entry.shape)} is compressed, incomplete or "
+            "elsewhere, as Keras stores nothing",
+        )
+    attributes = list(entry.attrs)
+    if attributes and (attributes != ["dtype"] or entry.attrs.get_id("dtype").shape != ()):
+        raise _unreadable(name, f"{shown(entry.name)} has attributes that Keras does not write")
+
+
+def _unreadable(name, reason):
+    return InputError(f"{name}: its weights cannot be read: {reason}")

@@ -1,0 +1,81 @@
+"""Keeps the chatter of libraries off a person's terminal."""
+
+import contextlib
+import logging
+import os
+import sys
+import tempfile
+import warnings
+from collections.abc import Iterator
+
+from keras_poolformer.support.messages import one_line
+from keras_poolformer.support.streams import lenient_stream, open_descriptors, writes_to
+
+# Loggers that were made while the native log was hidden go on writing to these.
+_kept_open: list = []
+
+
+@contextlib.contextmanager
+def native_log_hidden():
+    """Hides what C++ code writes to stderr; what Python writes still appears.
+
+    TensorFlow, XLA and LiteRT log past Python and cannot all be told not to. If the block
+    ends in an unexpected error, what they wrote is shown after all.
+    """
+    open_descriptors()
+    python_stderr = sys.stderr
+    with contextlib.suppress(AttributeError, OSError, ValueError):  # None, or cannot be written
+        python_stderr.flush()
+    terminal = os.dup(2)
+    if writes_to(python_stderr, 2):
+        sys.stderr = lenient_stream(os.dup(2))
+        _kept_open.append(sys.stderr)
+    with tempfile.TemporaryFile() as log:
+        os.dup2(log.fileno(), 2)
+        try:
+            yield
+        except Exception:
+            log.seek(0)
+            sys.stderr.write(log.read().decode(errors="replace"))
+            raise
+        finally:
+            os.dup2(terminal, 2)
+            os.close(terminal)
+            sys.stderr = python_stderr
+
+
+@contextlib.contextmanager
+def brief_warnings(program: str) -> Iterator[None]:
+    """Shows Python's warnings in one line each, and hides those of Pillow.
+
+    Pillow warns of large images and of corrupt metadata: `image_files` has its own limit of
+    pixels, and what cannot be read is an error.
+
+    Args:
+        program: Name that a line begins with.
+    """
+
+    def show(message, category, filename, lineno, file=None, line=None):
+        print(f"{program}: warning: {one_line(message)}", file=sys.stderr)
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        warnings.showwarning = show
+        yield
+
+
+@contextlib.contextmanager
+def logger_limited(name, level):
+    """Hides what a logger of Python's would say below a level.
+
+    Args:
+        name: of the logger.
+        level: of `logging`, such as `logging.WARNING`.
+    """
+    logger = logging.getLogger(name)
+    before = logger.level
+    logger.setLevel(level)
+    try:
+        yield
+    finally:
+        logger.setLevel(before)
