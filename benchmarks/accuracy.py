@@ -25,7 +25,7 @@ from keras_poolformer import PoolFormerImageClassifier, export_saved_model, expo
 from keras_poolformer.cli import one_line_errors
 from keras_poolformer.config import VARIANTS
 from keras_poolformer.data.folders import spread
-from keras_poolformer.evaluation.accuracy import evaluate
+from keras_poolformer.evaluation.accuracy import measure_accuracy
 from keras_poolformer.evaluation.scorer import open_scorer
 from keras_poolformer.export.comparison import versions
 from keras_poolformer.export.recipes import RECIPES
@@ -86,7 +86,7 @@ def _measure_formats(calibration, images, labels, folder, progress):
             "bytes": size_of(source),
             "error": relative_error(scores, expected),
             "agreement": 100 * float((scores.argmax(1) == expected.argmax(1)).mean()),
-            **evaluate(lambda x: x, [(scores, labels)]).to_dict(),
+            **measure_accuracy(lambda x: x, [(scores, labels)]).to_dict(),
         }
     return measured
 

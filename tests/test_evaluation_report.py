@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_poolformer.evaluation.accuracy import Answers, evaluate
+from keras_poolformer.evaluation.accuracy import Answers, measure_accuracy
 from keras_poolformer.evaluation.report import class_figures, confusion_matrix, write_report
 
 LABELS = ("cat", "dog", "猫, a comma", "bird")
@@ -26,7 +26,7 @@ SCORES = np.array(
 @pytest.fixture
 def answers():
     batches = [(SCORES[:4], CLASSES[:4]), (SCORES[4:], CLASSES[4:])]
-    return evaluate(lambda scores: scores, batches).answers
+    return measure_accuracy(lambda scores: scores, batches).answers
 
 
 def test_answers_are_in_the_order_of_the_images(answers):
