@@ -99,7 +99,7 @@ def test_maps_equal_pytorchs(judged, layer, class_index):
 @pytest.mark.filterwarnings("ignore")
 def test_maps_equal_the_packages_that_the_authors_use(judged):
     """grad-cam, by default, at the image's size: the authors' misc/cam_image.py."""
-    package = pytest.importorskip("pytorch_grad_cam")
+    package = pytest.importorskip("pytorch_grad_cam", reason="needs pip install grad-cam")
     module, model, photographs = judged
     with package.GradCAM(module, module.stages[-1:]) as cam:
         expected = cam(torch_input(photographs), targets=None)

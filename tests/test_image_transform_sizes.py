@@ -72,6 +72,7 @@ def test_with_the_other_options(options, processor, pictures):
         np.testing.assert_array_equal(ours(picture), values_of(oracle, picture))
 
 
+@pytest.mark.slow
 def test_the_graph_agrees(pictures):
     """Measured: no pixel differs; 1 of 255 is allowed, as in test_image_transform_tf."""
     tf = pytest.importorskip("tensorflow")

@@ -168,6 +168,7 @@ def test_weights_of_safetensors_without_safetensors(files, fresh):
     assert len(lines) == 2 and all("keras-poolformer[keras]" in line for line in lines)
 
 
+@pytest.mark.slow
 def test_a_module_that_imports_keras_can_be_the_first(fresh):
     code = "from keras_poolformer.models.loading import load_preset\nimport keras\n"
     code += "print(load_preset.__name__, keras.__name__)"

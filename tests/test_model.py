@@ -94,6 +94,7 @@ def test_dtype_argument_beats_the_global_policy():
     assert model(noise(1, 32, 32, 3)).dtype == tf.float64
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize("model_class", [PoolFormerBackbone, PoolFormerImageClassifier])
 def test_keras_file_round_trip(tmp_path, model_class, policy):

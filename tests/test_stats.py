@@ -76,11 +76,13 @@ def test_published_figures(name):
     assert activations in (None, round(stats.activations / 1e6, 1))
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("name", VARIANTS)
 def test_variants_equal_timms_by_hooks(name):
     assert_as_hooked(stats_of_variant(name), PoolFormerConfig.from_variant(name), 224)
 
 
+@pytest.mark.first(3)
 @pytest.mark.parametrize("size", [225, 17, WIDE])
 @pytest.mark.parametrize("head", LAYOUTS)
 def test_odd_networks_and_sizes_equal_pytorchs_by_hooks(head, size, odd_config):

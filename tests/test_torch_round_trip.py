@@ -62,6 +62,7 @@ def test_from_sail_by_way_of_timm_and_transformers(name, dtype, tmp_path, random
     assert_same(state, tmp_path / "sail.safetensors")
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize("kind", ["directories", "keras files"])
 @pytest.mark.parametrize("dtype", HALVES)
 def test_half_precision_leaves_as_it_came(dtype, kind, tmp_path, randomize):

@@ -29,6 +29,7 @@ def test_a_tflite_file_with_too_few_labels(line, exports, data, tmp_path, refusa
     assert expected in message
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -75,6 +76,7 @@ def test_a_foreign_saved_model(name, output, message, exports, data, tmp_path, r
     assert message in refusal("evaluate", tmp_path / "model", "--data", data)
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize(
     ("changes", "name", "message"),
     [

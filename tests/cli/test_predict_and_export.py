@@ -23,6 +23,7 @@ def expected_probabilities(files, image):
     return np.exp(logits) / np.exp(logits).sum()
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize("name", ["tiny.keras", "tiny.tflite", "tiny.pth.tar"])
 def test_predict_agrees_with_the_model(name, files, run, photographs):
     status, printed, lines = run("predict", files / name, *photographs[:2], "--json")
@@ -156,6 +157,7 @@ def test_export_records_the_checkpoint(run, out):
     assert record["source_sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
 
 
+@pytest.mark.slow
 def test_saved_model_is_recorded_too(files, run, out):
     options = ("--recipe", "saved_model", "-o", out / "saved")
     status, printed, _ = run("export", files / "tiny.keras", *options)

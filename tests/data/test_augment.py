@@ -237,6 +237,7 @@ def test_share_of_erased_images(run, jpeg):
 # Seeds ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_same_seed_same_image_wherever_it_runs(run, jpeg, photo):
     files = [jpeg, encode(photo, "PNG")]
     options = Augmentation()

@@ -75,6 +75,7 @@ def differences(ours, theirs):
     return difference.mean()
 
 
+@pytest.mark.first(6)
 @pytest.mark.parametrize("name", [name for name in NAMES if name not in MOVES])
 def test_point_operations_are_pillows(name, photographs_of, pillows):
     noise = np.random.default_rng(3).uniform(0, 10, 3)
@@ -287,6 +288,7 @@ def test_interpolation_can_be_fixed(interpolation, photographs_of, monkeypatch):
         np.testing.assert_array_equal(ours, expected)
 
 
+@pytest.mark.slow
 def test_a_seed_gives_one_picture_wherever_it_runs(photographs_of):
     (image,) = photographs_of([(97, 61)])
     pixels = tf.constant(np.array(image))

@@ -18,10 +18,13 @@ from tests.docs.reading import WrongDocument, read, split
 ROOT = programs.ROOT
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
+SLOW = ("docs/export.md", "docs/features.md")  # half a minute each
 WRITTEN = re.compile(r"(?:-o|--output|--workdir|save_to_preset\(|\.save\()[ =]*[\"']?([\w.-]+)")
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in NAMES]
+)
 def test_every_command_works(name, belongings, capfd):
     assert_works(name, (ROOT / name).read_text(encoding="utf-8"), belongings, capfd)
 

@@ -36,6 +36,7 @@ def test_every_activation(activation, tmp_path):
     assert export_tflite(model, tmp_path / "x.tflite").error < 2e-6
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     ("recipe", "tolerance"), [("fp32", 2e-6), ("dynamic_int8", 5e-3), ("int8", 0.05)]
 )

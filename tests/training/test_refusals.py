@@ -100,6 +100,7 @@ def test_another_training_in_the_folder(photo_folders, refusal, tmp_path):
     assert not (tmp_path / "run" / "log.csv").exists()
 
 
+@pytest.mark.slow
 def test_a_checkpoint_that_is_damaged(photo_folders, train, refusal, tmp_path):
     assert train(photo_folders, options=["--max-steps", "2"])[0] == 0
     last = tmp_path / "run" / "checkpoints" / "last"

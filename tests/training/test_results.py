@@ -152,6 +152,7 @@ def test_records_are_trained_like_their_folder(photo_folders, tmp_path):
     assert results[0]["loss"] == pytest.approx(results[1]["loss"], rel=1e-6)
 
 
+@pytest.mark.slow
 def test_a_finished_run_in_another_folder(photo_folders, tmp_path):
     """A new machine has the checkpoints, in a bucket, and an empty folder."""
     options = ["--checkpoints", str(tmp_path / "bucket")]
