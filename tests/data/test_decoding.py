@@ -1,6 +1,6 @@
 """Decoding inside TensorFlow: who decodes which file, and what happens to corrupt ones.
 
-tests/test_one_reading.py compares the pixels of every kind of file.
+tests/images/test_one_reading.py compares the pixels of every kind of file.
 """
 
 import io
@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from keras_poolformer.images.files import MAX_SOURCE_PIXELS
-from tests.image_kinds import STORED, encode, image_kinds, oriented, png, with_xmp
+from tests.images.image_kinds import STORED, encode, image_kinds, oriented, png, with_xmp
 
 tf = pytest.importorskip("tensorflow")
 decoding = pytest.importorskip("keras_poolformer.data.decoding")

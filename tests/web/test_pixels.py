@@ -9,7 +9,7 @@ from PIL import Image
 
 from keras_poolformer import ImageTransform
 from keras_poolformer.images.transform import INTERPOLATIONS
-from tests.image_kinds import STORED, image_kinds, unreadable_kinds
+from tests.images.image_kinds import STORED, image_kinds, unreadable_kinds
 from tests.web.conftest import PRESET
 
 # (width, height): small, thin, odd margins, and where Pillow changes the order of its passes.
@@ -164,7 +164,7 @@ BLACK_WHERE_INVISIBLE = ("palette_transparent.gif",)
 
 
 def test_every_kind_of_file_is_read_as_everywhere(browser, site):
-    """The same files as in tests/test_one_reading.py."""
+    """The same files as in tests/images/test_one_reading.py."""
     page = browser.new_page()
     page.goto(f"{site}icon.svg")
     differing = []

@@ -23,8 +23,9 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory):
     """The tiny preset as a repository, with accuracies on the shipped images."""
-    from keras_poolformer.cli import main
     from tests.cli.conftest import PHOTOS
+
+    from keras_poolformer.cli import main
 
     folder = tmp_path_factory.mktemp("card")
     for photo in PHOTOS:

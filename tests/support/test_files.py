@@ -280,7 +280,7 @@ def test_errors_name_the_output(tmp_path):
 def killed_writer(path):
     """Runs a process until it writes `path`, and kills it."""
     with subprocess.Popen(
-        [sys.executable, "-c", WRITER, path], stdout=subprocess.PIPE, cwd=Path(__file__).parents[1]
+        [sys.executable, "-c", WRITER, path], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
     ) as process:
         assert process.stdout.readline() == b"writing\n"
         process.send_signal(signal.SIGKILL)

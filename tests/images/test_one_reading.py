@@ -11,7 +11,7 @@ from keras_poolformer import ImageTransform
 from keras_poolformer.data.folders import find_class_folders, label_images, read_batches
 from keras_poolformer.images.files import EncodedImage, load_image
 from keras_poolformer.support.errors import ImageError
-from tests.image_kinds import STORED, encode, image_kinds, unreadable_kinds
+from tests.images.image_kinds import STORED, encode, image_kinds, unreadable_kinds
 
 tf = pytest.importorskip("tensorflow")
 
