@@ -1,8 +1,7 @@
 """Accuracy of the PyTorch class that a checkpoint belongs to, on the pixels that Keras gets."""
 
 from conversion.oracles import build_oracle
-from keras_poolformer.checkpoints import layouts
-from keras_poolformer.checkpoints.reading import readers
+from keras_poolformer.checkpoints.checkpoint import read_checkpoint
 from keras_poolformer.data import folders
 from keras_poolformer.evaluation.accuracy import measure_accuracy
 from keras_poolformer.images.transform import ImageTransform
@@ -32,10 +31,10 @@ def measure(source, data, transform=None, progress=None):
     if source.is_keras:
         raise InputError(f"{source.name}: give the PyTorch checkpoint, not the Keras model")
     source = presets.fetch_weights(source)
-    checkpoint = readers.read_checkpoint(source.weights)
+    checkpoint = read_checkpoint(source.weights)
     layout, config = presets.describe(checkpoint, source)
     oracle = build_oracle(config, layout.name)
-    oracle.load(layouts.normalize_names(checkpoint.tensors))
+    oracle.load(checkpoint.tensors)
     prepare = ImageTransform.from_preset(transform or source)
     class_folders = folders.find_class_folders(data)
     labels = config.labels or tuple(class_folders)

@@ -6,8 +6,7 @@ import keras
 import numpy as np
 
 from conversion.oracles import build_oracle
-from keras_poolformer.checkpoints import layouts
-from keras_poolformer.checkpoints.reading import readers
+from keras_poolformer.checkpoints.checkpoint import read_checkpoint
 from keras_poolformer.models.classifier import PoolFormerBackbone, PoolFormerImageClassifier
 from keras_poolformer.models.loading import load_preset
 from keras_poolformer.sources import presets
@@ -66,12 +65,12 @@ def verify(source, photographs=None, progress=None, backbone=False, **arguments)
     source = presets.fetch_weights(source)
     model_class = PoolFormerBackbone if backbone else PoolFormerImageClassifier
     model = load_preset(model_class, source, **arguments)
-    checkpoint = readers.read_checkpoint(source.weights, arguments.get("use_ema", True))
+    checkpoint = read_checkpoint(source.weights, arguments.get("use_ema", True))
     layout, own = presets.describe(checkpoint, source, arguments.get("layout"))
     oracle = build_oracle(
         model.config.replace(num_classes=own.num_classes, labels=None), layout.name
     )
-    oracle.load(layouts.normalize_names(checkpoint.tensors))
+    oracle.load(checkpoint.tensors)
     if progress:
         progress.start()
     images = _images(model, photographs)

@@ -154,7 +154,7 @@ def test_a_public_name_whose_extra_is_missing(name, fresh):
 def test_weights_of_safetensors_without_safetensors(files, fresh):
     """Reading and writing alike; a .pth needs nothing."""
     code = without("safetensors") + (
-        "from keras_poolformer.checkpoints.reading.readers import read_checkpoint\n"
+        "from keras_poolformer.checkpoints.checkpoint import read_checkpoint\n"
         "from keras_poolformer.checkpoints.saving import save_torch_weights\n"
         "from keras_poolformer.support.errors import MissingExtraError\n"
         "for call in (lambda: read_checkpoint(sys.argv[1]),\n"

@@ -21,7 +21,7 @@ from benchmarks.web.contestants import CONTESTANTS, PAIRS, BrowserWorker
 from benchmarks.web.first_results import first_results
 from benchmarks.web.site import make_site, versions
 from benchmarks.web.tables import markdown
-from keras_poolformer.checkpoints.reading.readers import read_checkpoint
+from keras_poolformer.checkpoints.checkpoint import read_checkpoint
 from keras_poolformer.cli import one_line_errors
 from keras_poolformer.config import PoolFormerConfig
 from keras_poolformer.sources import presets

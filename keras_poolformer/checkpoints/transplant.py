@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 
 from keras_poolformer.checkpoints import layouts
+from keras_poolformer.checkpoints.checkpoint import read_checkpoint
 from keras_poolformer.checkpoints.quantization import refuse_quantized
-from keras_poolformer.checkpoints.reading import readers
 from keras_poolformer.config import MAX_STAGES
 from keras_poolformer.lineage import origin_lines, untrained_provenance
 from keras_poolformer.support.errors import InputError
@@ -68,11 +68,11 @@ def load_torch_weights(model, path, layout=None):
         InputError: the file is damaged, would run code, or does not hold exactly the
             model's tensors; the model is then unchanged.
     """
-    return load_checkpoint(model, readers.read_checkpoint(path), layout)
+    return load_checkpoint(model, read_checkpoint(path), layout)
 
 
 def load_checkpoint(model, checkpoint, layout=None, new_classifier=False, config=None):
-    """Loads an already read `readers.Checkpoint`; see `load_torch_weights`.
+    """Loads an already read `Checkpoint`; see `load_torch_weights`.
 
     Args:
         new_classifier: whether the model's last linear layer keeps its fresh weights, and
@@ -81,7 +81,7 @@ def load_checkpoint(model, checkpoint, layout=None, new_classifier=False, config
     """
     refuse_quantized(model)
     source = str(checkpoint.paths[0])
-    tensors = layouts.normalize_names(checkpoint.tensors)
+    tensors = checkpoint.tensors
     layout = layouts.get_layout(layout) if layout else layouts.detect_layout(tensors)
     variables = {variable.path: variable for variable in model.weights}
     table = layouts.expected_tensors(config or model.config, layout)

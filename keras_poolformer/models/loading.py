@@ -15,8 +15,8 @@ import numpy as np
 
 from keras_poolformer.checkpoints import layouts, transplant
 from keras_poolformer.checkpoints.assumptions import assumed_fields, with_named_norm
+from keras_poolformer.checkpoints.checkpoint import read_checkpoint
 from keras_poolformer.checkpoints.quantization import MODE
-from keras_poolformer.checkpoints.reading import readers
 from keras_poolformer.checkpoints.stem import adapt_stem
 from keras_poolformer.config import PoolFormerConfig
 from keras_poolformer.images.transform import ImageTransform, checked_transform
@@ -85,7 +85,7 @@ def load_preset(
         check_described_size(source.weights, own, source.name)
         return model_class(_override(own, overrides), _origin(source, own), **arguments)
     source = presets.fetch_weights(source)
-    checkpoint = readers.read_checkpoint(source.weights, use_ema=use_ema, progress=progress)
+    checkpoint = read_checkpoint(source.weights, use_ema=use_ema, progress=progress)
     _check_sha256(source, checkpoint.sha256, sha256 or source.sha256)
     row, own = presets.describe(checkpoint, source, layout)
     own = with_named_norm(own, source, checkpoint, overrides)
@@ -235,10 +235,9 @@ def _check_finite(source, model):
 
 def _with_channels(checkpoint, row, channels):
     """The checkpoint with a first convolution for images of other channels."""
-    tensors = layouts.normalize_names(checkpoint.tensors)
     name = f"{row.stem}.weight"
-    tensors[name] = adapt_stem(tensors[name], channels)
-    return dataclasses.replace(checkpoint, tensors=tensors)
+    stem = adapt_stem(checkpoint.tensors[name], channels)
+    return dataclasses.replace(checkpoint, tensors=checkpoint.tensors | {name: stem})
 
 
 def _shared_norms(config, own):

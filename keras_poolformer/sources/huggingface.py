@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from keras_poolformer.checkpoints.reading import readers
+from keras_poolformer.checkpoints.reading.weight_files import DIRECTORY_FILES
 from keras_poolformer.sources import preset_folder
 from keras_poolformer.sources.downloads import NO_HOME, connection_reason, offline, unavailable
 from keras_poolformer.support.errors import InputError, MissingExtraError
@@ -106,14 +106,14 @@ def fetch_weights(snapshot):
     repository has of model.safetensors, its shards, pytorch_model.bin and its shards.
 
     Returns:
-        The sha256 that `readers.read_checkpoint` must find in the snapshot's folder, or None
+        The sha256 that `read_checkpoint` must find in the snapshot's folder, or None
         where the hub does not tell.
 
     Raises:
         InputError: the repository has no weights, or they cannot be had.
         MissingExtraError: huggingface_hub is not installed.
     """
-    hub, names = _import(), readers.DIRECTORY_FILES
+    hub, names = _import(), DIRECTORY_FILES
     if preset_folder.is_preset_folder(snapshot.folder):
         names = (preset_folder.WEIGHTS,)
     for name in names:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from keras_poolformer.checkpoints import layouts
 from keras_poolformer.checkpoints.architecture import infer_config
-from keras_poolformer.checkpoints.reading import readers
+from keras_poolformer.checkpoints.checkpoint import read_checkpoint
 from keras_poolformer.config import VARIANTS, PoolFormerConfig
 from keras_poolformer.labels import read_labels
 from keras_poolformer.sources import downloads, huggingface
@@ -195,7 +195,7 @@ def described_config(source):
 
 def describe(checkpoint, source, layout=None):
     """Returns the `Layout` and the `PoolFormerConfig` of a checkpoint read from a source."""
-    tensors = layouts.normalize_names(checkpoint.tensors)
+    tensors = checkpoint.tensors
     row = layouts.get_layout(layout) if layout else layouts.detect_layout(tensors)
     shapes = {name: array.shape for name, array in tensors.items()}
     known = dict(source.config)
@@ -235,7 +235,7 @@ def transform_options(source):
     if config := described_config(source):
         return default_transform(config)
     source = fetch_weights(source)
-    _, config = describe(readers.read_checkpoint(source.weights), source)
+    _, config = describe(read_checkpoint(source.weights), source)
     return default_transform(config)
 
 

@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from keras_poolformer.checkpoints import hub_json, layouts
-from keras_poolformer.checkpoints.reading import readers
+from keras_poolformer.checkpoints.reading.weight_files import DIRECTORY_FILES
 from keras_poolformer.config import PoolFormerConfig
 from keras_poolformer.sources.keras_archive import read_keras_archive
 from keras_poolformer.sources.preset_folder import (
@@ -52,7 +52,7 @@ def read_folder(folder: Path) -> dict[str, Any]:
             "that it was exported from"
         )
     found = candidates(folder)
-    if any((folder / name).is_file() for name in readers.DIRECTORY_FILES) and ".keras" not in {
+    if any((folder / name).is_file() for name in DIRECTORY_FILES) and ".keras" not in {
         Path(name).suffix for name in found
     }:
         return {"weights": folder}
@@ -125,7 +125,7 @@ def _not_ours(folder, found):
     if not found:
         return InputError(
             f"{folder} is a directory without weights: looked for {DESCRIPTION}, {RUN}, "
-            f"{', '.join(readers.DIRECTORY_FILES)}"
+            f"{', '.join(DIRECTORY_FILES)}"
         )
     more = f" and {len(found) - _MAX_LISTED} more" if len(found) > _MAX_LISTED else ""
     return InputError(
