@@ -6,7 +6,6 @@ alike; they differ in how an odd margin is split and in how 8-bit values become 
 """
 
 import dataclasses
-import difflib
 import math
 from collections.abc import Mapping
 
@@ -23,7 +22,7 @@ from keras_poolformer.images.options import (
     is_number,
 )
 from keras_poolformer.support.errors import ImageError, InputError
-from keras_poolformer.support.messages import shown
+from keras_poolformer.support.messages import did_you_mean, shown
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -130,13 +129,13 @@ class ImageTransform:
         """
         if not isinstance(options, Mapping):
             raise InputError(f"expected a mapping of options. Received: {type(options).__name__}")
-        known = [field.name for field in dataclasses.fields(cls)]
+        names = [field.name for field in dataclasses.fields(cls)]
         for name in options:
-            if name not in known:
-                close = [_OTHER_WORDS[name]] if name in _OTHER_WORDS else []
-                close += difflib.get_close_matches(str(name), known, n=1)
-                hint = f"did you mean `{close[0]}`?" if close else f"known: {', '.join(known)}"
-                raise InputError(f"the image transform has no option {name!r}; {hint}")
+            if name not in names:
+                raise InputError(
+                    f"ImageTransform has no option {shown(name)}."
+                    f"{did_you_mean(name, names, _OTHER_WORDS)} Its options are {', '.join(names)}"
+                )
         return cls(**options)
 
     @classmethod

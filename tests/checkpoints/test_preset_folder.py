@@ -127,7 +127,7 @@ def edited(folder, **changes):
         ({"config": CONFIG.replace(pool_size=3).to_dict()}, "must describe the model in model.ker"),
         ({"config": None}, "`config` must be an object"),
         ({"transform": [1]}, "`transform` must be an object"),
-        ({"transform": {"resample": 3}}, "did you mean `interpolation`"),
+        ({"transform": {"resample": 3}}, "Did you mean 'interpolation'"),
     ],
 )
 def test_a_description_that_does_not_fit(folder, changes, words):
