@@ -8,7 +8,7 @@ import contextlib
 import os
 import signal
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 
 # Ctrl-C, `kill` and service managers, a closed terminal (which Windows does not have).
 _NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
@@ -29,7 +29,7 @@ class Interrupted(KeyboardInterrupt):
 
 
 @contextlib.contextmanager
-def interruptible() -> Iterator[None]:
+def interruptible() -> Generator[None, None, None]:
     """Within the block SIGINT, SIGTERM and SIGHUP raise `Interrupted`, so that cleanups run."""
     process = os.getpid()
 
@@ -62,7 +62,7 @@ def raise_if_interrupted() -> None:
 
 
 @contextlib.contextmanager
-def stop_requested() -> Iterator[threading.Event]:
+def stop_requested() -> Generator[threading.Event, None, None]:
     """Within the block the first SIGTERM or Ctrl-C sets an event; a second one stops at once.
 
     The block checks the event where it can stop without losing work, as when a cloud machine is
@@ -83,7 +83,9 @@ def stop_requested() -> Iterator[threading.Event]:
 
 
 @contextlib.contextmanager
-def _handled(signals: Sequence[int], handler: Callable[[int, object], None]) -> Iterator[None]:
+def _handled(
+    signals: Sequence[int], handler: Callable[[int, object], None]
+) -> Generator[None, None, None]:
     """Within the block a handler gets signals; afterwards the previous handlers do."""
     if not _in_main_thread():
         yield

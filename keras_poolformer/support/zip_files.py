@@ -1,10 +1,10 @@
-"""Zip archives that nobody has checked: what an entry unpacks to is bounded before it is read."""
+"""Reads untrusted zip archives: the size of an entry is bounded before it is unpacked."""
 
 import contextlib
 import struct
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import BinaryIO, cast
 
 from keras_poolformer.support.errors import InputError
@@ -44,7 +44,7 @@ def open_zip_file(
 
 
 @contextlib.contextmanager
-def zip_errors_named(problem: str, advice: str = "") -> Iterator[None]:
+def zip_errors_named(problem: str, advice: str = "") -> Generator[None, None, None]:
     """Turns what zipfile raises for a corrupt archive into an InputError.
 
     Args:

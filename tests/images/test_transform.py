@@ -200,8 +200,8 @@ def test_options_make_a_round_trip_through_json():
         ({"croppct": 0.9}, "Did you mean 'crop_pct'"),
         ({"image_mean": 0.5}, "Did you mean 'mean'"),
         ({"resample": 3}, "Did you mean 'interpolation'"),
-        ({"zzz": 1}, "options are size, crop_pct"),
-        ({3: 1}, "options are size"),
+        ({"zzz": 1}, "Known: size, crop_pct"),
+        ({3: 1}, "Known: size"),
         ([("size", 3)], "mapping"),
     ],
 )
