@@ -4,11 +4,11 @@ import re
 from collections.abc import Collection, Iterable, Sequence
 from collections.abc import Set as AbstractSet
 from pathlib import Path
-from typing import Any, TypeGuard
+from typing import Any
 
 from keras_poolformer.checkpoints.names import network_prefixes
 from keras_poolformer.checkpoints.reading.readers import Selection
-from keras_poolformer.checkpoints.reading.standins import StoredTensor
+from keras_poolformer.checkpoints.reading.standins import StoredTensor, is_dict
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import shown
 
@@ -32,7 +32,7 @@ def select_weights(loaded: Any, path: Path, use_ema: bool) -> Selection:
     Raises:
         InputError: There are no weights, or those of several models.
     """
-    if not _is_dictionary(loaded):
+    if not is_dict(loaded):
         raise InputError(
             f"{path} holds {_kind(loaded)}, not named tensors: save model.state_dict()"
         )
@@ -94,11 +94,6 @@ def _averaged(names: Iterable[str]) -> set[str]:
     return {name for name in names if _AVERAGED.search(name)}
 
 
-def _is_dictionary(value: Any) -> TypeGuard[dict[str, Any]]:
-    """Whether an unpickled value is a dictionary; the unpickler keeps only texts as keys."""
-    return type(value) is dict
-
-
 def _tensor_dictionaries(loaded: dict[str, Any]) -> dict[str, dict[str, StoredTensor]]:
     """Returns {place: {name: StoredTensor}} of every dictionary that holds tensors."""
     found: dict[str, dict[str, StoredTensor]] = {}
@@ -116,7 +111,7 @@ def _tensor_dictionaries(loaded: dict[str, Any]) -> dict[str, dict[str, StoredTe
             following += [
                 (f"{place}.{key}" if place else key, value)
                 for key, value in dictionary.items()
-                if _is_dictionary(value) and len(key) <= _MAX_ENTRY_NAME
+                if is_dict(value) and len(key) <= _MAX_ENTRY_NAME
             ]
         level = following
     return found
@@ -125,8 +120,9 @@ def _tensor_dictionaries(loaded: dict[str, Any]) -> dict[str, dict[str, StoredTe
 def _kind(loaded: object) -> str:
     if isinstance(loaded, StoredTensor):
         return "one tensor"
-    is_named = isinstance(loaded, list | tuple | str | bytes | int | float)
-    return f"a {type(loaded).__name__}" if is_named else "no dictionary"
+    name = type(loaded).__name__
+    is_named = name in ("list", "tuple", "str", "bytes", "int", "float", "bool")
+    return f"a {name}" if is_named else "no dictionary"
 
 
 def _without_weights(loaded: dict[str, Any]) -> str:

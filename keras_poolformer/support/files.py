@@ -102,7 +102,7 @@ def replacing(
 def _absolute(path: str | os.PathLike[str]) -> Path:
     place = Path(path).absolute()  # "." has no name
     if place.name in ("", ".."):
-        raise InputError(f"{path} cannot be written: it must end in the name of the output")
+        raise InputError(f"{path} cannot be written: give the name of the output itself")
     return place
 
 
@@ -123,17 +123,16 @@ def _check_replaceable(
 ) -> None:
     """Raises InputError unless an output `path` of this kind may replace what was found."""
     if folder is None:
-        allowed = "a regular file"
+        allowed = "only a regular file is replaced"
         problem = "" if stat.S_ISREG(found.lstat().st_mode) else _kind(found)
     else:
-        allowed = f"{folder.kind} with nothing else in it"
+        allowed = f"only {folder.kind} is replaced, with nothing else in it"
         problem = _kind(found)
         if problem == "a folder":
             problem = folder.difference(found)
     if problem:
         raise InputError(
-            f"{path} cannot be overwritten: it must be {allowed}. Received: {problem}; "
-            "choose another path"
+            f"{path} cannot be overwritten: {allowed}. Received: {problem}; choose another path"
         )
 
 

@@ -18,7 +18,13 @@ import numpy as np
 
 from keras_poolformer.checkpoints.reading.file_formats import reject_archive
 from keras_poolformer.checkpoints.reading.pickles import MAX_PICKLE_BYTES, PickleReader, load_pickle
-from keras_poolformer.checkpoints.reading.standins import DTYPES, Storage, StoredTensor
+from keras_poolformer.checkpoints.reading.standins import (
+    DTYPES,
+    Storage,
+    StoredTensor,
+    is_dict,
+    is_list,
+)
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import shown
 from keras_poolformer.support.zip_files import open_zip_file, zip_errors_named
@@ -152,7 +158,7 @@ def open_legacy(file: BinaryIO, path: Path, size: int) -> Container:
         )
     protocol = load_pickle(reader, path)[0]
     system = load_pickle(reader, path)[0]
-    if protocol != LEGACY_PROTOCOL or type(system) is not dict:
+    if protocol != LEGACY_PROTOCOL or not is_dict(system):
         raise InputError(f"{path} is corrupt: its header is not the one of torch.save")
     loaded, storages = load_pickle(reader, path, legacy=True)
     keys, _ = load_pickle(reader, path)
@@ -174,7 +180,7 @@ def _legacy_places(
 ) -> dict[str, tuple[int, int]]:
     """Returns {storage key: (position, bytes)}; the list in the file gives their order."""
     places: dict[str, tuple[int, int]] = {}
-    if type(keys) is not list or any(type(key) is not str for key in keys):
+    if not is_list(keys) or any(type(key) is not str for key in keys):
         raise InputError(f"{path} is corrupt: it has no list of its storages")
     for key in keys:
         header = file.read(8)

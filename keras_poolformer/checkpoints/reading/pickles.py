@@ -20,6 +20,9 @@ from keras_poolformer.checkpoints.reading.standins import (
     Rejected,
     Storage,
     is_count,
+    is_dict,
+    is_list,
+    is_tuple,
 )
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import shown
@@ -103,7 +106,7 @@ class _WeightUnpickler(_PythonMachine):
     dispatch: ClassVar[dict[int, Callable[[Any], None]]] = {}
 
     def __init__(self, reader: PickleReader, legacy: bool) -> None:
-        super().__init__(reader, encoding="latin1")
+        _PythonMachine.__init__(self, reader, encoding="latin1")
         self.storages: dict[str, Storage] = {}
         self.stack: list[Any] = []
         self._legacy = legacy
@@ -136,7 +139,7 @@ class _WeightUnpickler(_PythonMachine):
     def persistent_load(self, pid: Any) -> Storage:
         """Returns the storage that a tensor refers to."""
         expected = 6 if self._legacy else 5
-        if type(pid) is not tuple or len(pid) != expected or pid[0] != "storage":
+        if not is_tuple(pid) or len(pid) != expected or pid[0] != "storage":
             raise Rejected("asks for an outside object that is not a tensor storage")
         kind, key, _, numel = pid[1:5]
         if not isinstance(kind, Global) or not kind.is_storage:
@@ -149,66 +152,67 @@ class _WeightUnpickler(_PythonMachine):
         return self._view(root, pid[5]) if self._legacy and pid[5] is not None else root
 
     def _view(self, root: Storage, view: Any) -> Storage:
-        if type(view) is not tuple or len(view) != 3 or not all(map(is_count, view[1:])):
+        if not is_tuple(view) or len(view) != 3 or not all(map(is_count, view[1:])):
             raise Rejected("is corrupt: a view of a storage has no place or size")
         _, start, numel = view
         if start + numel > root.numel:
             raise Rejected("is corrupt: a view is larger than its storage")
         return Storage(root.key, root.dtype, root.numel, start, numel)
 
-    def _reject_instruction(self) -> None:
+    def reject_instruction(self) -> None:
         raise Rejected("holds a pickle instruction that torch.save never writes")
 
-    def _load_reduce(self) -> None:
+    def load_reduce(self) -> None:
         args = self.stack.pop()
         function = self.stack[-1]
-        if not isinstance(function, Global) or function.call is None or type(args) is not tuple:
+        if not isinstance(function, Global) or function.call is None or not is_tuple(args):
             raise Rejected("is corrupt: it calls something that is not a function")
         self.stack[-1] = function.call(args)
 
-    def _load_build(self) -> None:
+    def load_build(self) -> None:
         # The state (`_metadata` of a state dict, the options of a Namespace) holds no weights.
         self.stack.pop()
-        if not isinstance(self.stack[-1], dict | Inert):
+        if not is_dict(self.stack[-1]) and not isinstance(self.stack[-1], Inert):
             raise Rejected("is corrupt: it sets the state of something that has none")
 
     def _store_items(self, items: list[Any]) -> None:
         # Only text can name a weight. Other keys are dropped unhashed: a file could choose
         # integers that all collide, or tuples nested deeper than the C stack.
         target = self.stack[-1]
-        if not isinstance(target, dict | Inert) or len(items) % 2:
+        if not (is_dict(target) or isinstance(target, Inert)) or len(items) % 2:
             raise Rejected("is corrupt: it sets items of something that is not a dictionary")
-        if type(target) is dict:
+        if is_dict(target):
             pairs = zip(items[::2], items[1::2], strict=True)
             target.update((key, value) for key, value in pairs if type(key) is str)
 
-    def _load_setitem(self) -> None:
+    def load_setitem(self) -> None:
         items = [self.stack.pop(), self.stack.pop()]
         self._store_items(items[::-1])
 
-    def _load_setitems(self) -> None:
+    def load_setitems(self) -> None:
         self._store_items(self.pop_mark())
 
     def _store_elements(self, elements: list[Any]) -> None:
-        if not isinstance(self.stack[-1], list | Inert):
+        target = self.stack[-1]
+        if is_list(target):
+            target.extend(elements)
+        elif not isinstance(target, Inert):
             raise Rejected("is corrupt: it appends to something that is not a list")
-        if type(self.stack[-1]) is list:
-            self.stack[-1].extend(elements)
 
-    def _load_append(self) -> None:
+    def load_append(self) -> None:
         element = self.stack.pop()
         self._store_elements([element])
 
-    def _load_appends(self) -> None:
+    def load_appends(self) -> None:
         self._store_elements(self.pop_mark())
 
-    def _load_frame(self) -> None:
+    def load_frame(self) -> None:
         self.read(8)  # how much to read ahead, which nothing here does
 
-    def _load_empty_set(self) -> None:
+    def load_empty_set(self) -> None:
         self.stack.append(INERT)
 
-    def _load_frozenset(self) -> None:
+    def load_frozenset(self) -> None:
         self.pop_mark()
         self.stack.append(INERT)
 
@@ -227,19 +231,19 @@ def _dispatch_table() -> dict[int, Callable[[Any], None]]:
     original: dict[int, Callable[[Any], None]] = _PythonMachine.dispatch
     safe = [getattr(pickle, name)[0] for name in _SAFE.split()]
     return {
-        **dict.fromkeys(original, _WeightUnpickler._reject_instruction),
+        **dict.fromkeys(original, _WeightUnpickler.reject_instruction),
         **{instruction: original[instruction] for instruction in safe},
-        pickle.REDUCE[0]: _WeightUnpickler._load_reduce,
-        pickle.NEWOBJ[0]: _WeightUnpickler._load_reduce,
-        pickle.BUILD[0]: _WeightUnpickler._load_build,
-        pickle.SETITEM[0]: _WeightUnpickler._load_setitem,
-        pickle.SETITEMS[0]: _WeightUnpickler._load_setitems,
-        pickle.APPEND[0]: _WeightUnpickler._load_append,
-        pickle.APPENDS[0]: _WeightUnpickler._load_appends,
-        pickle.ADDITEMS[0]: _WeightUnpickler._load_appends,
-        pickle.FRAME[0]: _WeightUnpickler._load_frame,
-        pickle.EMPTY_SET[0]: _WeightUnpickler._load_empty_set,
-        pickle.FROZENSET[0]: _WeightUnpickler._load_frozenset,
+        pickle.REDUCE[0]: _WeightUnpickler.load_reduce,
+        pickle.NEWOBJ[0]: _WeightUnpickler.load_reduce,
+        pickle.BUILD[0]: _WeightUnpickler.load_build,
+        pickle.SETITEM[0]: _WeightUnpickler.load_setitem,
+        pickle.SETITEMS[0]: _WeightUnpickler.load_setitems,
+        pickle.APPEND[0]: _WeightUnpickler.load_append,
+        pickle.APPENDS[0]: _WeightUnpickler.load_appends,
+        pickle.ADDITEMS[0]: _WeightUnpickler.load_appends,
+        pickle.FRAME[0]: _WeightUnpickler.load_frame,
+        pickle.EMPTY_SET[0]: _WeightUnpickler.load_empty_set,
+        pickle.FROZENSET[0]: _WeightUnpickler.load_frozenset,
     }
 
 

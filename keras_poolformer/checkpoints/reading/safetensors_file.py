@@ -1,5 +1,6 @@
 """Reads .safetensors files, in memory that is bounded by their size."""
 
+import importlib
 import struct
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -81,7 +82,7 @@ def _converted(name: str, entry: dict[str, Any], path: Path) -> tuple[np.ndarray
 def _deserialized(file: BinaryIO, path: Path, size: int) -> list[tuple[str, dict[str, Any]]]:
     """Returns [(name, {"dtype", "shape", "data"})] as the safetensors library reads them."""
     try:
-        import safetensors
+        safetensors: Any = importlib.import_module("safetensors")  # it has no usable types
     except ImportError:
         raise MissingExtraError("safetensors", "keras") from None
     header = struct.unpack("<Q", file.read(8))[0]

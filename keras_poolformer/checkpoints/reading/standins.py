@@ -7,7 +7,7 @@ becomes an object without content. `GLOBALS` is the whole table: there is no oth
 import pickle
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 MAX_DIMENSIONS = 32
 MAX_ELEMENTS = 2**48
@@ -103,13 +103,28 @@ class Inert:
 INERT = Inert()
 
 
+def is_tuple(value: object) -> TypeGuard[tuple[Any, ...]]:
+    """Whether a value read from a file is a tuple."""
+    return type(value) is tuple
+
+
+def is_list(value: object) -> TypeGuard[list[Any]]:
+    """Whether a value read from a file is a list."""
+    return type(value) is list
+
+
+def is_dict(value: object) -> TypeGuard[dict[str, Any]]:
+    """Whether a value read from a file is a dictionary; only texts are kept as its keys."""
+    return type(value) is dict
+
+
 def is_count(value: object) -> bool:
     """Whether a value read from a file is a plausible number of elements."""
     return type(value) is int and 0 <= value <= MAX_ELEMENTS
 
 
 def _counts(value: Any) -> tuple[int, ...]:
-    if type(value) is not tuple or len(value) > MAX_DIMENSIONS:
+    if not is_tuple(value) or len(value) > MAX_DIMENSIONS:
         raise Rejected("is corrupt: a tensor's shape is not a short tuple")
     if not all(map(is_count, value)):
         raise Rejected("is corrupt: a tensor's shape is negative or not a number")
@@ -148,7 +163,7 @@ def _rebuild_parameter(args: tuple[Any, ...]) -> StoredTensor:
 
 
 def _rebuild_from_type(args: tuple[Any, ...]) -> StoredTensor:
-    if len(args) != 4 or not isinstance(args[0], Global) or type(args[2]) is not tuple:
+    if len(args) != 4 or not isinstance(args[0], Global) or not is_tuple(args[2]):
         raise Rejected("is corrupt: a tensor has no properties")
     rebuild = args[0].call
     if rebuild is None or rebuild not in (
@@ -165,9 +180,9 @@ def _new_dict(args: tuple[Any, ...]) -> dict[str, Any]:
         return {}
     # Python 2 wrote OrderedDict as one list of pairs.
     pairs: Any = args[0]
-    if len(args) != 1 or type(pairs) is not list:
+    if len(args) != 1 or not is_list(pairs):
         raise Rejected("is corrupt: an OrderedDict is malformed")
-    if any(type(pair) not in (list, tuple) or len(pair) != 2 for pair in pairs):
+    if not all((is_list(pair) or is_tuple(pair)) and len(pair) == 2 for pair in pairs):
         raise Rejected("is corrupt: an OrderedDict entry is malformed")
     items = {key: value for key, value in pairs if type(key) is str}
     pairs.clear()  # torch.save writes each list once; a file could name one a million times

@@ -9,6 +9,7 @@ from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.json_files import read_json
 from keras_poolformer.support.messages import shown
 from keras_poolformer.support.regular_files import is_regular
+from keras_poolformer.support.untyped import is_dict
 
 # In order of preference.
 DIRECTORY_FILES = (
@@ -61,7 +62,7 @@ def _is_directory(path: Path) -> bool:
 
 def _shards(index: Path) -> WeightFiles:
     weight_map = read_json(index).get("weight_map")
-    if not isinstance(weight_map, dict) or not weight_map:
+    if not is_dict(weight_map) or not weight_map:
         raise InputError(f"{index} has no weight_map that names the shards")
     shards: dict[str, list[str]] = {}
     for tensor, shard in weight_map.items():
