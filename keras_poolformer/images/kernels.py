@@ -1,4 +1,4 @@
-"""Pillow's resampling filters as TensorFlow operations."""
+"""Pillow's resampling filters as TensorFlow operations; `graph` says why they are our own."""
 
 import math
 from collections.abc import Callable

@@ -103,8 +103,8 @@ class ImageTransform:
         for name in FLAGS:
             self._set(name, checked_flag(name, getattr(self, name)))
         self._set("rescale_factor", checked_scale("rescale_factor", self.rescale_factor))
-        for name in ("mean", "std"):
-            self._set(name, checked_channels(name, getattr(self, name)))
+        self._set("mean", checked_channels("mean", self.mean))
+        self._set("std", checked_channels("std", self.std))
         if isinstance(self.size, tuple) and self.crop_mode != "hf":
             raise InputError(
                 f"`size` as (height, width) needs `crop_mode`='hf'. Received: size={self.size}, "
@@ -263,14 +263,13 @@ class ImageTransform:
         return np.array(image)
 
     def normalize(self, pixels: np.ndarray) -> np.ndarray:
-        """Rescales and normalizes 8-bit values.
+        """Rescales and normalizes 8-bit values, in the precision of the `crop_mode`'s library.
 
         Args:
             pixels: uint8 (..., 3).
 
         Returns:
-            float32 of the same shape, by the same operations in the same precision as the
-            library that `crop_mode` names.
+            float32 of the same shape.
         """
         factor = self.rescale_factor if self.do_rescale else None
         values = rescaled(pixels, factor, self.crop_mode)
@@ -282,10 +281,7 @@ class ImageTransform:
     def tf(self) -> Callable[[Any], Any]:
         """The same transform as a TensorFlow function, for `Dataset.map` and SavedModels.
 
-        Its argument is an RGB tensor (H, W, 3) or (N, H, W, 3), H and W may be unknown: uint8,
-        or floats from 0 to 255, which are rounded to whole numbers and clipped. It returns
-        float32 (H, W, 3) or (N, H, W, 3), H and W as in `output_shape`, and raises InputError
-        for another dtype, rank or number of channels.
+        `images.graph.transform` describes its argument and result.
 
         Raises:
             MissingExtraError: TensorFlow is not installed.
@@ -296,11 +292,7 @@ class ImageTransform:
 
 
 def checked_transform(transform: object) -> ImageTransform | None:
-    """Returns an `ImageTransform` or None unchanged, and rejects anything else.
-
-    Raises:
-        InputError: It is something else.
-    """
+    """Returns an `ImageTransform` or None unchanged, and raises InputError for anything else."""
     if transform is None or isinstance(transform, ImageTransform):
         return transform
     hint = f", as in ImageTransform(size={transform})" if is_number(transform) else ""

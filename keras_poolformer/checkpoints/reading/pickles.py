@@ -4,6 +4,10 @@ A pickle is a program. The machine here runs only the instructions that `torch.s
 every global that a file may ask for is an entry of a fixed table of inert stand-ins: tensors
 become descriptions of where their bytes are, and what training scripts keep with the weights
 becomes an object without content. Everything else is rejected by its name.
+
+This stays our own code: the restricted unpickler of `torch.load(weights_only=True)` needs PyTorch,
+and the standard library's, even with `find_class` overridden, runs instructions that a weight file
+never needs.
 """
 
 import pickle
@@ -64,7 +68,7 @@ class PickleReader:
     def read(self, count: int) -> bytes:
         """Returns exactly `count` bytes."""
         if count > self._bytes:
-            raise Rejected(f"holds more than {MAX_PICKLE_BYTES >> 20} MiB besides the tensors")
+            raise Rejected(f"holds more than {MAX_PICKLE_BYTES >> 20} MiB apart from the tensors")
         data = self._file.read(count)
         if len(data) != count:
             raise EOFError
@@ -84,7 +88,7 @@ class PickleReader:
         self._instructions -= 1
         if self._instructions < 0:
             raise Rejected(
-                f"holds more than {MAX_INSTRUCTIONS} values and names besides the tensors: save "
+                f"holds more than {MAX_INSTRUCTIONS} values and names apart from the tensors: save "
                 "only model.state_dict()"
             )
         return self.read(1)[0]
