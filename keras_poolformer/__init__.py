@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from keras_poolformer.export.tflite import export_tflite as export_tflite
     from keras_poolformer.images.transform import ImageTransform as ImageTransform
     from keras_poolformer.inspection.stats import model_stats as model_stats
-    from keras_poolformer.models.classifier import PoolFormerBackbone as PoolFormerBackbone
+    from keras_poolformer.models.backbone import PoolFormerBackbone as PoolFormerBackbone
     from keras_poolformer.models.classifier import (
         PoolFormerImageClassifier as PoolFormerImageClassifier,
     )
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _MODULES = {
     "ImageTransform": "images.transform",
-    "PoolFormerBackbone": "models.classifier",
+    "PoolFormerBackbone": "models.backbone",
     "PoolFormerConfig": "config",
     "PoolFormerImageClassifier": "models.classifier",
     "export_saved_model": "export.saved_model",

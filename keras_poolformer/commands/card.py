@@ -106,7 +106,7 @@ def _write(model, name, folder, options, progress):
         name=name,
         config=model.config,
         transform=transform,
-        provenance=dict(model.provenance or {}),
+        provenance=model.provenance,
         stats=model_stats(model, transform.output_size),
         license=options.license,
         dataset=options.dataset,

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from keras_poolformer.checkpoints.writers import TORCH_FOLDER
 from keras_poolformer.export.recipes import RECIPES
-from keras_poolformer.lineage import current_provenance
+from keras_poolformer.provenance import Provenance
 from keras_poolformer.publishing.header import header
 from keras_poolformer.scores import score_name
 from keras_poolformer.sources.preset_folder import DESCRIPTION, WEIGHTS
@@ -75,7 +75,7 @@ class Card:
     name: str
     config: object
     transform: object
-    provenance: dict
+    provenance: Provenance
     stats: object
     license: str = "apache-2.0"
     dataset: str = ""
@@ -139,13 +139,13 @@ class Card:
 
     def _origin(self):
         """{what: value} of what is known about the weights."""
-        facts = current_provenance(self.provenance)
-        unnamed = "trained with Keras" if facts.get("trained") else ""
+        training = self.provenance.training
+        init = (training and training.init) or Provenance()
         origin = {
-            "Weights": facts.get("source") or unnamed,
-            "SHA-256 of their file": facts.get("sha256"),
-            "Starting model": facts.get("base_model"),
-            "SHA-256 of the starting model's file": (facts.get("init") or {}).get("sha256"),
+            "Weights": self.provenance.source or ("trained with Keras" if training else ""),
+            "SHA-256 of their file": self.provenance.get("sha256"),
+            "Starting model": self.provenance.get("base_model"),
+            "SHA-256 of the starting model's file": init.get("sha256"),
         }
         return {name: value for name, value in origin.items() if value}
 
@@ -178,15 +178,14 @@ class Card:
         return "\n".join(lines)
 
     def _procedure(self):
-        facts = current_provenance(self.provenance)
-        if not facts.get("trained"):
+        training, source = self.provenance.training, self.provenance.source
+        if not training:
             return f"As the weights' authors describe it: {ORIGINAL}."
-        source = facts.get("source")
         text = f"Trained by: {markdown_text(source)}" if source else "Trained with Keras"
-        if "step" in facts:
-            text += f", {facts['step']:,} steps, seed {facts.get('seed')}"
-        if facts.get("base_model"):
-            text += f", beginning from {markdown_text(facts['base_model'])}"
+        if training.step is not None:
+            text += f", {training.step:,} steps, seed {training.seed}"
+        if training.base_model:
+            text += f", beginning from {markdown_text(training.base_model)}"
         return f"{text}."
 
     def _usage(self):

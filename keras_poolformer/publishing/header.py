@@ -1,10 +1,8 @@
 """The YAML that a model card begins with, which the hubs read."""
 
 import re
-from collections.abc import Mapping
-from typing import Any
 
-from keras_poolformer.lineage import current_provenance
+from keras_poolformer.provenance import Provenance
 from keras_poolformer.sources.preset_folder import WEIGHTS
 from keras_poolformer.support.escaping import yaml_string
 
@@ -38,16 +36,16 @@ def header(card) -> str:
     return "\n".join([*lines, "---", ""])
 
 
-def base_model_name(provenance: Mapping[str, Any] | None) -> str:
+def base_model_name(provenance: Provenance) -> str:
     """Returns what a hub calls the model that training or conversion began from, or "".
 
     Args:
         provenance: Provenance of the weights.
     """
-    facts = current_provenance(provenance)
-    name = facts.get("base_model") or ""
-    if not name and str(facts.get("source", "")).startswith("hf://"):
-        name = facts["source"]
+    name = provenance.training.base_model if provenance.training else ""
+    source = provenance.source or ""
+    if not name and source.startswith("hf://"):
+        name = source
     name = name.removeprefix("hf://").partition("@")[0]
     return name if _HUB_NAME.fullmatch(name) else ""
 
