@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from keras_poolformer.checkpoints.names import model_names, unwrapped_names
-from keras_poolformer.checkpoints.reading.readers import Contents, Progress, read_files
+from keras_poolformer.checkpoints.reading.readers import FileContents, Progress, read_files
 from keras_poolformer.checkpoints.wrappers import choose_network, select_weights
 
 
@@ -62,7 +62,7 @@ def read_checkpoint(
     return _of_one_network(read_files(path, select, progress), use_ema, path)
 
 
-def _of_one_network(contents: Contents, use_ema: bool, path: Path) -> Checkpoint:
+def _of_one_network(contents: FileContents, use_ema: bool, path: Path) -> Checkpoint:
     """Picks one network's tensors, and gives them the names of its layout."""
     shapes = {name: array.shape for name, array in contents.tensors.items()}
     unwrapped = unwrapped_names(shapes, path)

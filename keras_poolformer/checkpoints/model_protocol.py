@@ -5,6 +5,7 @@ from typing import Any, Protocol
 
 from keras_poolformer.config import PoolFormerConfig
 from keras_poolformer.images.transform import ImageTransform
+from keras_poolformer.provenance import Provenance
 
 
 class Variable(Protocol):
@@ -27,7 +28,7 @@ class Variable(Protocol):
 class Model(Protocol):
     """A `PoolFormerImageClassifier`, a `PoolFormerBackbone`, or anything like them."""
 
-    provenance: Any
+    provenance: Provenance
 
     @property
     def config(self) -> PoolFormerConfig:

@@ -160,17 +160,12 @@ def _has_head(model: Model) -> bool:
     return any(variable.path.startswith("head") for variable in model.weights)
 
 
-def _recorded(model: Model, name: str) -> Any:
-    """Returns a value of the model's provenance, or None."""
-    provenance: Any = model.provenance
-    return provenance.get(name) if provenance else None
-
-
 def _rounded(
     model: Model, tensors: Mapping[str, np.ndarray], dtype: str | None
 ) -> tuple[dict[str, np.ndarray], list[str], list[str]]:
     """Returns (arrays in the dtype to write, names of those whose values changed, notes)."""
-    source = _recorded(model, "dtype")
+    loaded = model.provenance.weights
+    source = loaded.dtype if loaded else None
     if dtype is None and source in writers.HALVES:
         arrays, changed = writers.cast(tensors, source)
         if not changed:
@@ -195,7 +190,7 @@ def _documents(
         return {}, []
     is_rgb = config.in_channels == 3
     if layout == "hf":
-        unused = dict(_recorded(model, "hf_unused") or {})
+        unused = model.provenance.hf_unused
         documents = {CONFIG: hub_json_writing.hf_config_json(config, unused, dtype, is_classifier)}
         if is_rgb:
             documents[PREPROCESSOR] = hub_json_writing.hf_preprocessor_json(transform)

@@ -37,7 +37,7 @@ from keras_poolformer.support.messages import shown
 from keras_poolformer.support.untyped import is_list, is_mapping
 
 if TYPE_CHECKING:
-    from keras_poolformer.sources.presets import Source
+    from keras_poolformer.sources import Source
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
@@ -148,9 +148,10 @@ class ImageTransform:
         Args:
             source: Source that `PoolFormerImageClassifier.from_preset` accepts.
         """
-        from keras_poolformer.sources import presets
+        from keras_poolformer import sources
 
-        return cls.from_dict(presets.transform_options(source))
+        found = sources.resolve(source)
+        return found.transform or found.read(weights=False).transform
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the constructor's arguments as JSON-ready values."""

@@ -1,4 +1,4 @@
-"""Escapes text from outside for YAML, Markdown and Python, so that it stays text."""
+"""Escapes text from outside for Markdown and Python, so that it stays text."""
 
 import json
 import re
@@ -8,17 +8,6 @@ from keras_poolformer.support.messages import printable
 # Starts of markup in GitHub's Markdown, also in the middle of a line; `_` only at a word's edge.
 _MARKUP = re.compile(r"[\\`*\[\]<>|~&$#]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])")
 _MAX_LENGTH = 500  # characters of a text in Markdown
-
-
-def yaml_string(text: str) -> str:
-    """Returns a text as a YAML string, even where it looks like a number, date or boolean."""
-    return '"' + "".join(map(_yaml_character, printable(text))) + '"'
-
-
-def _yaml_character(character: str) -> str:
-    if character in '"\\':
-        return "\\" + character
-    return character if character.isprintable() else f"\\U{ord(character):08x}"
 
 
 def markdown_text(text: str) -> str:

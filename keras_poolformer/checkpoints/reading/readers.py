@@ -42,7 +42,7 @@ class Selection:
 
 
 @dataclass(frozen=True)
-class Contents:
+class FileContents:
     """What was read from the files of one checkpoint, under the names in the files.
 
     Args:
@@ -64,7 +64,7 @@ class Contents:
 
 def read_files(
     path: Path, select: Callable[[Any, Path], Selection], progress: Progress | None = None
-) -> Contents:
+) -> FileContents:
     """Reads the weight files of a path.
 
     Args:
@@ -90,7 +90,7 @@ def read_files(
                     "download the directory again"
                 )
     digest = "".join(reading.digests)
-    return Contents(
+    return FileContents(
         tensors=reading.tensors,
         dtypes=reading.dtypes,
         sha256=hashlib.sha256(digest.encode()).hexdigest() if files.index else digest,
