@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import PIL
 
-from keras_poolformer.images.kernels import KERNELS, Tensor, tf
+from keras_poolformer.images.kernels import KERNELS, Tensor, not_converted, tf
 from keras_poolformer.support.errors import InputError
 
 if TYPE_CHECKING:
@@ -29,14 +29,14 @@ _BLOCK = 32  # outputs that share one window of inputs: a dense product over it 
 def bound(options: "ImageTransform") -> Callable[[Tensor], Tensor]:
     """Returns `transform` with its options, as a function that AutoGraph leaves alone."""
 
-    @tf.autograph.experimental.do_not_convert
+    @not_converted
     def transform_images(images: Tensor) -> Tensor:
         return transform(options, images)
 
     return transform_images
 
 
-@tf.autograph.experimental.do_not_convert  # no Python here depends on values
+@not_converted
 def transform(options: "ImageTransform", images: Tensor) -> Tensor:
     """Resizes, crops and normalizes images.
 
@@ -58,7 +58,7 @@ def transform(options: "ImageTransform", images: Tensor) -> Tensor:
     return tf.gather(table, tf.cast(pixels(options, images), tf.int32) * 3 + tf.range(3))
 
 
-@tf.autograph.experimental.do_not_convert  # no Python here depends on values
+@not_converted
 def pixels(options: "ImageTransform", images: Tensor) -> Tensor:
     """Resizes and crops images without normalizing them.
 

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
 from keras_poolformer.support.errors import MissingExtraError
 
@@ -16,8 +16,14 @@ def _tensorflow() -> Any:
     return tensorflow
 
 
-tf = _tensorflow()
+tf: Any = _tensorflow()
 Tensor = Any  # tf.Tensor
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def not_converted(function: Function) -> Function:
+    """Keeps AutoGraph from converting a function whose Python does not depend on values."""
+    return tf.autograph.experimental.do_not_convert(function)
 
 
 def _bicubic(x: Tensor) -> Tensor:

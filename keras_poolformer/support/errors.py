@@ -45,7 +45,7 @@ class MissingExtraError(ImportError):
         reason: Start of the message, where the package's name does not say why it is needed.
     """
 
-    def __init__(self, package: str, extra: str, reason: str = "") -> None:
+    def __init__(self, package: str | None, extra: str, reason: str = "") -> None:
         super().__init__(
             f"{reason}{package} is not installed: "
             f"`pip install 'keras-poolformer[{extra}]'` installs it",
