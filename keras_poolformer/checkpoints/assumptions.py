@@ -1,22 +1,22 @@
-"""What the tensors of a checkpoint cannot tell about the function that a network computes."""
+"""Properties of a network that the tensors of its checkpoint do not determine."""
 
 import re
 from pathlib import Path
 from typing import Any
 
-from keras_poolformer.checkpoints.reading.readers import Checkpoint
+from keras_poolformer.checkpoints.checkpoint import Checkpoint
 from keras_poolformer.config import PoolFormerConfig
 from keras_poolformer.support.messages import shown
 
-_ASSUMED_FIELDS = ("norm", "pool_size", "activation", "strides", "paddings")
+_UNDETERMINED_FIELDS = ("norm", "pool_size", "activation", "strides", "paddings")
 _NAMES_LAYER_NORM = re.compile(r"(?<![a-z])(ln|layer_?norm(channel)?)(?![a-z])", re.IGNORECASE)
 
 
 def layer_norm_hint(path: Path, checkpoint: Checkpoint) -> str | None:
     """Returns why a network is taken to have layer norm, or None if nothing says so.
 
-    The authors' ablation with layer norm has the tensor names and shapes of the network with
-    group norm. The name of the file, or of the architecture in it, is the only evidence there is.
+    The authors' ablation with layer norm has tensors of the same names and shapes as the network
+    with group norm. The name of the file, or of the architecture in it, is the only evidence.
 
     Args:
         path: File or directory of the weights.
@@ -26,12 +26,12 @@ def layer_norm_hint(path: Path, checkpoint: Checkpoint) -> str | None:
         if _NAMES_LAYER_NORM.search(name):
             return (
                 f"layer norm is assumed because of the name {shown(name)}; the weights cannot "
-                "tell. For group norm, say norm='group_norm' (--norm group_norm)"
+                "tell. For group norm, set norm='group_norm' (--norm group_norm)"
             )
     return None
 
 
 def assumed_fields(config: PoolFormerConfig) -> dict[str, Any]:
-    """Returns the fields of a config, with their values, that no tensor can tell."""
+    """Returns the fields of a config, with their values, that no tensor determines."""
     fields = config.to_dict()
-    return {name: fields[name] for name in _ASSUMED_FIELDS}
+    return {name: fields[name] for name in _UNDETERMINED_FIELDS}

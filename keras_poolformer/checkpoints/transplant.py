@@ -1,7 +1,7 @@
 """Loads PyTorch checkpoints into any model with this package's variable paths.
 
-Strictly: the two sets of names must be equal and so must all shapes, or nothing is assigned. The
-model's class is never imported; a model has `config`, `weights` and `provenance`.
+Loading is strict: unless both sets of names and all shapes are equal, nothing is assigned. The
+model is never imported; it only needs `config`, `weights` and `provenance`.
 """
 
 import dataclasses
@@ -15,23 +15,25 @@ from typing import Any
 import numpy as np
 
 from keras_poolformer.checkpoints import layouts
+from keras_poolformer.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from keras_poolformer.checkpoints.layouts import Layout, Tensor
+from keras_poolformer.checkpoints.model_protocol import Model
 from keras_poolformer.checkpoints.quantization import refuse_quantized
-from keras_poolformer.checkpoints.reading import readers
 from keras_poolformer.config import MAX_STAGES, PoolFormerConfig
 from keras_poolformer.lineage import origin_lines
 from keras_poolformer.provenance import Provenance, WeightsFile
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import listed
+from keras_poolformer.support.untyped import is_list
 
 # Far beyond any trained weight, far below what a flipped exponent bit makes of one.
 LARGEST_WEIGHT = 1e6
-_MOST_IGNORED = 50  # names in a report
+_MAX_IGNORED = 50  # names in a report
 
 
 @dataclass(frozen=True, kw_only=True)
 class NamedTensors:
-    """The tensors of a checkpoint, under the names of a layout.
+    """The tensors of a checkpoint, and the layout they are named in.
 
     Args:
         path: File of the weights, for error messages.
@@ -61,7 +63,7 @@ class LoadReport(WeightsFile):
     def to_dict(self) -> dict[str, Any]:
         """Returns the report as JSON-ready values."""
         return {
-            name: list(value) if isinstance(value, tuple) else value
+            name: list(value) if is_list(value) else value
             for name, value in dataclasses.asdict(self).items()
         }
 
@@ -70,7 +72,7 @@ class LoadReport(WeightsFile):
 
 
 def load_torch_weights(
-    model: Any, path: str | os.PathLike[str], layout: str | None = None
+    model: Model, path: str | os.PathLike[str], layout: str | None = None
 ) -> LoadReport:
     """Loads a PyTorch checkpoint into a PoolFormer.
 
@@ -88,7 +90,7 @@ def load_torch_weights(
             tensors; the model is then unchanged.
     """
     refuse_quantized(model)
-    named = name_tensors(readers.read_checkpoint(path), layout)
+    named = name_tensors(read_checkpoint(path), layout)
     weights, new_tensors = assign_tensors(model, named)
     model.provenance = model.provenance.replace(
         source=named.path.name,
@@ -100,8 +102,8 @@ def load_torch_weights(
     return LoadReport(source=named.path.name, new_tensors=new_tensors, **vars(weights))
 
 
-def name_tensors(checkpoint: readers.Checkpoint, layout: str | None = None) -> NamedTensors:
-    """Gives a checkpoint's tensors the names of their layout.
+def name_tensors(checkpoint: Checkpoint, layout: str | None = None) -> NamedTensors:
+    """Finds the layout that a checkpoint's tensors are named in.
 
     Args:
         checkpoint: The checkpoint, as read.
@@ -110,8 +112,7 @@ def name_tensors(checkpoint: readers.Checkpoint, layout: str | None = None) -> N
     Raises:
         InputError: The layout is unknown, or the checkpoint is of another network.
     """
-    tensors = layouts.normalize_names(checkpoint.tensors)
-    found = layouts.get_layout(layout) if layout else layouts.detect_layout(tensors)
+    found = layouts.get_layout(layout) if layout else layouts.detect_layout(checkpoint.tensors)
     file = WeightsFile(
         sha256=checkpoint.sha256,
         layout=found.name,
@@ -120,11 +121,13 @@ def name_tensors(checkpoint: readers.Checkpoint, layout: str | None = None) -> N
         dtype=", ".join(sorted(set(checkpoint.dtypes.values()))),
         ignored_tensors=_abridged(checkpoint.ignored),
     )
-    return NamedTensors(path=checkpoint.paths[0], layout=found, tensors=tensors, file=file)
+    return NamedTensors(
+        path=checkpoint.paths[0], layout=found, tensors=checkpoint.tensors, file=file
+    )
 
 
 def assign_tensors(
-    model: Any,
+    model: Model,
     named: NamedTensors,
     new_classifier: bool = False,
     config: PoolFormerConfig | None = None,
@@ -172,11 +175,11 @@ def _is_new(tensor: Tensor, tensors: Mapping[str, np.ndarray]) -> bool:
 
 
 def _unused(named: NamedTensors, wanted: Sequence[Tensor]) -> set[str]:
-    """The checkpoint's tensors after the backbone that the model has no place for."""
+    """Returns the checkpoint's tensors after the backbone that the model lacks."""
     layout = named.layout
     modules = [layout.head, layout.head_norm]
     if layout.feature_norm:
-        modules += [layout.feature_norm.format(s=2 * stage) for stage in range(MAX_STAGES)]
+        modules += [layout.feature_norm_name(stage) for stage in range(MAX_STAGES)]
     heads = {f"{module}.{leaf}" for module in modules for leaf in ("weight", "bias")}
     unwanted = named.tensors.keys() - {tensor.name for tensor in wanted}
     return heads & unwanted
@@ -185,6 +188,7 @@ def _unused(named: NamedTensors, wanted: Sequence[Tensor]) -> set[str]:
 def _check_names(
     source: str, layout: Layout, wanted: Sequence[Tensor], names: AbstractSet[str]
 ) -> None:
+    """Raises InputError unless the names are those of the wanted tensors."""
     expected = {tensor.name for tensor in wanted}
     missing = sorted(expected - names)
     extra = sorted(names - expected)
@@ -200,13 +204,13 @@ def _check_names(
 
 
 def _abridged(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Names as a provenance keeps them: a whole detector has too many beside its backbone."""
-    rest = len(names) - _MOST_IGNORED
-    return names if rest <= 0 else (*names[:_MOST_IGNORED], f"and {rest} more")
+    """Names as a provenance keeps them: a whole detector has too many."""
+    rest = len(names) - _MAX_IGNORED
+    return names if rest <= 0 else (*names[:_MAX_IGNORED], f"and {rest} more")
 
 
 def _checked(source: str, tensor: Tensor, array: np.ndarray) -> np.ndarray:
-    """The array in Keras' axes, in single precision at least, or an error with its name."""
+    """Returns the array in Keras' axes, in float32 or wider, or raises an error with its name."""
     if array.shape != tensor.shape:
         raise InputError(
             f"{source}: {tensor.name} must have shape {tensor.shape}. Received: {array.shape}"
