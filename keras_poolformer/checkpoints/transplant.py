@@ -123,7 +123,9 @@ def name_tensors(checkpoint: Checkpoint, layout: str | None = None) -> NamedTens
         dtype=", ".join(sorted(set(checkpoint.dtypes.values()))),
         ignored_tensors=_abridged(checkpoint.ignored),
     )
-    return NamedTensors(path=checkpoint.paths[0], layout=found, tensors=tensors, file=file)
+    return NamedTensors(
+        path=checkpoint.paths[0], layout=found, tensors=checkpoint.tensors, file=file
+    )
 
 
 def assign_tensors(
@@ -188,6 +190,7 @@ def _unused(named: NamedTensors, wanted: Sequence[Tensor]) -> set[str]:
 def _check_names(
     source: str, layout: Layout, wanted: Sequence[Tensor], names: AbstractSet[str]
 ) -> None:
+    """Raises InputError unless the names are those of the wanted tensors."""
     expected = {tensor.name for tensor in wanted}
     missing = sorted(expected - names)
     extra = sorted(names - expected)
