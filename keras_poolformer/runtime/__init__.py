@@ -1,4 +1,4 @@
-"""Runs exported .tflite files with LiteRT alone: neither Keras nor TensorFlow is imported."""
+"""Runs exported .tflite files with LiteRT, without importing Keras or TensorFlow."""
 
 from keras_poolformer.runtime.backbone import TFLiteBackbone as TFLiteBackbone
 from keras_poolformer.runtime.classifier import TFLiteClassifier as TFLiteClassifier

@@ -102,7 +102,7 @@ def test_every_tensor_of_the_file_is_integer(config, tmp_path):
 
 @pytest.mark.slow
 def test_the_preset_stays_close(preset, tmp_path):
-    """Few images to calibrate by; docs/quantisation.md has the figures of a fair test."""
+    """Few images to calibrate by; docs/quantization.md has the figures of a fair test."""
     images = [photo for photo in PHOTOS if photo.name.startswith("cifar10")]
     path = tmp_path / "m.tflite"
     result = export_tflite(preset, path, recipe="int8", calibration=images)

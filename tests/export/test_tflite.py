@@ -111,7 +111,7 @@ def test_the_file_describes_itself(exported):
     description = read_description(exported("fp16").path)
     assert description.recipe == "fp16"
     assert description.labels == LABELS
-    assert ImageTransform.from_dict(description.transform) == TRANSFORM
+    assert description.transform == TRANSFORM
 
 
 def test_four_channels(tmp_path):

@@ -2,7 +2,7 @@ import numpy as np
 from PIL import Image
 
 from keras_poolformer.inspection import contact_sheet
-from keras_poolformer.inspection.contact_sheet import CAPTION, MARGIN, PAIR_SIDE
+from keras_poolformer.inspection.contact_sheet import CAPTION_HEIGHT, MARGIN, PAIR_SIDE
 
 
 def test_bars_are_as_long_as_the_probabilities(tmp_path, photographs):
@@ -30,7 +30,7 @@ def test_pairs_lie_side_by_side(tmp_path, rgb_photographs):
         sheet = file.convert("RGB")
     step = (
         2 * PAIR_SIDE + 2 + MARGIN,
-        PAIR_SIDE + CAPTION + MARGIN,
+        PAIR_SIDE + CAPTION_HEIGHT + MARGIN,
     )
     for place, (photo, other, _) in enumerate(pairs):
         x = MARGIN + place % 2 * step[0]
