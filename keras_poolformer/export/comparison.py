@@ -203,7 +203,7 @@ def _image_sets(
         yield "noise", noise, noise
         return
     if calibration is not None and len(calibration):
-        pixels = np.stack(spread(calibration, CHECKED_IMAGES))
+        pixels = np.stack(spread(list(calibration), CHECKED_IMAGES))
         yield "calibration", transform.normalize(pixels), from_pixels(pixels)
     photographs = sorted((ASSETS / "photos").iterdir())
     pixels = transform.pixels(spread(photographs, CHECKED_IMAGES))

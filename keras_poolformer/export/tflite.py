@@ -248,9 +248,11 @@ def _integer_function(
 
     def run(images: tf.Tensor) -> dict[str, tf.Tensor]:
         result = network(quantizer(PIXELS, images), quantizer)
+        if isinstance(result, dict):
+            return result
         if outputs == "probabilities":
             result = quantizer(PROBABILITIES, probabilities(model, result))
-        return result if outputs == "pyramid" else {outputs: result}
+        return {outputs: result}
 
     return run
 

@@ -50,12 +50,13 @@ def grad_cam(
         InputError: The model has no classes, there is no such layer or class, or the images have
             the wrong shape.
     """
-    images, layer = _checked(model, images), _checked_layer(model, images, layer)
+    inputs = _checked(model, images)
+    layer = _checked_layer(model, inputs, layer)
     backbone = model.backbone
     network = keras.Model(backbone.input, [_feature_maps(backbone)[layer], backbone.output])
     with tf.GradientTape() as tape:
-        tape.watch(images)
-        features, last_features = network(images, training=False)
+        tape.watch(inputs)
+        features, last_features = network(inputs, training=False)
         logits = model.classify_features(last_features)
         classes = _checked_classes(class_index, logits)
         scores = tf.gather(logits, classes, axis=1, batch_dims=1)
@@ -173,7 +174,7 @@ def _checked_classes(
     class_index: int | Sequence[int] | np.ndarray | None, logits: tf.Tensor
 ) -> np.ndarray:
     """The class of each image, (N,)."""
-    count, num_classes = logits.shape
+    count, num_classes = (int(side) for side in logits.shape)
     if class_index is None:
         return np.argmax(logits, -1)
     classes = np.asarray(class_index)

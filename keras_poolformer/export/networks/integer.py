@@ -136,7 +136,7 @@ class IntegerNetwork:
     def _framed(self, pixels: tf.Tensor, width: int, mark: Marker) -> tf.Tensor:
         """Pixels with a frame, `width` pixels wide, of what is 0 once it is normalized."""
         for axis in (1, 2) if width else ():
-            shape = [*pixels.shape]
+            shape = [int(side) for side in pixels.shape]
             shape[axis] = width
             edge = _constant(np.broadcast_to(-self.pixel_offset / self.pixel_scale, shape))
             edge = mark.like(PIXELS, edge)
@@ -166,7 +166,7 @@ class IntegerNetwork:
             x = _with_margins(x, axis, lambda margin: mark.like(stream, margin))
         weights = np.full((3, 3), 15 / 135)
         weights[1, 1] = -120 / 135
-        kernel = _constant(np.broadcast_to(weights[:, :, None, None], (3, 3, x.shape[-1], 1)))
+        kernel = _constant(np.broadcast_to(weights[:, :, None, None], (3, 3, int(x.shape[-1]), 1)))
         limit = 127 / 135  # makes one step 1 / 135
         kernel = tf.quantization.fake_quant_with_min_max_vars(
             kernel, -limit, limit, num_bits=8, narrow_range=True
