@@ -1,8 +1,8 @@
 """The command line: `keras-poolformer COMMAND`, where --help lists the commands.
 
-Results go to stdout, progress and errors to stderr. Exit status: 0 for success, 1 if some of several
-images could not be read, 2 for input or options that cannot be used and for output that cannot be
-written, 130 after Ctrl-C, 143 after SIGTERM.
+Results go to stdout, progress and errors to stderr. Exit status: 0 for success, 1 if some of
+several images could not be read, 2 for input or options that cannot be used and for output that
+cannot be written, 130 after Ctrl-C, 143 after SIGTERM.
 """
 
 import argparse

@@ -28,6 +28,7 @@ class TFLiteModel:
             many workers as cores with one thread each beat one worker with many threads.
 
     Attributes:
+        path: Path as it was given.
         input_kind: Kind of input: "pixels" (uint8) or "normalized" (float32).
         input_shape: Shape of one image, (H, W, channels).
         input_dtype: dtype of an image.
@@ -41,6 +42,7 @@ class TFLiteModel:
         MissingExtraError: ai-edge-litert is not installed.
     """
 
+    path: Path
     input_kind: str
     input_shape: tuple[int, ...]
     input_dtype: np.dtype[Any]

@@ -39,7 +39,7 @@ class Workers:
     """
 
     def __init__(self, load: Callable[[], Any], count: int) -> None:
-        self.process = os.getpid()
+        self.process: int = os.getpid()
         self._load = load
         self._count = count
         self._local = threading.local()
