@@ -31,7 +31,7 @@ def build_tensorflow(job, names):
 
 
 def randomize(model):
-    """Randomises every weight: fresh layer scales of 1e-5 would hide the blocks."""
+    """Randomizes every weight: fresh layer scales of 1e-5 would hide the blocks."""
     rng = np.random.default_rng(0)
     for variable in model.weights:
         noise = rng.standard_normal(variable.shape)

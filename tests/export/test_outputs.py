@@ -20,7 +20,7 @@ from keras_poolformer.support.errors import InputError
 TRANSFORM = ImageTransform(size=64, crop_pct=1.0)
 PHOTOS = sorted((ASSETS / "photos").iterdir())
 CONFIG = PoolFormerConfig(depths=(1, 2, 1), widths=(16, 24, 32), num_classes=3)
-# Relative L2 error; measured at most 3e-7, 4e-4, 0.012 and 0.044 on these randomised weights.
+# Relative L2 error; measured at most 3e-7, 4e-4, 0.012 and 0.044 on these randomized weights.
 TOLERANCES = {"fp32": 2e-6, "fp16": 1e-3, "dynamic_int8": 0.03, "int8": 0.1}
 
 

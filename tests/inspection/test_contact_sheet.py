@@ -20,10 +20,10 @@ def test_bars_are_as_long_as_the_probabilities(tmp_path, photographs):
 
 
 def test_pairs_lie_side_by_side(tmp_path, rgb_photographs):
-    colours = ["red", "lime", "blue"]
+    colors = ["red", "lime", "blue"]
     pairs = [
-        (photo, Image.new("RGB", (30, 60), colour), "a caption " * 30)
-        for photo, colour in zip(rgb_photographs, colours, strict=True)
+        (photo, Image.new("RGB", (30, 60), color), "a caption " * 30)
+        for photo, color in zip(rgb_photographs, colors, strict=True)
     ]
     contact_sheet.draw_pairs(tmp_path / "sheet.png", pairs)
     with Image.open(tmp_path / "sheet.png") as file:

@@ -176,7 +176,7 @@ def test_what_does_not_fit_is_refused(tiny, images, tiny_config):
         overlay(Image.new("RGB", (8, 8)), np.zeros((1, 2, 2)))
 
 
-def test_an_overlay_is_grey_where_nothing_speaks_and_red_where_most_does(rgb_photographs):
+def test_an_overlay_is_gray_where_nothing_speaks_and_red_where_most_does(rgb_photographs):
     photograph = rgb_photographs[0]
     painted = overlay(photograph, np.linspace(0, 1, 9)[None])
     assert (painted.size, painted.mode) == (photograph.size, "RGB")
@@ -186,8 +186,8 @@ def test_an_overlay_is_grey_where_nothing_speaks_and_red_where_most_does(rgb_pho
     expected = (1 - MAX_OPACITY) * gray[:, -1] + MAX_OPACITY * np.array(COLORS[-1])
     assert np.abs(pixels[:, -1] - expected).max() <= 0.5001
     flat = overlay(Image.new("RGB", (90, 1), "gray"), np.linspace(0, 1, 90)[None])
-    colourfulness = np.ptp(np.asarray(flat)[0, ::5].astype(int), axis=-1)
-    assert (np.diff(colourfulness) > 0).all()
+    colorfulness = np.ptp(np.asarray(flat)[0, ::5].astype(int), axis=-1)
+    assert (np.diff(colorfulness) > 0).all()
 
 
 def test_a_map_is_enlarged_as_pytorch_does_it():

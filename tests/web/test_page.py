@@ -90,7 +90,7 @@ def test_a_file_that_is_no_image(page, cat, tmp_path):
 def test_nothing_to_take(page):
     page.page.evaluate("document.body.dispatchEvent(new ClipboardEvent('paste', "
                        "{clipboardData: new DataTransfer(), bubbles: true}))")  # fmt: skip
-    assert page.problem().startswith("The clipboard holds no image")
+    assert page.problem().startswith("The clipboard contains no image")
 
 
 @pytest.fixture(scope="session")
@@ -111,7 +111,7 @@ def test_models_that_cannot_be_used(open_page, tmp_path, flatbuffer, int8_file, 
         return description.to_dict() | {"transform": description.transform.to_dict() | options}
 
     contents = {
-        "text.tflite": (b"<!doctype html>", None, "is no .tflite file."),
+        "text.tflite": (b"<!doctype html>", None, "is not a .tflite file."),
         "foreign.tflite": (network, None, "does not say how images are prepared: "),
         "maps.tflite": (network, maps, "returns pyramid; a classifier returns logits or prob"),
         "int8.tflite": (signed, None, "cannot be run: it returns signed bytes"),
