@@ -38,11 +38,6 @@ def backbone(request):
     return model
 
 
-def prepared(runner, images):
-    pixels = TRANSFORM.pixels(images)
-    return pixels if runner.input_kind == "pixels" else TRANSFORM.normalize(pixels)
-
-
 def relative_error(received, expected):
     expected = np.asarray(expected)
     assert received.shape == expected.shape
@@ -58,7 +53,7 @@ def test_feature_maps_of_a_backbone(recipe, backbone, tmp_path):
     )
     assert result.outputs == "pyramid"
     exported = TFLiteBackbone(path, num_workers=2)
-    maps = exported.predict(prepared(exported, PHOTOS[20:24]))
+    maps = exported.predict(exported.prepare(PHOTOS[20:24]))
     assert list(maps) == ["P2", "P3", "P4"]
     # By these names other runtimes ask for them, in the signature and in the graph.
     interpreter = Interpreter(str(path))
@@ -85,7 +80,7 @@ def test_embedding_of_a_classifier(recipe, classifier, tmp_path):
         calibration=PHOTOS[:12],
     )
     exported = TFLiteClassifier(path)
-    received = exported.predict(prepared(exported, PHOTOS[20:24]))
+    received = exported.predict(exported.prepare(PHOTOS[20:24]))
     error = relative_error(received, classifier.embed(TRANSFORM(PHOTOS[20:24])))
     assert error <= TOLERANCES[recipe]
     assert 0 < result.error <= TOLERANCES[recipe]
