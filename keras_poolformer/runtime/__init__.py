@@ -1,4 +1,6 @@
 """Runs exported .tflite files with LiteRT, without importing Keras or TensorFlow."""
 
-from keras_poolformer.runtime.backbone import TFLiteBackbone as TFLiteBackbone
-from keras_poolformer.runtime.classifier import TFLiteClassifier as TFLiteClassifier
+from keras_poolformer.runtime.backbone import TFLiteBackbone
+from keras_poolformer.runtime.classifier import TFLiteClassifier
+
+__all__ = ["TFLiteBackbone", "TFLiteClassifier"]
