@@ -188,8 +188,8 @@ class _StreamStatistics(Marker):
     def scales(self) -> tuple[np.ndarray, ...]:
         """Returns a constant per channel for each stage: between its deviation and its maximum.
 
-        By the maximum alone, a channel with a long tail would use few of its 256 steps; by
-        the deviation alone, its tail would be cut.
+        With only the maximum, a channel with a long tail would use few of its 256 steps; with
+        only the deviation, its tail would be clipped.
         """
         places_by_stage: dict[int, list[Place]] = {}
         for place in self._sums:

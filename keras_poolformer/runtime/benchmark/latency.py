@@ -1,8 +1,8 @@
 """Measures how fast .tflite files run here, what memory they take, and what XNNPACK leaves out.
 
-Our own because LiteRT's `benchmark_model` is a program that no Python package has, and measures
-one file at a time. The speed of a machine drifts with its temperature and its other work, so files
-and numbers of threads are measured in turn here, in several rounds.
+Our own because LiteRT's `tools/benchmark_litert_model.py` measures one file at a time, and shows
+neither memory nor operators. The speed of a machine drifts with its temperature and its other work,
+so files and numbers of threads are measured in turn here, in several rounds.
 """
 
 import os
