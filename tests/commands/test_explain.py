@@ -1,4 +1,4 @@
-"""What `explain` draws, prints and refuses."""
+"""What `explain` draws, prints and rejects."""
 
 import json
 

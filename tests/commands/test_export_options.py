@@ -1,4 +1,4 @@
-"""`export` beyond its file: the record beside it, --size, --labels, warnings, and two at once."""
+"""`export` beyond its file: its record, --size, --labels, warnings, and two at once."""
 
 import hashlib
 import json
