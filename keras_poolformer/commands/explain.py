@@ -199,7 +199,7 @@ def _class_index(name: str | None, config: PoolFormerConfig) -> int | None:
     if len(found) == 1:
         return found[0]
     if found:
-        raise InputError(f"--class {name} is the label of several classes; give a number: {found}")
+        raise InputError(f"--class {name} is the label of several classes; give one of {found}")
     if name.isdecimal() and int(name) < config.num_classes:
         return int(name)
     close = difflib.get_close_matches(name, labels, n=1)
