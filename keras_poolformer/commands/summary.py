@@ -7,14 +7,11 @@ from typing import TYPE_CHECKING, Any
 from keras_poolformer.commands.arguments import CommandGroup, add_command, add_source, positive
 from keras_poolformer.config import PoolFormerConfig
 from keras_poolformer.models.opening import load_model
-from keras_poolformer.sources import presets
-from keras_poolformer.sources.keras_archive import read_keras_archive
 from keras_poolformer.support.messages import json_text
 from keras_poolformer.support.progress import Progress
 
 if TYPE_CHECKING:
     from keras_poolformer.inspection.stats import RowStats, Stats
-    from keras_poolformer.sources.presets import Source
 
 UNITS = {"T": 1e12, "G": 1e9, "M": 1e6, "k": 1e3}
 DIGITS = 3  # that are shown of a count
@@ -41,10 +38,9 @@ def add_parser(group: CommandGroup) -> None:
 
 def summary(options: argparse.Namespace) -> None:
     """Prints an architecture, part by part."""
-    source = presets.resolve(options.source)
     progress = Progress([f"building {options.source}", "counting"])
     progress.start()
-    model = load_model(source, load_weights=False, backbone=_is_backbone(source))
+    model = load_model(options.source, load_weights=False, backbone=None)
     from keras_poolformer.inspection.stats import model_stats
 
     progress.start()
@@ -57,10 +53,6 @@ def summary(options: argparse.Namespace) -> None:
         print(json_text(fields))
     else:
         print(_table(options.source, stats, model.config))
-
-
-def _is_backbone(source: "Source") -> bool:
-    return source.is_keras and read_keras_archive(source.weights).class_name.endswith("Backbone")
 
 
 def _stages(stats: "Stats", config: PoolFormerConfig) -> list[dict[str, Any]]:

@@ -15,6 +15,7 @@ import numpy as np
 from keras_poolformer.data.folders import spread
 from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.models.base import PoolFormerModel
+from keras_poolformer.provenance import Provenance
 from keras_poolformer.scores import scores
 from keras_poolformer.sources.presets import ASSETS
 from keras_poolformer.support.version import __version__
@@ -57,7 +58,7 @@ class ExportResult:
     inputs: str
     outputs: str
     errors: Mapping[str, float]
-    provenance: Mapping[str, Any]
+    provenance: Provenance
     operators: Mapping[str, int] = dataclasses.field(default_factory=dict)
     partitions: int = 0
     calibration_images: int = 0
@@ -93,6 +94,7 @@ class ExportResult:
         """Returns the result, and the versions of the libraries, as JSON-ready values."""
         return dataclasses.asdict(self) | {
             "path": str(self.path),
+            "provenance": self.provenance.to_json(),
             "skipped": list(self.skipped),
             "errors": {name: _json_number(error) for name, error in self.errors.items()},
             "error": _json_number(self.error),
@@ -123,9 +125,9 @@ def checksum(path: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def export_provenance(model: PoolFormerModel, transform: ImageTransform) -> dict[str, Any]:
+def export_provenance(model: PoolFormerModel, transform: ImageTransform) -> Provenance:
     """Returns where an export's weights are from and how its images are prepared."""
-    return (model.get_config()["provenance"] or {}) | {"transform": transform.to_dict()}
+    return model.provenance.replace(transform=transform)
 
 
 def versions() -> dict[str, str]:

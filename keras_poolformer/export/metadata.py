@@ -114,7 +114,7 @@ def _table(table: str, /, **values: Any) -> Table:
 def _model_metadata(graph: Any, description: Description) -> Table:
     return _table(
         "ModelMetadata",
-        name=f"PoolFormer {PurePath(description.provenance.get('source', '')).name}".strip(),
+        name=f"PoolFormer {PurePath(description.provenance.source or '').name}".strip(),
         description=f"PoolFormer (arXiv 2111.11418), recipe {description.recipe}, exported by "
         f"keras-poolformer {__version__}",
         subgraph_metadata=[

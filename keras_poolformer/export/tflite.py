@@ -40,8 +40,8 @@ from keras_poolformer.export.networks.places import PIXELS, PROBABILITIES
 from keras_poolformer.export.networks.ranges import Quantizer
 from keras_poolformer.export.recipes import INPUTS, OUTPUTS, Recipe, get_recipe
 from keras_poolformer.images.transform import ImageTransform, checked_transform
+from keras_poolformer.models.backbone import PoolFormerBackbone
 from keras_poolformer.models.base import PoolFormerModel
-from keras_poolformer.models.classifier import PoolFormerBackbone
 from keras_poolformer.runtime.description import SCORES, Description, append_description
 from keras_poolformer.runtime.tflite_model import TFLiteModel
 from keras_poolformer.support.errors import InputError

@@ -8,7 +8,6 @@ SavedModel is its folder assets.extra.
 import json
 import os
 import zipfile
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from typing import Any
 from keras_poolformer.config import MAX_CLASSES
 from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.labels import checked_labels
-from keras_poolformer.provenance import checked_provenance
+from keras_poolformer.provenance import Provenance
 from keras_poolformer.scores import PROBLEM_TYPES
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.json_files import MAX_JSON_BYTES, parse_json
@@ -40,7 +39,7 @@ class Description:
         outputs: Kind of output: "logits", "probabilities", "embedding" or "pyramid".
         transform: Transform that prepares images.
         labels: Class names in order; () if unknown.
-        provenance: Provenance of the weights, as JSON-ready values.
+        provenance: Provenance of the weights.
         problem_type: What the outputs of a classifier mean, as in `PoolFormerConfig`; None in
             files that do not say.
     """
@@ -49,7 +48,7 @@ class Description:
     outputs: str
     transform: ImageTransform
     labels: tuple[str, ...] = ()
-    provenance: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    provenance: Provenance = field(default_factory=Provenance)
     problem_type: str | None = None
 
     def __post_init__(self) -> None:
@@ -69,7 +68,7 @@ class Description:
             "recipe": self.recipe,
             "outputs": self.outputs,
             "transform": self.transform.to_dict(),
-            "provenance": dict(self.provenance),
+            "provenance": self.provenance.to_json(),
             "problem_type": self.problem_type,
         }
 
@@ -108,7 +107,7 @@ def read_description(path: str | os.PathLike[str]) -> Description | None:
         return None
     try:
         fields = parse_json(files[DESCRIPTION], DESCRIPTION)
-        fields["provenance"] = checked_provenance(fields.get("provenance"), DESCRIPTION)
+        fields["provenance"] = Provenance.of(fields.get("provenance"), DESCRIPTION)
         labels = files.get(LABELS, b"")
         if labels.count(b"\n") > MAX_CLASSES:
             raise InputError(f"{LABELS} must have at most {MAX_CLASSES:,} lines")

@@ -19,8 +19,9 @@ from keras import ops
 
 from keras_poolformer.checkpoints.layouts import feature_norm_path
 from keras_poolformer.checkpoints.quantization import refuse_quantized
+from keras_poolformer.models.backbone import PoolFormerBackbone
 from keras_poolformer.models.base import PoolFormerModel
-from keras_poolformer.models.classifier import LAYER_NORM_EPSILON, PoolFormerBackbone
+from keras_poolformer.models.classifier import LAYER_NORM_EPSILON
 from keras_poolformer.models.layers import ACTIVATION_FUNCTIONS, CHANNELS_LAST, NORM_EPSILON
 
 Tensor: TypeAlias = Any  # of whichever backend Keras computes with
