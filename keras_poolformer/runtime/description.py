@@ -111,7 +111,8 @@ def read_description(path: str | os.PathLike[str]) -> Description | None:
         labels = files.get(LABELS, b"")
         if labels.count(b"\n") > MAX_CLASSES:
             raise InputError(f"{LABELS} must have at most {MAX_CLASSES:,} lines")
-        fields["transform"] = ImageTransform.from_dict(fields.get("transform"))
+        options: Any = fields.get("transform")
+        fields["transform"] = ImageTransform.from_dict(options)
         return Description(**fields, labels=_lines(labels.decode()))
     except (ValueError, TypeError) as error:
         raise InputError(f"{path}: its description is corrupt: {error}") from None
