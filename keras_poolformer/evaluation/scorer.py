@@ -6,7 +6,6 @@ from pathlib import Path
 
 import numpy as np
 
-from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.labels import read_labels
 from keras_poolformer.models.opening import load_model
 from keras_poolformer.models.overrides import override_tflite, with_size
@@ -65,15 +64,13 @@ def _tflite(path, num_workers, size, labels):
 
     classifier = TFLiteClassifier(path, num_workers=num_workers)
     override_tflite(classifier, size, labels)
-    transform, takes_pixels = classifier.transform, classifier.input_kind == "pixels"
-    if transform is None or classifier.description is None:
+    if classifier.description is None:
         raise _undescribed(path)
     _require_one_class(path, classifier.description.problem_type)
-    blank = np.zeros((1, *classifier.input_shape), "uint8" if takes_pixels else "float32")
+    blank = np.zeros((1, *classifier.input_shape), classifier.input_dtype)
     num_classes = classifier.predict(blank).shape[1]
     _check(path, num_classes, classifier.labels, classifier.input_shape[-1])
-    prepare = transform.pixels if takes_pixels else transform
-    return Scorer(classifier.predict, prepare, num_classes, tuple(classifier.labels))
+    return Scorer(classifier.predict, classifier.prepare, num_classes, tuple(classifier.labels))
 
 
 def _saved_model(path, size, labels):
@@ -83,7 +80,7 @@ def _saved_model(path, size, labels):
     if description is None:
         raise _undescribed(path)
     _require_one_class(path, description.problem_type)
-    transform = ImageTransform.from_dict(description.transform)
+    transform = description.transform
     transform = transform if size is None else with_size(transform, size)
     signature = _load_signature(path)
     num_classes = signature.structured_outputs["logits"].shape[-1]

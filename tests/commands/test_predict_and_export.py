@@ -1,4 +1,4 @@
-"""What `predict` and `export` print, write and refuse."""
+"""What `predict` and `export` print, write and reject."""
 
 import hashlib
 import json

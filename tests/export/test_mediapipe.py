@@ -89,7 +89,7 @@ def test_probabilities_and_labels(preset, transform, files, on_prepared_images, 
 
 
 def test_one_mean_and_std_can_stay_outside(preset, on_prepared_images):
-    """MediaPipe normalises by one mean and one std itself, and refuses one for each channel."""
+    """MediaPipe normalizes by one mean and one std itself, and rejects one for each channel."""
     received = probabilities(on_prepared_images["one mean and std"], preset.config.labels)
     expected = softmax(preset.predict_on_batch(GREY(PHOTOS)))
     assert np.abs(received - expected).max() <= 1e-5  # measured 1.9e-6

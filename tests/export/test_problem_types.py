@@ -1,4 +1,4 @@
-"""Several labels, one output and regression, beside transformers' own pipeline."""
+"""Several labels, one output and regression, compared with transformers' own pipeline."""
 
 import json
 from types import SimpleNamespace
