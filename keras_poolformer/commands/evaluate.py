@@ -1,8 +1,8 @@
 """`keras-poolformer evaluate`."""
 
+import argparse
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from keras_poolformer.commands.arguments import (
@@ -11,11 +11,12 @@ from keras_poolformer.commands.arguments import (
     positive,
     print_note,
 )
-from keras_poolformer.data import folders
-from keras_poolformer.evaluation.accuracy import Accuracy, measure_accuracy
-from keras_poolformer.evaluation.labelled import open_labelled
+from keras_poolformer.data.splits.opening import open_labelled
+from keras_poolformer.evaluation.measurement import BATCH_SIZE, Measurement
+from keras_poolformer.evaluation.measurement import measure as measure_images
 from keras_poolformer.evaluation.report import REPORT, class_figures, write_report
 from keras_poolformer.evaluation.scorer import open_scorer
+from keras_poolformer.models.overrides import Size
 from keras_poolformer.support.files import refuse_existing, replacing
 from keras_poolformer.support.messages import json_text, printable
 from keras_poolformer.support.progress import Progress
@@ -71,29 +72,12 @@ def add_data_options(command, required=False):
     command.add_argument(
         "--limit", type=positive, metavar="N", help="at most N images, evenly spread"
     )
-    command.add_argument("--batch-size", type=positive, default=64, help="images at once (64)")
+    command.add_argument(
+        "--batch-size", type=positive, default=BATCH_SIZE, help="images at once (64)"
+    )
     command.add_argument(
         "--skip-broken", action="store_true", help="leave unreadable images out, and count them"
     )
-
-
-@dataclass(frozen=True)
-class Measurement:
-    """The accuracy of one model, and what it was measured on.
-
-    Args:
-        accuracy: The figures.
-        images: Names of the images that were classified, in order.
-        labels: Class names of the model; () if unknown.
-        skipped: Names of the images that could not be read.
-        note: Line for people, or "".
-    """
-
-    accuracy: Accuracy
-    images: list[str]
-    labels: tuple[str, ...]
-    skipped: list[str]
-    note: str
 
 
 def evaluate(options):
@@ -134,43 +118,31 @@ def _print_notes(measured):
         print(f"skipped {len(skipped)} broken images: {names}{more}", file=sys.stderr)
 
 
-def measure(options, source, progress, size=None, labels=None) -> Measurement:
+def measure(
+    options: argparse.Namespace,
+    source: str,
+    progress: Progress,
+    size: Size | None = None,
+    labels: str | None = None,
+) -> Measurement:
     """Measures the accuracy of one model.
 
     Args:
-        options: `data`, `split`, `data_dir`, `limit`, `batch_size` and `skip_broken`.
+        options: What `add_data_options` reads.
         source: Source of the model.
-        progress: `Progress`, two steps of which are begun.
-        size, labels: as `add_overrides` reads them.
+        progress: Progress of the command, two steps of which are begun.
+        size: Size of the images instead of the source's, or None.
+        labels: Text file of class names instead of the source's, or None.
     """
-    labelled_for = open_labelled(
-        options.data, options.split, options.data_dir, options.limit, print_note
-    )
+    images = open_labelled(options.data, options.split, options.data_dir, print_note)
     progress.start()
     scorer = open_scorer(source, os.cpu_count() or 1, size, labels)
-    labelled = labelled_for(scorer)
-    images, skipped = [], []
-
-    def prepare(image):
-        pixels = scorer.prepare(image)
-        images.append(str(image))
-        return pixels
-
-    batches = folders.read_batches(
-        labelled.examples,
-        prepare,
-        options.batch_size if scorer.fixed_size else 1,
-        on_broken=(lambda path, error: skipped.append(str(path))) if options.skip_broken else None,
-    )
     progress.start()
-    accuracy = measure_accuracy(scorer.predict, _counted(batches, progress, labelled.total))
-    return Measurement(accuracy, images, tuple(scorer.labels or ()), skipped, labelled.note)
-
-
-def _counted(batches, progress, total):
-    """The same batches; each one that was used up moves the progress on."""
-    done = 0
-    for images, classes in batches:
-        yield images, classes
-        done += len(classes)
-        progress.advance(done, total)
+    return measure_images(
+        scorer,
+        images,
+        options.limit,
+        options.batch_size,
+        options.skip_broken,
+        progress.advance,
+    )

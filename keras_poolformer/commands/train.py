@@ -126,14 +126,15 @@ def _validate(splits, strategy):
 
 def _print(result, options):
     if options.json:
-        print(json_text(result))
+        print(json_text(result.to_dict()))
         return
-    if not result["finished"]:
-        saved = f"stopped after step {result['step']}, which is saved"
+    if not result.finished:
+        saved = f"stopped after step {result.step}, which is saved"
         print(f"{saved}: rerun the same command to resume", file=sys.stderr)
         return
-    figures = [f"{name} {result[key]:.2f} %" for name, key in _SHOWN.items() if key in result]
-    steps = f"step {result['step']}" + (" (early)" if result.get("stopped_early") else "")
+    found = result.to_dict()
+    figures = [f"{name} {found[key]:.2f} %" for name, key in _SHOWN.items() if key in found]
+    steps = f"step {result.step}" + (" (early)" if result.stopped_early else "")
     print(f"{options.workdir}/model.keras: {', '.join([steps, *figures])}")
 
 

@@ -2,13 +2,16 @@
 
 import difflib
 import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from keras_poolformer.data.image_listing import Skipped, list_images
+from keras_poolformer.data.labelled import Examples
 from keras_poolformer.images.formats import is_image_file
-from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.errors import ImageError, InputError
 
 
 def find_class_folders(root, note=None):
@@ -52,6 +55,24 @@ def check_no_image(path):
     """Raises InputError if a file beside class folders is an image, which then has no class."""
     if is_image_file(path):
         raise InputError(f"{path} has no class: images must lie in the class folders")
+
+
+@dataclass(frozen=True)
+class ClassFolders:
+    """The images of class folders, to evaluate on.
+
+    Args:
+        folders: {name of the class folder: [path, ...]}, as `find_class_folders` returns it.
+    """
+
+    folders: Mapping[str, Sequence[Path]]
+
+    def examples_for(
+        self, labels: Sequence[str] | None, num_classes: int, limit: int | None = None
+    ) -> Examples:
+        """See `LabelledImages.examples_for`; classes are found as `label_images` does."""
+        pairs = spread(label_images(self.folders, labels, num_classes), limit)
+        return Examples(pairs, len(pairs))
 
 
 def label_images(folders, labels, num_classes):
@@ -136,7 +157,7 @@ def read_batches(examples, prepare, batch_size, on_broken=None):
     for path, index in examples:
         try:
             arrays.append(prepare(path))
-        except InputError as error:
+        except ImageError as error:
             if on_broken is None:
                 raise
             on_broken(path, error)

@@ -1,10 +1,10 @@
 """tf.data pipelines from a `Split` to the batches of one host."""
 
-import numpy as np
 import tensorflow as tf
 
 from keras_poolformer.data.augmentation.augment import augment
 from keras_poolformer.data.decoding import decode
+from keras_poolformer.data.randomness import epoch_seed, fold_in, order_seed
 from keras_poolformer.data.splits.split import share
 from keras_poolformer.images import graph
 from keras_poolformer.support.errors import InputError
@@ -13,7 +13,6 @@ PADDING_LABEL = -1
 # Streams that a split in many files is read as, on however many hosts: these share them, and
 # what each stream gives to a batch is the same on one host as on all.
 MOST_STREAMS = 16
-_AUGMENTATION = 0x5EED
 
 
 def training_epoch(
@@ -50,18 +49,15 @@ def training_epoch(
             f"the global batch must be at most {split.num_examples:,}, the examples of "
             f"{split.name}. Received: {global_batch:,}"
         )
-    order = int(np.random.SeedSequence((seed, epoch)).generate_state(1, np.uint64)[0] >> 1)
-    raws = _ordered(split, order, global_batch, hosts)
+    raws = _ordered(split, order_seed(seed, epoch), global_batch, hosts)
     raws = raws.take(steps * rows).skip(skip_steps * rows)
-    with tf.device("CPU:0"):
-        base = tf.constant([seed, _AUGMENTATION], tf.int64)
-        base = tf.random.experimental.stateless_fold_in(base, tf.constant(epoch, tf.int64))
+    seed_of_epoch = epoch_seed(seed, epoch)
 
     @tf.autograph.experimental.do_not_convert
     def prepare(raw):
         example = split.load(raw)
-        own = tf.random.experimental.stateless_fold_in(base, example["key"])
-        return augment(augmentation, example["image"], own), example["label"]
+        seed_of_example = fold_in(seed_of_epoch, example["key"])
+        return augment(augmentation, example["image"], seed_of_example), example["label"]
 
     return _batches(_parallel(raws, prepare), replica_batch)
 

@@ -89,10 +89,14 @@ def _answers(scores, indices):
 
 
 def _ranks(scores, indices):
-    """How many classes rank before the right one, for each image (N,)."""
-    own = np.take_along_axis(scores, indices[:, None], axis=1)
+    """How many classes rank before the right one, for each image (N,).
+
+    `training.step` has the same rule as TensorFlow operations, which run on the device; here
+    neither Keras nor TensorFlow may be needed.
+    """
+    score = np.take_along_axis(scores, indices[:, None], axis=1)
     is_lower_class = np.arange(scores.shape[1]) < indices[:, None]
-    return ((scores > own) | ((scores == own) & is_lower_class)).sum(axis=1)
+    return ((scores > score) | ((scores == score) & is_lower_class)).sum(axis=1)
 
 
 def _check(scores, indices):

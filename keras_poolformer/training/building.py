@@ -14,6 +14,7 @@ from keras_poolformer.models.classifier import PoolFormerImageClassifier
 from keras_poolformer.models.loading import STEM, copy_weights, image_transform, load_preset
 from keras_poolformer.training import starting
 from keras_poolformer.training.optimizer import AdamW, WarmupCosine
+from keras_poolformer.training.recipe import Recipe
 
 
 def build_model(recipe, class_names, init, seed):
@@ -82,15 +83,14 @@ def _policy(precision):
         keras.config.set_dtype_policy(before)
 
 
-def build_optimizer(recipe, model, steps_per_epoch):
-    """Makes AdamW with the recipe's schedule, its variables made.
+def build_schedule(recipe: Recipe, steps_per_epoch: int) -> WarmupCosine:
+    """Makes the recipe's schedule of the learning rate.
 
     Args:
-        recipe: a `Recipe`.
-        model: whose trainable variables it updates.
-        steps_per_epoch: of the data.
+        recipe: Recipe of the run.
+        steps_per_epoch: Number of steps in an epoch of the data.
     """
-    schedule = WarmupCosine(
+    return WarmupCosine(
         recipe.learning_rate,
         recipe.all_epochs * steps_per_epoch,
         round(recipe.warmup_epochs * steps_per_epoch),
@@ -98,6 +98,18 @@ def build_optimizer(recipe, model, steps_per_epoch):
         recipe.warmup_learning_rate,
         recipe.min_learning_rate,
     )
+
+
+def build_optimizer(
+    recipe: Recipe, model: PoolFormerImageClassifier, schedule: WarmupCosine
+) -> AdamW:
+    """Makes AdamW with the recipe's settings, its variables made.
+
+    Args:
+        recipe: Recipe of the run.
+        model: Model whose trainable variables it updates.
+        schedule: Learning rate of each step.
+    """
     optimizer = AdamW(
         schedule,
         recipe.weight_decay,
@@ -108,7 +120,6 @@ def build_optimizer(recipe, model, steps_per_epoch):
         use_ema=recipe.ema_decay > 0,
         ema_momentum=recipe.ema_decay,
     )
-    optimizer.schedule = schedule
     optimizer.build(model.trainable_variables)
     optimizer.scale_learning_rate(
         model.backbone.trainable_variables, recipe.backbone_learning_rate_scale

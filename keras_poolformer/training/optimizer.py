@@ -1,9 +1,9 @@
 """AdamW with PyTorch's arithmetic, and the learning rate of the authors' recipe."""
 
 import math
+from typing import Any
 
 import keras
-import tensorflow as tf
 from keras import ops
 
 
@@ -81,22 +81,38 @@ def _correction(beta, step):
 
 
 @keras.saving.register_keras_serializable(package="keras_poolformer")
-class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
-    """A line up, half a cosine down, then the lowest rate (sail-sg train.py, timm's scheduler).
+class WarmupCosine(keras.optimizers.schedules.CosineDecay):
+    """Keras' `CosineDecay` by the names of the authors' recipe (sail-sg train.py, timm).
 
-    The rate is that of the moment in every step; timm sets it once an epoch.
+    A line up, half a cosine down, then the lowest rate. The rate changes with every step; timm
+    sets it once an epoch.
 
     Args:
-        peak: highest learning rate, at the end of the warm-up.
-        steps: in all, cool-down included.
-        warmup_steps: on the line from `start` to `peak`.
-        cooldown_steps: at the end, at the rate `floor`.
-        start: learning rate of the first step, where there is a warm-up.
-        floor: lowest learning rate of the cosine.
+        peak: Highest learning rate, at the end of the warm-up. With 0 the rate stays 0 from
+            there on.
+        steps: Number of steps, cool-down included.
+        warmup_steps: Number of steps on the line from `start` to `peak`.
+        cooldown_steps: Number of steps at the end, at the rate `floor`.
+        start: Learning rate of the first step, where there is a warm-up.
+        floor: Lowest learning rate of the cosine.
     """
 
-    def __init__(self, peak, steps, warmup_steps=0, cooldown_steps=0, start=0.0, floor=0.0):
-        super().__init__()
+    def __init__(
+        self,
+        peak: float,
+        steps: int,
+        warmup_steps: int = 0,
+        cooldown_steps: int = 0,
+        start: float = 0.0,
+        floor: float = 0.0,
+    ) -> None:
+        super().__init__(
+            initial_learning_rate=float(start),
+            decay_steps=max(steps - cooldown_steps - warmup_steps, 1),
+            alpha=floor / peak if peak else 0.0,
+            warmup_target=float(peak),
+            warmup_steps=warmup_steps,
+        )
         self._arguments = {
             "peak": peak,
             "steps": steps,
@@ -106,17 +122,6 @@ class WarmupCosine(keras.optimizers.schedules.LearningRateSchedule):
             "floor": floor,
         }
 
-    def __call__(self, step):
-        """Returns the learning rate of a step, the first one being 0."""
-        own = self._arguments
-        step = tf.cast(step, tf.float32)
-        line = own["start"] + (own["peak"] - own["start"]) * step / max(own["warmup_steps"], 1)
-        falling = max(own["steps"] - own["cooldown_steps"] - own["warmup_steps"], 1)
-        share = tf.clip_by_value((step - own["warmup_steps"]) / falling, 0.0, 1.0)
-        wave = 0.5 * (1 + tf.cos(math.pi * share))
-        cosine = own["floor"] + (own["peak"] - own["floor"]) * wave
-        return tf.where(step < own["warmup_steps"], line, cosine)
-
-    def get_config(self):
-        """Returns the constructor's arguments."""
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments, the same since the first release."""
         return dict(self._arguments)

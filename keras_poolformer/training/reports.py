@@ -3,7 +3,7 @@
 import contextlib
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +13,7 @@ from tqdm import tqdm
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import one_line
 from keras_poolformer.training.events import cut_events
+from keras_poolformer.training.results import Evaluation
 from keras_poolformer.training.tables import (
     EVALUATION_FIELDS,
     EVALUATIONS,
@@ -100,17 +101,18 @@ class Reports:
         self._bar.update(len(rows))
         self._learning_rate = rows[-1][3]
 
-    def end_epoch(self, step: int, result: Mapping[str, float] | None = None) -> None:
+    def end_epoch(self, step: int, result: Evaluation | None = None) -> None:
         """Reports the end of an epoch and its evaluation, where there is one."""
         if result:
-            self._top1 = result["top1"]
+            self._top1 = result.top1
         if not self._chief:
             return
         if result:
-            values = [result.get(name, "") for name in EVALUATION_FIELDS[2:]]
+            top5 = "" if result.top5 is None else result.top5
+            values = [result.loss, result.top1, top5]
             self._evaluations.append([(step, self._epoch, *values)])
         with self._writing_board(), self._board.as_default():
-            for name, value in (result or {}).items():
+            for name, value in (result.to_dict() if result else {}).items():
                 tf.summary.scalar(f"evaluation/{name}", value, step)
             self._board.flush()
         self._say(step, result)
@@ -120,14 +122,14 @@ class Reports:
         if self._chief:
             self._bar.write(f"keras-poolformer train: warning: {text}", file=sys.stderr)
 
-    def _say(self, step: int, result: Mapping[str, float] | None = None) -> None:
+    def _say(self, step: int, result: Evaluation | None = None) -> None:
         """One line on stderr: means over the epoch so far, and its evaluation."""
         parts = [f"epoch {self._epoch}/{self._epochs}", f"step {step}/{self._total_steps}"]
         if self._count:  # else the epoch was trained before the run was resumed
             loss, accuracy = self._sums / self._count
             parts += [f"loss {loss:.4f}", f"accuracy {accuracy:.1%}"]
         if result:
-            parts += [f"evaluation loss {result['loss']:.4f}", f"top-1 {result['top1']:.2f} %"]
+            parts += [f"evaluation loss {result.loss:.4f}", f"top-1 {result.top1:.2f} %"]
         if self._count:
             parts += [f"learning rate {self._learning_rate:.2e}", f"{self._rate()} images/s"]
         self._bar.write(", ".join(parts), file=sys.stderr)

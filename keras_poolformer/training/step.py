@@ -8,6 +8,7 @@ whichever replica, and in whichever part of its batch, it is.
 
 import math
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import keras
 import tensorflow as tf
@@ -49,7 +50,7 @@ class TrainStep:
         Args:
             images: float (b, H, W, C), normalised.
             labels: int (b,).
-            draw: float32 (4,), of `Mixing.draw`.
+            draw: float32 (4,). The fields of a `MixingDraw`.
             seed: int32 (2,), of the step.
 
         Returns:
@@ -154,6 +155,22 @@ def _draw_from(first):
     return draw
 
 
+class EvaluationSums(NamedTuple):
+    """Sums over the images of a batch or a split; as a tensor, float (4,).
+
+    Attributes:
+        loss: Sum of the losses.
+        top1: Number of images whose class has the highest score.
+        top5: Number of images whose class is among the five highest scores.
+        images: Number of images.
+    """
+
+    loss: Any
+    top1: Any
+    top5: Any
+    images: Any
+
+
 @dataclass(frozen=True)
 class EvaluationStep:
     """Counts right answers of one replica.
@@ -165,15 +182,17 @@ class EvaluationStep:
     model: keras.Model
 
     def __call__(self, images, labels):
-        """Returns float32 (4,): sums of loss, top-1, top-5 and images, where labels >= 0."""
+        """Returns `EvaluationSums` as float32 (4,), over the images whose label is not -1."""
         logits = tf.cast(self.model(images, training=False), tf.float32)
         real = labels >= 0
         labels = tf.where(real, labels, 0)
         losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-        own = tf.gather(logits, labels[:, None], batch_dims=1)
-        lower = tf.range(logits.shape[-1], dtype=labels.dtype)[None] < labels[:, None]
-        # Equal scores rank in the order of the classes, as in `evaluation.evaluate`.
-        before = (logits > own) | (tf.equal(logits, own) & lower)
+        # Equal scores rank in the order of the classes, as in `evaluation.accuracy`, which has
+        # the same rule in numpy: here it runs on the device, there without TensorFlow.
+        score = tf.gather(logits, labels[:, None], batch_dims=1)
+        is_lower_class = tf.range(logits.shape[-1], dtype=labels.dtype)[None] < labels[:, None]
+        before = (logits > score) | (tf.equal(logits, score) & is_lower_class)
         rank = tf.reduce_sum(tf.cast(before, tf.int32), -1)
-        rows = tf.stack([tf.cast(one, tf.float32) for one in (losses, rank < 1, rank < TOP, real)])
+        sums = EvaluationSums(losses, rank < 1, rank < TOP, real)
+        rows = tf.stack([tf.cast(values, tf.float32) for values in sums])
         return tf.reduce_sum(tf.where(real[None], rows, tf.zeros_like(rows)), -1)

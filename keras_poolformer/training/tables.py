@@ -4,9 +4,11 @@ import contextlib
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.files import replacing
+from keras_poolformer.training.results import Evaluation
 
 STEP_FIELDS = ("step", "loss", "accuracy", "learning_rate")
 EVALUATION_FIELDS = ("step", "epoch", "loss", "top1", "top5")
@@ -70,16 +72,14 @@ def read_table(path: Path, fields: Sequence[str]) -> list[dict[str, float | None
     return [dict(zip(fields, _numbers(line, fields) or (), strict=True)) for line in lines]
 
 
-def last_evaluation(workdir: str | Path) -> dict[str, float]:
-    """Returns the figures of the last row of WORKDIR's evaluations: {"loss", "top1", ...}.
+def last_evaluation(workdir: str | Path) -> Evaluation | None:
+    """Returns the last row of WORKDIR's evaluations.
 
-    Empty where there is no row: the folder is a new one, and the checkpoints are elsewhere.
+    None where there is no row: the folder is a new one, and the checkpoints are elsewhere.
     """
     rows = read_table(Path(workdir) / EVALUATIONS, EVALUATION_FIELDS)
-    if not rows:
-        return {}
-    figures = {name: rows[-1][name] for name in EVALUATION_FIELDS[2:]}
-    return {name: value for name, value in figures.items() if value is not None}
+    figures: dict[str, Any] = rows[-1] if rows else {}
+    return Evaluation(figures["loss"], figures["top1"], figures["top5"]) if figures else None
 
 
 def _valid_lines(path: Path, fields: Sequence[str]) -> tuple[list[str], int]:

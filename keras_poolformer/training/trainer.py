@@ -18,13 +18,19 @@ from keras_poolformer.evaluation.accuracy import TOP
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.signals import stop_requested
 from keras_poolformer.training.announcement import start_lines
-from keras_poolformer.training.building import build_model, build_optimizer, trained_provenance
+from keras_poolformer.training.building import (
+    build_model,
+    build_optimizer,
+    build_schedule,
+    trained_provenance,
+)
 from keras_poolformer.training.checkpoints import Checkpoints, averaged_weights
 from keras_poolformer.training.failures import failures_named
 from keras_poolformer.training.finishing import finish
 from keras_poolformer.training.loss_watch import LossWatch
 from keras_poolformer.training.reports import Reports
-from keras_poolformer.training.step import EvaluationStep, TrainStep
+from keras_poolformer.training.results import Evaluation, TrainingResult
+from keras_poolformer.training.step import EvaluationStep, EvaluationSums, TrainStep
 from keras_poolformer.training.strategy import check_batch, is_chief
 from keras_poolformer.training.writing import refuse_unwritable
 
@@ -57,7 +63,8 @@ class Trainer:
             )
             self._run = run = dataclasses.replace(run, recipe=recipe)
             self._model.provenance = trained_provenance(run, self._model)
-            self._optimizer = build_optimizer(recipe, self._model, run.steps_per_epoch)
+            self._schedule = build_schedule(recipe, run.steps_per_epoch)
+            self._optimizer = build_optimizer(recipe, self._model, self._schedule)
         self.start_lines = start_lines(run, self._model, start)
         self._watch = LossWatch(len(run.training.class_names), run.warmup_steps, run.last_step)
         run.workdir.mkdir(parents=True, exist_ok=True)
@@ -81,11 +88,8 @@ class Trainer:
         self._train_steps = tf.function(self._train_loop)
         self._evaluate_steps = tf.function(self._evaluation_loop)
 
-    def train(self):
+    def train(self) -> TrainingResult:
         """Trains to the end, or until SIGTERM or Ctrl-C.
-
-        Returns:
-            {"step", "finished", ...} and, where there is an evaluation, its last figures.
 
         Raises:
             InputError: Another training uses the folder, an image is broken, a disk is full, the
@@ -107,7 +111,7 @@ class Trainer:
             finally:
                 reports.close()
         if step < run.last_step and not self._patience_ended(step):
-            return {"step": step, "finished": False}
+            return TrainingResult(step, finished=False)
         return finish(run, self._model, self._optimizer, self._checkpoints, step, self._chief)
 
     def _epochs(self, step, reports):
@@ -133,7 +137,7 @@ class Trainer:
             return None
         with averaged_weights(self._model, self._optimizer):
             result = self.evaluate(self._run.evaluation)
-        self._checkpoints.save_if_best(step, result["top1"])
+        self._checkpoints.save_if_best(step, result.top1)
         return result
 
     def _patience_ended(self, step):
@@ -187,14 +191,14 @@ class Trainer:
         return results.numpy(), stopped.numpy() > 0
 
     def _random(self, step):
-        """What the next steps draw: float32 (n, 4) and int32 (n, 2)."""
+        """What the next steps draw: a `MixingDraw` each, float32 (n, 4); int32 (n, 2) seeds."""
         run, count = self._run, self._run.recipe.steps_per_call
         draws = [run.recipe.mixing.draw(run.seed, step + i) for i in range(count)]
         seeds = [(run.seed, step + i) for i in range(count)]
         return tf.constant(np.stack(draws)), tf.constant(seeds, tf.int32)
 
     def _rate(self, step):
-        return float(self._optimizer.schedule(step))
+        return float(self._schedule(step))
 
     def _train_loop(self, iterator, count, draws, seeds, stop):
         """`count` steps; float32 (count, 2) losses and accuracies, and whether anyone stops."""
@@ -202,22 +206,16 @@ class Trainer:
         for index in tf.range(count):
             images, labels = next(iterator)
             loss, correct = self._strategy.run(
-                self._replica_step, (images, labels, draws[index], seeds[index])
+                self._train_step.__call__, (images, labels, draws[index], seeds[index])
             )
             results = results.write(index, tf.stack([self._sum(loss), self._sum(correct)]))
         return results.stack(), self._sum(self._strategy.run(lambda: tf.identity(stop)))
-
-    def _replica_step(self, images, labels, draw, seed):
-        return self._train_step(images, labels, draw, seed)
 
     def _sum(self, values):
         return self._strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None)
 
     def evaluate(self, split):
-        """Returns {"loss", "top1", "top5"} of the model as it is, on every example once.
-
-        There is no "top5" where there are fewer than five classes.
-        """
+        """Evaluates the model as it is, on every example of a split once."""
         recipe, strategy = self._run.recipe, self._strategy
         batch = recipe.batch_size // recipe.accumulate_steps
 
@@ -233,22 +231,21 @@ class Trainer:
 
         iterator = iter(strategy.distribute_datasets_from_function(dataset))
         count = tf.constant(math.ceil(split.num_examples / batch))
-        loss, first, among_five, images = self._evaluate_steps(iterator, count).numpy()
-        result = {"loss": float(loss / images), "top1": 100 * float(first / images)}
-        if len(split.class_names) >= TOP:
-            result["top5"] = 100 * float(among_five / images)
-        return result
+        sums = EvaluationSums(*self._evaluate_steps(iterator, count).numpy().tolist())
+        has_top5 = len(split.class_names) >= TOP
+        return Evaluation(
+            loss=sums.loss / sums.images,
+            top1=100 * (sums.top1 / sums.images),
+            top5=100 * (sums.top5 / sums.images) if has_top5 else None,
+        )
 
     def _evaluation_loop(self, iterator, count):
         sums = tf.zeros((4,), tf.float64)
         for _ in tf.range(count):
             images, labels = next(iterator)
-            batch = self._sum(self._strategy.run(self._replica_evaluation, (images, labels)))
+            batch = self._sum(self._strategy.run(self._evaluation_step.__call__, (images, labels)))
             sums += tf.cast(batch, tf.float64)
         return sums
-
-    def _replica_evaluation(self, images, labels):
-        return self._evaluation_step(images, labels)
 
     def _training_data(self, epoch, skip_steps):
         run, recipe = self._run, self._run.recipe

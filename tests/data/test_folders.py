@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from keras_poolformer.data.folders import find_class_folders, label_images, read_batches, spread
-from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.errors import ImageError, InputError
 
 LABELS = ("cat", "dog", "owl")
 
@@ -181,7 +181,7 @@ EXAMPLES = [(f"{index}.png", index) for index in range(7)]
 def prepare(path):
     number = int(path.removesuffix(".png"))
     if number in (2, 6):
-        raise InputError(f"{path} is broken")
+        raise ImageError(f"{path} is broken")
     return np.full((2, 2), number)
 
 

@@ -15,6 +15,7 @@ from keras_poolformer.training import finishing
 from keras_poolformer.training.checkpoint_files import CheckpointFiles
 from keras_poolformer.training.checkpoints import Checkpoints
 from keras_poolformer.training.reports import Reports
+from keras_poolformer.training.results import Evaluation
 from keras_poolformer.training.run import Run
 from keras_poolformer.training.run_lock import locked
 from keras_poolformer.training.tables import (
@@ -158,7 +159,7 @@ def test_a_damaged_log_is_kept_beside_the_new_one(tmp_path, capfd):
 def test_the_last_evaluation_that_is_whole(tmp_path):
     header = ",".join(EVALUATION_FIELDS)
     (tmp_path / "evaluations.csv").write_text(f"{header}\n6,1,2.0,40,\n12,2,,50,90\n")
-    assert last_evaluation(tmp_path) == {"loss": 2.0, "top1": 40.0}
+    assert last_evaluation(tmp_path) == Evaluation(loss=2.0, top1=40.0)
 
 
 # ---------------------------------------------------------------------------------------

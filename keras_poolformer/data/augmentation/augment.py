@@ -15,6 +15,7 @@ from keras_poolformer.data.augmentation.randaugment import INTERPOLATIONS, RandA
 from keras_poolformer.data.augmentation.resampling import resized_crop
 from keras_poolformer.data.decoding import decode_known, is_exact, turn, turns
 from keras_poolformer.data.image_header import JPEG, read_header
+from keras_poolformer.data.randomness import fold_in
 from keras_poolformer.images.transform import IMAGENET_MEAN, IMAGENET_STD, ImageTransform
 from keras_poolformer.support.errors import InputError
 
@@ -128,7 +129,7 @@ def augment(options, encoded, seed):
     if rand_augment_options is not None:
         fill = [min(255, round(255 * value)) for value in options.mean]
         pixels = rand_augment(
-            rand_augment_options, pixels, _fold_in(seed, 1), fill, options.interpolation
+            rand_augment_options, pixels, fold_in(seed, 1), fill, options.interpolation
         )
     image = normalize(options, pixels)
     if not options.erasing:
@@ -136,15 +137,9 @@ def augment(options, encoded, seed):
     rectangle, found = erased_rectangle(options.size, erased)
     return tf.cond(
         found & (rest[2] < options.erasing),
-        lambda: _erase(image, rectangle, _fold_in(seed, 2)),
+        lambda: _erase(image, rectangle, fold_in(seed, 2)),
         lambda: image,
     )
-
-
-def _fold_in(seed, number):
-    # In 64 bits, so that no two images of a data set share the result.
-    number = tf.constant(number, tf.int64)
-    return tf.random.experimental.stateless_fold_in(seed, number, alg="philox")
 
 
 def _crop(options, encoded, draws, cubic, mirrored):

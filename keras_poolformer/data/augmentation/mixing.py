@@ -6,11 +6,28 @@ be mixed by itself. So a batch gives the same mixture on one device, on many, an
 """
 
 from dataclasses import dataclass
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
 
 from keras_poolformer.support.errors import InputError
+
+
+class MixingDraw(NamedTuple):
+    """How one batch is mixed; as a tensor, float32 (4,).
+
+    Attributes:
+        share: Weight of an image outside the box; the rest is its neighbor's.
+        side: Side of the box over that of the image; 0 for no box. The box is the neighbor's.
+        y: Center of the box from the top, 0 to 1.
+        x: Center of the box from the left, 0 to 1.
+    """
+
+    share: Any
+    side: Any
+    y: Any
+    x: Any
 
 
 @dataclass(frozen=True)
@@ -45,26 +62,27 @@ class Mixing:
         """Whether images are mixed, for which their number must be even."""
         return (self.mixup > 0 or self.cutmix > 0) and self.probability > 0
 
-    def draw(self, seed, step):
+    def draw(self, seed: int, step: int) -> MixingDraw:
         """Draws how the batch of a step is mixed.
 
         Drawn on the host: TPUs have no beta distribution.
 
         Args:
-            seed, step: whole numbers from 0; the result is a function of them.
+            seed: Whole number from 0. Seed of the run.
+            step: Whole number from 0. Steps before this one.
 
         Returns:
-            float32 (4,): weight of the own image outside the box; side of the box over that of
-            the image; its centre, y and x in 0 to 1. The box is the neighbour's.
+            A `MixingDraw`, which is a function of both.
         """
         random = np.random.default_rng((seed, step))
         chance, choice, y, x = random.random(4)
-        if not self.mixes or chance >= self.probability:
-            return np.array((1, 0, y, x), np.float32)
-        if self.cutmix and (not self.mixup or choice < self.switch):
-            side = np.sqrt(1 - random.beta(self.cutmix, self.cutmix))
-            return np.array((1, side, y, x), np.float32)
-        return np.array((random.beta(self.mixup, self.mixup), 0, y, x), np.float32)
+        share, side = 1.0, 0.0
+        if self.mixes and chance < self.probability:
+            if self.cutmix and (not self.mixup or choice < self.switch):
+                side = np.sqrt(1 - random.beta(self.cutmix, self.cutmix))
+            else:
+                share = random.beta(self.mixup, self.mixup)
+        return MixingDraw(np.float32(share), np.float32(side), np.float32(y), np.float32(x))
 
 
 _MOST = {"mixup": 1000, "cutmix": 1000, "probability": 1, "switch": 1, "label_smoothing": 1}
@@ -78,7 +96,7 @@ def mix(options, images, labels, num_classes, draw):
         images: float (N, H, W, C); N even, H and W static if images are mixed.
         labels: int (N,).
         num_classes: K.
-        draw: float32 (4,), from `Mixing.draw`.
+        draw: `MixingDraw`, or float32 (4,) of its fields.
 
     Returns:
         (images, float32 targets (N, K), each of which sums to 1).
@@ -87,11 +105,12 @@ def mix(options, images, labels, num_classes, draw):
     targets = tf.one_hot(labels, num_classes, 1.0 - options.label_smoothing + off, off)
     if not options.mixes:
         return images, targets
-    share, side, y, x = tf.unstack(draw)
+    draw = MixingDraw(*tf.unstack(tf.convert_to_tensor(draw, tf.float32)))
     height, width = images.shape[1:3]
-    box = _inside(height, side, y)[:, None] & _inside(width, side, x)[None, :]
+    rows, columns = _inside(height, draw.side, draw.y), _inside(width, draw.side, draw.x)
+    box = rows[:, None] & columns[None, :]
     # Cutmix takes a pixel or leaves it, mixup takes a part of it: one weighted sum does both.
-    weights = tf.where(box, 0.0, share)
+    weights = tf.where(box, 0.0, draw.share)
     partners = _neighbours(images)
     mixed = partners + tf.cast(weights, images.dtype)[None, :, :, None] * (images - partners)
     kept = tf.reduce_mean(weights)

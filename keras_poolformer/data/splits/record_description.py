@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import re
 from collections import Counter
 from dataclasses import dataclass
@@ -57,6 +58,16 @@ class Description:
         """Returns the text of `dataset.json`."""
         fields = {"format": FORMAT, "version": VERSION} | dataclasses.asdict(self)
         return json.dumps(fields, indent=1) + "\n"
+
+
+def is_address(path: str | os.PathLike[str]) -> bool:
+    """Whether data are named by an address, as in gs://bucket/imagenet."""
+    return "://" in str(path)
+
+
+def description_path(path: str | os.PathLike[str]) -> str:
+    """Returns the path of the description of the records in `path`, a folder or an address."""
+    return f"{str(path).rstrip('/')}/{DESCRIPTION}"
 
 
 def parse_description(text, path):
