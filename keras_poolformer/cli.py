@@ -92,10 +92,16 @@ def _parse(arguments):
 
 def _parser():
     parser = _Parser(
-        prog=PROGRAM, description="PoolFormer for Keras 3 and LiteRT, from PyTorch checkpoints."
+        prog=PROGRAM,
+        description="PoolFormer for Keras 3 and LiteRT, from PyTorch checkpoints.",
+        epilog=f"{PROGRAM} COMMAND --help shows the options of a command and an example.",
     )
-    parser.add_argument("--version", action="version", version=__version__)
-    group = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
+    parser.add_argument(
+        "--version", action="version", version=__version__, help="print the version and exit"
+    )
+    group = parser.add_subparsers(
+        title="commands", dest="command", metavar="COMMAND", required=True, parser_class=_Parser
+    )
     for command in _commands():
         command.add_parser(group)
     return parser

@@ -31,8 +31,7 @@ def add_parser(group):
         group,
         "benchmark",
         benchmark,
-        "measure latency, throughput and memory of .tflite files, side by side, and tell which "
-        "operators run outside XNNPACK",
+        "measure latency, throughput and memory of .tflite files",
         "benchmark s12_fp32.tflite s12_int8.tflite --threads 1,4",
     )
     command.add_argument(
@@ -42,18 +41,23 @@ def add_parser(group):
         "--threads",
         type=_thread_counts,
         metavar="N,N",
-        help="thread counts to measure latency at (1 and the number of cores)",
+        help="numbers of threads to measure latency with (default: 1 and the number of cores)",
     )
     command.add_argument(
         "--workers",
         type=positive,
         metavar="N",
-        help="interpreters that share the images when throughput is measured (number of cores)",
+        help="number of interpreters that share the images when throughput is measured "
+        "(default: the number of cores)",
     )
     command.add_argument(
-        "--runs", type=positive, default=50, metavar="N", help="timed calls of each (50)"
+        "--runs",
+        type=positive,
+        default=50,
+        metavar="N",
+        help="number of timed calls for each file and number of threads (default: %(default)s)",
     )
-    command.add_argument("--json", action="store_true", help="print JSON")
+    command.add_argument("--json", action="store_true", help="print the results as JSON")
 
 
 def benchmark(options):

@@ -29,22 +29,26 @@ def add_parser(group):
         group,
         "explain",
         explain,
-        "show which places of an image speak for a class (Grad-CAM)",
+        "show which parts of an image speak for a class (Grad-CAM)",
         "explain poolformer_tiny_cifar10 photo.jpg -o photo_explained.png",
     )
     add_source(command)
     command.add_argument("images", metavar="IMAGE", nargs="+", help="image files and folders")
     command.add_argument(
-        "--class", dest="class_name", metavar="CLASS", help="a label or number (the likeliest)"
+        "--class",
+        dest="class_name",
+        metavar="CLASS",
+        help="label or number of the class to explain (default: the top class of each image)",
     )
     command.add_argument(
         "--layer",
         metavar="NAME",
-        help="P2 to P5, or a layer of the backbone (the last stage with a map of 7 x 7)",
+        help="feature map to explain: P2 to P5, or a layer of the backbone (default: the last "
+        "stage of at least 7 x 7 positions)",
     )
     add_skip_broken(command)
     add_overrides(command)
-    add_output(command, "the PNG file to write")
+    add_output(command, "PNG file to write")
 
 
 def explain(options):

@@ -8,7 +8,14 @@ from keras_poolformer.commands.arguments import (
     add_overrides,
     add_source,
 )
-from keras_poolformer.export.recipes import INPUTS, OUTPUTS, RECIPES, SAVED_MODEL, device_inputs
+from keras_poolformer.export.recipes import (
+    INPUTS,
+    INTEGER_RECIPES,
+    OUTPUTS,
+    RECIPES,
+    SAVED_MODEL,
+    device_inputs,
+)
 from keras_poolformer.models.opening import load_model
 from keras_poolformer.runtime.description import SCORES
 from keras_poolformer.support.errors import InputError
@@ -31,26 +38,32 @@ def add_parser(group):
         "--recipe",
         default="fp32",
         choices=[*RECIPES, "saved_model"],
-        help="of a .tflite file, or saved_model (fp32)",
+        help="how weights and arithmetic are stored: dynamic_int8 is a good first choice for CPUs, "
+        "int8 for NPUs, int8_micro for microcontrollers (default: %(default)s)",
     )
     command.add_argument(
         "--inputs",
         choices=INPUTS,
-        help="pixels: uint8, normalized in the graph, the default for RGB; normalized: floats",
+        help="what the file takes: uint8 pixels, normalized in the graph, or normalized floats "
+        "(default: pixels for RGB models, else normalized)",
     )
     command.add_argument(
-        "--outputs", choices=OUTPUTS, help="(logits); pyramid: the feature maps P2, P3, ..."
+        "--outputs",
+        choices=OUTPUTS,
+        help="what the file returns; pyramid is the feature maps P2, P3, ... (default: logits, or "
+        "all that a model without classes has)",
     )
     command.add_argument(
         "--calibration",
         metavar="FOLDER",
-        help="a few hundred images, for the int8 recipes; no test images",
+        help="folder of a few hundred images, none of them test images; required by the integer "
+        f"recipes {' and '.join(INTEGER_RECIPES)}",
     )
     command.add_argument(
-        "--skip-broken", action="store_true", help="leave unreadable calibration images out"
+        "--skip-broken", action="store_true", help="skip corrupt calibration images"
     )
     add_overrides(command)
-    add_output(command, "the file or directory to write; OUTPUT.json records it")
+    add_output(command, "file or folder to write; PATH.json records the export")
 
 
 def export(options):

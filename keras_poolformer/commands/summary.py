@@ -16,14 +16,17 @@ def add_parser(group):
         group,
         "summary",
         summary,
-        "show an architecture, and what it costs",
+        "show an architecture and its cost: parameters, MACs, activations",
         "summary poolformer_s12 --size 384",
     )
     add_source(command)
     command.add_argument(
-        "--size", type=positive, metavar="N", help="pixels of a side (the source's own)"
+        "--size",
+        type=positive,
+        metavar="N",
+        help="side of the image in pixels (default: the source's)",
     )
-    command.add_argument("--json", action="store_true", help="print JSON")
+    command.add_argument("--json", action="store_true", help="print the report as JSON")
 
 
 def summary(options):

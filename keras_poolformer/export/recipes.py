@@ -96,6 +96,7 @@ RECIPES = {
     )
     for configure in (fp32, fp16, dynamic_int8, int8, int8_micro)
 }
+INTEGER_RECIPES = tuple(name for name, recipe in RECIPES.items() if recipe.is_integer)
 
 
 def get_recipe(name):
