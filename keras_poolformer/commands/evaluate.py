@@ -1,4 +1,4 @@
-"""`keras-poolformer evaluate`."""
+"""The subcommand `evaluate`."""
 
 import argparse
 import os
@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from keras_poolformer.commands.arguments import (
+    CommandGroup,
     add_command,
     add_overrides,
     positive,
@@ -21,17 +22,17 @@ from keras_poolformer.support.files import refuse_existing, replacing
 from keras_poolformer.support.messages import json_text, printable
 from keras_poolformer.support.progress import Progress
 
-SHOWN_BROKEN = 5
-TOP_NAMES = {"top-1": "top1", "top-5": "top5"}
+SHOWN_BROKEN = 5  # names of images
+TOP_NAMES = {"top-1": "top1", "top-5": "top5"}  # what people call the figures
 
 
-def add_parser(group):
+def add_parser(group: CommandGroup) -> None:
     """Adds the subcommand."""
     command = add_command(
         group,
         "evaluate",
         evaluate,
-        "measure top-1 and top-5 accuracy, in per cent, on class folders, records or a data set of "
+        "measure top-1 and top-5 accuracy, in percent, on class folders, records or a data set of "
         "tensorflow-datasets",
         "evaluate s12.tflite --data photos/  (where photos/ holds cat/1.jpg, dog/7.png, ...)",
     )
@@ -45,42 +46,52 @@ def add_parser(group):
     )
     command.add_argument(
         "--report",
-        metavar="DIR",
-        help="folder to write: accuracy of each class, confusion matrix with a picture, mistakes",
+        metavar="FOLDER",
+        help="folder to write a report to: accuracy of each class, confusion matrix with a "
+        "picture, mistakes",
     )
     command.add_argument("--overwrite", action="store_true", help="replace an existing report")
-    command.add_argument("--json", action="store_true", help="print JSON")
+    command.add_argument("--json", action="store_true", help="print the figures as JSON")
 
 
-def add_data_options(command, required=False):
-    """Adds what says on which images accuracy is measured."""
+def add_data_options(command: argparse.ArgumentParser, required: bool = False) -> None:
+    """Adds the options for the images that accuracy is measured on."""
     command.add_argument(
         "--data",
         required=required,
-        metavar="FOLDER_OR_NAME",
-        help="whatever train takes: class folders, named by label or number; a folder of splits; "
-        "records of `prepare`, also at gs://; a tfds data set, NAME[/CONFIG][:VERSION]",
+        metavar="FOLDER|NAME",
+        help="images to measure on, whatever train takes: class folders, named by label or number; "
+        "a folder of splits; records of `prepare`, also at gs://; or a tfds data set, "
+        "NAME[/CONFIG][:VERSION]",
     )
     command.add_argument(
         "--split",
-        help="of the data: a folder beside train (val, validation, test), of records (validation), "
-        "or of tfds, as in test[:100] (test, validation)",
+        metavar="NAME",
+        help="split of the data (default: of folders val, validation or test, of records "
+        "validation, of tfds test or validation); of tfds also parts, as in test[:100]",
     )
     command.add_argument(
-        "--data-dir", metavar="FOLDER", help="where tfds data sets lie or are put (tfds' own)"
+        "--data-dir", metavar="FOLDER", help="folder of tfds data sets (default: tfds' own)"
     )
     command.add_argument(
-        "--limit", type=positive, metavar="N", help="at most N images, evenly spread"
+        "--limit",
+        type=positive,
+        metavar="N",
+        help="number of images at most, evenly spread (default: all)",
     )
     command.add_argument(
-        "--batch-size", type=positive, default=BATCH_SIZE, help="images at once (64)"
+        "--batch-size",
+        type=positive,
+        metavar="N",
+        default=BATCH_SIZE,
+        help="number of images at once (default: %(default)s)",
     )
     command.add_argument(
-        "--skip-broken", action="store_true", help="leave unreadable images out, and count them"
+        "--skip-broken", action="store_true", help="skip images that cannot be read, and count them"
     )
 
 
-def evaluate(options):
+def evaluate(options: argparse.Namespace) -> None:
     """Measures accuracy on labelled images."""
     if options.report:
         refuse_existing(options.report, options.overwrite, REPORT)
@@ -109,7 +120,7 @@ def evaluate(options):
         print(f"{options.report}: {names}")
 
 
-def _print_notes(measured):
+def _print_notes(measured: Measurement) -> None:
     if measured.note:
         print(measured.note, file=sys.stderr)
     if skipped := measured.skipped:

@@ -4,7 +4,7 @@ import argparse
 import os
 from pathlib import Path
 
-from keras_poolformer.commands.arguments import add_command, add_overrides, positive
+from keras_poolformer.commands.arguments import CommandGroup, add_command, add_overrides, positive
 from keras_poolformer.commands.images import BrokenImages, add_skip_broken, image_files
 from keras_poolformer.data.folders import read_batches
 from keras_poolformer.evaluation.scorer import Scorer, open_scorer
@@ -16,7 +16,7 @@ BATCH_SIZE = 32  # images
 Results = dict[str, list[tuple[str, float]]]  # {path of an image: its best classes}
 
 
-def add_parser(group):
+def add_parser(group: CommandGroup) -> None:
     """Adds the subcommand."""
     command = add_command(
         group,
@@ -29,10 +29,16 @@ def add_parser(group):
         "source", metavar="SOURCE", help="preset, checkpoint, .tflite file or SavedModel"
     )
     command.add_argument("images", metavar="IMAGE", nargs="+", help="image files and folders")
-    command.add_argument("--top-k", type=positive, default=5, help="classes to show (5)")
+    command.add_argument(
+        "--top-k",
+        type=positive,
+        metavar="N",
+        default=5,
+        help="number of classes to show (default: %(default)s)",
+    )
     add_skip_broken(command)
     add_overrides(command)
-    command.add_argument("--json", action="store_true", help="print JSON")
+    command.add_argument("--json", action="store_true", help="print the classes as JSON")
 
 
 def predict(options: argparse.Namespace) -> int:

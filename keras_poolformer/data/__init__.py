@@ -1,1 +1,1 @@
-"""Labelled images from outside."""
+"""Labelled images: from files to batches."""

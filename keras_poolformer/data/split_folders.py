@@ -1,4 +1,4 @@
-"""A folder of splits, ROOT/split/label/image: needs no framework."""
+"""A folder of splits, ROOT/split/label/image; needs neither Keras nor TensorFlow."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,12 +12,12 @@ EVALUATION_FOLDERS = ("val", "validation", "test")
 
 
 def has_splits(root: str | Path) -> bool:
-    """Whether a folder holds `train` with class folders in it, rather than a class of that name."""
+    """Whether a folder contains `train` with class folders, rather than a class of that name."""
     return _holds_folders(Path(root) / TRAINING_FOLDER)
 
 
 def evaluation_folder(root: str | Path) -> Path | None:
-    """The first of `val`, `validation` and `test` in a folder of splits, or None."""
+    """Returns the first of `val`, `validation` and `test` in a folder of splits, or None."""
     folders = [Path(root) / name for name in EVALUATION_FOLDERS]
     return next((folder for folder in folders if folder.is_dir()), None)
 
@@ -30,7 +30,7 @@ def find_split(
     Args:
         root: Folder of splits, or of class folders.
         split: Name of the split; None for `val`, `validation` or `test`, whichever comes first.
-        note: Function to call with a line about files that are left out, or None.
+        note: Function to call with a line about files that are skipped, or None.
 
     Returns:
         {name of the class folder: [path, ...]}, as `find_class_folders` returns it.

@@ -4,6 +4,7 @@ A folder holds the files and `dataset.json`, which describes them and is written
 a tf.train.Example: `image`, the bytes of an image file; `label`; `key`, the number of the example.
 """
 
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -109,26 +110,6 @@ def _records(path: str, length: int, skip: int, take: int) -> tf.data.Dataset:
     """Some records of a file, which must hold `length`."""
     file = tf.data.TFRecordDataset(path, buffer_size=_READ_BYTES)
     return file.apply(tf.data.experimental.assert_cardinality(length)).skip(skip).take(take)
-
-
-def open_records_split(path, split=None):
-    """Opens one split of a folder of records, to evaluate on.
-
-    Args:
-        path: As for `open_records`.
-        split: "train" or "validation", which is the default.
-
-    Raises:
-        InputError: As `open_records`, or there is no such split.
-    """
-    splits = dict(zip(SPLITS, open_records(path), strict=True))
-    present = [name for name, opened in splits.items() if opened]
-    wanted = SPLITS[-1] if split is None else split
-    if wanted not in present:
-        raise InputError(
-            f"{path} has no split {shown(wanted)}: --split names one of {', '.join(present)}"
-        )
-    return splits[wanted]
 
 
 def open_records_split(path: str | os.PathLike[str], split: str | None = None) -> RecordSplit:
