@@ -50,8 +50,8 @@ def decode_known(header: Header, encoded: tf.Tensor, upright: bool = True) -> tf
 def decode_in_graph(encoded: tf.Tensor) -> tf.Tensor:
     """Decodes an image file without Python, so that a SavedModel can contain it.
 
-    The pixels are those of `decode`, except for JPEGs in CMYK, which differ by at most 4 of 255, and
-    for an orientation in XMP instead of EXIF, which is not applied.
+    The pixels are those of `decode`, except for JPEGs in CMYK, which differ by at most 4 of 255,
+    and for an orientation in XMP instead of EXIF, which is not applied.
 
     Args:
         encoded: Scalar string tensor. Content of a JPEG or PNG file.

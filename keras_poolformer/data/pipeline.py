@@ -11,7 +11,7 @@ import tensorflow as tf
 from keras_poolformer.data.augmentation.augment import Augmentation, augment
 from keras_poolformer.data.decoding import decode
 from keras_poolformer.data.randomness import epoch_seed, fold_in, order_seed
-from keras_poolformer.data.splits.split import Shard, Split, share
+from keras_poolformer.data.splits.split import Dataset, Shard, Split, share
 from keras_poolformer.images import graph
 from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.support.errors import InputError
@@ -32,7 +32,7 @@ def training_epoch(
     replica_batch: int,
     hosts: Shard = (0, 1),
     skip_steps: int = 0,
-) -> tf.data.Dataset:
+) -> Dataset:
     """Makes the augmented batches of an epoch that one host feeds to its replicas.
 
     An epoch has `split.num_examples // global_batch` global batches. Host h of H takes the rows
@@ -84,7 +84,7 @@ def evaluation_batches(
     global_batch: int,
     replica_batch: int,
     hosts: Shard = (0, 1),
-) -> tf.data.Dataset:
+) -> Dataset:
     """Makes batches of all examples once, over all hosts, each of which gets the same number.
 
     Args:
@@ -128,7 +128,7 @@ def _rows_of_host(global_batch: int, replica_batch: int, hosts: Shard) -> int:
     return global_batch // count
 
 
-def _ordered(split: Split, order: int, global_batch: int, hosts: Shard) -> tf.data.Dataset:
+def _ordered(split: Split, order: int, global_batch: int, hosts: Shard) -> Dataset:
     """The rows of this host, of one global batch after the other."""
     count = hosts[1]
     streams = _num_streams(split, global_batch, count)
@@ -154,18 +154,18 @@ def _num_streams(split: Split, global_batch: int, num_hosts: int) -> int:
     return streams
 
 
-def _in_turn(parts: list[tf.data.Dataset], block: int) -> tf.data.Dataset:
+def _in_turn(parts: list[Dataset], block: int) -> Dataset:
     """`block` elements of each part, over and over."""
     choice = tf.data.Dataset.range(len(parts) * block).map(lambda number: number // block)
     parts = [part.prefetch(min(block, 16)) for part in parts]
     return tf.data.Dataset.choose_from_datasets(parts, choice.repeat())
 
 
-def _parallel(dataset: tf.data.Dataset, function: Callable[..., Any]) -> tf.data.Dataset:
+def _parallel(dataset: Dataset, function: Callable[..., Any]) -> Dataset:
     return dataset.map(function, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
 
 
-def _batches(examples: tf.data.Dataset, size: int) -> tf.data.Dataset:
+def _batches(examples: Dataset, size: int) -> Dataset:
     options = tf.data.Options()
     options.deterministic = True
     # Each host reads only its part already.

@@ -1,4 +1,4 @@
-"""The end of a run: the model, the best one where it is another, the curve and the figures."""
+"""Writes the results of a run: the model, the best one if it is another, curve and figures."""
 
 import contextlib
 import dataclasses
@@ -64,24 +64,24 @@ def finish(
 def _write_best(
     run: Run, model: PoolFormerImageClassifier, optimizer: AdamW, checkpoints: Checkpoints
 ) -> None:
-    """Writes the best model; without its checkpoint, everything else is finished all the same."""
+    """Writes the best model; a missing checkpoint of it does not stop the rest."""
     try:
         step = checkpoints.restore_best()
     except InputError as error:
-        print(f"best.keras is not written: {error}", file=sys.stderr)
+        print(f"best.keras was not written: {error}", file=sys.stderr)
         return
     write_model(run.workdir / "best", model, optimizer, step)
 
 
 def _remove_best(workdir: Path) -> None:
-    """Removes what a shorter run left: the model of the last step is the best one now."""
+    """Removes the best model of a shorter run, since that of the last step is better."""
     for suffix in (".keras", ".safetensors"):
         (workdir / "best").with_suffix(suffix).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def _writing(workdir: Path) -> Iterator[None]:
-    """Says how to repeat what failed: nothing but the writing is left to do."""
+    """Says how to repeat the writing, which is all that is left to do."""
     try:
         yield
     except (OSError, tf.errors.OpError) as error:

@@ -1,10 +1,11 @@
-"""What a run says while it trains: CSV files, TensorBoard, a progress bar, a line an epoch."""
+"""Reports a run while it trains: CSV files, TensorBoard, a progress bar, a line an epoch."""
 
 import contextlib
 import sys
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -23,7 +24,7 @@ from keras_poolformer.training.tables import (
 )
 
 TENSORBOARD = "tensorboard"
-_SILENT_SECONDS = 60  # at most, where there is no terminal for a progress bar
+_SILENT_SECONDS = 60  # between two lines where there is no terminal for a progress bar
 
 
 class Reports:
@@ -52,7 +53,7 @@ class Reports:
     ) -> None:
         self._chief, self._batch_size = chief, batch_size
         self._total_steps, self._epochs = total_steps, epochs
-        self._top1 = None
+        self._top1: float | None = None
         self._bar = tqdm(
             total=total_steps,
             initial=start_step,
@@ -79,7 +80,7 @@ class Reports:
         self._began = self._spoke = time.monotonic()
         self._seconds = 0.0
 
-    def steps(self, rows: Sequence[Sequence]) -> None:
+    def steps(self, rows: Sequence[Sequence[Any]]) -> None:
         """Reports steps: (step, loss, accuracy, learning rate) each."""
         if not self._chief:
             return
@@ -118,12 +119,12 @@ class Reports:
         self._say(step, result)
 
     def warning(self, text: str) -> None:
-        """Prints a line of warning beside the progress bar."""
+        """Prints a warning above the progress bar."""
         if self._chief:
             self._bar.write(f"keras-poolformer train: warning: {text}", file=sys.stderr)
 
     def _say(self, step: int, result: Evaluation | None = None) -> None:
-        """One line on stderr: means over the epoch so far, and its evaluation."""
+        """Prints one line on stderr: means over the epoch so far, and its evaluation."""
         parts = [f"epoch {self._epoch}/{self._epochs}", f"step {step}/{self._total_steps}"]
         if self._count:  # else the epoch was trained before the run was resumed
             loss, accuracy = self._sums / self._count
@@ -140,10 +141,10 @@ class Reports:
         return f"{images / self._seconds:.0f}" if self._seconds else "0"
 
     def close(self) -> None:
-        """Ends the bar and writes what is left."""
+        """Closes the progress bar and the event file."""
         self._bar.close()
         if self._chief:
-            with contextlib.suppress(tf.errors.OpError):  # another error may be on its way
+            with contextlib.suppress(tf.errors.OpError):  # another error may be being raised
                 self._board.close()
 
     @contextlib.contextmanager

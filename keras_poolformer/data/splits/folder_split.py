@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from keras_poolformer.data.folders import check_no_image, find_class_folders
 from keras_poolformer.data.split_folders import TRAINING_FOLDER, evaluation_folder, has_splits
-from keras_poolformer.data.splits.split import Shard, Split, share
+from keras_poolformer.data.splits.split import Dataset, Shard, Split, share
 from keras_poolformer.support.errors import InputError
 
 
@@ -34,7 +34,7 @@ class FolderSplit(Split):
         order_seed: int | None = None,
         shard: Shard = (0, 1),
         shuffle_buffer: int | None = None,
-    ) -> tf.data.Dataset:
+    ) -> Dataset:
         """See `Split.stream`: a permutation of all files."""
         numbers = self.numbers
         if order_seed is not None:

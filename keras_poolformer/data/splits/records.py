@@ -25,6 +25,7 @@ from keras_poolformer.data.splits.record_description import (
 )
 from keras_poolformer.data.splits.split import (
     READING_ERRORS,
+    Dataset,
     Ranges,
     StoredSplit,
     by_file,
@@ -87,7 +88,7 @@ class RecordSplit(StoredSplit):
         file = int(np.searchsorted(ends, place, side="right"))
         return file, place - int(ends[file]) + self.lengths[file]
 
-    def _read(self, ranges: Ranges, cycle_length: int) -> tf.data.Dataset:
+    def _read(self, ranges: Ranges, cycle_length: int) -> Dataset:
         parts = [part for first, last in ranges for part in by_file(self.lengths, first, last)]
         parts = [(*self._locate(first), last - first) for first, last in parts]
         files = [file for file, _, _ in parts]
@@ -106,7 +107,7 @@ class RecordSplit(StoredSplit):
         )
 
 
-def _records(path: str, length: int, skip: int, take: int) -> tf.data.Dataset:
+def _records(path: str, length: int, skip: int, take: int) -> Dataset:
     """Some records of a file, which must hold `length`."""
     file = tf.data.TFRecordDataset(path, buffer_size=_READ_BYTES)
     return file.apply(tf.data.experimental.assert_cardinality(length)).skip(skip).take(take)

@@ -5,7 +5,7 @@ import dataclasses
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import tensorflow as tf
@@ -19,9 +19,11 @@ from keras_poolformer.support.messages import one_line
 
 # Errors of reading and decoding. TensorFlow raises the second one where its message quotes bytes of
 # the data.
-READING_ERRORS = (tf.errors.OpError, UnicodeDecodeError)
+READING_ERRORS: tuple[type[Exception], ...] = (tf.errors.OpError, UnicodeDecodeError)
 BUFFER_BYTES = 2**30  # bytes of undecoded examples, from which the next one is drawn
 READ_AT_ONCE = 8  # files
+# TensorFlow loads its submodules lazily, so type checkers do not see tf.data.Dataset.
+Dataset: TypeAlias = Any
 Shard = tuple[int, int]  # (index, count) of one of `count` parts
 Ranges = list[tuple[int, int]]  # (place, end) of examples that are read one after the other
 
@@ -48,7 +50,7 @@ class Split(abc.ABC):
         order_seed: int | None = None,
         shard: Shard = (0, 1),
         shuffle_buffer: int | None = None,
-    ) -> tf.data.Dataset:
+    ) -> Dataset:
         """Streams the examples, cheap to read and to skip: no image is decoded.
 
         Args:
@@ -126,7 +128,7 @@ class StoredSplit(Split):
     named_by_number: ClassVar[bool] = False
 
     @abc.abstractmethod
-    def _read(self, ranges: Ranges, cycle_length: int) -> tf.data.Dataset:
+    def _read(self, ranges: Ranges, cycle_length: int) -> Dataset:
         """Reads ranges of the examples, `cycle_length` of them at a time."""
 
     @abc.abstractmethod
@@ -170,7 +172,7 @@ class StoredSplit(Split):
         order_seed: int | None = None,
         shard: Shard = (0, 1),
         shuffle_buffer: int | None = None,
-    ) -> tf.data.Dataset:
+    ) -> Dataset:
         """See `Split.stream`: files in drawn order, eight at a time, then a buffer."""
         ranges = self._ranges(order_seed, shard)
         if not ranges:  # more shards than examples
@@ -228,7 +230,7 @@ def share(total: int, shard: Shard) -> tuple[int, int]:
     return total * index // count, total * (index + 1) // count
 
 
-def shuffled(dataset: tf.data.Dataset, size: int, *seeds: int) -> tf.data.Dataset:
+def shuffled(dataset: Dataset, size: int, *seeds: int) -> Dataset:
     """Shuffles as `Dataset.shuffle` does, but as a function of its two seeds only.
 
     `Dataset.shuffle` also mixes in the seed that was given to `tf.random.set_seed`.

@@ -8,7 +8,7 @@ import re
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -16,9 +16,6 @@ from keras_poolformer.support.errors import InputError, MissingExtraError
 from keras_poolformer.support.messages import one_line as as_one_line
 from keras_poolformer.support.messages import shown
 from keras_poolformer.support.quiet import logger_limited
-
-if TYPE_CHECKING:
-    import tensorflow as tf
 
 # NAME[/CONFIG][:VERSION]. Not supported, though tfds reads them: namespaces, which it looks up on
 # the network, and arguments for the class that builds the data set.
@@ -53,9 +50,7 @@ def open_builder(name: str, data_dir: str | os.PathLike[str] | None = None) -> A
     return builder
 
 
-def stored(
-    builder: Any, split: str, cycle_length: int = 1, block_length: int = 16
-) -> "tf.data.Dataset":
+def stored(builder: Any, split: str, cycle_length: int = 1, block_length: int = 16) -> Any:
     """Reads examples as the files hold them: images are the bytes of a JPEG or PNG.
 
     Args:

@@ -7,7 +7,7 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_poolformer.data.splits.split import Ranges, StoredSplit
+from keras_poolformer.data.splits.split import Dataset, Ranges, StoredSplit
 from keras_poolformer.data.splits.tfds_source import one_line, open_builder, stored
 from keras_poolformer.support.errors import InputError
 
@@ -38,7 +38,7 @@ class TfdsSplit(StoredSplit):
         key = tf.strings.to_hash_bucket_fast(raw["image"], _LARGEST)
         return {"image": raw["image"], "label": raw["label"], "key": key}
 
-    def _read(self, ranges: Ranges, cycle_length: int) -> tf.data.Dataset:
+    def _read(self, ranges: Ranges, cycle_length: int) -> Dataset:
         whole = ranges == [(0, sum(self.lengths))]
         parts = [f"{self.tfds_name}[{first}:{last}]" for first, last in ranges]
         wanted = self.tfds_name if whole else "+".join(parts)
@@ -47,7 +47,8 @@ class TfdsSplit(StoredSplit):
 
     def _loaded(self) -> Iterator[dict[str, Any]]:
         with one_line(f"{self.name} cannot be read"):
-            yield from stored(self.builder, self.tfds_name).as_numpy_iterator()
+            examples: Any = stored(self.builder, self.tfds_name).as_numpy_iterator()
+            yield from examples
 
     def _hint(self) -> str:
         return f"; --split names another of {', '.join(self.builder.info.splits)}"

@@ -8,7 +8,14 @@ import numpy as np
 import tensorflow as tf
 
 from keras_poolformer.data.decoding import decode
-from keras_poolformer.data.splits.split import READING_ERRORS, Shard, Split, reason_of, share
+from keras_poolformer.data.splits.split import (
+    READING_ERRORS,
+    Dataset,
+    Shard,
+    Split,
+    reason_of,
+    share,
+)
 from keras_poolformer.support.errors import InputError
 
 SHOWN = 20  # names of examples in an error
@@ -112,7 +119,7 @@ def _checked(split: Split, shard: Shard) -> Iterator[tuple[np.ndarray, np.ndarra
         example, shape = checked(split, raw)
         return number, example["label"], shape
 
-    def check_together(numbers: tf.Tensor, raws: Any) -> tf.data.Dataset:
+    def check_together(numbers: tf.Tensor, raws: Any) -> Dataset:
         together = tf.data.Dataset.from_tensor_slices((numbers, raws)).map(check)
         # Not around the source, which would repeat an error of its own forever.
         return together.ignore_errors().batch(_TOGETHER)
