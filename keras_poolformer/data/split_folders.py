@@ -49,9 +49,9 @@ def find_split(
         return find_class_folders(folder, note)
     found = sorted(path.name for path in root.glob("[!.]*") if _holds_folders(path))
     if split not in found:
-        known = f"one of {', '.join(found)}" if found else "left out: there are no splits"
+        expected = f"one of {', '.join(found)}" if found else "omitted: there are no splits"
         raise InputError(
-            f"--split must be {known} in {root}.{did_you_mean(split, found)} "
+            f"--split must be {expected} in {root}.{did_you_mean(split, found)} "
             f"Received: {shown(split)}"
         )
     return find_class_folders(root / split, note)

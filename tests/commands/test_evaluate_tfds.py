@@ -212,7 +212,7 @@ def test_a_folder_that_exists_wins(data, exports, monkeypatch, run, refusal):
     message = refusal("evaluate", source, "--data", "cifar10", "--data-dir", "test")
     assert message == "--data-dir goes with a tfds data set. Received: cifar10, a path"
     message = refusal("evaluate", source, "--data", "cifar10", "--split", "test")
-    assert message == "--split must be left out: there are no splits in cifar10. Received: 'test'"
+    assert message == "--split must be omitted: there are no splits in cifar10. Received: 'test'"
 
 
 # ---------------------------------------------------------------------------------------

@@ -90,7 +90,7 @@ def test_the_checkpoint_before_a_corrupt_one(suffix, damage, checkpoints, tmp_pa
     assert value.numpy()[0] == 2
     if not (damage is os.remove and suffix == "index"):
         line = capfd.readouterr().err
-        assert line.startswith(f"resuming from step 2: {last}/ckpt-4 must be a whole checkpoint")
+        assert line.startswith(f"resuming from step 2: {last}/ckpt-4 must be an intact checkpoint")
         assert line.count("\n") == 1
     restored.save(3)
     assert [path.name for path in last.glob("*.index")].count("ckpt-4.index") == 0

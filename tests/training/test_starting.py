@@ -148,7 +148,7 @@ def test_a_run_is_what_run_json_and_the_first_lines_say(fine_tune, checkpoint, t
     assert described["transform"] == model.provenance["transform"]
     assert described["transform"]["mean"] == described["augmentation"]["mean"] == [0.5, 0.4, 0.3]
     for text in (
-        f"weights of {checkpoint}, new classifier, 3 classes",
+        f"weights of {checkpoint}, fresh classifier, 3 classes",
         f"{2 * 16 + 16 * 3 + 3:,} of {model.count_params():,} parameters train (frozen=backbone)",
         "activation=relu instead of gelu",
         "crop_pct=1 instead of 0.8",

@@ -151,4 +151,4 @@ def _reason(split: Split, shard: Shard, number: int) -> str:
             checked(split, raw)
     except (InputError, *READING_ERRORS) as error:  # InputError: Pillow's, eagerly
         return reason_of(error)
-    return "it can be read now"
+    return "the image could be read the second time"
