@@ -54,7 +54,7 @@ def test_a_tpu_of_this_machine_is_not(tpu_calls):
 @pytest.mark.parametrize("name", ["local", None])
 def test_no_tpu(name, monkeypatch):
     monkeypatch.delenv("TPU_NAME", raising=False)
-    with pytest.raises(InputError, match="the TPU .* was not found"):
+    with pytest.raises(InputError, match=r"the TPU .* was not found"):
         strategies.create_strategy("tpu", None, name)
 
 
