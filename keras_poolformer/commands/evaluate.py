@@ -12,7 +12,7 @@ from keras_poolformer.commands.arguments import (
     positive,
     print_note,
 )
-from keras_poolformer.data.splits.opening import open_labelled
+from keras_poolformer.data.splits.opening import open_labeled
 from keras_poolformer.evaluation.measurement import BATCH_SIZE, Measurement
 from keras_poolformer.evaluation.measurement import measure as measure_images
 from keras_poolformer.evaluation.report import REPORT, class_figures, write_report
@@ -92,7 +92,7 @@ def add_data_options(command: argparse.ArgumentParser, required: bool = False) -
 
 
 def evaluate(options: argparse.Namespace) -> None:
-    """Measures accuracy on labelled images."""
+    """Measures accuracy on labeled images."""
     if options.report:
         refuse_existing(options.report, options.overwrite, REPORT)
     progress = Progress([f"loading {options.source}", f"classifying the images of {options.data}"])
@@ -145,7 +145,7 @@ def measure(
         size: Size of the images instead of the source's, or None.
         labels: Text file of class names instead of the source's, or None.
     """
-    images = open_labelled(options.data, options.split, options.data_dir, print_note)
+    images = open_labeled(options.data, options.split, options.data_dir, print_note)
     progress.start()
     scorer = open_scorer(source, os.cpu_count() or 1, size, labels)
     progress.start()

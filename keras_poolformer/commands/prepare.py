@@ -1,4 +1,4 @@
-"""The subcommand `prepare`: labelled images as TFRecords, to train from."""
+"""The subcommand `prepare`: labeled images as TFRecords, to train from."""
 
 import argparse
 
@@ -32,7 +32,7 @@ def add_parser(group: CommandGroup) -> None:
         "--shards",
         type=positive,
         metavar="N",
-        help="number of files of the training split (default: one for about 1,250 images)",
+        help="number of files of the training split (default: about 1,250 images in each)",
     )
     command.add_argument(
         "--data-dir", metavar="FOLDER", help="folder of tfds data sets (default: tfds' own)"

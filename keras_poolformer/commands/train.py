@@ -34,7 +34,7 @@ def add_parser(group: CommandGroup) -> None:
         "train a model; rerun the same command to resume where it was interrupted",
         "train --recipe poolformer_tiny_cifar10 --data cifar10 --workdir run",
     )
-    recipes = "\n".join(f"  {name:20}  {line}" for name, line in RECIPE_SUMMARIES.items())
+    recipes = "\n".join(f"  {name:23}  {line}" for name, line in RECIPE_SUMMARIES.items())
     command.epilog = f"recipes:\n{recipes}\n\n{command.epilog}"
     _add_run_options(command)
     _add_data_options(command)

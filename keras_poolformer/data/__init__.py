@@ -1,1 +1,1 @@
-"""Labelled images: from files to batches."""
+"""Labeled images: from files to batches."""

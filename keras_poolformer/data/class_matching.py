@@ -17,7 +17,7 @@ def match_classes(
 ) -> tuple[list[int], bool]:
     """Finds the model's class for each class of a data set.
 
-    By name, exactly, as class folders are labelled; by position only where no name is a label and
+    By name, exactly, as class folders are labeled; by position only where no name is a label and
     both have the same number of classes.
 
     Args:

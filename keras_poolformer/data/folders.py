@@ -1,4 +1,4 @@
-"""Labelled images in class folders, ROOT/label/image.png; needs only numpy and Pillow."""
+"""Labeled images in class folders, ROOT/label/image.png; needs only numpy and Pillow."""
 
 import difflib
 import os
@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from keras_poolformer.data.image_listing import Skipped, list_images
-from keras_poolformer.data.labelled import Examples
+from keras_poolformer.data.labeled import Examples
 from keras_poolformer.images.files import EncodedImage
 from keras_poolformer.images.formats import is_image_file
 from keras_poolformer.support.errors import ImageError, InputError
@@ -83,7 +83,7 @@ class ClassFolders:
     def examples_for(
         self, labels: Sequence[str] | None, num_classes: int, limit: int | None = None
     ) -> Examples:
-        """See `LabelledImages.examples_for`; classes are found as `label_images` does."""
+        """See `LabeledImages.examples_for`; classes are found as `label_images` does."""
         pairs = spread(label_images(self.folders, labels, num_classes), limit)
         return Examples(pairs, len(pairs))
 

@@ -43,7 +43,7 @@ def find_split(
         folder = evaluation_folder(root) if has_splits(root) else root
         if folder is None:
             raise InputError(
-                f"{root} must hold one of {', '.join(EVALUATION_FOLDERS)} beside train: --split "
+                f"{root} must hold one of {', '.join(EVALUATION_FOLDERS)} next to train: --split "
                 "train measures on the training images. Received: none of them"
             )
         return find_class_folders(folder, note)

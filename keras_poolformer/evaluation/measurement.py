@@ -1,4 +1,4 @@
-"""The accuracy of one model on labelled images, with the names of what was measured."""
+"""The accuracy of one model on labeled images, with the names of what was measured."""
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from keras_poolformer.data.folders import read_batches
-from keras_poolformer.data.labelled import LabelledImages
+from keras_poolformer.data.labeled import LabeledImages
 from keras_poolformer.evaluation.accuracy import Accuracy, measure_accuracy
 from keras_poolformer.evaluation.scorer import Scorer
 
@@ -34,7 +34,7 @@ class Measurement:
 
 def measure(
     scorer: Scorer,
-    labelled: LabelledImages,
+    labeled: LabeledImages,
     limit: int | None = None,
     batch_size: int = BATCH_SIZE,
     skip_broken: bool = False,
@@ -44,7 +44,7 @@ def measure(
 
     Args:
         scorer: The model; each of its images has one class.
-        labelled: Images to measure on.
+        labeled: Images to measure on.
         limit: Number of images at most, evenly spread; None for all.
         batch_size: Number of images at once.
         skip_broken: Whether images that cannot be read are skipped and counted.
@@ -54,7 +54,7 @@ def measure(
         InputError: The classes do not match, there are no images, or one cannot be read.
     """
     scorer.require_one_class()
-    examples = labelled.examples_for(scorer.labels, scorer.num_classes, limit)
+    examples = labeled.examples_for(scorer.labels, scorer.num_classes, limit)
     images: list[str] = []
     skipped: list[str] = []
 

@@ -154,7 +154,7 @@ def trained_provenance(run: Run, model: PoolFormerImageClassifier) -> dict[str, 
         model: Model as `build_model` returned it.
     """
     before = plain(model.provenance) or {}
-    # The source of trained weights says what they were trained on, and is no name.
+    # The source of trained weights says what they were trained on, which is not their name.
     name = Path(run.init).name if before.get("trained") else ""
     return provenance_from(before, name) | {
         "source": f"keras-poolformer train on {run.training.name}",

@@ -10,7 +10,7 @@ from PIL import Image
 
 from keras_poolformer.data.class_matching import match_classes
 from keras_poolformer.data.folders import spread
-from keras_poolformer.data.splits.opening import open_labelled
+from keras_poolformer.data.splits.opening import open_labeled
 from keras_poolformer.evaluation.scorer import open_scorer
 from keras_poolformer.sources.presets import ASSETS, CIFAR10_LABELS
 from keras_poolformer.support.errors import InputError
@@ -133,9 +133,9 @@ def test_pixels_and_scores_are_those_of_the_files(made, photographs, exports, tm
         image.convert("L").save(grey)
     files = [*photographs, sideways, grey, PHOTOS[0]]
     folder = made("mixed", {"test": pairs(files, ["cat"] * len(files))})
-    labelled = open_labelled("mixed", data_dir=folder)
+    labeled = open_labeled("mixed", data_dir=folder)
     scorer = open_scorer(exports / "fp32.tflite")
-    examples = labelled.examples_for(scorer.labels, scorer.num_classes)
+    examples = labeled.examples_for(scorer.labels, scorer.num_classes)
     assert not examples.note
     images, classes = zip(*examples.pairs, strict=True)
     assert set(classes) == {CIFAR10_LABELS.index("cat")}
@@ -146,9 +146,9 @@ def test_pixels_and_scores_are_those_of_the_files(made, photographs, exports, tm
 
 
 def test_a_limit_takes_what_it_takes_of_folders(photos, exports, run):
-    labelled = open_labelled("photos", data_dir=photos)
+    labeled = open_labeled("photos", data_dir=photos)
     for limit in (1, 5, 23, 24, 99, None):
-        examples = labelled.examples_for(CIFAR10_LABELS, 10, limit)
+        examples = labeled.examples_for(CIFAR10_LABELS, 10, limit)
         chosen = [image.content for image, _ in examples.pairs]
         assert chosen == [photo.read_bytes() for photo in spread(PHOTOS, limit)]
         assert examples.total == len(chosen)
@@ -300,7 +300,7 @@ def test_other_features(kind, tfds, made, refusal):
     }[kind]
     folder = made(kind, splits, **changes)
     message = refusal("evaluate", "nosuch", "--data", kind, "--data-dir", folder)
-    assert f"{kind} must have the features image, of 8-bit RGB or grey pixels, and label" in message
+    assert f"{kind} must have the features image, of 8-bit RGB or gray pixels, and label" in message
     assert shown in message
 
 

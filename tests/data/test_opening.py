@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from keras_poolformer.data.splits.opening import DataKind, data_kind, open_labelled
+from keras_poolformer.data.splits.opening import DataKind, data_kind, open_labeled
 from keras_poolformer.support.errors import InputError
 
 
@@ -26,14 +26,14 @@ def test_what_data_are(tmp_path, write_folder, monkeypatch):
 
 def test_class_folders_for_a_model(tmp_path, write_folder):
     files = {"cat/2.png": 2, "cat/1.png": 1, "owl/3.png": 3, "owl/4.png": 4}
-    labelled = open_labelled(write_folder(tmp_path, files))
-    examples = labelled.examples_for(("owl", "dog", "cat"), 3)
+    labeled = open_labeled(write_folder(tmp_path, files))
+    examples = labeled.examples_for(("owl", "dog", "cat"), 3)
     found = [(path.relative_to(tmp_path).as_posix(), index) for path, index in examples.pairs]
     assert found == [("cat/1.png", 2), ("cat/2.png", 2), ("owl/3.png", 0), ("owl/4.png", 0)]
     assert (examples.total, examples.note) == (4, "")
-    assert labelled.examples_for(("owl", "dog", "cat"), 3, limit=2).total == 2
+    assert labeled.examples_for(("owl", "dog", "cat"), 3, limit=2).total == 2
     with pytest.raises(InputError, match="'owl'"):
-        labelled.examples_for(("cat", "dog"), 2)
+        labeled.examples_for(("cat", "dog"), 2)
 
 
 def test_records_and_tfds_give_the_images_of_the_folders(
@@ -43,11 +43,11 @@ def test_records_and_tfds_give_the_images_of_the_folders(
     names, others = ("c", "b", "a"), ("x", "y", "z")
     expected = [
         (path.read_bytes(), index)
-        for path, index in open_labelled(folder_of_numbers).examples_for(names, 3).pairs
+        for path, index in open_labeled(folder_of_numbers).examples_for(names, 3).pairs
     ]
-    examples = open_labelled(records_of_numbers).examples_for(names, 3)
+    examples = open_labeled(records_of_numbers).examples_for(names, 3)
     assert [(image.content, index) for image, index in examples.pairs] == expected
     assert (examples.total, examples.note) == (10, "")
-    examples = open_labelled(records_of_numbers).examples_for(others, 3, limit=5)
+    examples = open_labeled(records_of_numbers).examples_for(others, 3, limit=5)
     assert [index for _, index in examples.pairs] == [0, 0, 1, 1, 2]
     assert "by number, not by name: 'a' for 'x'" in examples.note

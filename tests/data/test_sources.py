@@ -1,4 +1,4 @@
-"""Sources of labelled images: what is found, in which order, how it is divided, what is refused."""
+"""Sources of labeled images: what is found, in which order, how it is divided, what is refused."""
 
 import io
 import json

@@ -1,4 +1,4 @@
-"""Labelled images by name: what `--data` is, and which split of it a command works on.
+"""Labeled images by name: what `--data` is, and which split of it a command works on.
 
 Training and evaluation take the same `--data`. They need other splits of it:
 
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from keras_poolformer.data.folders import ClassFolders
-from keras_poolformer.data.labelled import LabelledImages
+from keras_poolformer.data.labeled import LabeledImages
 from keras_poolformer.data.split_folders import find_split
 from keras_poolformer.data.splits.record_description import (
     checked_class_names,
@@ -36,7 +36,7 @@ Note = Callable[[str], None]
 
 
 class Splits(NamedTuple):
-    """Labelled images to train on.
+    """Labeled images to train on.
 
     Attributes:
         training: Split to train on.
@@ -81,7 +81,7 @@ def open_splits(
     data_dir: str | os.PathLike[str] | None = None,
     note: Note | None = None,
 ) -> Splits:
-    """Opens labelled images to train on.
+    """Opens labeled images to train on.
 
     Args:
         data: Folder ROOT/split/label/image, where the splits are `train` and perhaps `val`,
@@ -113,13 +113,13 @@ def open_splits(
     return Splits(*splits)
 
 
-def open_labelled(
+def open_labeled(
     data: str | os.PathLike[str],
     split: str | None = None,
     data_dir: str | os.PathLike[str] | None = None,
     note: Note | None = None,
-) -> LabelledImages:
-    """Opens labelled images to evaluate on; no image is read yet.
+) -> LabeledImages:
+    """Opens labeled images to evaluate on; no image is read yet.
 
     Args:
         data: What `open_splits` takes.

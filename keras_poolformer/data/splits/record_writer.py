@@ -1,4 +1,4 @@
-"""Writes labelled images of any source as records."""
+"""Writes labeled images of any source as records."""
 
 import contextlib
 import itertools

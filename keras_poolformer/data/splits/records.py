@@ -1,4 +1,4 @@
-"""Labelled images in TFRecord files, as `keras-poolformer prepare` writes them; gs:// works too.
+"""Labeled images in TFRecord files, as `keras-poolformer prepare` writes them; gs:// works too.
 
 A folder holds the files and `dataset.json`, which describes them and is written last. A record is
 a tf.train.Example: `image`, the bytes of an image file; `label`; `key`, the number of the example.

@@ -1,4 +1,4 @@
-"""The interface that training has to labelled images, whichever source they are from."""
+"""The interface that training has to labeled images, whichever source they are from."""
 
 import abc
 import dataclasses
@@ -12,7 +12,7 @@ import tensorflow as tf
 
 from keras_poolformer.data.class_matching import chosen, class_index, match_classes
 from keras_poolformer.data.folders import spread
-from keras_poolformer.data.labelled import Examples
+from keras_poolformer.data.labeled import Examples
 from keras_poolformer.images.files import EncodedImage
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import one_line
@@ -30,7 +30,7 @@ Ranges = list[tuple[int, int]]  # (place, end) of examples that are read one aft
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Split(abc.ABC):
-    """Labelled images, numbered in a stored order.
+    """Labeled images, numbered in a stored order.
 
     Args:
         name: Name of the split, for errors.
@@ -142,7 +142,7 @@ class StoredSplit(Split):
     def examples_for(
         self, labels: Sequence[str] | None, num_classes: int, limit: int | None = None
     ) -> Examples:
-        """See `LabelledImages.examples_for`; images are read one after the other, not decoded."""
+        """See `LabeledImages.examples_for`; images are read one after the other, not decoded."""
         indices, by_position = match_classes(
             self.class_names, labels, num_classes, self.source, self.named_by_number
         )

@@ -72,7 +72,7 @@ def stored(builder: Any, split: str, cycle_length: int = 1, block_length: int = 
         try_autocache=False,
         interleave_cycle_length=cycle_length,
         interleave_block_length=block_length,
-        enable_ordering_guard=False,  # else it refuses to mix what was not shuffled
+        enable_ordering_guard=False,  # which rejects interleaving without shuffling
     )
     # tfds logs warnings about its own use of deprecated names.
     with logger_limited("absl", logging.ERROR):
@@ -150,7 +150,7 @@ def _check_features(name: str, features: Any) -> None:
     if not readable or not isinstance(found.get("label"), tfds.features.ClassLabel):
         shown = ", ".join(f"{key} {_kind(feature)}" for key, feature in found.items())
         raise InputError(
-            f"{name} must have the features image, of 8-bit RGB or grey pixels, and label, a "
+            f"{name} must have the features image, of 8-bit RGB or gray pixels, and label, a "
             f"ClassLabel. Received: {shown or type(features).__name__}"
         )
 

@@ -1,4 +1,4 @@
-"""What an evaluation needs of labelled images, whichever source they are from."""
+"""What an evaluation needs of labeled images, whichever source they are from."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -24,8 +24,8 @@ class Examples:
     note: str = ""
 
 
-class LabelledImages(Protocol):
-    """Labelled images, not yet matched with the classes of a model."""
+class LabeledImages(Protocol):
+    """Labeled images, not yet matched with the classes of a model."""
 
     def examples_for(
         self, labels: Sequence[str] | None, num_classes: int, limit: int | None = None
