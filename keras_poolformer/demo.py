@@ -18,7 +18,8 @@ from keras_poolformer.cli import one_line_errors
 from keras_poolformer.evaluation.scorer import open_scorer
 from keras_poolformer.inspection.contact_sheet import draw_contact_sheet
 from keras_poolformer.scores import softmax
-from keras_poolformer.sources.presets import ASSETS, resolve
+from keras_poolformer.shipped import ASSETS
+from keras_poolformer.sources import resolve
 from keras_poolformer.support.files import size_of
 from keras_poolformer.support.progress import Progress
 

@@ -170,6 +170,6 @@ def test_weights_of_safetensors_without_safetensors(files, fresh):
 
 @pytest.mark.slow
 def test_a_module_that_imports_keras_can_be_the_first(fresh):
-    code = "from keras_poolformer.models.loading import load_preset\nimport keras\n"
-    code += "print(load_preset.__name__, keras.__name__)"
-    assert fresh(code) == ["load_preset keras"]
+    code = "from keras_poolformer.models.loading import build\nimport keras\n"
+    code += "print(build.__name__, keras.__name__)"
+    assert fresh(code) == ["build keras"]

@@ -1,4 +1,4 @@
-"""Our files on LiteRT.js beside the same network on onnxruntime-web: `make bench-web`.
+"""Our files on LiteRT.js next to the same network on onnxruntime-web: `make bench-web`.
 
 All contestants live in one page of one Chromium, each in a worker of its own, with the same
 random weights. After a check against the Keras model they are called in turn, in rounds. Ratios
@@ -21,10 +21,9 @@ from benchmarks.web.contestants import CONTESTANTS, PAIRS, BrowserWorker
 from benchmarks.web.first_results import first_results
 from benchmarks.web.site import make_site, versions
 from benchmarks.web.tables import markdown
-from keras_poolformer.checkpoints.reading.readers import read_checkpoint
+from keras_poolformer import sources
 from keras_poolformer.cli import one_line_errors
 from keras_poolformer.config import PoolFormerConfig
-from keras_poolformer.sources import presets
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.files import replacing
 from keras_poolformer.support.progress import Progress
@@ -40,9 +39,9 @@ def compare(folder, rounds, calls):
     """Builds, checks and measures all contestants on both networks.
 
     Args:
-        folder: for everything that is made.
-        rounds: how often each is measured.
-        calls: timed in each round.
+        folder: Folder for all files that are made.
+        rounds: Number of rounds; each contestant is measured once per round.
+        calls: Number of timed calls per round.
 
     Returns:
         JSON-ready results: "machine", "versions", "networks", "first_result_ms", ...
@@ -75,8 +74,7 @@ def compare(folder, rounds, calls):
 
 
 def _tiny_config():
-    source = presets.resolve(TINY)
-    return presets.describe(read_checkpoint(source.weights), source)[1]
+    return sources.resolve(TINY).read().config
 
 
 def _build(job):

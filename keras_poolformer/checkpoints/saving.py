@@ -140,7 +140,8 @@ def _has_head(model):
 
 def _rounded(model, tensors, dtype):
     """(the arrays in the dtype to write, names of those whose values changed, notes)."""
-    source = (model.provenance or {}).get("dtype")
+    loaded = model.provenance.weights
+    source = loaded.dtype if loaded else None
     if dtype is None and source in writers.HALVES:
         arrays, changed = writers.cast(tensors, source)
         if not changed:
@@ -162,7 +163,7 @@ def _documents(model, layout, dtype, transform):
         return {}, []
     rgb = config.in_channels == 3
     if layout == "hf":
-        unused = dict((model.provenance or {}).get("hf_unused") or {})
+        unused = dict(model.provenance.hf_unused)
         documents = {CONFIG: hub_json_writing.hf_config_json(config, unused, dtype, classifier)}
         if rgb:
             documents[PREPROCESSOR] = hub_json_writing.hf_preprocessor_json(transform)

@@ -1,20 +1,26 @@
-"""Loads PyTorch checkpoints into whatever has our variable paths.
+"""Loads PyTorch checkpoints into any model with this package's variable paths.
 
 Strictly: the two sets of names must be equal and so must all shapes, or nothing is assigned. The
-model is never imported; it only has to have `config`, `weights` and `provenance`.
+model's class is never imported; a model has `config`, `weights` and `provenance`.
 """
 
 import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from keras_poolformer.checkpoints import layouts
+from keras_poolformer.checkpoints.layouts import Layout, Tensor
 from keras_poolformer.checkpoints.quantization import refuse_quantized
 from keras_poolformer.checkpoints.reading import readers
-from keras_poolformer.config import MAX_STAGES
-from keras_poolformer.lineage import origin_lines, untrained_provenance
+from keras_poolformer.config import MAX_STAGES, PoolFormerConfig
+from keras_poolformer.lineage import origin_lines
+from keras_poolformer.provenance import Provenance, WeightsFile
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import listed
 
@@ -23,131 +29,183 @@ LARGEST_WEIGHT = 1e6
 _MOST_IGNORED = 50  # names in a report
 
 
-@dataclass(frozen=True)
-class LoadReport:
-    """What was loaded, and what it was loaded from."""
+@dataclass(frozen=True, kw_only=True)
+class NamedTensors:
+    """The tensors of a checkpoint, under the names of a layout.
+
+    Args:
+        path: File of the weights, for error messages.
+        layout: The `Layout`.
+        tensors: {name in the layout: array}.
+        file: What is known about the checkpoint.
+    """
+
+    path: Path
+    layout: Layout
+    tensors: Mapping[str, np.ndarray]
+    file: WeightsFile
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadReport(WeightsFile):
+    """What was loaded, and what it was loaded from: a `WeightsFile` and two more fields.
+
+    Args:
+        source: Name of the file.
+        new_tensors: Variables that keep their fresh values.
+    """
 
     source: str
-    sha256: str
-    layout: str
-    head: str  # that the model computes
-    wrapper: str  # the entry of the checkpoint that held the weights, "" for none
-    dtype: str  # of the tensors in the file
-    tensors: int  # loaded
-    parameters: int  # loaded
-    new_tensors: tuple[str, ...]  # variables that keep their fresh values
-    unused_tensors: tuple[str, ...]  # the checkpoint's head or norms, where the model has none
-    prefix: str = ""  # before the names of the network in the checkpoint
-    assumed: dict[str, Any] = dataclasses.field(default_factory=dict)  # fields no file told
-    ignored_tensors: tuple[str, ...] = ()  # beside the network, such as a detector's neck
+    new_tensors: tuple[str, ...]
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Returns the report as JSON-ready values."""
         return {
             name: list(value) if isinstance(value, tuple) else value
             for name, value in dataclasses.asdict(self).items()
         }
 
-    def __str__(self):
-        return "\n".join(origin_lines(self.to_dict()))
+    def __str__(self) -> str:
+        return "\n".join(origin_lines(Provenance.of(self.to_dict())))
 
 
-def load_torch_weights(model, path, layout=None):
+def load_torch_weights(
+    model: Any, path: str | os.PathLike[str], layout: str | None = None
+) -> LoadReport:
     """Loads a PyTorch checkpoint into a PoolFormer.
 
     Args:
-        model: a `PoolFormerImageClassifier` or `PoolFormerBackbone`; a backbone takes the
-            checkpoint's backbone and leaves its head alone.
-        path: a .pth / .pth.tar / .safetensors file, or a directory with such a file.
-        layout: "sail", "timm" or "hf"; by default the one whose names the checkpoint has.
+        model: A `PoolFormerImageClassifier` or `PoolFormerBackbone`; a backbone takes the
+            checkpoint's backbone and ignores its head.
+        path: A .pth / .pth.tar / .safetensors file, or a directory with such a file.
+        layout: "sail", "timm" or "hf"; by default inferred from the tensors' names.
 
     Returns:
-        A `LoadReport`, which also becomes the model's provenance.
+        A `LoadReport`. The model's `provenance` says the same.
 
     Raises:
-        InputError: the file is damaged, would run code, or does not hold exactly the
-            model's tensors; the model is then unchanged.
-    """
-    return load_checkpoint(model, readers.read_checkpoint(path), layout)
-
-
-def load_checkpoint(model, checkpoint, layout=None, new_classifier=False, config=None):
-    """Loads an already read `readers.Checkpoint`; see `load_torch_weights`.
-
-    Args:
-        new_classifier: whether the model's last linear layer keeps its fresh weights, and
-            the checkpoint's, of another number of classes or absent, are left alone.
-        config: of what the checkpoint shall fill, where that is not all of the model.
+        InputError: The file is corrupt, would run code, or does not hold exactly the model's
+            tensors; the model is then unchanged.
     """
     refuse_quantized(model)
-    source = str(checkpoint.paths[0])
-    tensors = layouts.normalize_names(checkpoint.tensors)
-    layout = layouts.get_layout(layout) if layout else layouts.detect_layout(tensors)
-    variables = {variable.path: variable for variable in model.weights}
-    table = layouts.expected_tensors(config or model.config, layout)
-    wanted = [t for t in table if t.path in variables]
-    new = [t for t in wanted if new_classifier and _is_new(t, tensors)]
-    wanted = [t for t in wanted if t not in new]
-    unused = _unused(tensors, wanted, layout)
-    _check_names(source, layout, wanted, set(tensors) - unused)
-    arrays = {t.path: _checked(source, t, tensors[t.name]) for t in wanted}
+    named = name_tensors(readers.read_checkpoint(path), layout)
+    weights, new_tensors = assign_tensors(model, named)
+    model.provenance = model.provenance.replace(
+        source=named.path.name,
+        weights=weights,
+        new_tensors=new_tensors,
+        adapted_tensors=(),
+        training=None,
+    )
+    return LoadReport(source=named.path.name, new_tensors=new_tensors, **vars(weights))
 
-    for path, array in arrays.items():
-        variables[path].assign(array)
-    report = LoadReport(
-        source=checkpoint.paths[0].name,
+
+def name_tensors(checkpoint: readers.Checkpoint, layout: str | None = None) -> NamedTensors:
+    """Gives a checkpoint's tensors the names of their layout.
+
+    Args:
+        checkpoint: The checkpoint, as read.
+        layout: Name of its layout, or None to infer it from the tensors' names.
+
+    Raises:
+        InputError: The layout is unknown, or the checkpoint is of another network.
+    """
+    tensors = layouts.normalize_names(checkpoint.tensors)
+    found = layouts.get_layout(layout) if layout else layouts.detect_layout(tensors)
+    file = WeightsFile(
         sha256=checkpoint.sha256,
-        layout=layout.name,
-        head=model.config.head,
+        layout=found.name,
         wrapper=checkpoint.wrapper,
-        dtype=", ".join(sorted(set(checkpoint.dtypes.values()))),
-        tensors=len(arrays),
-        parameters=sum(array.size for array in arrays.values()),
-        new_tensors=tuple(path for path in variables if path not in arrays),
-        unused_tensors=tuple(sorted(unused)),
         prefix=checkpoint.prefix,
+        dtype=", ".join(sorted(set(checkpoint.dtypes.values()))),
         ignored_tensors=_abridged(checkpoint.ignored),
     )
-    model.provenance = untrained_provenance(model.provenance) | report.to_dict()
-    return report
+    return NamedTensors(path=checkpoint.paths[0], layout=found, tensors=tensors, file=file)
 
 
-def _is_new(tensor, tensors):
+def assign_tensors(
+    model: Any,
+    named: NamedTensors,
+    new_classifier: bool = False,
+    config: PoolFormerConfig | None = None,
+) -> tuple[WeightsFile, tuple[str, ...]]:
+    """Assigns a checkpoint's tensors to the variables of a model: all of them, or none.
+
+    Args:
+        model: Model with `config` and `weights`.
+        named: The tensors.
+        new_classifier: Whether the model's last linear layer keeps its fresh weights, and the
+            checkpoint's, of another number of classes or absent, are not used.
+        config: Architecture that the checkpoint fills, where that is not all of the model.
+
+    Returns:
+        (what was loaded, the variables that keep their fresh values).
+
+    Raises:
+        InputError: A tensor is missing or left over, or has the wrong shape, dtype or values.
+    """
+    variables = {variable.path: variable for variable in model.weights}
+    table = layouts.expected_tensors(config or model.config, named.layout)
+    wanted = [tensor for tensor in table if tensor.path in variables]
+    if new_classifier:
+        wanted = [tensor for tensor in wanted if not _is_new(tensor, named.tensors)]
+    unused = _unused(named, wanted)
+    source = str(named.path)
+    _check_names(source, named.layout, wanted, named.tensors.keys() - unused)
+    arrays = {t.path: _checked(source, t, named.tensors[t.name]) for t in wanted}
+    for path, array in arrays.items():
+        variables[path].assign(array)
+    loaded = dataclasses.replace(
+        named.file,
+        head=model.config.head,
+        tensors=len(arrays),
+        parameters=sum(array.size for array in arrays.values()),
+        unused_tensors=tuple(sorted(unused)),
+    )
+    return loaded, tuple(path for path in variables if path not in arrays)
+
+
+def _is_new(tensor: Tensor, tensors: Mapping[str, np.ndarray]) -> bool:
     if tensor.is_classifier:
         return True
     return tensor.is_head and tensor.name not in tensors
 
 
-def _unused(tensors, wanted, layout):
+def _unused(named: NamedTensors, wanted: Sequence[Tensor]) -> set[str]:
     """The checkpoint's tensors after the backbone that the model has no place for."""
+    layout = named.layout
     modules = [layout.head, layout.head_norm]
     if layout.feature_norm:
         modules += [layout.feature_norm.format(s=2 * stage) for stage in range(MAX_STAGES)]
     heads = {f"{module}.{leaf}" for module in modules for leaf in ("weight", "bias")}
-    return heads & set(tensors) - {tensor.name for tensor in wanted}
+    unwanted = named.tensors.keys() - {tensor.name for tensor in wanted}
+    return heads & unwanted
 
 
-def _check_names(source, layout, wanted, names):
+def _check_names(
+    source: str, layout: Layout, wanted: Sequence[Tensor], names: AbstractSet[str]
+) -> None:
     expected = {tensor.name for tensor in wanted}
-    missing, extra = sorted(expected - names), sorted(names - expected)
-    if missing or extra:
-        parts = []
-        if missing:
-            backbone = {tensor.name for tensor in wanted if not tensor.is_head}.isdisjoint(missing)
-            hint = " (without a head it loads as a backbone)" if backbone else ""
-            parts.append(f"lacks {listed(missing)}{hint}")
-        if extra:
-            parts.append(f"holds {listed(extra)}, which the model has no place for")
-        raise InputError(f"{source} (layout {layout.name}) {' and '.join(parts)}")
+    missing = sorted(expected - names)
+    extra = sorted(names - expected)
+    problems: list[str] = []
+    if missing:
+        only_head_missing = all(t.is_head for t in wanted if t.name not in names)
+        hint = " (without a head it loads as a backbone)" if only_head_missing else ""
+        problems.append(f"lacks {listed(missing)}{hint}")
+    if extra:
+        problems.append(f"holds {listed(extra)}, which the model has no place for")
+    if problems:
+        raise InputError(f"{source} (layout {layout.name}) {' and '.join(problems)}")
 
 
-def _abridged(names):
-    """Names as a model keeps them: what a whole detector has beside its backbone is too many."""
+def _abridged(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Names as a provenance keeps them: a whole detector has too many beside its backbone."""
     rest = len(names) - _MOST_IGNORED
     return names if rest <= 0 else (*names[:_MOST_IGNORED], f"and {rest} more")
 
 
-def _checked(source, tensor, array):
+def _checked(source: str, tensor: Tensor, array: np.ndarray) -> np.ndarray:
     """The array in Keras' axes, in single precision at least, or an error with its name."""
     if array.shape != tensor.shape:
         raise InputError(
@@ -161,7 +219,7 @@ def _checked(source, tensor, array):
     if not extreme <= LARGEST_WEIGHT:
         raise InputError(
             f"{source}: {tensor.name} must hold finite weights. Received: a value of "
-            f"{extreme:g}, so the file is damaged or its training diverged"
+            f"{extreme:g}: the file is corrupt, or its training diverged"
         )
     precision = np.promote_types(array.dtype, np.float32)
     return array.transpose(layouts.TO_KERAS[tensor.role]).astype(precision, copy=False)

@@ -106,7 +106,7 @@ def add_checkpoint_options(command: argparse.ArgumentParser) -> None:
 
 
 def checkpoint_arguments(options: argparse.Namespace) -> dict[str, Any]:
-    """Returns the arguments of `load_preset` for what a checkpoint does not say."""
+    """Returns the arguments of `load_model` for what a checkpoint does not say."""
     names = ("head", "num_classes", "pool_size", "activation", "norm")
     given = {name: getattr(options, name) for name in names}
     return {

@@ -146,9 +146,10 @@ class ImageTransform:
         Args:
             source: what `PoolFormerImageClassifier.from_preset` takes.
         """
-        from keras_poolformer.sources import presets
+        from keras_poolformer import sources
 
-        return cls.from_dict(presets.transform_options(source))
+        found = sources.resolve(source)
+        return found.transform or found.read(weights=False).transform
 
     def to_dict(self) -> dict:
         """The constructor's arguments as plain values that JSON can hold."""

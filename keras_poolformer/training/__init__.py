@@ -5,6 +5,17 @@ same numbers on one device, on many and in parts of a batch, and `fit` keeps nei
 in the data nor the seeds of its layers in a form that allows it.
 """
 
+from typing import TYPE_CHECKING
+
+from keras_poolformer.support.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from keras_poolformer.training.optimizer import AdamW, WarmupCosine
+    from keras_poolformer.training.recipes import get_recipe
+    from keras_poolformer.training.run import Run
+    from keras_poolformer.training.strategy import create_strategy, one_device
+    from keras_poolformer.training.trainer import Trainer
+
 STRATEGIES = ("one_device", "mirrored", "multiworker", "tpu")
 # Here and not in `recipes`, so that --help lists them without importing TensorFlow.
 RECIPE_SUMMARIES = {
@@ -16,3 +27,27 @@ RECIPE_SUMMARIES = {
     "finetune": "trained weights (--init) on classes of your own, 20 epochs",
     "poolformer_tiny_cifar10": "the demo's network on CIFAR-10, minutes on a CPU",
 }
+__all__ = [
+    "RECIPE_SUMMARIES",
+    "STRATEGIES",
+    "AdamW",
+    "Run",
+    "Trainer",
+    "WarmupCosine",
+    "create_strategy",
+    "get_recipe",
+    "one_device",
+]
+
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "AdamW": "optimizer",
+        "Run": "run",
+        "Trainer": "trainer",
+        "WarmupCosine": "optimizer",
+        "create_strategy": "strategy",
+        "get_recipe": "recipes",
+        "one_device": "strategy",
+    },
+)

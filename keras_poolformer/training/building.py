@@ -4,17 +4,17 @@ import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 
+from keras_poolformer import lineage
 from keras_poolformer.checkpoints.quantization import refuse_quantized
 from keras_poolformer.config import PoolFormerConfig
-from keras_poolformer.lineage import provenance_from
-from keras_poolformer.models.base import plain
 from keras_poolformer.models.classifier import PoolFormerImageClassifier
-from keras_poolformer.models.loading import STEM, copy_weights, image_transform, load_preset
+from keras_poolformer.models.weights import STEM, copy_weights
+from keras_poolformer.provenance import Provenance
 from keras_poolformer.training import starting
 from keras_poolformer.training.optimizer import AdamW, WarmupCosine
 from keras_poolformer.training.recipe import Recipe
@@ -59,10 +59,10 @@ def build_model(recipe: Recipe, class_names: Sequence[str], init: str | None, se
             model = PoolFormerImageClassifier(config)
             recipe = dataclasses.replace(recipe, config=config)
         else:
-            loaded = load_preset(PoolFormerImageClassifier, init)
+            loaded = PoolFormerImageClassifier.from_preset(init)
             refuse_quantized(loaded)
             fresh = starting.needs_fresh_classifier(recipe, loaded.config, class_names)
-            start = starting.StartingPoint(loaded.config, image_transform(loaded), fresh)
+            start = starting.StartingPoint(loaded.config, loaded.transform, fresh)
             config = starting.config_on(recipe, loaded.config, class_names, init)
             starting.check_channels(config)
             model = _with_weights(config, loaded, fresh)
@@ -79,12 +79,11 @@ def _with_weights(
     model = PoolFormerImageClassifier(config)
     head = [variable.path for variable in model.weights if variable.path.startswith("head/")]
     copy_weights(loaded, model, head if fresh_classifier else ())
-    provenance = dict(loaded.provenance or {})
+    model.provenance = loaded.provenance
     if fresh_classifier:
-        provenance["new_tensors"] = head
+        model.provenance = model.provenance.replace(new_tensors=tuple(head))
     if config.in_channels != loaded.config.in_channels:
-        provenance["adapted_tensors"] = [STEM]
-    model.provenance = provenance
+        model.provenance = model.provenance.replace(adapted_tensors=(STEM,))
     return model
 
 
@@ -146,18 +145,18 @@ def build_optimizer(
     return optimizer
 
 
-def trained_provenance(run: Run, model: PoolFormerImageClassifier) -> dict[str, Any]:
+def trained_provenance(run: Run, model: PoolFormerImageClassifier) -> Provenance:
     """Returns the provenance of a trained model: the training, and the weights it started from.
 
     Args:
         run: Run with its effective recipe.
         model: Model as `build_model` returned it.
     """
-    before = plain(model.provenance) or {}
     # The source of trained weights says what they were trained on, which is not their name.
-    name = Path(run.init).name if before.get("trained") else ""
-    return provenance_from(before, name) | {
-        "source": f"keras-poolformer train on {run.training.name}",
-        "seed": run.seed,
-        "transform": run.recipe.transform.to_dict(),
-    }
+    name = Path(run.init).name if model.provenance.training else ""
+    started = lineage.started_from(model.provenance, name)
+    return started.replace(
+        source=f"keras-poolformer train on {run.training.name}",
+        transform=run.recipe.transform,
+        training=dataclasses.replace(started.training, seed=run.seed),
+    )

@@ -9,7 +9,7 @@ from keras_poolformer.config import VARIANTS, PoolFormerConfig
 from keras_poolformer.data.augmentation.augment import Augmentation
 from keras_poolformer.data.augmentation.mixing import Mixing
 from keras_poolformer.images.transform import ImageTransform
-from keras_poolformer.sources.presets import default_transform
+from keras_poolformer.sources.released import default_transform
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import did_you_mean, shown
 from keras_poolformer.training.recipe import Recipe
@@ -22,7 +22,7 @@ def _imagenet(variant: str) -> Recipe:
     config = VARIANTS[variant]
     return Recipe(
         config=config,
-        transform=ImageTransform(**default_transform(config)),
+        transform=default_transform(config),
         batch_scaling="linear",  # the authors': 1e-3 for every 1024 images
         classifier="keep",
     )

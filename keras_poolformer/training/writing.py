@@ -1,10 +1,10 @@
 """Writes the trained model."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
+from keras_poolformer import lineage
 from keras_poolformer.checkpoints.saving import save_torch_weights
 from keras_poolformer.models.classifier import PoolFormerImageClassifier
 from keras_poolformer.support.files import refuse_existing, replacing
@@ -38,8 +38,7 @@ def write_model(path: Path, model: PoolFormerImageClassifier, optimizer: AdamW, 
         optimizer: Optimizer that trained it.
         step: Number of steps that were taken, for the model's provenance.
     """
-    before: Any = model.provenance
-    provenance = {**before, "step": step}
+    provenance = lineage.after_steps(model.provenance, step)
     # Outside of any strategy, whose variables a file cannot hold.
     copy = PoolFormerImageClassifier(model.config, provenance=provenance, dtype="float32")
     with averaged_weights(model, optimizer):

@@ -167,13 +167,13 @@ def test_a_tensor_of_65_dimensions(tmp_path, refusal):
 @pytest.mark.parametrize("name", ["x.pth", "model.safetensors", "config.json"])
 def test_pipes_are_refused_at_once(tmp_path, name):
     os.mkfifo(tmp_path / name)
-    from keras_poolformer.sources import presets
+    from keras_poolformer import sources
 
     with pytest.raises(InputError, match=r"not a regular file|without weights"):
         read_checkpoint(tmp_path / name if name.startswith("x") else tmp_path)
     if name == "config.json":
         with pytest.raises(InputError, match="not a regular file"):
-            presets.resolve(tmp_path)
+            sources.resolve(tmp_path)
 
 
 def test_devices_are_refused_at_once(tmp_path, refusal):

@@ -49,10 +49,9 @@ def place(target: Target, content: bytes, folder: Path) -> Path:
 
 
 def _read_checkpoint(path):
-    from keras_poolformer.checkpoints.reading import readers
-    from keras_poolformer.sources.presets import describe, resolve
+    from keras_poolformer.sources import resolve
 
-    return describe(readers.read_checkpoint(path), resolve(path))
+    return resolve(path).read()
 
 
 def _read_pickle(path):
@@ -71,7 +70,7 @@ def _read_pickle(path):
 def _read_source(path):
     """What a command says of a SOURCE without building the model."""
     from keras_poolformer import ImageTransform
-    from keras_poolformer.sources.presets import resolve
+    from keras_poolformer.sources import resolve
 
     resolve(path)
     return ImageTransform.from_preset(path)
