@@ -17,17 +17,17 @@ import numpy as np
 import tensorflow as tf
 
 from keras_poolformer.data.augmentation.randaugment import INTERPOLATIONS, RandAugment, rand_augment
+from keras_poolformer.data.augmentation.rectangles import (
+    RECTANGLE_DRAWS,
+    crop_box,
+    erased_rectangle,
+)
 from keras_poolformer.data.augmentation.resampling import resized_crop
 from keras_poolformer.data.decoding import decode_known, is_exact, turn, turns
 from keras_poolformer.data.image_header import JPEG, Header, read_header
 from keras_poolformer.data.randomness import fold_in
 from keras_poolformer.images.transform import IMAGENET_MEAN, IMAGENET_STD, ImageTransform
 from keras_poolformer.support.errors import InputError
-
-TRIES = 10  # attempts to draw a rectangle that fits, for the crop and for the erasing, as in timm
-RECTANGLE_DRAWS = 2 * TRIES + 2  # numbers: area and ratio of each attempt, position
-ERASED_AREA = (0.02, 1 / 3)  # timm/data/random_erasing.py
-ERASED_RATIO = (0.3, 1 / 0.3)
 
 
 @dataclass(frozen=True)
@@ -157,15 +157,16 @@ def _crop(
 ) -> tf.Tensor:
     """The random resized crop: uint8 (size, size, 3)."""
     header = read_header(encoded)
+    ranges = options.crop_scale, options.crop_ratio
 
     def part_of_jpeg() -> tuple[tf.Tensor, tf.Tensor]:
         if not options.exif:
-            box = crop_box(options, header.height, header.width, draws)
+            box = crop_box(*ranges, header.height, header.width, draws)
             return _part_of_jpeg(encoded, header, box)
         swapped, rows, columns = turns(header.orientation)
         height = tf.where(swapped, header.width, header.height)
         width = tf.where(swapped, header.height, header.width)
-        top, left, high, wide = tf.unstack(crop_box(options, height, width, draws))
+        top, left, high, wide = tf.unstack(crop_box(*ranges, height, width, draws))
         # The same part of the image as it is stored.
         top = tf.where(rows, height - top - high, top)
         left = tf.where(columns, width - left - wide, left)
@@ -182,7 +183,7 @@ def _crop(
     def part_of_other() -> tuple[tf.Tensor, tf.Tensor]:
         pixels = decode_known(header, encoded, options.exif)
         height, width = tf.unstack(tf.shape(pixels)[:2])
-        top, left, height, width = tf.unstack(crop_box(options, height, width, draws))
+        top, left, height, width = tf.unstack(crop_box(*ranges, height, width, draws))
         pixels = pixels[top : top + height, left : left + width]
         return pixels, tf.stack((0, 0, height, width))
 
@@ -227,91 +228,6 @@ def normalize(options: Augmentation, pixels: tf.Tensor) -> tf.Tensor:
     # Row by row: a product with three numbers over the last axis takes ten times as long.
     rows = tf.cast(tf.reshape(pixels, (side, side * 3)), tf.float32)
     return tf.reshape(rows * scale + shift, (side, side, 3))
-
-
-def crop_box(
-    options: Augmentation, height: tf.Tensor, width: tf.Tensor, draws: tf.Tensor
-) -> tf.Tensor:
-    """Computes the box of the crop, as timm's `RandomResizedCropAndInterpolation.get_params`.
-
-    Args:
-        options: Ranges of area and aspect ratio.
-        height: Scalar int32. Height of the image.
-        width: Scalar int32. Width of the image.
-        draws: float32 (RECTANGLE_DRAWS,), uniform in [0, 1).
-
-    Returns:
-        int32 (4,): top, left, height and width, inside the image, at least one pixel.
-    """
-    rows, columns = tf.cast(height, tf.float32), tf.cast(width, tf.float32)
-    ratios = options.crop_ratio
-    area, ratio = _areas_and_ratios(options.crop_scale, ratios, draws)
-    area *= rows * columns
-    heights, widths = tf.round(tf.sqrt(area / ratio)), tf.round(tf.sqrt(area * ratio))
-    fits = (heights <= rows) & (widths <= columns) & (heights >= 1.0) & (widths >= 1.0)
-    # Otherwise the whole image, cropped to the allowed aspect ratios.
-    tallest = tf.maximum(tf.minimum(tf.round(columns * (1 / ratios[0])), rows), 1.0)
-    widest = tf.maximum(tf.minimum(tf.round(rows * ratios[1]), columns), 1.0)
-    crop_height, crop_width, found = _first_that_fits(fits, (heights, tallest), (widths, widest))
-    space = tf.stack((height - crop_height, width - crop_width))
-    place = tf.where(found, _place(draws, space), space // 2)
-    return tf.concat((place, (crop_height, crop_width)), axis=0)
-
-
-def erased_rectangle(size: int, draws: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-    """Computes the rectangle that becomes noise, as timm's `RandomErasing` with its defaults.
-
-    Args:
-        size: Side of the image.
-        draws: float32 (RECTANGLE_DRAWS,), uniform in [0, 1).
-
-    Returns:
-        (int32 (4,): top, left, height and width; bool scalar: whether there is one).
-    """
-    area, ratio = _areas_and_ratios(ERASED_AREA, ERASED_RATIO, draws)
-    area *= float(size * size)
-    heights, widths = tf.round(tf.sqrt(area * ratio)), tf.round(tf.sqrt(area / ratio))
-    fits = (heights < size) & (widths < size)
-    height, width, found = _first_that_fits(fits, (heights, 0.0), (widths, 0.0))
-    place = _place(draws, tf.stack((size - height, size - width)))
-    return tf.concat((place, (height, width)), axis=0), found
-
-
-def _areas_and_ratios(
-    areas: tuple[float, float], ratios: tuple[float, float], draws: tf.Tensor
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """Uniform areas and log-uniform ratios, one of each for every attempt: float32 (TRIES,)."""
-    low, high = math.log(ratios[0]), math.log(ratios[1])
-    area = areas[0] + draws[:TRIES] * (areas[1] - areas[0])
-    return area, tf.exp(low + draws[TRIES : 2 * TRIES] * (high - low))
-
-
-def _first_that_fits(
-    fits: tf.Tensor, heights: tuple[Any, Any], widths: tuple[Any, Any]
-) -> tuple[tf.Tensor, tf.Tensor, tf.Tensor]:
-    """The first attempt that fits.
-
-    Args:
-        fits: bool (TRIES,).
-        heights: Heights of the attempts (TRIES,), and the one to take if none fits.
-        widths: The same for widths.
-
-    Returns:
-        int32 height, int32 width, bool whether one fits; all scalars.
-    """
-    found = tf.reduce_any(fits)
-    first = tf.argmax(fits)
-    height, width = (
-        tf.cast(tf.where(found, tries[first], other), tf.int32)
-        for tries, other in (heights, widths)
-    )
-    return height, width, found
-
-
-def _place(draws: tf.Tensor, space: tf.Tensor) -> tf.Tensor:
-    """Uniform whole numbers from 0 to `space`: int32 (2,)."""
-    place = draws[2 * TRIES :] * tf.cast(space + 1, tf.float32)
-    return tf.minimum(tf.cast(place, tf.int32), space)  # the product may have been rounded up
 
 
 def _erase(image: tf.Tensor, rectangle: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
