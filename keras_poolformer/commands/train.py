@@ -9,7 +9,6 @@ from keras_poolformer.commands.arguments import CommandGroup, add_command, posit
 from keras_poolformer.support.errors import FRAMEWORK, require_packages
 from keras_poolformer.support.messages import json_text
 from keras_poolformer.support.progress import Progress
-from keras_poolformer.support.signals import interruptible
 from keras_poolformer.training import RECIPE_SUMMARIES, STRATEGIES
 
 if TYPE_CHECKING:
@@ -185,8 +184,7 @@ def _validate(splits: "list[Split]", strategy: "tf.distribute.Strategy") -> None
     progress = Progress([f"checking the images of {split.name}" for split in splits])
     for split in splits:
         progress.start()
-        with interruptible(progress.advance) as advance:
-            validate(split, advance, shard)
+        validate(split, progress.advance, shard)
     progress.finish()
 
 

@@ -1,6 +1,5 @@
 """Labeled images in class folders, ROOT/label/image.png; needs only numpy and Pillow."""
 
-import difflib
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from keras_poolformer.data.labeled import Examples
 from keras_poolformer.images.files import EncodedImage
 from keras_poolformer.images.formats import is_image_file
 from keras_poolformer.support.errors import ImageError, InputError
+from keras_poolformer.support.messages import did_you_mean
 
 T = TypeVar("T")
 
@@ -239,11 +239,9 @@ def _class_of_label(name: str, labels: list[str], subject: str, instead: str) ->
         )
     if name in labels:
         return labels.index(name)
-    close = difflib.get_close_matches(name, labels, n=1, cutoff=0.5)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
     alternative = f", or {instead}" if instead else ""
     shown = ", ".join(labels) if len(labels) <= 10 else f"{labels[0]} ... {labels[-1]}"
     raise InputError(
         f"{subject} must be named by the model's labels ({shown}){alternative}. "
-        f"Received: {name!r}.{hint}"
+        f"Received: {name!r}.{did_you_mean(name, labels)}"
     )

@@ -19,7 +19,7 @@ from keras_poolformer.data.pipeline import evaluation_batches, training_epoch
 from keras_poolformer.data.splits.split import Dataset, Split
 from keras_poolformer.evaluation.accuracy import TOP
 from keras_poolformer.support.errors import InputError
-from keras_poolformer.support.signals import stop_requested
+from keras_poolformer.support.interruptions import stop_requested
 from keras_poolformer.training.announcement import start_lines
 from keras_poolformer.training.building import (
     build_model,

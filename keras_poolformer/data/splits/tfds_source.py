@@ -1,7 +1,6 @@
 """Data sets of tensorflow-datasets, whose images stay encoded; heavy imports are inside."""
 
 import contextlib
-import difflib
 import logging
 import os
 import re
@@ -13,8 +12,8 @@ from typing import Any
 import numpy as np
 
 from keras_poolformer.support.errors import InputError, MissingExtraError
+from keras_poolformer.support.messages import did_you_mean, shown
 from keras_poolformer.support.messages import one_line as as_one_line
-from keras_poolformer.support.messages import shown
 from keras_poolformer.support.quiet import logger_limited
 
 # NAME[/CONFIG][:VERSION]. Not supported, though tfds reads them: namespaces, which it looks up on
@@ -100,9 +99,8 @@ def _builder(name: str, data_dir: str | os.PathLike[str] | None) -> Any:
         except DatasetNotFoundError:
             names = tfds.list_builders(with_community_datasets=False)
             names += _prepared(data_dir or tfds.core.constants.DATA_DIR)
-    close = difflib.get_close_matches(re.split("[/:]", name)[0].lower(), names, n=1)
-    hint = f". Did you mean {close[0]!r}?" if close else ""
-    raise InputError(f"{name} is neither a folder nor a tensorflow-datasets data set{hint}")
+    hint = did_you_mean(re.split("[/:]", name)[0].lower(), names)
+    raise InputError(f"{name} is neither a folder nor a tensorflow-datasets data set.{hint}")
 
 
 @contextlib.contextmanager
