@@ -17,10 +17,12 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from keras_poolformer.cli import one_line_errors
+from keras_poolformer.evaluation.scorer import open_scorer
 from keras_poolformer.export.recipes import RECIPES as EXPORT_RECIPES
 from keras_poolformer.inspection.contact_sheet import draw_contact_sheet
 from keras_poolformer.scores import softmax
-from keras_poolformer.sources.presets import ASSETS, resolve
+from keras_poolformer.shipped import ASSETS
+from keras_poolformer.sources import resolve
 from keras_poolformer.support.files import size_of
 from keras_poolformer.support.progress import Progress
 
@@ -103,23 +105,19 @@ def _compare_with_torch(model: "PoolFormerImageClassifier") -> tuple[float, int]
 def _export(
     model: "PoolFormerImageClassifier", folder: Path, progress: Progress
 ) -> dict[str, tuple[Path, Predict]]:
-    """{format: (path, function that runs it)}."""
-    import tensorflow as tf
-
+    """{format: (path, function from a normalized batch to logits)}."""
     from keras_poolformer.export.saved_model import export_saved_model
     from keras_poolformer.export.tflite import export_tflite
-    from keras_poolformer.runtime import TFLiteClassifier
 
     formats = {"Keras": (folder / f"{PRESET}.keras", model.predict_on_batch)}
     progress.start()
     path = export_saved_model(model, folder / "saved_model", overwrite=True)
-    signature = tf.saved_model.load(str(path)).signatures["normalized"]
-    formats["SavedModel"] = (path, lambda batch: signature(tf.constant(batch))["logits"].numpy())
+    formats["SavedModel"] = (path, open_scorer(path).predict)
     for recipe in RECIPES:
         progress.start()
         path = folder / f"{PRESET}_{recipe}.tflite"
         export_tflite(model, path, recipe=recipe, overwrite=True)
-        formats[f"TFLite {recipe}"] = (path, TFLiteClassifier(path).predict)
+        formats[f"TFLite {recipe}"] = (path, open_scorer(path).predict)
     return formats
 
 
