@@ -238,7 +238,8 @@ class PoolFormerModel(keras.Model):
             head.quantize(mode, config=config)
         except NotImplementedError as error:
             raise InputError(f"{error}; {quantization.REMEDY}") from None
-        self.train_function = self.test_function = self.predict_function = None
+        for function in ("train_function", "test_function", "predict_function"):
+            setattr(self, function, None)  # they were made for the layer as it was
 
 
 def unique_name(prefix: str) -> str:

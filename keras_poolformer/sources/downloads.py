@@ -1,8 +1,8 @@
 """Resumable downloads of the released weights: a file is complete or absent.
 
-Kept instead of pooch, which neither resumes nor takes a partial file up again: release files have
-hundreds of megabytes. The sha256 of the first use is recorded beside a file and required from
-then on.
+Our own instead of pooch, which restarts an interrupted download from its first byte: these files
+have hundreds of megabytes. The sha256 of the first use is recorded beside a file and required
+from then on.
 """
 
 import contextlib

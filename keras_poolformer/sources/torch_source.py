@@ -47,7 +47,8 @@ class TorchSource(Source):
             check_described_size(self.weights, config, self.name)
             provenance = self._provenance(config)
             return Contents(path=self.weights, config=config, provenance=provenance)
-        expected = sha256 or self.fetch()
+        recorded = self.fetch()
+        expected = sha256 or recorded
         checkpoint = readers.read_checkpoint(self.weights, use_ema=use_ema, progress=progress)
         self._check_sha256(checkpoint.sha256, expected)
         named = name_tensors(checkpoint, layout)

@@ -55,6 +55,21 @@ def test_verify_passes(checkpoint, capsys, layout):
         assert f"  {name}" in printed
 
 
+def test_the_checkpoint_is_read_once(checkpoint, photographs, monkeypatch):
+    from keras_poolformer.checkpoints.reading import readers
+
+    paths = []
+
+    def read(path, original=readers.read_checkpoint, **options):
+        paths.append(path)
+        return original(path, **options)
+
+    monkeypatch.setattr(readers, "read_checkpoint", read)
+    path = checkpoint("sail")
+    assert run("verify", path, "--photos", photographs[0]) == 0
+    assert paths == [path]
+
+
 @pytest.mark.parametrize("layout", ["hf", "timm"])
 def test_the_other_head_compares_the_stages_only(checkpoint, layout):
     other = {"norm_pool": "pool_norm", "pool_norm": "norm_pool"}[HEADS[layout]]
