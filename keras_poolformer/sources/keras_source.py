@@ -96,7 +96,6 @@ class KerasSource(Source):
             archive = self._described(file if data is None else io.BytesIO(data), stamp)
         check_described_size(self.weights, archive.config, self.name)
         contents = Contents(
-            path=self.weights,
             config=archive.config,
             provenance=self._provenance(archive.config),
             is_backbone=archive.is_backbone,

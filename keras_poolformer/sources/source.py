@@ -12,9 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-
-from keras_poolformer.checkpoints.layouts import Layout
 from keras_poolformer.checkpoints.transplant import NamedTensors
 from keras_poolformer.config import PoolFormerConfig
 from keras_poolformer.images.transform import ImageTransform
@@ -32,10 +29,9 @@ class Contents:
     """A model as its source holds it.
 
     Args:
-        path: File or directory of the weights.
         config: Architecture of the network in the source.
         provenance: Where its weights come from.
-        named: Tensors of a PyTorch checkpoint, or None.
+        named: Tensors of a PyTorch checkpoint and their layout, or None.
         saved: Weights of a .keras file, or None. Without `named` and `saved`, weights were not
             asked for.
         is_backbone: Whether a .keras file holds a backbone.
@@ -43,23 +39,12 @@ class Contents:
             need not be warned.
     """
 
-    path: Path
     config: PoolFormerConfig
     provenance: Provenance
     named: NamedTensors | None = None
     saved: SavedWeights | None = None
     is_backbone: bool = False
     warnings: Mapping[str, str] = field(default_factory=dict[str, str])
-
-    @property
-    def layout(self) -> Layout | None:
-        """Layout of a PyTorch checkpoint's tensors."""
-        return self.named.layout if self.named else None
-
-    @property
-    def tensors(self) -> Mapping[str, np.ndarray] | None:
-        """{name in the layout: array} of a PyTorch checkpoint."""
-        return self.named.tensors if self.named else None
 
     @property
     def transform(self) -> ImageTransform:

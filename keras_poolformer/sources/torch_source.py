@@ -46,7 +46,7 @@ class TorchSource(Source):
         if not weights and (config := self._described_config()):
             check_described_size(self.weights, config, self.name)
             provenance = self._provenance(config)
-            return Contents(path=self.weights, config=config, provenance=provenance)
+            return Contents(config=config, provenance=provenance)
         recorded = self.fetch()
         expected = sha256 or recorded
         checkpoint = readers.read_checkpoint(self.weights, use_ema=use_ema, progress=progress)
@@ -59,7 +59,6 @@ class TorchSource(Source):
             named = self._with_assumptions(named, config)
             provenance = provenance.replace(weights=named.file)
         return Contents(
-            path=self.weights,
             config=config,
             provenance=provenance,
             named=named if weights else None,
