@@ -1,14 +1,13 @@
 """What is known about the released variants besides their architecture."""
 
 import functools
-from pathlib import Path
 from typing import NamedTuple
 
 from keras_poolformer.config import VARIANTS, PoolFormerConfig
 from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.labels import read_labels
+from keras_poolformer.shipped import ASSETS as ASSETS
 
-ASSETS = Path(__file__).parents[1] / "assets"
 CIFAR10_LABELS = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"
 )  # fmt: skip

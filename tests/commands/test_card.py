@@ -4,16 +4,12 @@ import json
 import re
 import shutil
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import yaml
-from markdown_it import MarkdownIt
 
-from keras_poolformer import ImageTransform, PoolFormerConfig, PoolFormerImageClassifier
-from keras_poolformer.provenance import Provenance, TrainingRun, WeightsFile
-from keras_poolformer.publishing.card import Card
+from keras_poolformer import ImageTransform, PoolFormerImageClassifier
 from keras_poolformer.runtime.description import read_description
 from keras_poolformer.sources.presets import ASSETS
 
@@ -24,9 +20,8 @@ ROOT = Path(__file__).parents[2]
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory):
     """The tiny preset as a repository, with accuracies on the shipped images."""
-    from tests.cli.conftest import PHOTOS
-
     from keras_poolformer.cli import main
+    from tests.commands.conftest import PHOTOS
 
     folder = tmp_path_factory.mktemp("card")
     for photo in PHOTOS:
@@ -191,42 +186,3 @@ def test_weights_know_their_origin_all_the_way(run, out, repository):
         f"sha256 of that file: {sha256}",
     ]
     assert "base_model" not in (repository / "README.md").read_text()  # nothing was trained
-
-
-@pytest.mark.parametrize("name", ["2024", "yes", "1e3", "null", "a: b", "#1"])
-def test_names_of_data_sets_stay_texts(name):
-    header = yaml.safe_load(card(dataset=name, license=name).to_markdown().split("---")[1])
-    assert (header["datasets"], header["license"]) == ([name], name)
-
-
-def test_a_hostile_provenance_stays_a_text():
-    """It may come from a .keras file of unknown origin."""
-    hostile = (
-        "x\n# Free money\n<script>alert(1)</script> [click](javascript:1) ![](http://a/b) `rm`"
-    )
-    provenance = Provenance(
-        source=hostile,
-        weights=WeightsFile(sha256=hostile),
-        training=TrainingRun(base_model=hostile, step=1),
-    )
-    text = card(
-        provenance=provenance, name=hostile, dataset=hostile, license=hostile, repository="a/b"
-    ).to_markdown()
-    tokens = MarkdownIt("commonmark", {"html": True}).enable("table").parse(text.split("---", 2)[2])
-    kinds = {child.type for token in tokens for child in token.children or ()}
-    assert "html_inline" not in kinds and "image" not in kinds
-    assert not any(token.type == "html_block" for token in tokens)
-    headings = [
-        tokens[place + 1].content
-        for place, token in enumerate(tokens)
-        if token.type == "heading_open"
-    ]
-    assert len([line for line in headings if "Free" in line]) == 1  # the title, which is the name
-    assert {"license", "datasets", "tags"} <= yaml.safe_load(text.split("---")[1]).keys()
-
-
-def card(**fields):
-    config = PoolFormerConfig(depths=(1, 1), widths=(8, 8), num_classes=2)
-    stats = SimpleNamespace(params=1, macs=1, activations=1)
-    given = {"name": "x", "provenance": Provenance()} | fields
-    return Card(config=config, transform=ImageTransform(), stats=stats, **given)
