@@ -13,7 +13,7 @@ from conversion.oracles import Oracle, build_oracle
 from keras_poolformer.models.backbone import PoolFormerBackbone
 from keras_poolformer.models.base import PoolFormerModel
 from keras_poolformer.models.opening import build_model
-from keras_poolformer.sources.released import ASSETS
+from keras_poolformer.shipped import sample_photographs
 from keras_poolformer.support.progress import Progress
 
 TOLERANCE = 2e-6  # relative L2; a correct port in float32 measures up to 6e-7
@@ -124,7 +124,7 @@ def _outputs(model: Any) -> Callable[[np.ndarray], Mapping[str, Any]]:
 def _images(model: PoolFormerModel, photographs: Sequence[str | Path] | None) -> np.ndarray:
     """The photographs, prepared; for other than three channels, channels are repeated."""
     if photographs is None:
-        photographs = sorted((ASSETS / "photos").glob("*.jpg"))
+        photographs = sample_photographs("*.jpg")
     batch = model.transform(list(photographs))
     channels = model.config.in_channels
     return batch[..., np.arange(channels) % 3]

@@ -9,8 +9,8 @@ import pytest
 from keras_poolformer import ImageTransform, PoolFormerImageClassifier
 from keras_poolformer.cli import main
 from keras_poolformer.config import VARIANTS
+from keras_poolformer.shipped import ASSETS
 from keras_poolformer.sources import presets, resolve
-from keras_poolformer.sources.presets import ASSETS
 from keras_poolformer.support.errors import InputError
 
 torch = pytest.importorskip("torch")
