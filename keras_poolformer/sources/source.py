@@ -99,6 +99,13 @@ class Source(ABC):
                 what is known about them.
         """
 
+    @property
+    def downloaded(self) -> Path | None:
+        """File or folder with the downloaded weights, which is safe to delete; None if local."""
+        if self.snapshot:
+            return self.snapshot.cache
+        return self.weights if self.download else None
+
     def replace(self, **fields: Any) -> Self:
         """Returns a copy with some fields replaced."""
         return dataclasses.replace(self, **fields)
@@ -125,9 +132,8 @@ class Source(ABC):
 
     def _check_sha256(self, received: str, expected: str | None) -> None:
         if expected and received != expected.lower():
-            place = self.snapshot.cache if self.snapshot else self.weights
-            downloaded = self.snapshot or self.download
-            remedy = f"; to download it again, delete {place}" if downloaded else ""
+            place = self.downloaded
+            remedy = f"; to download it again, delete {place}" if place else ""
             raise InputError(
                 f"{self.weights}: checksum mismatch: expected the sha256 {expected}. Received: "
                 f"{received}; the file is corrupt or a different one{remedy}"
