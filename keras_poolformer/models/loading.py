@@ -69,7 +69,7 @@ def _override(
 
 
 def _assign(model: "PoolFormerModel", named: NamedTensors, source_config: PoolFormerConfig) -> None:
-    """Loads tensors into a model whose config may differ from their source_config."""
+    """Loads tensors into a model whose config may differ from that of their source."""
     config = model.config
     if config.in_channels != source_config.in_channels:
         named = _with_channels(named, config.in_channels)
