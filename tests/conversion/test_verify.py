@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from keras_poolformer import PoolFormerConfig, PoolFormerImageClassifier
+from keras_poolformer.sources import torch_source
 
 torch = pytest.importorskip("torch")
 oracles = pytest.importorskip("conversion.oracles")
@@ -56,15 +57,13 @@ def test_verify_passes(checkpoint, capsys, layout):
 
 
 def test_the_checkpoint_is_read_once(checkpoint, photographs, monkeypatch):
-    from keras_poolformer.checkpoints.reading import readers
-
     paths = []
 
-    def read(path, original=readers.read_checkpoint, **options):
+    def read(path, original=torch_source.read_checkpoint, **options):
         paths.append(path)
         return original(path, **options)
 
-    monkeypatch.setattr(readers, "read_checkpoint", read)
+    monkeypatch.setattr(torch_source, "read_checkpoint", read)
     path = checkpoint("sail")
     assert run("verify", path, "--photos", photographs[0]) == 0
     assert paths == [path]
@@ -107,7 +106,7 @@ def test_verify_fails_when_the_models_differ(checkpoint, capsys):
     assert verification.passed
     model.head.bias.assign_add(np.full(5, 1e-3, "float32"))
     from conversion.verify import compare
-    from keras_poolformer.checkpoints.reading.readers import read_checkpoint
+    from keras_poolformer.checkpoints.checkpoint import read_checkpoint
 
     oracle = oracles.build_oracle(CONFIG, "timm")
     oracle.load(read_checkpoint(path).tensors)
