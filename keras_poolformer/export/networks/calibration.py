@@ -80,7 +80,7 @@ def _sources(calibration: Calibration | None) -> list[Any]:
     folder = Path(calibration)
     if not folder.is_dir():
         raise InputError(f"calibration must be a folder of images. Received: {calibration}")
-    return spread(images_in(folder, recursive=True), LARGEST_FOLDER)
+    return list(spread(images_in(folder, recursive=True), LARGEST_FOLDER))
 
 
 def calibrate(
