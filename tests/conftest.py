@@ -3,28 +3,14 @@
 import json
 import re
 import signal
-import subprocess
-import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
 from PIL import Image
 
 import conversion  # noqa: F401 - PyTorch's libraries come before TensorFlow
-from keras_poolformer import PoolFormerConfig
 from keras_poolformer.sources.presets import ASSETS
-
-ROOT = Path(__file__).parents[1]
-# A network that no library has a name for.
-ODD = PoolFormerConfig(
-    depths=(1, 3, 2),
-    widths=(24, 40, 72),
-    pool_size=5,
-    in_channels=4,
-    num_classes=7,
-)
-TINY = PoolFormerConfig(depths=(1, 1, 1, 1), widths=(8, 8, 16, 16), num_classes=3)
+from tests.helpers import ODD, ROOT, TINY, run_python
 
 
 def pytest_addoption(parser):
@@ -73,30 +59,6 @@ def signals_are_heeded():
 
 
 @pytest.fixture(scope="session")
-def randomize():
-    """A function that randomises a PyTorch module."""
-    return _randomize
-
-
-def _randomize(module, seed=0):
-    """Randomises every parameter: fresh layer scales of 1e-5 would hide the blocks."""
-    import torch
-
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, parameter in module.named_parameters():
-            noise = torch.randn(parameter.shape, generator=generator)
-            if parameter.ndim > 1:
-                fan_in = parameter[0].numel()
-                parameter.copy_(noise * fan_in**-0.5)
-            elif "bias" in name:
-                parameter.copy_(0.2 * noise)
-            else:  # norm weights and layer scales
-                parameter.copy_(0.5 + 0.2 * noise)
-    return module
-
-
-@pytest.fixture(scope="session")
 def odd_config():
     return ODD
 
@@ -140,30 +102,12 @@ def images(photographs):
 
 
 @pytest.fixture(scope="session")
-def run_python():
-    """Runs Python in a process of its own; returns its `CompletedProcess`."""
-    return _run_python
-
-
-def _run_python(*arguments, **options):
-    return subprocess.run(
-        [sys.executable, *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        **options,
-    )
-
-
-@pytest.fixture(scope="session")
 def mediapipe_tasks():
     """mediapipe_tasks(task, models, images): {model: MediaPipe's answer to each image}."""
     script = ROOT / "tests" / "export" / "mediapipe_tasks.py"
 
     def mediapipe_tasks(task, models, images):
-        done = _run_python(script, task, *models, "--", *images)
+        done = run_python(script, task, *models, "--", *images)
         if missing := re.search(r"(lib\S+): cannot open shared object file", done.stderr):
             pytest.skip(f"needs {missing[1]}: apt install libgles2 libegl1")
         return json.loads(done.stdout)

@@ -16,8 +16,8 @@ from keras_poolformer.lineage import (
     provenance_from,
     trained_provenance,
 )
+from tests.helpers import PRESET
 
-PRESET = "poolformer_tiny_cifar10"
 IMAGES, CLASSES = np.zeros((2, 32, 32, 3), np.float32), np.array([0, 1])
 
 

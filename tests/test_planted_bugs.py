@@ -6,11 +6,10 @@ import pytest
 
 from keras_poolformer import PoolFormerImageClassifier, load_torch_weights
 from keras_poolformer.models import layers
+from tests.helpers import TOLERANCE, randomized_module
 
 torch = pytest.importorskip("torch")
 oracles = pytest.importorskip("conversion.oracles")
-
-TOLERANCE = 2e-6
 
 
 def tanh_gelu(monkeypatch):
@@ -72,10 +71,10 @@ BUGS = [
 
 
 @pytest.fixture(scope="module")
-def judge(randomize, odd_config, images, tmp_path_factory):
+def judge(odd_config, images, tmp_path_factory):
     """Checks a freshly built model; returns the largest error of its logits and stages."""
     oracle = oracles.build_oracle(odd_config, "hf")
-    randomize(oracle.module)
+    randomized_module(oracle.module)
     file = tmp_path_factory.mktemp("weights") / "weights.pth"
     torch.save(oracle.module.state_dict(), file)
     inputs = images[:1][..., np.arange(4) % 3]

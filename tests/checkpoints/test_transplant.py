@@ -10,6 +10,7 @@ from keras_poolformer import (
     load_torch_weights,
 )
 from keras_poolformer.support.errors import InputError
+from tests.helpers import randomized_module
 
 torch = pytest.importorskip("torch")
 safetensors_torch = pytest.importorskip("safetensors.torch")
@@ -20,9 +21,9 @@ HWIO = (2, 3, 1, 0)
 
 
 @pytest.fixture
-def state(randomize):
+def state():
     """A state dict in sail-sg's names."""
-    module = randomize(oracles.build_oracle(CONFIG, "hf").module)
+    module = randomized_module(oracles.build_oracle(CONFIG, "hf").module)
     return {oracles.sail_name(name): value for name, value in module.state_dict().items()}
 
 

@@ -8,10 +8,8 @@ import pytest
 from filelock import FileLock
 
 from keras_poolformer.cli import main
-from keras_poolformer.sources.presets import ASSETS
+from tests.helpers import CIFAR10_PHOTOS, PRESET
 
-PRESET = "poolformer_tiny_cifar10"
-PHOTOS = sorted((ASSETS / "photos").glob("cifar10_test_*_*.png"))
 EXPORTS = {
     "saved_model": ("--recipe", "saved_model"),
     "fp32.tflite": ("--recipe", "fp32", "--inputs", "normalized"),
@@ -133,7 +131,7 @@ def exports(tmp_path_factory):
 @pytest.fixture
 def data(tmp_path):
     """The shipped CIFAR-10 images in class folders."""
-    for photo in PHOTOS:
+    for photo in CIFAR10_PHOTOS:
         label = photo.stem.rpartition("_")[2]
         (tmp_path / "data" / label).mkdir(parents=True, exist_ok=True)
         shutil.copy(photo, tmp_path / "data" / label)
@@ -143,7 +141,7 @@ def data(tmp_path):
 @pytest.fixture
 def numbered(tmp_path):
     """Nine photographs in the class folders 0, 1 and 2: two, three and four of them."""
-    for number, photo in zip((0, 0, 1, 1, 1, 2, 2, 2, 2), PHOTOS[:9], strict=True):
+    for number, photo in zip((0, 0, 1, 1, 1, 2, 2, 2, 2), CIFAR10_PHOTOS[:9], strict=True):
         (tmp_path / "numbered" / str(number)).mkdir(parents=True, exist_ok=True)
         shutil.copy(photo, tmp_path / "numbered" / str(number))
     return tmp_path / "numbered"

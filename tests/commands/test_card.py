@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
@@ -15,9 +14,7 @@ from keras_poolformer import ImageTransform, PoolFormerConfig, PoolFormerImageCl
 from keras_poolformer.publishing.card import Card
 from keras_poolformer.runtime.description import read_description
 from keras_poolformer.sources.presets import ASSETS
-
-PRESET = "poolformer_tiny_cifar10"
-ROOT = Path(__file__).parents[2]
+from tests.helpers import PRESET
 
 
 @pytest.fixture(scope="module")

@@ -12,14 +12,13 @@ from PIL import Image
 from keras_poolformer.data.folders import spread
 from keras_poolformer.data.splits import tfds_source
 from keras_poolformer.evaluation.scorer import open_scorer
-from keras_poolformer.sources.presets import ASSETS, CIFAR10_LABELS
+from keras_poolformer.sources.presets import CIFAR10_LABELS
 from keras_poolformer.support.errors import InputError
+from tests.helpers import CIFAR10_PHOTOS, PRESET, run_python
 
 pytestmark = pytest.mark.slow  # minutes of exports and trainings
 
-PRESET = "poolformer_tiny_cifar10"
-PHOTOS = sorted((ASSETS / "photos").glob("cifar10_test_*_*.png"))
-LABELS = [photo.stem.rpartition("_")[2] for photo in PHOTOS]
+LABELS = [photo.stem.rpartition("_")[2] for photo in CIFAR10_PHOTOS]
 REVERSED = CIFAR10_LABELS[::-1]
 FAILURES = {
     "unreachable": ConnectionError("host\nnot found"),
@@ -47,7 +46,7 @@ def tfds():
             return {"test": self._generate_examples()}
 
         def _generate_examples(self):
-            for photo, label in zip(PHOTOS, LABELS, strict=True):
+            for photo, label in zip(CIFAR10_PHOTOS, LABELS, strict=True):
                 yield photo.name, {"image": str(photo), "label": label}
 
     return tfds
@@ -66,7 +65,7 @@ def made(tfds, tmp_path_factory):
 
     def made(name, splits=None, **changes):
         folder = tmp_path_factory.mktemp(name)
-        splits = splits or {"test": pairs(PHOTOS, LABELS)}
+        splits = splits or {"test": pairs(CIFAR10_PHOTOS, LABELS)}
         tfds.dataset_builders.store_as_tfds_dataset(
             name=name,
             version="1.0.0",
@@ -113,7 +112,7 @@ def test_the_result_is_that_of_class_folders(name, exports, photos, data, run):
 def test_wrong_labels_are_counted_as_wrong(made, data, exports, tmp_path, run):
     """Each image is said to be of the next class, there and here."""
     following = {label: CIFAR10_LABELS[n - 9] for n, label in enumerate(CIFAR10_LABELS)}
-    folder = made("wrong", {"test": pairs(PHOTOS, [following[label] for label in LABELS])})
+    folder = made("wrong", {"test": pairs(CIFAR10_PHOTOS, [following[label] for label in LABELS])})
     for label in set(LABELS):
         shutil.move(data / label, tmp_path / "shifted" / following[label])
     source = exports / "fp32.tflite"
@@ -131,7 +130,7 @@ def test_pixels_and_scores_are_those_of_the_files(made, photographs, exports, tm
     with Image.open(photographs[0]) as image:
         image.save(sideways, exif=exif)
         image.convert("L").save(grey)
-    files = [*photographs, sideways, grey, PHOTOS[0]]
+    files = [*photographs, sideways, grey, CIFAR10_PHOTOS[0]]
     folder = made("mixed", {"test": pairs(files, ["cat"] * len(files))})
     split = tfds_source.open_split("mixed", data_dir=folder)
     scorer = open_scorer(exports / "fp32.tflite")
@@ -149,7 +148,7 @@ def test_a_limit_takes_what_it_takes_of_folders(photos, exports, run):
     split = tfds_source.open_split("photos", data_dir=photos)
     for limit in (1, 5, 23, 24, 99, None):
         chosen = [image.content for image, _ in split.examples(range(10), limit)]
-        assert chosen == [photo.read_bytes() for photo in spread(PHOTOS, limit)]
+        assert chosen == [photo.read_bytes() for photo in spread(CIFAR10_PHOTOS, limit)]
     arguments = ("--data", "photos", "--data-dir", photos, "--limit", 5, "--json")
     assert result_of(run("evaluate", exports / "fp32.tflite", *arguments))["images"] == 5
 
@@ -160,7 +159,7 @@ def test_the_split_is_test_or_validation_or_what_is_asked_for(made, exports, run
         return result_of(run("evaluate", exports / "fp32.tflite", *arguments))["images"]
 
     parts = {"train": 9, "validation": 4, "test": 3}
-    splits = {name: pairs(PHOTOS[:count], LABELS[:count]) for name, count in parts.items()}
+    splits = {name: pairs(CIFAR10_PHOTOS[:count], LABELS[:count]) for name, count in parts.items()}
     folders = {"three": made("three", splits)}
     del splits["test"]
     folders["two"] = made("two", splits)
@@ -173,7 +172,7 @@ def test_the_split_is_test_or_validation_or_what_is_asked_for(made, exports, run
 def test_classes_of_other_names_are_taken_by_number(made, data, exports, run):
     wordnet = [f"n0{number}" for number in range(10)]
     known = [wordnet[CIFAR10_LABELS.index(label)] for label in LABELS]
-    folder = made("imagenet_like", {"test": pairs(PHOTOS, known)}, names=wordnet)
+    folder = made("imagenet_like", {"test": pairs(CIFAR10_PHOTOS, known)}, names=wordnet)
     source = exports / "fp32.tflite"
     note = (
         "the classes of imagenet_like are taken for the model's by number, not by name: 'n00' for "
@@ -186,7 +185,7 @@ def test_classes_of_other_names_are_taken_by_number(made, data, exports, run):
 
 def test_a_model_without_labels_takes_numbers(made, files, run):
     truth = ["x", "z", "y"]
-    folder = made("unnamed", {"test": pairs(PHOTOS[:3], truth)}, names=["x", "y", "z"])
+    folder = made("unnamed", {"test": pairs(CIFAR10_PHOTOS[:3], truth)}, names=["x", "y", "z"])
     arguments = ("--data", "unnamed", "--data-dir", folder, "--json")
     status, printed, (note,) = run("evaluate", files / "tiny.tflite", *arguments)
     assert (status, json.loads(printed)["images"]) == (0, 3)
@@ -250,7 +249,7 @@ def test_splits_that_hold_nothing(split, message, photos, refusal):
 
 
 def test_neither_test_nor_validation(made, refusal):
-    folder = made("training", {"train": pairs(PHOTOS[:2], LABELS[:2])})
+    folder = made("training", {"train": pairs(CIFAR10_PHOTOS[:2], LABELS[:2])})
     message = refusal("evaluate", "nosuch", "--data", "training", "--data-dir", folder)
     assert message == "training has neither test nor validation: --split names one of train"
 
@@ -341,7 +340,7 @@ def labelled_as(tfds, names):
 
 def test_images_without_a_class(made, exports, refusal):
     """As in the test split of imagenet2012."""
-    folder = made("secret", {"test": pairs(PHOTOS[:3], [3, -1, 2])})
+    folder = made("secret", {"test": pairs(CIFAR10_PHOTOS[:3], [3, -1, 2])})
     arguments = ("--data", "secret", "--data-dir", folder)
     message = refusal("evaluate", exports / "fp32.tflite", *arguments)
     assert message.startswith("example 1 of secret test must have a class, 0 to 9. Received: -1")
@@ -351,8 +350,8 @@ def test_images_without_a_class(made, exports, refusal):
 def broken(made, tmp_path):
     """A data set whose second image is half a file."""
     half = tmp_path / "half.png"
-    half.write_bytes(PHOTOS[1].read_bytes()[:1000])
-    return made("broken", {"test": pairs([PHOTOS[0], half, PHOTOS[2]], LABELS[:3])})
+    half.write_bytes(CIFAR10_PHOTOS[1].read_bytes()[:1000])
+    return made("broken", {"test": pairs([CIFAR10_PHOTOS[0], half, CIFAR10_PHOTOS[2]], LABELS[:3])})
 
 
 def test_broken_images_are_named_or_skipped(broken, exports, run, refusal):
@@ -376,7 +375,7 @@ def test_damaged_files_of_a_data_set(damage, photos, exports, tmp_path, refusal)
     assert message.startswith("photos test cannot be read: ")
 
 
-def test_tensorflow_datasets_is_not_installed(exports, data, run_python):
+def test_tensorflow_datasets_is_not_installed(exports, data):
     code = (
         "import sys\nsys.modules['tensorflow_datasets'] = None\n"
         "from keras_poolformer.cli import main\nraise SystemExit(main(sys.argv[1:]))"
@@ -391,7 +390,7 @@ def test_tensorflow_datasets_is_not_installed(exports, data, run_python):
     assert run_python(*arguments, data).returncode == 0
 
 
-def test_a_fresh_process_says_nothing_else(exports, photos, run_python):
+def test_a_fresh_process_says_nothing_else(exports, photos):
     """No log of a library, and no warning of one, gets between a person and the result."""
     code = "import sys\nfrom keras_poolformer.cli import main\nraise SystemExit(main(sys.argv[1:]))"
     arguments = ("evaluate", exports / "fp32.tflite", "--data", "photos", "--data-dir", photos)

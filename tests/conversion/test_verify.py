@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from keras_poolformer import PoolFormerConfig, PoolFormerImageClassifier
+from tests.helpers import randomized_module
 
 torch = pytest.importorskip("torch")
 oracles = pytest.importorskip("conversion.oracles")
@@ -20,12 +21,12 @@ HEADS = {"sail": "norm_pool", "hf": "norm_pool", "timm": "pool_norm"}
 
 
 @pytest.fixture
-def checkpoint(randomize, tmp_path):
+def checkpoint(tmp_path):
     """A function that writes randomised weights in a layout."""
 
     def write(layout):
         oracle = oracles.build_oracle(CONFIG, layout)
-        state = randomize(oracle.module).state_dict()
+        state = randomized_module(oracle.module).state_dict()
         if layout == "sail":
             state = {oracles.sail_name(name): tensor for name, tensor in state.items()}
         torch.save({"state_dict": state}, tmp_path / "weights.pth")

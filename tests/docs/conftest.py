@@ -7,9 +7,9 @@ import pytest
 from safetensors.torch import load_file
 
 from keras_poolformer.sources.presets import ASSETS
+from tests.helpers import PRESET
 
 PHOTOS = ASSETS / "photos"
-PRESET = "poolformer_tiny_cifar10"
 
 
 @pytest.fixture(autouse=True)

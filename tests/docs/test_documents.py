@@ -14,8 +14,8 @@ import pytest
 
 from tests.docs import programs
 from tests.docs.reading import WrongDocument, read, split
+from tests.helpers import ROOT
 
-ROOT = programs.ROOT
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
 SLOW = ("docs/export.md", "docs/features.md")  # half a minute each

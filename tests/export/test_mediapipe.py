@@ -8,9 +8,8 @@ from keras_poolformer import ImageTransform, PoolFormerImageClassifier
 from keras_poolformer.export.tflite import export_tflite
 from keras_poolformer.runtime import TFLiteClassifier
 from keras_poolformer.scores import softmax
-from keras_poolformer.sources.presets import ASSETS
+from tests.helpers import PHOTOS
 
-PHOTOS = sorted((ASSETS / "photos").iterdir())
 # Largest difference of a probability from Keras, on images of the model's classes; measured
 # 1.2e-6, 1.1e-3, 1.7e-2 and, its ranges chosen by these 24 images, 8.5e-2.
 TOLERANCES = {"fp32": 1e-5, "fp16": 2e-3, "dynamic_int8": 4e-2, "int8": 0.2}

@@ -16,14 +16,13 @@ from keras_poolformer import (
 )
 from keras_poolformer.evaluation.scorer import open_scorer
 from keras_poolformer.runtime import TFLiteClassifier
-from keras_poolformer.sources.presets import ASSETS
 from keras_poolformer.support.errors import InputError
+from tests.helpers import PHOTOS, randomized_module
 
 torch = pytest.importorskip("torch")
 oracles = pytest.importorskip("conversion.oracles")  # after which transformers can be imported
 transformers = pytest.importorskip("transformers")
 
-PHOTOS = sorted((ASSETS / "photos").iterdir())
 TRANSFORM = ImageTransform(size=32, crop_pct=1.0)
 # {name: (problem_type, num_classes)}
 KINDS = {
@@ -37,12 +36,12 @@ BYTES = 0.08  # largest difference of int8 scores from float ones; measured 0.02
 
 
 @pytest.fixture(scope="module", params=KINDS)
-def case(request, randomize, tiny_config, tmp_path_factory):
+def case(request, tiny_config, tmp_path_factory):
     """(problem type, transformers' module, the directory that it wrote, our model)."""
     problem_type, num_classes = KINDS[request.param]
     labels = tuple(f"tag {i}" for i in range(num_classes))
     config = tiny_config.replace(num_classes=num_classes)
-    module = randomize(oracles.build_oracle(config, "hf").module)
+    module = randomized_module(oracles.build_oracle(config, "hf").module)
     module.config.problem_type = problem_type
     module.config.id2label = dict(enumerate(labels))
     folder = tmp_path_factory.mktemp("hub")

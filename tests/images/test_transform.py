@@ -9,6 +9,7 @@ from PIL import Image
 
 from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.support.errors import InputError
+from tests.helpers import run_python
 
 # (width, height): square, landscape, portrait, smaller than the crop, thin, and odd margins
 SIZES = [
@@ -245,7 +246,7 @@ def test_from_preset_takes_the_presets_options(monkeypatch):
     assert ImageTransform.from_preset("tiny") == ImageTransform(size=64, crop_pct=1.0)
 
 
-def test_needs_neither_tensorflow_nor_keras(run_python):
+def test_needs_neither_tensorflow_nor_keras():
     code = (
         "import sys, numpy; from keras_poolformer.images.transform import ImageTransform;"
         "ImageTransform()(numpy.zeros((9, 9, 3), numpy.uint8));"

@@ -7,6 +7,7 @@ from PIL import Image
 from keras_poolformer import PoolFormerBackbone, PoolFormerImageClassifier, load_torch_weights
 from keras_poolformer.inspection.grad_cam import COLOURS, MAX_OPACITY, grad_cam, overlay, resize_cam
 from keras_poolformer.support.errors import InputError
+from tests.helpers import randomized_module
 
 torch = pytest.importorskip("torch")
 oracles = pytest.importorskip("conversion.oracles")
@@ -47,11 +48,11 @@ class Logits(torch.nn.Module):
 
 
 @pytest.fixture(scope="module", params=LAYOUTS)
-def judged(request, odd_config, images, randomize, tmp_path_factory):
+def judged(request, odd_config, images, tmp_path_factory):
     """An odd network of one head in PyTorch and in Keras, and photographs for it."""
     config = odd_config.replace(head=request.param)
     oracle = oracles.build_oracle(config, LAYOUTS[request.param])
-    randomize(oracle.module)
+    randomized_module(oracle.module)
     file = tmp_path_factory.mktemp("weights") / "weights.pth"
     torch.save(oracle.module.state_dict(), file)
     model = PoolFormerImageClassifier(config)

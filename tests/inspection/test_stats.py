@@ -15,6 +15,7 @@ from keras_poolformer import PoolFormerBackbone, PoolFormerConfig, PoolFormerIma
 from keras_poolformer.config import VARIANTS
 from keras_poolformer.inspection.stats import MAX_SIDE, least_side, model_stats
 from keras_poolformer.support.errors import InputError
+from tests.helpers import run_python
 
 torch = pytest.importorskip("torch")
 oracles = pytest.importorskip("conversion.oracles")
@@ -241,7 +242,7 @@ print(backend.backend(), stats.macs, stats.activations)
 
 
 @pytest.mark.slow
-def test_another_backend_counts_the_same(run_python, monkeypatch):
+def test_another_backend_counts_the_same(monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     done = run_python("-c", BACKEND_SCRIPT)
     stats = model_stats(PoolFormerConfig((1, 1), (8, 16), num_classes=3), (33, 65))

@@ -21,8 +21,8 @@ from keras_poolformer.sources.presets import (
     transform_options,
 )
 from keras_poolformer.support.errors import InputError
+from tests.helpers import TINY
 
-TINY = PoolFormerConfig(depths=(1, 1, 1, 1), widths=(8, 8, 16, 16), num_classes=3)
 # The fields of transformers' config.json that describe TINY.
 HF_CONFIG = {
     "model_type": "poolformer",

@@ -13,9 +13,8 @@ from conversion.oracles import build_oracle
 from keras_poolformer import ImageTransform, PoolFormerImageClassifier, load_torch_weights
 from keras_poolformer.cli import main
 from keras_poolformer.training import building
+from tests.helpers import PRESET
 from tests.training import runs
-
-PRESET = "poolformer_tiny_cifar10"
 
 
 @pytest.fixture(scope="module")
