@@ -84,8 +84,12 @@ def error_line(function, *arguments, **options):
         function(*arguments, **options)
     message = str(caught.value)
     assert message.isprintable()  # so it is one line
-    assert len(message) < 500
+    assert len(message) < 500 + _length_of_paths(arguments)
     return message
+
+
+def _length_of_paths(arguments):
+    return sum(len(str(argument)) for argument in arguments if isinstance(argument, Path))
 
 
 def run_python(*arguments, **options):

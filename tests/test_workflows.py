@@ -1,4 +1,4 @@
-"""GitHub's workflows and pre-commit's hooks say what is so here: targets, versions, tests, programs."""
+"""GitHub's workflows and pre-commit's hooks name targets, versions, tests and programs that exist."""
 
 import configparser
 import re
