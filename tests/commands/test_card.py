@@ -20,7 +20,7 @@ from tests.helpers import PRESET
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory):
     """The tiny preset as a repository, with accuracies on the shipped images."""
-    from tests.cli.conftest import PHOTOS
+    from tests.commands.conftest import PHOTOS
 
     from keras_poolformer.cli import main
 
