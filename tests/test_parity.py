@@ -50,7 +50,7 @@ NETWORKS = [
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
-def judged(request, tmp_path_factory, odd_config, images):
+def network(request, tmp_path_factory, odd_config, images):
     """Checkpoint files, Keras models of both heads, and what PyTorch makes of photographs."""
     name = request.param
     config = odd_config if name == "odd" else PoolFormerConfig.from_variant(name)
@@ -65,8 +65,8 @@ def judged(request, tmp_path_factory, odd_config, images):
 
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_logits_and_stages_equal_pytorchs(judged, layout, head):
-    files, models, inputs, expected = judged
+def test_logits_and_stages_equal_pytorchs(network, layout, head):
+    files, models, inputs, expected = network
     model = models[head]
     for variable in model.variables:  # what an earlier load left would hide a missing one
         variable.assign(keras.ops.zeros_like(variable))
@@ -82,9 +82,9 @@ def test_logits_and_stages_equal_pytorchs(judged, layout, head):
     assert max(errors.values()) <= TOLERANCE, errors
 
 
-def test_the_two_heads_differ(judged):
+def test_the_two_heads_differ(network):
     """Were they close, comparing with the wrong oracle could pass."""
-    *_, expected = judged
+    *_, expected = network
     assert relative_error(expected["norm_pool"]["logits"], expected["pool_norm"]["logits"]) > 0.01
     for stage in set(expected["norm_pool"]) - {"logits"}:
         # The oracles agree with each other, by rounding (timm's norm is another kernel).

@@ -71,7 +71,7 @@ BUGS = [
 
 
 @pytest.fixture(scope="module")
-def judge(odd_config, images, tmp_path_factory):
+def parity_error(odd_config, images, tmp_path_factory):
     """Checks a freshly built model; returns the largest error of its logits and stages."""
     oracle = oracles.build_oracle(odd_config, "hf")
     randomized_module(oracle.module)
@@ -89,11 +89,11 @@ def judge(odd_config, images, tmp_path_factory):
     return error
 
 
-def test_without_a_bug_the_check_passes(judge):
-    assert judge() <= TOLERANCE
+def test_without_a_bug_the_check_passes(parity_error):
+    assert parity_error() <= TOLERANCE
 
 
 @pytest.mark.parametrize("plant", BUGS, ids=lambda plant: plant.__name__)
-def test_a_planted_bug_fails_the_check(judge, monkeypatch, plant):
+def test_a_planted_bug_fails_the_check(parity_error, monkeypatch, plant):
     plant(monkeypatch)
-    assert judge() > 10 * TOLERANCE
+    assert parity_error() > 10 * TOLERANCE

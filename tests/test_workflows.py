@@ -1,4 +1,4 @@
-"""GitHub's workflows and pre-commit's hooks name targets, versions, tests and programs that exist."""
+"""GitHub's workflows and the hooks of pre-commit name what exists: targets, versions, tests."""
 
 import configparser
 import re
@@ -31,7 +31,7 @@ def test_there_are_three_workflows():
     assert [path.stem for path in WORKFLOWS] == ["ci", "release", "weekly"]
 
 
-def made(workflow):
+def make_arguments(workflow):
     """The words after `make` in the steps of a workflow."""
     for job in jobs(workflow).values():
         for step in job["steps"]:
@@ -42,7 +42,7 @@ def made(workflow):
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.stem)
 def test_every_target_of_make_exists(workflow):
-    words = set(made(workflow))
+    words = set(make_arguments(workflow))
     assert words
     assert {word for word in words if "=" not in word} <= TARGETS
     assert {word.partition("=")[0] for word in words if "=" in word} <= VARIABLES
@@ -50,7 +50,7 @@ def test_every_target_of_make_exists(workflow):
 
 def test_every_target_in_a_pull_request_is_one_of_ci_run():
     run = re.findall(r"^make ([\w-]+)", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
-    assert {word for word in made(CI) if "=" not in word} == {*run, "test-fast"}
+    assert {word for word in make_arguments(CI) if "=" not in word} == {*run, "test-fast"}
 
 
 def test_versions_of_python_are_those_of_the_package():

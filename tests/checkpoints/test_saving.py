@@ -223,7 +223,7 @@ def test_a_failed_directory_leaves_the_old_one(model, tmp_path, monkeypatch):
     def full_disk(*arguments, **options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("keras_poolformer.torch_saving.json.dumps", full_disk)
+    monkeypatch.setattr("keras_poolformer.checkpoints.saving.json.dumps", full_disk)
     with pytest.raises(OSError, match="out cannot be written: No space"):
         save_torch_weights(model, folder, layout="hf", overwrite=True)
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before

@@ -14,18 +14,16 @@ from keras_poolformer import ImageTransform, PoolFormerConfig, PoolFormerImageCl
 from keras_poolformer.publishing.card import Card
 from keras_poolformer.runtime.description import read_description
 from keras_poolformer.sources.presets import ASSETS
-from tests.helpers import PRESET
+from tests.helpers import CIFAR10_PHOTOS, PRESET
 
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory):
     """The tiny preset as a repository, with accuracies on the shipped images."""
-    from tests.commands.conftest import PHOTOS
-
     from keras_poolformer.cli import main
 
     folder = tmp_path_factory.mktemp("card")
-    for photo in PHOTOS:
+    for photo in CIFAR10_PHOTOS:
         label = folder / "data" / photo.stem.rpartition("_")[2]
         label.mkdir(parents=True, exist_ok=True)
         shutil.copy(photo, label)

@@ -17,8 +17,7 @@ from packaging.metadata import Metadata
 from keras_poolformer.sources.presets import ASSETS
 from keras_poolformer.scores import softmax
 from keras_poolformer.support.version import __version__
-from tests.dist.conftest import ROOT
-from tests.helpers import PRESET
+from tests.helpers import PRESET, ROOT
 
 pytestmark = pytest.mark.dist
 

@@ -32,7 +32,7 @@ def pixels(images):
 
 
 @pytest.fixture(scope="module", params=["timm", "hf"])
-def judge(request, tmp_path_factory):
+def oracle(request, tmp_path_factory):
     """(layout, PyTorch's module, its checkpoint)."""
     module = randomized_module(oracles.build_oracle(CONFIG, request.param).module)
     path = tmp_path_factory.mktemp("weights") / "weights.pth"
@@ -40,9 +40,9 @@ def judge(request, tmp_path_factory):
     return request.param, module, path
 
 
-def test_stage_outputs_and_last_map(judge, images, pixels):
+def test_stage_outputs_and_last_map(oracle, images, pixels):
     """timm: forward_features, forward_intermediates; transformers: hidden_states."""
-    layout, module, path = judge
+    layout, module, path = oracle
     backbone = PoolFormerBackbone.from_preset(path)
     with torch.inference_mode():
         if layout == "timm":
