@@ -28,10 +28,10 @@ EVERYDAY := -m "not slow and not browser and not dist and not network"
 TESTS ?= tests
 
 test: .venv/test.installed  ## TESTS="FILES" for some of them
-	$(BIN)/python -m pytest $(EVERYDAY) -n 2 --dist loadscope --all-libraries --durations=25 $(TESTS)
+	$(BIN)/python -m pytest $(EVERYDAY) -n 2 --dist worksteal --all-libraries --durations=25 $(TESTS)
 
 test-fast: .venv/fast.installed  ## while working: a minute, without PyTorch
-	$(BIN)/python -m pytest -m fast -n 2 --dist loadscope
+	$(BIN)/python -m pytest -m fast -n 2 --dist worksteal
 
 test-slow: .venv/test.installed
 	$(BIN)/python -m pytest -m slow -rP

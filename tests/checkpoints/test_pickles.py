@@ -287,21 +287,21 @@ BOMB = 200_000  # far more levels than the C stack holds
 )
 def test_bombs_are_refused_quickly(tmp_path, container, stream, refusal):
     path = container(tmp_path / "x.pth", PROTO + stream + b".")
-    start = time.monotonic()
+    start = time.process_time()
     tracemalloc.start()
     try:
         refusal(path)
         assert tracemalloc.get_traced_memory()[1] < 2**28
     finally:
         tracemalloc.stop()
-    assert time.monotonic() - start < 20
+    assert time.process_time() - start < 20  # of this process, however busy the machine is
 
 
 def test_the_pickled_part_is_bounded(tmp_path, container, monkeypatch, refusal):
     path = container(tmp_path / "x.pth", state(**{f"n{i}": b"N" for i in range(500)}))
     assert "no tensors" in refusal(path)
     for module in ("archives", "pickles"):
-        monkeypatch.setattr(f"keras_poolformer.checkpoints.{module}.MAX_PICKLE_BYTES", 3000)
+        monkeypatch.setattr(f"keras_poolformer.checkpoints.reading.{module}.MAX_PICKLE_BYTES", 3000)
     assert "more than" in refusal(path)
 
 

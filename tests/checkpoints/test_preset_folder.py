@@ -107,7 +107,7 @@ def test_a_failure_leaves_nothing(model, tmp_path, monkeypatch):
     def full(*arguments, **options):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("keras_poolformer.checkpoints.preset_folder.json.dumps", full)
+    monkeypatch.setattr("keras_poolformer.sources.preset_folder.json.dumps", full)
     with pytest.raises(OSError, match="No space"):
         model.save_to_preset(tmp_path / "mine")
     assert not list(tmp_path.iterdir())
