@@ -47,19 +47,19 @@ def compare(config, size, names=(), rounds=ROUNDS, calls=CALLS, folder="build/be
     """Builds, checks and measures contestants.
 
     Args:
-        config: a `PoolFormerConfig` with a classifier.
-        size: side of the images, in pixels.
-        names: of the contestants; all if there are none.
-        rounds: how often each is measured.
-        calls: timed in each round.
-        folder: for everything that is made.
+        config: Architecture of the network, with a classifier.
+        size: Side of the images in pixels.
+        names: Names of the contestants; () for all of them.
+        rounds: Number of rounds; each contestant is measured once per round.
+        calls: Number of timed calls per round.
+        folder: Folder for all files that are made.
 
     Returns:
         JSON-ready results: "machine", "contestants", "throughput", "targets", ...
 
     Raises:
-        InputError: a contestant fails, or does not compute what the Keras model computes.
-        MissingExtraError: a contestant's package is not installed.
+        InputError: A contestant fails, or does not compute what the Keras model computes.
+        MissingExtraError: A contestant's package is not installed.
     """
     ratios.interval_rank(rounds)  # refuses too few before an hour's work
     chosen = choose(names)
@@ -220,7 +220,7 @@ def run(options):
               file=sys.stderr)  # fmt: skip
         return
     draw(results, plot, options.variant)
-    print(f"\n{plot} and results.json beside it")
+    print(f"\n{plot} with results.json next to it")
     if options.publish:
         shutil.copy(plot, "docs/benchmark.png")
         shutil.copy(plot.parent / "results.json", "docs/benchmark.json")

@@ -11,16 +11,16 @@ class Contestant:
     """One way to run the network.
 
     Args:
-        name: that users type.
-        kind: "ours", "peer", or "floor" (convolutions and GELU alone, no classifier of
+        name: Name used on the command line.
+        kind: "ours", "peer", or "floor" (convolutions and GELU, no classifier of
             anything).
         arithmetic: "fp32", "fp16", "dynamic_int8" or "int8".
-        engine: that runs it, a key of `engines.ENGINES`.
-        file: in the job's folder, that the engine loads.
-        group: of files that one process makes, a key of `build.GROUPS`.
-        feed: what it takes, "normalized" or "pixels".
-        needs: modules that this package's own extras do not bring.
-        throughput: whether it also runs on two cores.
+        engine: Key of `engines.ENGINES`, the engine that runs it.
+        file: File in the job's folder that the engine loads.
+        group: Key of `build.GROUPS`, files that one process makes.
+        feed: Kind of input, "normalized" or "pixels".
+        needs: Modules that this package's own extras do not install.
+        throughput: Whether it is also measured on two cores.
     """
 
     name: str
@@ -95,8 +95,8 @@ def choose(names):
     """The contestants of these names; all if there are none.
 
     Raises:
-        InputError: a name is unknown.
-        MissingExtraError: a peer's package is not installed.
+        InputError: A name is unknown.
+        MissingExtraError: A peer's package is not installed.
     """
     for name in names:
         if name not in CONTESTANTS:

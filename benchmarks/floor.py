@@ -1,4 +1,4 @@
-"""The floor: the network's convolutions and GELU alone, which no export can do without.
+"""The floor: the network's convolutions and GELU, which no export can do without.
 
 Same kernels, same shapes, same converter, same flags; no pooling, no norms, no sums. A mean
 over H and W, which feeds the classifier, keeps the file a complete one, so that sizes can be
@@ -18,7 +18,7 @@ def floor_function(network):
     """The function of the floor.
 
     Args:
-        network: a `FoldedNetwork` with a classifier.
+        network: `FoldedNetwork` with a classifier.
 
     Returns:
         A function from float32 images (N, H, W, in_channels) to (N, num_classes).

@@ -37,8 +37,8 @@ def exports_table(accuracy, benchmark):
     """What each recipe costs and is for, as Markdown.
 
     Args:
-        accuracy: the record of benchmarks/accuracy.py, of the tiny preset.
-        benchmark: the results of benchmarks/compare.py, of one variant.
+        accuracy: Record of benchmarks/accuracy.py for the tiny preset.
+        benchmark: Results of benchmarks/compare.py for one variant.
     """
     header = [
         "recipe", "what for", "s12, MB", "s12, ms", "tiny, MB", "top-1", "change of the logits",
@@ -65,7 +65,7 @@ def rivals_table(benchmark):
     """Milliseconds and size of the same network by other ways, as Markdown.
 
     Args:
-        benchmark: the results of benchmarks/compare.py.
+        benchmark: Results of benchmarks/compare.py.
     """
     measured = {row["name"]: row for row in benchmark["contestants"]}
     header = ["ms, one image, one thread (MB)", "floats", "8-bit weights", "all integers"]

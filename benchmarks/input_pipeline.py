@@ -1,4 +1,4 @@
-"""Our augmentation beside timm's: images a second and core, with the recipe of ImageNet.
+"""Our augmentation next to timm's: images a second and core, with the recipe of ImageNet.
 
 Both read the same JPEGs of ImageNet's usual size, in one process and with one thread. timm's
 side is what its loader does for an image: Pillow's decoding and `create_transform`, random
@@ -33,14 +33,14 @@ def compare(rounds=ROUNDS, images=IMAGES):
     """Measures every stage of both sides.
 
     Args:
-        rounds: how often each is measured, at least 6.
-        images: augmented in each round.
+        rounds: Number of rounds, at least 6.
+        images: Number of images augmented per round.
 
     Returns:
         [{"case", "ours", "peer", "ratio"}, ...]: images a second and core, ours over timm's.
 
     Raises:
-        InputError: too few rounds.
+        InputError: There are too few rounds.
     """
     with tempfile.TemporaryDirectory() as folder:
         files = write_photographs(Path(folder))
@@ -83,7 +83,7 @@ def ours(files, rand_augment):
 
     Args:
         files: JPEGs.
-        rand_augment: of `Augmentation`; None for decoding alone.
+        rand_augment: As in `Augmentation`; None for decoding only.
     """
     import tensorflow as tf
 

@@ -18,12 +18,12 @@ PHOTOGRAPHS = sorted((ASSETS / "photos").iterdir())
 
 @dataclass(frozen=True)
 class Job:
-    """One comparison; everything it makes lies in its folder.
+    """One comparison; everything it makes is in its folder.
 
     Args:
-        config: the network, with the pool_norm head: the one that timm has.
-        size: side of the images, in pixels.
-        folder: absolute.
+        config: Architecture of the network, with the pool_norm head that timm has.
+        size: Side of the images in pixels.
+        folder: Absolute path of the folder.
     """
 
     config: PoolFormerConfig
@@ -65,7 +65,7 @@ class Job:
 
         Args:
             feed: "normalized" or "pixels".
-            checked_only: a few of them, or all, as int8 is calibrated with.
+            checked_only: Whether to return a few images, or all that int8 is calibrated with.
 
         Returns:
             (N, size, size, 3), float32 or uint8.

@@ -29,7 +29,7 @@ def describe_machine():
 def busy_cores(seconds=1.0):
     """How many cores work, on average, while this process sleeps; None where Linux tells not.
 
-    Asked while the contestants wait, it is what somebody else takes away from them.
+    Asked while the contestants wait, it is what other processes take away from them.
     """
     before = _ticks()
     time.sleep(seconds)

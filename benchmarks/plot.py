@@ -1,4 +1,4 @@
-"""Draws size against latency, one point for each contestant, its error beside it."""
+"""Draws size against latency, one point for each contestant, its error next to it."""
 
 import itertools
 
@@ -10,9 +10,9 @@ from matplotlib.path import Path
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
-COLOURS = {"ours": "#0b6e99", "peer": "#d1603d", "floor": "#9a9a9a"}
+COLORS = {"ours": "#0b6e99", "peer": "#d1603d", "floor": "#9a9a9a"}
 MARKERS = {"ours": "o", "peer": "s", "floor": "^"}
-MEANINGS = {"ours": "ours", "peer": "alternatives", "floor": "floor: convolutions + GELU alone"}
+MEANINGS = {"ours": "ours", "peer": "alternatives", "floor": "floor: convolutions + GELU only"}
 # Where a label may go, nearest first: distances in points, directions in degrees.
 DISTANCES = range(10, 140, 10)
 DIRECTIONS = (
@@ -43,9 +43,9 @@ def draw(results, path, title):
     """Writes the picture.
 
     Args:
-        results: of `compare.compare`.
-        path: of the PNG.
-        title: the network's name.
+        results: Results of `compare.compare`.
+        path: PNG file to write.
+        title: Name of the network.
     """
     with mpl.rc_context({"font.size": 9, "font.family": "DejaVu Sans"}):
         figure = Figure(figsize=(10, 6.5), dpi=150, layout="constrained")
@@ -72,7 +72,7 @@ def _scatter(axes, rows, kind, meaning):
     ends = np.array([[row["ms"]["low"], row["ms"]["high"]] for row in rows]).T
     axes.errorbar(
         x, [_megabytes(row) for row in rows], xerr=np.abs(ends - x), fmt=MARKERS[kind],
-        color=COLOURS[kind], markersize=6, elinewidth=1, markeredgecolor="white", label=meaning,
+        color=COLORS[kind], markersize=6, elinewidth=1, markeredgecolor="white", label=meaning,
         zorder=3,
     )  # fmt: skip
 
@@ -104,7 +104,7 @@ def _label(renderer, axes, rows):
         error = "" if row["error"] is None else f"\nerror {row['error']:.0e}"
         label = axes.annotate(
             f"{row['name']}{error}", point, point, xycoords="figure pixels",
-            textcoords="figure pixels", color=COLOURS[row["kind"]], fontsize=8, ha="center",
+            textcoords="figure pixels", color=COLORS[row["kind"]], fontsize=8, ha="center",
             va="center", arrowprops={"arrowstyle": "-", "color": "#b0b0b0", "linewidth": 0.7},
         )  # fmt: skip
         labels.append(label)

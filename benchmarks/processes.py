@@ -33,7 +33,7 @@ def run_to_end(module, arguments, job, log):
     """Runs `python -m module FOLDER arguments...`.
 
     Raises:
-        InputError: it failed; the message ends with the last line of its log.
+        InputError: The process failed; the message ends with the last line of its log.
     """
     with _log(job, log).open("w") as stream:
         done = subprocess.run(
@@ -51,9 +51,9 @@ class Worker:
     """A contestant's process.
 
     Args:
-        job: the `Job`.
-        contestant: who.
-        threads: that it may use.
+        job: Job that the contestant's files belong to.
+        contestant: Contestant to run.
+        threads: Number of threads it may use.
     """
 
     def __init__(self, job, contestant, threads):
@@ -105,10 +105,10 @@ def measure(workers, plan, rounds, progress):
     """Measures workers in turn, in another order each round.
 
     Args:
-        workers: the `Worker`s.
+        workers: Workers to measure in turn.
         plan: {name: (batch, calls in each round)}.
-        rounds: how many.
-        progress: called with (measurements done, all).
+        rounds: Number of rounds.
+        progress: Called with (measurements done, total).
 
     Returns:
         {name: median seconds an image of each round}.

@@ -16,12 +16,12 @@ def insert(path, name, text):
     """Replaces what stands between `<!-- NAME -->` and `<!-- /NAME -->`.
 
     Args:
-        path: a Markdown file.
-        name: of the block.
-        text: that shall stand there.
+        path: Markdown file.
+        name: Name of the block.
+        text: New content of the block.
 
     Raises:
-        InputError: the file has no such block.
+        InputError: The file has no such block.
     """
     document = Path(path).read_text(encoding="utf-8")
     before, opening, rest = document.partition(f"<!-- {name} -->\n")

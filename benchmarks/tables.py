@@ -10,7 +10,7 @@ def print_tables(results):
     """Prints machine, latencies, throughput and targets.
 
     Args:
-        results: of `compare.compare`.
+        results: Results of `compare.compare`.
     """
     _print_machine(results["machine"])
     _print_load(results["busy_cores"])

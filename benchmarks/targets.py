@@ -11,9 +11,9 @@ class Target:
 
     Args:
         what: "latency", "throughput" (time an image, each at its best batch) or "bytes".
-        contestant: that is judged.
-        reference: that it is divided by.
-        bound: of the ratio.
+        contestant: Contestant to measure.
+        reference: Contestant that it is divided by.
+        bound: Upper bound of the ratio.
     """
 
     what: str

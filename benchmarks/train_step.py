@@ -1,4 +1,4 @@
-"""Our training step beside a bare one of Keras: milliseconds, same model, batches and machine.
+"""Our training step next to a bare one of Keras: milliseconds, same model, batches and machine.
 
 Both take ten steps in one call, from the same batches in memory, with AdamW, label smoothing and
 the accuracy of each batch. Ours is the trainer's loop; Keras' is the function that `Model.fit`
@@ -24,10 +24,10 @@ class Case:
     """What is trained.
 
     Args:
-        name: of the table's row.
-        recipe: a name of `RECIPES`.
-        batch: images in a step.
-        jit: whether XLA compiles it, on both sides.
+        name: Name of the table's row.
+        recipe: Name of a recipe in `RECIPES`.
+        batch: Number of images per step.
+        jit: Whether XLA compiles the step, on both sides.
     """
 
     name: str
@@ -47,8 +47,8 @@ def compare(case, rounds=ROUNDS):
     """Measures one case.
 
     Args:
-        case: a `Case`.
-        rounds: how often each side is measured, at least 6.
+        case: Case to measure.
+        rounds: Number of rounds, at least 6.
 
     Returns:
         {"case", "ours", "peer", "ratio"}: milliseconds a step, ours over Keras'.

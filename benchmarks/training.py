@@ -1,4 +1,4 @@
-"""Our training step beside Keras' own, and our augmentation beside timm's.
+"""Our training step next to Keras' own, and our augmentation next to timm's.
 
     make bench-train
 
@@ -41,8 +41,8 @@ def tables(results):
     steps = [_row(row) for row in results["steps"]]
     images = [_row(row) for row in results["augmentation"]]
     return (
-        f"Milliseconds a training step, ours beside the step of Keras' own `fit`, and images a "
-        f"second and core, our augmentation beside timm's on JPEGs of 500 x 375; medians of "
+        f"Milliseconds a training step, ours next to the step of Keras' own `fit`, and images a "
+        f"second and core, our augmentation next to timm's on JPEGs of 500 x 375; medians of "
         f"{results['rounds']} alternating rounds on {machine['cpu']}, {machine['cores']} cores.\n\n"
         + readme.markdown_table(["training step", "ours", "Keras", "ours / Keras", *columns], steps)
         + "\n"

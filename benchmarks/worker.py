@@ -23,7 +23,7 @@ WARM_UPS = 2  # in each round: the caches hold what the contestant before left
 def main(folder, name, threads):
     """Loads the contestant and answers until stdin ends."""
     replies = os.fdopen(os.dup(1), "w", encoding="utf-8")
-    os.dup2(2, 1)  # what libraries print is no reply
+    os.dup2(2, 1)  # what libraries print is not a reply
     job, contestant = Job.read(folder), CONTESTANTS[name]
     engine = ENGINES[contestant.engine]
     prepare, predict = engine(job, job.folder / contestant.file, int(threads))

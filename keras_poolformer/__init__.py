@@ -1,59 +1,74 @@
 """PoolFormer for Keras 3: PyTorch checkpoints in; Keras, SavedModel and LiteRT out.
 
-Importing this package imports neither Keras nor TensorFlow: each name below does so when it
-is first used, if it needs them. Wherever Keras is imported too, it knows the models' classes.
+`__all__` is the public API, here and in `keras_poolformer.data`, `.runtime`, `.runtime.benchmark`
+and `.training`; everything else may change in any release. Importing this package imports neither
+Keras nor TensorFlow: a name does so when it is first used, if it needs them. Where Keras is
+imported too, it knows the models' classes.
 """
 
-import importlib
 from typing import TYPE_CHECKING
 
 from keras_poolformer.models.registration import register_with_keras
-from keras_poolformer.support.errors import missing_extra_named
-from keras_poolformer.support.version import __version__ as __version__
+from keras_poolformer.support.lazy import lazy_names
+from keras_poolformer.support.version import __version__
 
 if TYPE_CHECKING:
-    from keras_poolformer.checkpoints.saving import save_torch_weights as save_torch_weights
-    from keras_poolformer.checkpoints.transplant import (
-        load_torch_weights as load_torch_weights,
-    )
-    from keras_poolformer.config import PoolFormerConfig as PoolFormerConfig
-    from keras_poolformer.export.saved_model import export_saved_model as export_saved_model
-    from keras_poolformer.export.tflite import export_tflite as export_tflite
-    from keras_poolformer.images.transform import ImageTransform as ImageTransform
-    from keras_poolformer.inspection.stats import model_stats as model_stats
-    from keras_poolformer.models.classifier import PoolFormerBackbone as PoolFormerBackbone
-    from keras_poolformer.models.classifier import (
-        PoolFormerImageClassifier as PoolFormerImageClassifier,
-    )
-    from keras_poolformer.sources.presets import list_presets as list_presets
+    from keras_poolformer.checkpoints.saving import save_torch_weights
+    from keras_poolformer.checkpoints.transplant import load_torch_weights
+    from keras_poolformer.config import PoolFormerConfig
+    from keras_poolformer.export.saved_model import export_saved_model
+    from keras_poolformer.export.tflite import export_tflite
+    from keras_poolformer.images.transform import ImageTransform
+    from keras_poolformer.inspection.grad_cam import grad_cam, overlay
+    from keras_poolformer.inspection.stats import model_stats
+    from keras_poolformer.models.classifier import PoolFormerBackbone, PoolFormerImageClassifier
+    from keras_poolformer.scores import softmax, top_classes
+    from keras_poolformer.shipped import sample_photographs
+    from keras_poolformer.sources.presets import list_presets
+    from keras_poolformer.support.errors import InputError
+    from keras_poolformer.support.quiet import native_log_hidden
 
-_MODULES = {
-    "ImageTransform": "images.transform",
-    "PoolFormerBackbone": "models.classifier",
-    "PoolFormerConfig": "config",
-    "PoolFormerImageClassifier": "models.classifier",
-    "export_saved_model": "export.saved_model",
-    "export_tflite": "export.tflite",
-    "list_presets": "sources.presets",
-    "load_torch_weights": "checkpoints.transplant",
-    "model_stats": "inspection.stats",
-    "save_torch_weights": "checkpoints.saving",
-}
-__all__ = ["__version__", *_MODULES]  # pyright: ignore[reportUnsupportedDunderAll]
+__all__ = [
+    "ImageTransform",
+    "InputError",
+    "PoolFormerBackbone",
+    "PoolFormerConfig",
+    "PoolFormerImageClassifier",
+    "__version__",
+    "export_saved_model",
+    "export_tflite",
+    "grad_cam",
+    "list_presets",
+    "load_torch_weights",
+    "model_stats",
+    "native_log_hidden",
+    "overlay",
+    "sample_photographs",
+    "save_torch_weights",
+    "softmax",
+    "top_classes",
+]
 
-
-def __getattr__(name):
-    if name not in _MODULES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    with missing_extra_named():
-        module = importlib.import_module(f"{__name__}.{_MODULES[name]}")
-    value = getattr(module, name)
-    globals()[name] = value  # found directly from now on
-    return value
-
-
-def __dir__():
-    return sorted([*globals(), *_MODULES])
-
-
+__getattr__, __dir__ = lazy_names(
+    __name__,
+    {
+        "ImageTransform": "images.transform",
+        "InputError": "support.errors",
+        "PoolFormerBackbone": "models.classifier",
+        "PoolFormerConfig": "config",
+        "PoolFormerImageClassifier": "models.classifier",
+        "export_saved_model": "export.saved_model",
+        "export_tflite": "export.tflite",
+        "grad_cam": "inspection.grad_cam",
+        "list_presets": "sources.presets",
+        "load_torch_weights": "checkpoints.transplant",
+        "model_stats": "inspection.stats",
+        "native_log_hidden": "support.quiet",
+        "overlay": "inspection.grad_cam",
+        "sample_photographs": "shipped",
+        "save_torch_weights": "checkpoints.saving",
+        "softmax": "scores",
+        "top_classes": "scores",
+    },
+)
 register_with_keras()

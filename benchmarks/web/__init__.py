@@ -1,1 +1,1 @@
-"""LiteRT.js beside onnxruntime-web, in one Chromium."""
+"""LiteRT.js next to onnxruntime-web, in one Chromium."""

@@ -1,4 +1,4 @@
-"""Our files on LiteRT.js beside the same network on onnxruntime-web: `make bench-web`.
+"""Our files on LiteRT.js next to the same network on onnxruntime-web: `make bench-web`.
 
 All contestants live in one page of one Chromium, each in a worker of its own, with the same
 random weights. After a check against the Keras model they are called in turn, in rounds. Ratios
@@ -40,9 +40,9 @@ def compare(folder, rounds, calls):
     """Builds, checks and measures all contestants on both networks.
 
     Args:
-        folder: for everything that is made.
-        rounds: how often each is measured.
-        calls: timed in each round.
+        folder: Folder for all files that are made.
+        rounds: Number of rounds; each contestant is measured once per round.
+        calls: Number of timed calls per round.
 
     Returns:
         JSON-ready results: "machine", "versions", "networks", "first_result_ms", ...

@@ -30,7 +30,7 @@ class Contestant:
     Args:
         engine: "litert" or "onnxruntime".
         arithmetic: "fp32" or "dynamic_int8".
-        threads: that it may use.
+        threads: Number of threads it may use.
     """
 
     engine: str
@@ -78,11 +78,11 @@ class BrowserWorker:
 
     Args:
         page: Playwright's.
-        job: the `Job`; its folder is served under its own name.
-        contestant: who.
+        job: Job whose files are used; its folder is served under its own name.
+        contestant: Contestant to start.
 
     Raises:
-        InputError: it cannot be started.
+        InputError: The contestant cannot be started.
     """
 
     def __init__(self, page, job, contestant):

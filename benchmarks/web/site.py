@@ -20,13 +20,13 @@ RUNTIMES = {
 
 
 def make_site(folder):
-    """Bundles the workers and puts the WebAssembly of both engines beside them.
+    """Bundles the workers and puts the WebAssembly of both engines next to them.
 
     Args:
-        folder: to make; the contestants' files go into folders below.
+        folder: Folder to make; the contestants' files go into folders below.
 
     Raises:
-        InputError: the npm packages are not installed, or the bundler fails.
+        InputError: The npm packages are not installed, or the bundler fails.
     """
     for path in (ESBUILD, LITERT, ONNXRUNTIME):
         if not path.exists():

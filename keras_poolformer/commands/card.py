@@ -6,7 +6,7 @@ from pathlib import Path
 
 from keras_poolformer.commands.arguments import add_command, add_source
 from keras_poolformer.commands.evaluate import add_data_options, measure
-from keras_poolformer.export.recipes import RECIPES, device_inputs
+from keras_poolformer.export.recipes import RECIPES
 from keras_poolformer.models.opening import load_model
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.files import refuse_existing, replacing
@@ -48,7 +48,11 @@ def add_parser(group):
 
 def card(options):
     """Writes the repository; nothing if any part of it fails."""
-    from keras_poolformer.publishing.card import REPOSITORY
+    from keras_poolformer.publishing.repository import (
+        REPOSITORY,
+        RepositoryOptions,
+        write_repository,
+    )
 
     refuse_existing(options.output, options.overwrite, REPOSITORY)
     name = _name_of(options)
@@ -67,65 +71,26 @@ def card(options):
     ])  # fmt: skip
     progress.start()
     model = load_model(options.source, progress=progress.advance)
-    with replacing(options.output, options.overwrite, REPOSITORY) as folder:
-        text, figures = _write(model, name, folder, options, progress)
-    progress.finish()
-    print(json_text(figures) if options.json else f"{options.output}: {text}")
-
-
-def _write(model, name, folder, options, progress):
-    from keras_poolformer.checkpoints.saving import save_torch_weights
-    from keras_poolformer.export.tflite import export_tflite
-    from keras_poolformer.inspection.stats import model_stats
-    from keras_poolformer.publishing.card import LABELS, PYTORCH, README, Card
-
-    progress.start()
-    model.save_to_preset(folder)
-    library = PYTORCH[model.config.head]
-    save_torch_weights(model, folder / library, {"transformers": "hf"}.get(library, library))
-    if model.config.labels:
-        lines = "".join(f"{label}\n" for label in model.config.labels)
-        (folder / LABELS).write_text(lines, encoding="utf-8")
-    results = []
-    for recipe in options.recipes:
-        progress.start()
-        path = folder / f"{name}_{recipe}.tflite"
-        calibration = options.calibration if RECIPES[recipe].is_integer else None
-        results.append(
-            export_tflite(
-                model,
-                path,
-                recipe,
-                inputs=device_inputs(model.config),
-                outputs=_outputs(model.config),
-                calibration=calibration,
-            )
-        )
-    transform = model.transform
-    card = Card(
+    contents = RepositoryOptions(
         name=name,
-        config=model.config,
-        transform=transform,
-        provenance=dict(model.provenance or {}),
-        stats=model_stats(model, transform.output_size),
-        license=options.license,
-        dataset=options.dataset,
         repository=options.repository,
-        accuracy=_accuracies(folder, results, options, progress),
+        dataset=options.dataset,
+        license=options.license,
+        recipes=options.recipes,
+        calibration=options.calibration,
         accuracy_data=_described(options),
-        exports=tuple(results),
     )
-    (folder / README).write_text(card.to_markdown(), encoding="utf-8")
-    files = sorted(path.name for path in folder.iterdir())
-    return ", ".join(files), card.figures()
 
+    def accuracy(path):
+        return measure(options, str(path), progress).accuracy
 
-def _accuracies(folder, exports, options, progress):
-    """{file: `Accuracy` as JSON} of the model and its exports, where there is data."""
-    if not options.data:
-        return {}
-    files = [folder / "model.keras", *(result.path for result in exports)]
-    return {path.name: measure(options, str(path), progress).accuracy.to_dict() for path in files}
+    with replacing(options.output, options.overwrite, REPOSITORY) as folder:
+        written = write_repository(
+            model, folder, contents, accuracy if options.data else None, progress.start
+        )
+        names = sorted(path.name for path in folder.iterdir())
+    progress.finish()
+    print(json_text(written.figures()) if options.json else f"{options.output}: {', '.join(names)}")
 
 
 def _described(options):
@@ -133,11 +98,6 @@ def _described(options):
         return ""
     name = Path(options.data).name if Path(options.data).exists() else options.data
     return f"{name} {options.split}" if options.split else name
-
-
-def _outputs(config):
-    """Scores where the model has any, as MediaPipe Tasks wants them; else the default."""
-    return "probabilities" if config.num_classes and config.score_function != "identity" else None
 
 
 def _name_of(options):

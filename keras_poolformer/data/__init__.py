@@ -1,1 +1,15 @@
-"""Labelled images from outside."""
+"""Labelled images: from folders, data sets and records to batches."""
+
+from typing import TYPE_CHECKING
+
+from keras_poolformer.support.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from keras_poolformer.data.splits.opening import open_splits
+    from keras_poolformer.data.splits.record_writer import write_records
+
+__all__ = ["open_splits", "write_records"]
+
+__getattr__, __dir__ = lazy_names(
+    __name__, {"open_splits": "splits.opening", "write_records": "splits.record_writer"}
+)

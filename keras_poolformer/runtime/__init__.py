@@ -1,4 +1,6 @@
-"""Runs exported .tflite files with LiteRT alone: neither Keras nor TensorFlow is imported."""
+"""Runs exported .tflite files with LiteRT only: neither Keras nor TensorFlow is imported."""
 
-from keras_poolformer.runtime.backbone import TFLiteBackbone as TFLiteBackbone
-from keras_poolformer.runtime.classifier import TFLiteClassifier as TFLiteClassifier
+from keras_poolformer.runtime.backbone import TFLiteBackbone
+from keras_poolformer.runtime.classifier import TFLiteClassifier
+
+__all__ = ["TFLiteBackbone", "TFLiteClassifier"]

@@ -12,6 +12,7 @@ from keras_poolformer.checkpoints.architecture import infer_config
 from keras_poolformer.checkpoints.reading import readers
 from keras_poolformer.config import VARIANTS, PoolFormerConfig
 from keras_poolformer.labels import read_labels
+from keras_poolformer.shipped import ASSETS as ASSETS
 from keras_poolformer.sources import downloads, huggingface
 from keras_poolformer.sources.keras_archive import read_keras_archive
 from keras_poolformer.sources.preset_folder import WEIGHTS, is_preset_folder, read_description
@@ -20,7 +21,6 @@ from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.json_files import read_json
 from keras_poolformer.support.messages import did_you_mean, one_line, shown
 
-ASSETS = Path(__file__).parents[1] / "assets"
 CIFAR10_LABELS = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"
 )  # fmt: skip

@@ -1,4 +1,4 @@
-"""Texts from outside inside YAML, Markdown and Python, where they stay texts."""
+"""Texts from outside inside Markdown and Python, where they stay texts."""
 
 import json
 import re
@@ -8,17 +8,6 @@ from keras_poolformer.support.messages import printable
 # What begins markup in GitHub's Markdown, also in the middle of a line; `_` only at a word's edge.
 _MARKUP = re.compile(r"[\\`*\[\]<>|~&$#]|(?<![0-9A-Za-z])_|_(?![0-9A-Za-z])")
 _LONGEST = 500  # characters of a text in Markdown
-
-
-def yaml_string(text: str) -> str:
-    """Returns a text as a YAML string, whatever number, date or truth value it looks like."""
-    return '"' + "".join(map(_yaml_character, printable(text))) + '"'
-
-
-def _yaml_character(character):
-    if character in '"\\':
-        return "\\" + character
-    return character if character.isprintable() else f"\\U{ord(character):08x}"
 
 
 def markdown_text(text: str) -> str:

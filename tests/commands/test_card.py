@@ -3,15 +3,12 @@
 import json
 import re
 import shutil
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import yaml
-from markdown_it import MarkdownIt
 
-from keras_poolformer import ImageTransform, PoolFormerConfig, PoolFormerImageClassifier
-from keras_poolformer.publishing.card import Card
+from keras_poolformer import ImageTransform, PoolFormerImageClassifier
 from keras_poolformer.runtime.description import read_description
 from keras_poolformer.sources.presets import ASSETS
 from tests.helpers import CIFAR10_PHOTOS, PRESET
@@ -185,44 +182,3 @@ def test_weights_know_their_origin_all_the_way(run, out, repository):
         f"sha256 of that file: {sha256}",
     ]
     assert "base_model" not in (repository / "README.md").read_text()  # nothing was trained
-
-
-@pytest.mark.parametrize("name", ["2024", "yes", "1e3", "null", "a: b", "#1"])
-def test_names_of_data_sets_stay_texts(name):
-    header = yaml.safe_load(card(dataset=name, license=name).to_markdown().split("---")[1])
-    assert (header["datasets"], header["license"]) == ([name], name)
-
-
-def test_a_hostile_provenance_stays_a_text():
-    """It may come from a .keras file of unknown origin."""
-    hostile = (
-        "x\n# Free money\n<script>alert(1)</script> [click](javascript:1) ![](http://a/b) `rm`"
-    )
-    facts = {
-        "source": hostile,
-        "sha256": hostile,
-        "base_model": hostile,
-        "step": 1,
-        "trained": True,
-    }
-    text = card(
-        provenance=facts, name=hostile, dataset=hostile, license=hostile, repository="a/b"
-    ).to_markdown()
-    tokens = MarkdownIt("commonmark", {"html": True}).enable("table").parse(text.split("---", 2)[2])
-    kinds = {child.type for token in tokens for child in token.children or ()}
-    assert "html_inline" not in kinds and "image" not in kinds
-    assert not any(token.type == "html_block" for token in tokens)
-    headings = [
-        tokens[place + 1].content
-        for place, token in enumerate(tokens)
-        if token.type == "heading_open"
-    ]
-    assert len([line for line in headings if "Free" in line]) == 1  # the title, which is the name
-    assert {"license", "datasets", "tags"} <= yaml.safe_load(text.split("---")[1]).keys()
-
-
-def card(**fields):
-    config = PoolFormerConfig(depths=(1, 1), widths=(8, 8), num_classes=2)
-    stats = SimpleNamespace(params=1, macs=1, activations=1)
-    given = {"name": "x", "provenance": {}} | fields
-    return Card(config=config, transform=ImageTransform(), stats=stats, **given)

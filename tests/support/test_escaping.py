@@ -3,10 +3,9 @@ import itertools
 import random
 
 import pytest
-import yaml
 from markdown_it import MarkdownIt
 
-from keras_poolformer.support.escaping import markdown_text, python_string, yaml_string
+from keras_poolformer.support.escaping import markdown_text, python_string
 from keras_poolformer.support.messages import printable
 
 WORDS = (
@@ -26,16 +25,6 @@ CHARACTERS = [chr(code) for code in CODES]
 def texts():
     draw = random.Random(0)
     return [*WORDS, *("".join(draw.choices(CHARACTERS, k=8)) for _ in range(500))]
-
-
-def test_yaml_reads_every_text_back():
-    for text in texts():
-        line = yaml_string(text)
-        assert yaml.safe_load(f"a: {line}\nb:\n- {line}\n") == {
-            "a": printable(text),
-            "b": [printable(text)],
-        }
-        assert line.isprintable()
 
 
 def test_python_reads_every_text_back():

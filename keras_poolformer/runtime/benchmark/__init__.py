@@ -1,1 +1,12 @@
-"""Latency, memory and delegation of .tflite files."""
+"""Speed and memory of exported files, as they run here."""
+
+from typing import TYPE_CHECKING
+
+from keras_poolformer.support.lazy import lazy_names
+
+if TYPE_CHECKING:
+    from keras_poolformer.runtime.benchmark.latency import benchmark_files
+
+__all__ = ["benchmark_files"]
+
+__getattr__, __dir__ = lazy_names(__name__, {"benchmark_files": "latency"})

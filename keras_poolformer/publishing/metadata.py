@@ -1,0 +1,97 @@
+"""The YAML header of a model card, which the hubs read."""
+
+import re
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from keras_poolformer.lineage import current_provenance
+from keras_poolformer.sources.preset_folder import WEIGHTS
+from keras_poolformer.support.messages import printable
+
+if TYPE_CHECKING:
+    from huggingface_hub import EvalResult
+
+    from keras_poolformer.publishing.card import Card
+
+_HUB_NAME = re.compile(r"[\w.-]{1,96}(/[\w.-]{1,96})?", re.ASCII)
+
+
+def metadata(card: "Card") -> str:
+    """Returns the metadata of a card as YAML, without the two lines of dashes around it.
+
+    Args:
+        card: The card.
+    """
+    from huggingface_hub import ModelCardData
+
+    # The hub's name of the task; several labels and values count as classes.
+    task = "image-classification" if card.config.num_classes else "image-feature-extraction"
+    data = ModelCardData(
+        license=card.license,
+        library_name="keras",
+        pipeline_tag=task,
+        tags=[task, "keras", "poolformer", *(["litert"] if card.exports else [])],
+        base_model=base_model_name(card.provenance) or None,
+        datasets=[card.dataset] if card.dataset else None,
+        metrics=["accuracy"] if card.accuracy else None,
+        model_name=card.name if card.accuracy else None,
+        eval_results=_results(card) or None,
+    )
+    return _yaml(data.to_dict())
+
+
+def base_model_name(provenance: Mapping[str, Any] | None) -> str:
+    """Returns the hub's name of the model that training or conversion began from, or "".
+
+    Args:
+        provenance: Provenance of the weights.
+    """
+    facts = current_provenance(provenance)
+    name = facts.get("base_model") or ""
+    if not name and str(facts.get("source", "")).startswith("hf://"):
+        name = facts["source"]
+    name = name.removeprefix("hf://").partition("@")[0]
+    return name if _HUB_NAME.fullmatch(name) else ""
+
+
+def _results(card: "Card") -> "list[EvalResult]":
+    from huggingface_hub import EvalResult
+
+    if not card.accuracy:
+        return []
+    result = EvalResult(
+        task_type="image-classification",
+        dataset_type=card.dataset or card.accuracy_data,
+        dataset_name=card.accuracy_data,
+        metric_type="accuracy",
+        metric_value=round(card.accuracy[WEIGHTS]["top1"] / 100, 4),
+    )
+    return [result]
+
+
+class _QuotedText(str):
+    __slots__ = ()
+
+
+def _yaml(data: dict[str, Any]) -> str:
+    """YAML with quoted texts: PyYAML leaves 1e3 bare, which is a number in the hubs' YAML 1.2."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        pass
+
+    Dumper.add_representer(
+        _QuotedText,
+        lambda dumper, text: dumper.represent_scalar("tag:yaml.org,2002:str", text, style='"'),
+    )
+    return yaml.dump(_quoted(data), Dumper=Dumper, sort_keys=False, width=10_000)
+
+
+def _quoted(value: Any) -> Any:
+    if isinstance(value, str):
+        return _QuotedText(printable(value))
+    if isinstance(value, list):
+        return [_quoted(entry) for entry in value]
+    if isinstance(value, dict):
+        return {key: _quoted(entry) for key, entry in value.items()}
+    return value
