@@ -7,7 +7,7 @@ CONSTRAINTS ?= constraints.txt
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
 
 .PHONY: demo notebooks bench bench-train fuzz dist clean
-.PHONY: test test-fast test-slow test-network test-cuda test-arm64
+.PHONY: test docs test-fast test-slow test-network test-cuda test-arm64
 .PHONY: check lint types types-complete imports
 .PHONY: web web-build test-web bench-web chromium
 
@@ -24,14 +24,21 @@ bench-train: .venv/test.installed  ## our training step beside Keras', our input
 	$(BIN)/python -m benchmarks.training $(BENCH)
 
 # What runs in seconds; the others have targets of their own.
-EVERYDAY := -m "not slow and not browser and not dist and not network"
+EVERYDAY := -m "not slow and not browser and not dist and not docs and not network"
 TESTS ?= tests
 
 test: .venv/test.installed  ## TESTS="FILES" for some of them
 	$(BIN)/python -m pytest $(EVERYDAY) -n 2 --dist worksteal --all-libraries --durations=25 $(TESTS)
 
-test-fast: .venv/fast.installed  ## while working: a minute, without PyTorch
-	$(BIN)/python -m pytest -m fast -n 2 --dist worksteal
+FAST ?= tests/support tests/checkpoints tests/evaluation tests/images \
+    $(addprefix tests/models/test_,classify.py layers.py model.py) \
+    $(addprefix tests/test_,config.py labels.py provenance.py public_names.py scores.py)
+
+test-fast: .venv/fast.installed  ## while working: a minute, without PyTorch; FAST="FILES" for others
+	$(BIN)/python -m pytest $(EVERYDAY) -n 2 --dist worksteal --first-cases $(FAST)
+
+docs: .venv/test.installed  ## every command and block of README.md, CONTRIBUTING.md and docs/
+	$(BIN)/python -m pytest -m docs -n 2 --dist worksteal --all-libraries --durations=25 tests/docs
 
 test-slow: .venv/test.installed
 	$(BIN)/python -m pytest -m slow -rP

@@ -19,6 +19,11 @@ def pytest_addoption(parser):
         action="store_true",
         help="fail where tests are skipped because a Python library is missing",
     )
+    parser.addoption(
+        "--first-cases",
+        action="store_true",
+        help="run the first case of each parametrized test that is not slow",
+    )
 
 
 def pytest_sessionfinish(session):
@@ -36,15 +41,27 @@ def pytest_sessionfinish(session):
 
 
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers
-def pytest_collection_modifyitems(items):
-    """Makes slow tests of the cases that `first` leaves out."""
-    counts = Counter()
+def pytest_collection_modifyitems(config, items):
+    """Marks the cases that `first` leaves out as slow; keeps the first ones for --first-cases."""
+    cases = Counter()
     for item in items:
         if marker := item.get_closest_marker("first"):
-            test = item.nodeid.partition("[")[0]
-            counts[test] += 1
-            if counts[test] > marker.args[0]:
+            cases[_test_of(item)] += 1
+            if cases[_test_of(item)] > marker.args[0]:
                 item.add_marker(pytest.mark.slow)
+    if config.getoption("first_cases"):
+        firsts = {_test_of(item): item for item in reversed(items) if not _is_slow(item)}
+        left_out = [item for item in items if firsts.get(_test_of(item)) is not item]
+        items[:] = [item for item in items if firsts.get(_test_of(item)) is item]
+        config.hook.pytest_deselected(items=left_out)
+
+
+def _test_of(item):
+    return item.nodeid.partition("[")[0]
+
+
+def _is_slow(item):
+    return item.get_closest_marker("slow") is not None
 
 
 @pytest.fixture(scope="session", autouse=True)

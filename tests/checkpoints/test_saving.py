@@ -75,6 +75,7 @@ def test_pytorch_reads_a_file(tmp_path, images, head, layout):
     assert all(np.array_equal(value, saved[name]) for name, value in weights_of(again).items())
 
 
+@pytest.mark.slow
 def test_timms_own_loader_reads_a_file(tmp_path, images):
     """Strictly, by a name of timm; and timm's own translation of the authors' names."""
     config = PoolFormerConfig.from_variant("poolformer_s12", num_classes=5, head="pool_norm")

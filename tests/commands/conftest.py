@@ -13,7 +13,6 @@ from tests.helpers import CIFAR10_PHOTOS, PRESET
 EXPORTS = {
     "saved_model": ("--recipe", "saved_model"),
     "fp32.tflite": ("--recipe", "fp32", "--inputs", "normalized"),
-    "fp16.tflite": ("--recipe", "fp16"),
     "dynamic_int8.tflite": ("--recipe", "dynamic_int8"),
     "pixels.tflite": ("--inputs", "pixels", "--outputs", "probabilities"),
 }
@@ -115,7 +114,7 @@ def convert_refusal(refusal, out):
 
 @pytest.fixture(scope="session")
 def exports(tmp_path_factory):
-    """The tiny preset in every format; made once, also where several processes run tests."""
+    """The tiny preset in four formats; made once, also where several processes run tests."""
     root = tmp_path_factory.getbasetemp()
     root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
     folder = root / "exports"

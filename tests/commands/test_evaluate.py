@@ -19,7 +19,7 @@ from keras_poolformer.sources.presets import ASSETS, CIFAR10_LABELS
 from tests.helpers import CIFAR10_PHOTOS, PRESET, ROOT, run_python
 
 NUMBERED = (0, 0, 1, 1, 1, 2, 2, 2, 2)
-FORMATS = ("saved_model", "fp32.tflite", "fp16.tflite", "dynamic_int8.tflite", "pixels.tflite")
+FORMATS = ("saved_model", "fp32.tflite", "dynamic_int8.tflite", "pixels.tflite")
 
 
 @pytest.fixture(scope="session")

@@ -18,13 +18,11 @@ from tests.helpers import ROOT
 
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
-SLOW = ("docs/export.md", "docs/features.md")  # half a minute each
 WRITTEN = re.compile(r"(?:-o|--output|--workdir|save_to_preset\(|\.save\()[ =]*[\"']?([\w.-]+)")
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in NAMES]
-)
+@pytest.mark.docs
+@pytest.mark.parametrize("name", NAMES)
 def test_every_command_works(name, reader_files, capfd):
     assert_works(name, (ROOT / name).read_text(encoding="utf-8"), reader_files, capfd)
 

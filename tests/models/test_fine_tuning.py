@@ -63,7 +63,7 @@ def test_loss_and_gradient_are_transformers(kind, images, tmp_path):
 
 def test_it_is_a_loss_to_compile_with(images):
     model = PoolFormerImageClassifier(CONFIG.replace(num_classes=1))
-    model.compile("sgd", loss=model.default_loss())
+    model.compile("sgd", loss=model.default_loss(), run_eagerly=True)
     targets = np.float32([1, 2])
     loss = model.evaluate(images, targets, verbose=0)
     assert loss == pytest.approx(np.mean((np.asarray(model(images))[:, 0] - targets) ** 2), 1e-5)
@@ -137,7 +137,7 @@ def test_what_is_frozen_does_not_move(stages, trained, images, tmp_path):
     model.freeze(stages)
     assert trainable_parts(model) == trained
     assert model.frozen_stages == (3 if stages is None else stages)
-    model.compile(keras.optimizers.Adam(0.1), loss=model.default_loss())
+    model.compile(keras.optimizers.Adam(0.1), loss=model.default_loss(), run_eagerly=True)
     before = values(model)
     model.fit(images[:, :64, :64], np.array([0, 1]), verbose=0)
     moved = {path for path, one in values(model).items() if not np.array_equal(one, before[path])}
@@ -175,7 +175,7 @@ def test_a_compiled_model_comes_back_frozen(tmp_path, images):
     """With its optimizer's state, whose variables belong to what is trainable."""
     model = PoolFormerImageClassifier(CONFIG)
     model.freeze(2)
-    model.compile("adam", loss=model.default_loss())
+    model.compile("adam", loss=model.default_loss(), run_eagerly=True)
     model.fit(images[:, :32, :32], np.array([0, 1]), verbose=0)
     model.save(tmp_path / "x.keras")
     again = keras.saving.load_model(tmp_path / "x.keras")
