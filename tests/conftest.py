@@ -1,16 +1,26 @@
 """What several tests share: randomised PyTorch oracles, photographs, networks, processes."""
 
 import json
+import os
 import re
 import signal
 from collections import Counter
 
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 import conversion  # noqa: F401 - PyTorch's libraries come before TensorFlow
 from keras_poolformer.sources.presets import ASSETS
-from tests.helpers import ODD, ROOT, TINY, run_python
+from tests.helpers import ODD, PRESET, ROOT, TINY, run_python
+
+# The tiny preset as `export` writes it with these options.
+EXPORTS = {
+    "saved_model": ("--recipe", "saved_model"),
+    "fp32.tflite": ("--recipe", "fp32", "--inputs", "normalized"),
+    "dynamic_int8.tflite": ("--recipe", "dynamic_int8"),
+    "pixels.tflite": ("--inputs", "pixels", "--outputs", "probabilities"),
+}
 
 
 def pytest_addoption(parser):
@@ -116,6 +126,23 @@ def images(photographs):
     from keras_poolformer import ImageTransform
 
     return ImageTransform()(photographs[:2])
+
+
+@pytest.fixture(scope="session")
+def exports(tmp_path_factory):
+    """The tiny preset in four formats; made once, also where several processes run tests."""
+    from keras_poolformer.cli import main
+
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    folder = root / "exports"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            unfinished = tmp_path_factory.mktemp("exports")
+            for name, options in EXPORTS.items():
+                assert main(["export", PRESET, *options, "-o", str(unfinished / name)]) == 0
+            unfinished.rename(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")

@@ -235,6 +235,7 @@ def test_a_failed_directory_leaves_the_old_one(model, tmp_path, monkeypatch):
 # Heads
 
 
+@pytest.mark.slow
 def test_another_head_is_only_written_on_request(tmp_path, images):
     model = randomized_model(PoolFormerConfig.from_variant("poolformer_s12", num_classes=3))
     path = tmp_path / "timm"

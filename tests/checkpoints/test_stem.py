@@ -53,6 +53,7 @@ def source(request, tmp_path_factory):
     return folder / "x.keras", kernel
 
 
+@pytest.mark.first(3)
 @pytest.mark.parametrize("channels", [1, 5])
 def test_a_preset_for_other_channels(source, channels):
     path, kernel = source

@@ -1,21 +1,12 @@
 """What the tests of the command line share: one network in every format, and running a command."""
 
-import os
 import re
 import shutil
 
 import pytest
-from filelock import FileLock
 
 from keras_poolformer.cli import main
-from tests.helpers import CIFAR10_PHOTOS, PRESET
-
-EXPORTS = {
-    "saved_model": ("--recipe", "saved_model"),
-    "fp32.tflite": ("--recipe", "fp32", "--inputs", "normalized"),
-    "dynamic_int8.tflite": ("--recipe", "dynamic_int8"),
-    "pixels.tflite": ("--inputs", "pixels", "--outputs", "probabilities"),
-}
+from tests.helpers import CIFAR10_PHOTOS
 
 
 @pytest.fixture(scope="session")
@@ -110,21 +101,6 @@ def convert_refusal(refusal, out):
         return refusal("convert", source, "-o", out / "x.keras", *options)
 
     return convert_refusal
-
-
-@pytest.fixture(scope="session")
-def exports(tmp_path_factory):
-    """The tiny preset in four formats; made once, also where several processes run tests."""
-    root = tmp_path_factory.getbasetemp()
-    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
-    folder = root / "exports"
-    with FileLock(f"{folder}.lock"):
-        if not folder.exists():
-            unfinished = tmp_path_factory.mktemp("exports")
-            for name, options in EXPORTS.items():
-                assert main(["export", PRESET, *options, "-o", str(unfinished / name)]) == 0
-            unfinished.rename(folder)
-    return folder
 
 
 @pytest.fixture

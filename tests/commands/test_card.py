@@ -107,6 +107,7 @@ def test_without_data_there_is_no_accuracy(run, out):
     assert "cifar10" not in text.split("---")[1]
 
 
+@pytest.mark.slow
 def test_mediapipe_opens_its_files(repository, mediapipe_tasks):
     files = sorted(map(str, repository.glob("*.tflite")))
     photos = sorted((ASSETS / "photos").glob("cifar10_test_*_*.png"))

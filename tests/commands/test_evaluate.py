@@ -59,6 +59,7 @@ def test_every_format_counts_the_same(name, exports, data, ranked, run):
     )
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("name", [None, "saved_model", "fp32.tflite"])
 def test_wrong_labels_are_counted_as_wrong(name, exports, data, tmp_path, ranked, run):
     """Each folder under the name of the next class, so that most images are wrong."""

@@ -34,7 +34,7 @@ def photographs_like(config, images):
     return images[:1, :65, :90][..., np.arange(config.in_channels) % 3].astype("float64")
 
 
-@pytest.mark.first(14)
+@pytest.mark.first(6)
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_classifier_and_its_stages(config, images):
     model = randomized_model(config, dtype="float64")

@@ -35,7 +35,7 @@ def prepared(runner, images):
     return pixels if runner.input_kind == "pixels" else TRANSFORM.normalize(pixels)
 
 
-@pytest.mark.first(4)
+@pytest.mark.first(2)
 @pytest.mark.parametrize("recipe", TOLERANCES)
 def test_feature_maps_of_a_backbone(recipe, backbone, tmp_path):
     path = tmp_path / "m.tflite"
@@ -58,7 +58,7 @@ def test_feature_maps_of_a_backbone(recipe, backbone, tmp_path):
     assert 0 < result.error <= TOLERANCES[recipe]
 
 
-@pytest.mark.first(2)
+@pytest.mark.first(1)
 @pytest.mark.parametrize("recipe", TOLERANCES)
 def test_embedding_of_a_classifier(recipe, classifier, tmp_path):
     path = tmp_path / "m.tflite"

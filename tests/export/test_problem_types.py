@@ -69,12 +69,14 @@ def expected(case):
     return pipeline_scores(module.config, logits)
 
 
+@pytest.mark.first(2)
 def test_scores_are_those_of_transformers(case, expected):
     problem_type, _, _, model = case
     assert model.config.problem_type == problem_type
     assert dict(model.classify(PHOTOS[0])) == pytest.approx(expected, abs=1e-4)
 
 
+@pytest.mark.first(2)
 def test_the_directories_that_we_write_keep_it(case, expected, tmp_path):
     problem_type, _, _, model = case
     save_torch_weights(model, tmp_path / "hf", "hf")
@@ -89,7 +91,7 @@ def test_the_directories_that_we_write_keep_it(case, expected, tmp_path):
     assert again.config == model.config
 
 
-@pytest.mark.first(3)
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     ("case", "recipe", "outputs"),
     [

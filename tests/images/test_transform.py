@@ -61,6 +61,7 @@ def hf_values(processor, image):
     return np.asarray(processor(image)["pixel_values"])[0].transpose(1, 2, 0)
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize(("size", "crop_pct"), RECIPES)
 def test_bit_equal_to_timm(timm_transform, size, crop_pct, photographs_of):
     oracle = timm_transform(size, crop_pct)
@@ -80,6 +81,7 @@ def test_every_interpolation_is_timms(timm_transform, interpolation, rgb_photogr
         np.testing.assert_array_equal(ours(image), oracle(image).numpy().transpose(1, 2, 0))
 
 
+@pytest.mark.first(3)
 @pytest.mark.parametrize(("size", "crop_pct"), [*RECIPES, (224, None), (64, None)])
 def test_bit_equal_to_transformers(hf_processor, size, crop_pct, photographs_of):
     crop = {"height": size, "width": size}
@@ -91,6 +93,7 @@ def test_bit_equal_to_transformers(hf_processor, size, crop_pct, photographs_of)
         np.testing.assert_array_equal(values, hf_values(oracle, image), str(image.size))
 
 
+@pytest.mark.first(4)
 @pytest.mark.parametrize(
     "options",
     [

@@ -115,6 +115,7 @@ def test_a_detector_without_the_first_norm(images, tmp_path):
     assert largest_error(backbone.pyramid_outputs, backbone, images, maps) <= TOLERANCE
 
 
+@pytest.mark.first(2)
 def test_keras_file_round_trip(saved, tmp_path):
     backbone = PoolFormerBackbone.from_preset(saved)
     backbone.save(tmp_path / "x.keras")
@@ -150,6 +151,7 @@ def test_loading_into_a_model_that_exists_stays_strict(saved, tmp_path, detector
         load_torch_weights(backbone, tmp_path / "x")
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("kind", ["sail", "timm", "keras"])
 def test_norms_start_fresh_on_a_classifiers_weights(kind, tmp_path):
     layout = "timm" if kind == "timm" else "hf"

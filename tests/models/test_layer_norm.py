@@ -41,6 +41,7 @@ def checkpoint(oracle, tmp_path):
     return tmp_path / "mine.pth.tar"
 
 
+@pytest.mark.first(4)
 def test_logits_and_stages_equal_pytorchs(oracle, checkpoint, images):
     expected = oracle.run(images)
     model = PoolFormerImageClassifier.from_preset(checkpoint, norm="layer_norm")

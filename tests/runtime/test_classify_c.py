@@ -49,6 +49,7 @@ def run(program, model, frames=b""):
     )
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("recipe", ["fp32", "dynamic_int8", "int8"])
 def test_frames_get_the_class_and_probability_that_python_gives(
     program, model, photographs, tmp_path, recipe
