@@ -140,6 +140,7 @@ def test_refusals(options, message, run, out):
     assert message in lines[-1] and not list(out.iterdir())
 
 
+@pytest.mark.slow
 def test_an_existing_folder_is_kept(refusal, run, out):
     (out / "x").mkdir()
     arguments = ("card", PRESET, "-o", out / "x", "--recipes", "none")

@@ -100,6 +100,7 @@ def test_a_limit_keeps_every_class(exports, data, run):
     assert whole["images"] == 4 * classes
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("name", ["tiny.keras", "tiny.pth.tar", "tiny.tflite"])
 def test_a_model_without_labels_takes_class_numbers(name, files, numbered, run):
     result = result_of(run("evaluate", files / name, "--data", numbered, "--json"))
@@ -254,6 +255,7 @@ def test_a_broken_image_stops_and_is_named(name, exports, data, broken, refusal)
     assert str(broken[0]) in message and "cannot be read as an image" in message
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("name", [None, "fp32.tflite"])
 def test_broken_images_are_skipped_if_asked(name, exports, data, broken, ranked, run):
     source = exports / name if name else PRESET

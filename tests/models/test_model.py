@@ -74,6 +74,7 @@ def test_embed_is_what_the_linear_layer_sees(head):
     assert np.allclose(without_classes(images), model.embed(images), atol=1e-6)
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_gives_float32_logits(policy):
     weights = PoolFormerImageClassifier(TINY)

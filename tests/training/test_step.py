@@ -95,6 +95,7 @@ def test_images_draw_different_masks(plain):
     assert len(np.unique(logits.numpy().round(5), axis=0)) > 2
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("rates", [(0.5, 0.0), (0.0, 0.3)])
 def test_masks_belong_to_the_example_and_not_to_the_replica(rates, photo_batch, plain):
     """The halves of a batch, each as a replica of its own has it, give the batch's gradients."""
