@@ -140,6 +140,7 @@ def compiled(config=TINY):
     return model
 
 
+@pytest.mark.slow
 def test_compile_fit_evaluate_predict():
     model = compiled(TINY.replace(drop_path_rate=0.1, dropout_rate=0.1))
     before = model.evaluate(dataset(), verbose=0)[0]
