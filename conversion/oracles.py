@@ -1,13 +1,15 @@
-"""PyTorch's own PoolFormers, as the judges of ours.
+"""The PyTorch classes that Keras models are compared with.
 
 transformers' class computes what the authors' code computes, bit for bit at inference, and
-is the oracle of the norm_pool head; timm's class is that of the pool_norm head. Names are
-mapped here by rules of their own, so that a mistake in `keras_poolformer`'s layouts cannot
-hide itself.
+is the oracle of the norm_pool head; timm's class is the oracle of the pool_norm head. Names are
+mapped by rules that are independent of `keras_poolformer`'s layouts, so that a mistake there
+cannot hide itself.
 """
 
 import re
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,9 +17,10 @@ from timm.models.metaformer import GroupNorm1, MetaFormer
 from transformers import PoolFormerConfig as HFConfig
 from transformers import PoolFormerForImageClassification
 
+from keras_poolformer.config import PoolFormerConfig
 from keras_poolformer.support.errors import InputError
 
-_HF_TO_SAIL = (
+_HF_TO_SAIL: tuple[tuple[str, Callable[[re.Match[str]], str]], ...] = (
     (r"^poolformer\.encoder\.patch_embeddings\.0\.projection\.", lambda m: "patch_embed.proj."),
     (
         r"^poolformer\.encoder\.patch_embeddings\.(\d)\.projection\.",
@@ -32,8 +35,8 @@ _HF_TO_SAIL = (
 _HF_ACTIVATIONS = {"gelu_tanh": "gelu_pytorch_tanh", "hard_swish": "hardswish"}
 
 
-def sail_name(hf_name):
-    """The authors' name of a tensor of transformers' PoolFormerForImageClassification."""
+def sail_name(hf_name: str) -> str:
+    """Returns the authors' name of a tensor of transformers' PoolFormerForImageClassification."""
     for pattern, replacement in _HF_TO_SAIL:
         hf_name = re.sub(pattern, replacement, hf_name)
     return hf_name
@@ -41,24 +44,28 @@ def sail_name(hf_name):
 
 @dataclass(frozen=True)
 class Oracle:
-    """A PyTorch PoolFormer, and how to ask it.
+    """A PyTorch PoolFormer, and how to run it.
 
     Args:
-        name: of its class.
-        module: the `torch.nn.Module`.
+        name: Name of its class.
+        module: The `torch.nn.Module`.
         head: "norm_pool" or "pool_norm".
-        names: {name in the checkpoint's layout: name in the module}.
+        names: {name in the checkpoint's layout: name in the module}, where they differ.
     """
 
     name: str
     module: torch.nn.Module
     head: str
-    names: dict
+    names: Mapping[str, str]
 
-    def load(self, arrays):
-        """Loads {name in the checkpoint's layout: array} in float32.
+    def load(self, arrays: Mapping[str, np.ndarray]) -> None:
+        """Loads tensors in float32: strictly, except for the head that a backbone does not have.
 
-        Strictly, but for a head that a checkpoint of a backbone does not have.
+        Args:
+            arrays: {name in the checkpoint's layout: array}.
+
+        Raises:
+            InputError: A tensor is missing or left over.
         """
         state = {
             self.names.get(name, name): torch.from_numpy(np.array(array, np.float32))
@@ -72,15 +79,22 @@ class Oracle:
                 f"unexpected {unexpected}"
             )
 
-    def run(self, images):
-        """Runs float32 images (N, H, W, C); returns {"P2": (N, H/4, W/4, C0), ..., "logits"}."""
+    def run(self, images: np.ndarray) -> dict[str, np.ndarray]:
+        """Runs images through the network.
+
+        Args:
+            images: (N, H, W, C) float32, normalized.
+
+        Returns:
+            {"P2": (N, H/4, W/4, C0), ..., "logits": (N, classes)}.
+        """
         pixels = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
         with torch.inference_mode():
             maps, logits = self._forward(pixels)
-        stages = {f"P{i + 2}": one.numpy().transpose(0, 2, 3, 1) for i, one in enumerate(maps)}
+        stages = {f"P{i + 2}": m.numpy().transpose(0, 2, 3, 1) for i, m in enumerate(maps)}
         return stages | {"logits": logits.numpy()}
 
-    def _forward(self, pixels):
+    def _forward(self, pixels: torch.Tensor) -> tuple[Any, torch.Tensor]:
         if isinstance(self.module, MetaFormer):
             maps = self.module.forward_intermediates(pixels, intermediates_only=True)
             return maps, self.module(pixels)
@@ -88,26 +102,30 @@ class Oracle:
         return output.hidden_states, output.logits
 
 
-def build_oracle(config, layout):
-    """Builds the PyTorch class of a layout ("sail", "timm" or "hf"), with fresh weights.
+def build_oracle(config: PoolFormerConfig, layout: str) -> Oracle:
+    """Builds the PyTorch class of a layout, with fresh weights.
+
+    Args:
+        config: Architecture of the network.
+        layout: "sail", "timm" or "hf".
 
     Raises:
-        InputError: that class cannot have this architecture.
+        InputError: That class cannot have this architecture.
     """
     if config.norm != "group_norm" and layout != "sail":
-        raise InputError(f"layout {layout} has group_norm alone. Received: norm={config.norm!r}")
+        raise InputError(f"layout {layout} has only group_norm. Received: norm={config.norm!r}")
     if layout == "timm":
         return Oracle("timm.models.metaformer.MetaFormer", _timm(config), "pool_norm", {})
     module = _transformers(config)
     if config.norm == "layer_norm":
         _exchange_norms(module)
-    names = {}
+    names: dict[str, str] = {}
     if layout == "sail":
         names = {sail_name(name): name for name in module.state_dict()}
     return Oracle("transformers.PoolFormerForImageClassification", module, "norm_pool", names)
 
 
-def _transformers(config):
+def _transformers(config: PoolFormerConfig) -> torch.nn.Module:
     return PoolFormerForImageClassification(
         HFConfig(
             num_channels=config.in_channels,
@@ -134,19 +152,19 @@ class LayerNormChannel(torch.nn.Module):
         norm: The `torch.nn.GroupNorm` whose weights it takes over.
     """
 
-    def __init__(self, norm):
+    def __init__(self, norm: torch.nn.GroupNorm) -> None:
         super().__init__()
         self.weight, self.bias = norm.weight, norm.bias
 
-    def forward(self, x):
-        """Returns the normed feature map."""
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Returns the normalized feature map."""
         normed = torch.nn.functional.layer_norm(
             x.movedim(1, -1), self.weight.shape, self.weight, self.bias, eps=1e-5
         )
         return normed.movedim(-1, 1)
 
 
-def _exchange_norms(module):
+def _exchange_norms(module: torch.nn.Module) -> None:
     norms = [name for name, part in module.named_modules() if isinstance(part, torch.nn.GroupNorm)]
     for name in norms:
         parent, _, leaf = name.rpartition(".")
@@ -154,7 +172,7 @@ def _exchange_norms(module):
         setattr(module.get_submodule(parent), leaf, norm)
 
 
-def _timm(config):
+def _timm(config: PoolFormerConfig) -> torch.nn.Module:
     stages = len(config.depths)
     fixed = {
         "mlp_ratio": 4.0,

@@ -17,12 +17,19 @@ from conversion import cifar10
 from conversion.oracles import sail_name
 from conversion.train_demo import ARCHITECTURE
 
-SHIPPED_IMAGES = 24
+SHIPPED_IMAGES = 24  # of CIFAR-10's test images
 
 
-def pack(data, workdir, assets):
-    """Writes poolformer_tiny_cifar10/ and photos/cifar10_test_*.png under `assets`."""
-    workdir, folder = Path(workdir), Path(assets) / "poolformer_tiny_cifar10"
+def pack(data: str | Path, workdir: str | Path, assets: str | Path) -> None:
+    """Writes poolformer_tiny_cifar10/ and photos/cifar10_test_*.png.
+
+    Args:
+        data: Folder with CIFAR-10's binary files.
+        workdir: Folder that `train_demo.train` wrote.
+        assets: Folder to write into.
+    """
+    workdir = Path(workdir)
+    folder = Path(assets) / "poolformer_tiny_cifar10"
     photos = Path(assets) / "photos"
     folder.mkdir(parents=True, exist_ok=True)
     photos.mkdir(parents=True, exist_ok=True)

@@ -13,6 +13,7 @@ import json
 import math
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -22,24 +23,36 @@ from transformers import PoolFormerConfig, PoolFormerForImageClassification
 
 from conversion import cifar10
 
-SIZE = 64
-MEAN, STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
-ARCHITECTURE = {
+SIZE = 64  # pixels
+MEAN = (0.485, 0.456, 0.406)
+STD = (0.229, 0.224, 0.225)
+ARCHITECTURE: dict[str, Any] = {
     "depths": (2, 2, 4, 2),
     "hidden_sizes": (40, 80, 160, 224),
     "layer_scale_init_value": 0.1,  # 1e-5, made for 300 epochs, hardly moves in 40
     "drop_path_rate": 0.0,
     "num_labels": 10,
 }
-BATCH, HELD_OUT, SEED = 128, 5_000, 2111
-PEAK_LEARNING_RATE, WARMUP_EPOCHS, WEIGHT_DECAY, LABEL_SMOOTHING = 2e-3, 2, 0.05, 0.1
-CROP_PADDING, ERASED = 8, 20  # pixels, of 64
+BATCH = 128  # images
+HELD_OUT = 5_000  # training images that choose the epoch
+SEED = 2111
+PEAK_LEARNING_RATE = 2e-3
+WARMUP_EPOCHS = 2
+WEIGHT_DECAY = 0.05
+LABEL_SMOOTHING = 0.1
+CROP_PADDING = 8  # pixels, of 64
+ERASED = 20  # pixels, of 64
 
 
-def train(data, workdir, epochs):
+def train(data: str | Path, workdir: str | Path, epochs: int) -> None:
     """Trains, keeps the best epoch on the held-out images, tests it once, writes the results.
 
-    An interrupted run goes on from the last whole epoch in `workdir`.
+    An interrupted run resumes from the last complete epoch.
+
+    Args:
+        data: Folder with CIFAR-10's binary files.
+        workdir: Folder of checkpoints and results.
+        epochs: Number of epochs.
     """
     workdir = Path(workdir)
     workdir.mkdir(parents=True, exist_ok=True)
@@ -66,15 +79,15 @@ def train(data, workdir, epochs):
     _test_once(data, workdir, epochs, best)
 
 
-def build_model():
-    """transformers' PoolFormer classifier of ARCHITECTURE, channels last in memory."""
+def build_model() -> PoolFormerForImageClassification:
+    """Returns transformers' PoolFormer classifier of ARCHITECTURE, channels last in memory."""
     model = PoolFormerForImageClassification(PoolFormerConfig(**ARCHITECTURE))
     model.to(memory_format=torch.channels_last)  # pyright: ignore[reportCallIssue]
     return model
 
 
-def enlarge(images):
-    """uint8 (N, 32, 32, 3) -> uint8 tensor (N, 64, 64, 3), bicubic, as evaluation does it."""
+def enlarge(images: np.ndarray) -> torch.Tensor:
+    """Resizes uint8 images (N, 32, 32, 3) to (N, 64, 64, 3), bicubic, as evaluation does."""
     large = np.empty((len(images), SIZE, SIZE, 3), np.uint8)
     for i, image in enumerate(images):
         resized = Image.fromarray(image).resize((SIZE, SIZE), Image.Resampling.BICUBIC)
@@ -82,25 +95,25 @@ def enlarge(images):
     return torch.from_numpy(large)
 
 
-def normalize(images):
-    """uint8 (N, 64, 64, 3) -> float32 (N, 3, 64, 64) with ImageNet's mean and std."""
+def normalize(images: torch.Tensor) -> torch.Tensor:
+    """Normalizes uint8 (N, 64, 64, 3) to float32 (N, 3, 64, 64) by ImageNet's mean and std."""
     scaled = images.float().div_(255).sub_(torch.tensor(MEAN)).div_(torch.tensor(STD))
     return scaled.permute(0, 3, 1, 2)
 
 
-def logits(model, images):
-    """float32 logits (N, 10) of uint8 images (N, 64, 64, 3), in batches, without autocast."""
+def logits(model: torch.nn.Module, images: torch.Tensor) -> torch.Tensor:
+    """Returns float32 logits (N, 10) of uint8 images (N, 64, 64, 3), without autocast."""
     model.eval()
     with torch.inference_mode():
         return torch.cat([model(normalize(chunk)).logits for chunk in images.split(250)])
 
 
-def accuracy(model, images, labels):
-    """Share of images (N, 64, 64, 3) whose top-1 class is the label."""
+def accuracy(model: torch.nn.Module, images: torch.Tensor, labels: torch.Tensor) -> float:
+    """Returns the fraction of images (N, 64, 64, 3) whose top-1 class is the label."""
     return (logits(model, images).argmax(1) == labels).float().mean().item()
 
 
-def _parameter_groups(model):
+def _parameter_groups(model: torch.nn.Module) -> list[dict[str, Any]]:
     matrices = [p for p in model.parameters() if p.ndim > 1]
     vectors = [p for p in model.parameters() if p.ndim <= 1]
     return [
@@ -109,12 +122,22 @@ def _parameter_groups(model):
     ]
 
 
-def _train_epoch(forward, model, optimizer, images, labels, epoch, epochs):
+def _train_epoch(
+    forward: Any,
+    model: torch.nn.Module,
+    optimizer: torch.optim.Optimizer,
+    images: torch.Tensor,
+    labels: torch.Tensor,
+    epoch: int,
+    epochs: int,
+) -> float:
+    """Trains for one epoch; returns the mean loss."""
     model.train()
     generator = torch.Generator().manual_seed(SEED + epoch)
     order = torch.randperm(len(images), generator=generator)
     steps = len(images) // BATCH
-    started, total = time.monotonic(), 0.0
+    started = time.monotonic()
+    total = 0.0
     for step in range(steps):
         for group in optimizer.param_groups:
             group["lr"] = _learning_rate(epoch + step / steps, epochs)
@@ -137,18 +160,18 @@ def _train_epoch(forward, model, optimizer, images, labels, epoch, epochs):
     return total / steps
 
 
-def _learning_rate(epoch, epochs):
+def _learning_rate(epoch: float, epochs: int) -> float:
     if epoch < WARMUP_EPOCHS:
         return PEAK_LEARNING_RATE * epoch / WARMUP_EPOCHS
     progress = (epoch - WARMUP_EPOCHS) / (epochs - WARMUP_EPOCHS)
     return PEAK_LEARNING_RATE * 0.5 * (1 + math.cos(math.pi * progress))
 
 
-def _augment(images, generator):
+def _augment(images: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     """Shifts by up to CROP_PADDING pixels, flips half of the images, erases a square in half."""
     count = len(images)
 
-    def draw(low, high):
+    def draw(low: int, high: int) -> torch.Tensor:
         return torch.randint(low, high, (count, 1), generator=generator)
 
     pixels = torch.arange(SIZE)
@@ -157,14 +180,19 @@ def _augment(images, generator):
     columns = torch.where(draw(0, 2) == 1, columns.flip(1), columns)
     shifted = images[torch.arange(count)[:, None, None], rows[:, :, None], columns[:, None, :]]
 
-    top, left, erase = draw(-ERASED, SIZE), draw(-ERASED, SIZE), draw(0, 2) == 1
+    top = draw(-ERASED, SIZE)
+    left = draw(-ERASED, SIZE)
+    erase = draw(0, 2) == 1
     in_rows = (pixels >= top) & (pixels < top + ERASED) & erase
     in_columns = (pixels >= left) & (pixels < left + ERASED)
     shifted[in_rows[:, :, None] & in_columns[:, None, :]] = 120  # about the mean pixel
     return shifted
 
 
-def _resume(path, model, optimizer):
+def _resume(
+    path: Path, model: torch.nn.Module, optimizer: torch.optim.Optimizer
+) -> tuple[int, float]:
+    """Loads the last checkpoint, if any; returns (epochs done, best held-out accuracy)."""
     if not path.exists():
         return 0, 0.0
     state = torch.load(path, weights_only=True)
@@ -173,7 +201,7 @@ def _resume(path, model, optimizer):
     return state["epoch"], state["best"]
 
 
-def _test_once(data, workdir, epochs, held_out):
+def _test_once(data: str | Path, workdir: Path, epochs: int, held_out: float) -> None:
     model = build_model()
     state = torch.load(workdir / "best.pt", weights_only=True)
     half = {name: tensor.half() for name, tensor in state.items()}

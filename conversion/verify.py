@@ -1,19 +1,25 @@
 """Proves that a Keras model equals the PyTorch class its checkpoint belongs to."""
 
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
-from conversion.oracles import build_oracle
-from keras_poolformer.checkpoints import layouts
-from keras_poolformer.checkpoints.reading import readers
-from keras_poolformer.models.classifier import PoolFormerBackbone, PoolFormerImageClassifier
-from keras_poolformer.models.loading import load_preset
-from keras_poolformer.sources import presets
+from conversion.oracles import Oracle, build_oracle
+from keras_poolformer import sources
+from keras_poolformer.checkpoints.transplant import NamedTensors
+from keras_poolformer.models.backbone import PoolFormerBackbone
+from keras_poolformer.models.base import PoolFormerModel
+from keras_poolformer.models.opening import build_model
+from keras_poolformer.sources import Contents
+from keras_poolformer.sources.released import ASSETS
 from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.progress import Progress
 
-TOLERANCE = 2e-6  # relative L2; a right port in float32 measures up to 6e-7
+TOLERANCE = 2e-6  # relative L2; a correct port in float32 measures up to 6e-7
 
 
 @dataclass(frozen=True)
@@ -21,24 +27,24 @@ class Verification:
     """Errors of a Keras model against a PyTorch one.
 
     Args:
-        oracle: name of the PyTorch class.
-        images: how many photographs went through both.
-        errors: relative L2 distance of each stage's map and, where both compute the same
+        oracle: Name of the PyTorch class.
+        images: Number of photographs that both classified.
+        errors: Relative L2 distance of each stage's map and, where both compute the same
             head, of the logits.
-        logits_compared: whether they do.
+        logits_compared: Whether both compute the same head.
     """
 
     oracle: str
     images: int
-    errors: dict
+    errors: dict[str, float]
     logits_compared: bool
 
     @property
-    def passed(self):
+    def passed(self) -> bool:
         """Whether every error is within `TOLERANCE`."""
         return all(error <= TOLERANCE for error in self.errors.values())
 
-    def __str__(self):
+    def __str__(self) -> str:
         lines = [f"{self.images} photographs through {self.oracle}, relative L2 error:"]
         lines += [f"  {name:6} {error:.2e}" for name, error in self.errors.items()]
         if not self.logits_compared:
@@ -47,31 +53,32 @@ class Verification:
         return "\n".join([*lines, f"{verdict} (tolerance {TOLERANCE:.0e})"])
 
 
-def verify(source, photographs=None, progress=None, backbone=False, **arguments):
+def verify(
+    source: str,
+    photographs: Sequence[str | Path] | None = None,
+    progress: Progress | None = None,
+    backbone: bool = False,
+    overrides: Mapping[str, Any] | None = None,
+    **reading: Any,
+) -> tuple[PoolFormerModel, Verification]:
     """Loads a checkpoint into Keras and into PyTorch, and compares the two.
 
     Args:
-        source: what `presets.resolve` takes, but for a .keras file.
-        photographs: image files; by default those that the package ships.
-        progress: a `Progress` whose next step is the comparison, or None.
-        backbone: whether the checkpoint is compared without a head.
-        **arguments: of `keras_poolformer.models.loading.load_preset`.
+        source: Name, path or URI of a PyTorch checkpoint, as `sources.resolve` takes it.
+        photographs: Image files; by default those that the package ships.
+        progress: `Progress` whose next step is the comparison, or None.
+        backbone: Whether the checkpoint is compared without a head.
+        overrides: Fields of `PoolFormerConfig` that replace the checkpoint's.
+        **reading: Further arguments of `keras_poolformer.sources.Source.read`.
 
     Returns:
         (the Keras model, a `Verification`).
     """
-    source = presets.resolve(source)
-    if source.is_keras:
-        raise InputError(f"{source.name}: give the PyTorch checkpoint that it was made from")
-    source = presets.fetch_weights(source)
-    model_class = PoolFormerBackbone if backbone else PoolFormerImageClassifier
-    model = load_preset(model_class, source, **arguments)
-    checkpoint = readers.read_checkpoint(source.weights, arguments.get("use_ema", True))
-    layout, own = presets.describe(checkpoint, source, arguments.get("layout"))
-    oracle = build_oracle(
-        model.config.replace(num_classes=own.num_classes, labels=None), layout.name
-    )
-    oracle.load(layouts.normalize_names(checkpoint.tensors))
+    contents, named = read_checkpoint(source, **reading)
+    model = build_model(contents, backbone, overrides)
+    config = model.config.replace(num_classes=contents.config.num_classes, labels=None)
+    oracle = build_oracle(config, named.layout.name)
+    oracle.load(named.tensors)
     if progress:
         progress.start()
     images = _images(model, photographs)
@@ -79,10 +86,35 @@ def verify(source, photographs=None, progress=None, backbone=False, **arguments)
     return model, Verification(oracle.name, len(images), errors, logits_compared)
 
 
-def compare(model, oracle, images, progress=None):
-    """Relative L2 errors of stage maps and logits, and whether the logits are comparable."""
+def read_checkpoint(source: str, **reading: Any) -> tuple[Contents, NamedTensors]:
+    """Reads a PyTorch checkpoint for the PyTorch class that it belongs to.
+
+    Args:
+        source: Name, path or URI, as `sources.resolve` takes it.
+        **reading: Further arguments of `keras_poolformer.sources.Source.read`.
+
+    Raises:
+        InputError: It is a .keras file, or cannot be read.
+    """
+    contents = sources.resolve(source).read(**reading)
+    if contents.named is None:
+        raise InputError(f"{source}: give the PyTorch checkpoint that it was made from")
+    return contents, contents.named
+
+
+def compare(
+    model: PoolFormerModel, oracle: Oracle, images: np.ndarray, progress: Progress | None = None
+) -> tuple[dict[str, float], bool]:
+    """Returns the relative L2 errors of stage maps and logits, and whether logits are among them.
+
+    Args:
+        model: Keras model.
+        oracle: PyTorch model.
+        images: (N, H, W, in_channels) float32, normalized.
+        progress: `Progress` of the comparison, or None.
+    """
     outputs = _outputs(model)
-    squares = {}
+    squares: dict[str, tuple[float, float]] = {}
     for done, image in enumerate(images, start=1):
         expected = oracle.run(image[None])
         for name, received in outputs(image[None]).items():
@@ -94,14 +126,13 @@ def compare(model, oracle, images, progress=None):
             squares[name] = (distance, size + (expected[name] ** 2).sum())
         if progress:
             progress.advance(done, len(images))
-    new_head = (model.provenance or {}).get("new_tensors")
-    if model.config.head != oracle.head or new_head:
+    if model.config.head != oracle.head or model.provenance.new_tensors:
         squares.pop("logits", None)
     errors = {name: float(np.sqrt(a / b)) for name, (a, b) in squares.items()}
     return errors, "logits" in errors
 
 
-def _outputs(model):
+def _outputs(model: Any) -> Callable[[np.ndarray], Mapping[str, Any]]:
     """A function from images to {"P2": stage map, ..., "logits"} of a model or backbone."""
     if isinstance(model, PoolFormerBackbone):
         return keras.Model(model.input, model.pyramid_outputs)
@@ -109,10 +140,10 @@ def _outputs(model):
     return lambda images: dict(stages(images)) | {"logits": model(images)}
 
 
-def _images(model, photographs):
+def _images(model: PoolFormerModel, photographs: Sequence[str | Path] | None) -> np.ndarray:
     """The photographs, prepared; for other than three channels, channels are repeated."""
     if photographs is None:
-        photographs = sorted((presets.ASSETS / "photos").glob("*.jpg"))
+        photographs = sorted((ASSETS / "photos").glob("*.jpg"))
     batch = model.transform(list(photographs))
     channels = model.config.in_channels
     return batch[..., np.arange(channels) % 3]

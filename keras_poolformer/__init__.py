@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from keras_poolformer.images.transform import ImageTransform
     from keras_poolformer.inspection.grad_cam import grad_cam, overlay
     from keras_poolformer.inspection.stats import model_stats
-    from keras_poolformer.models.classifier import PoolFormerBackbone, PoolFormerImageClassifier
+    from keras_poolformer.models.backbone import PoolFormerBackbone
+    from keras_poolformer.models.classifier import PoolFormerImageClassifier
     from keras_poolformer.scores import softmax, top_classes
     from keras_poolformer.shipped import sample_photographs
     from keras_poolformer.sources.presets import list_presets
@@ -54,7 +55,7 @@ __getattr__, __dir__ = lazy_names(
     {
         "ImageTransform": "images.transform",
         "InputError": "support.errors",
-        "PoolFormerBackbone": "models.classifier",
+        "PoolFormerBackbone": "models.backbone",
         "PoolFormerConfig": "config",
         "PoolFormerImageClassifier": "models.classifier",
         "export_saved_model": "export.saved_model",

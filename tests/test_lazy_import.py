@@ -121,7 +121,7 @@ def test_a_missing_extra_is_one_line(package, files, tmp_path):
     line = done.stderr.splitlines()[-1]
     assert line == (
         f"keras-poolformer {arguments[0]}: error: {name} is not installed: "
-        f"`pip install 'keras-poolformer[{extra}]'` brings it"
+        f"`pip install 'keras-poolformer[{extra}]'` installs it"
     )
     assert all(line.startswith("[") for line in done.stderr.splitlines()[:-1])
     assert list(tmp_path.iterdir()) == []
@@ -149,13 +149,13 @@ def test_a_public_name_whose_extra_is_missing(name, fresh):
         "    print(error)\n"
     )
     (line,) = fresh(code)
-    assert line.endswith(f"`pip install 'keras-poolformer[{extra}]'` brings it")
+    assert line.endswith(f"`pip install 'keras-poolformer[{extra}]'` installs it")
 
 
 def test_weights_of_safetensors_without_safetensors(files, fresh):
     """Reading and writing alike; a .pth needs nothing."""
     code = without("safetensors") + (
-        "from keras_poolformer.checkpoints.reading.readers import read_checkpoint\n"
+        "from keras_poolformer.checkpoints.checkpoint import read_checkpoint\n"
         "from keras_poolformer.checkpoints.saving import save_torch_weights\n"
         "from keras_poolformer.support.errors import MissingExtraError\n"
         "for call in (lambda: read_checkpoint(sys.argv[1]),\n"
@@ -171,6 +171,6 @@ def test_weights_of_safetensors_without_safetensors(files, fresh):
 
 @pytest.mark.slow
 def test_a_module_that_imports_keras_can_be_the_first(fresh):
-    code = "from keras_poolformer.models.loading import load_preset\nimport keras\n"
-    code += "print(load_preset.__name__, keras.__name__)"
-    assert fresh(code) == ["load_preset keras"]
+    code = "from keras_poolformer.models.loading import build\nimport keras\n"
+    code += "print(build.__name__, keras.__name__)"
+    assert fresh(code) == ["build keras"]

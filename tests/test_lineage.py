@@ -5,17 +5,14 @@ import numpy as np
 import pytest
 
 from keras_poolformer import (
+    ImageTransform,
     PoolFormerConfig,
     PoolFormerImageClassifier,
     load_torch_weights,
     save_torch_weights,
 )
-from keras_poolformer.lineage import (
-    current_provenance,
-    origin_lines,
-    provenance_from,
-    trained_provenance,
-)
+from keras_poolformer.lineage import after_steps, origin_lines, started_from, trained
+from keras_poolformer.provenance import Provenance
 from tests.helpers import PRESET
 
 IMAGES, CLASSES = np.zeros((2, 32, 32, 3), np.float32), np.array([0, 1])
@@ -34,7 +31,7 @@ def test_a_fitted_model_names_what_it_began_from(preset, tmp_path):
     assert preset.provenance == before  # no step was made
     preset.fit(IMAGES, CLASSES, verbose=0)
 
-    provenance = preset.get_config()["provenance"]
+    provenance = preset.provenance
     assert (provenance["base_model"], provenance["trained"]) == (PRESET, True)
     assert provenance["transform"] == before["transform"]
     assert provenance["init"]["sha256"] == before["sha256"]
@@ -43,10 +40,10 @@ def test_a_fitted_model_names_what_it_began_from(preset, tmp_path):
 
     preset.save(tmp_path / "x.keras")
     again = PoolFormerImageClassifier.from_preset(tmp_path / "x.keras")
-    assert again.get_config()["provenance"] == provenance
+    assert again.provenance == provenance
     again.compile("sgd", again.default_loss(), run_eagerly=True)
     again.train_on_batch(IMAGES, CLASSES)
-    assert again.get_config()["provenance"] == provenance  # the first one stays the base
+    assert again.provenance == provenance  # the first one stays the base
     assert again.with_classes(3).provenance["base_model"] == PRESET
 
 
@@ -55,7 +52,7 @@ def test_weights_that_are_loaded_over_trained_ones_are_not_trained(preset, tmp_p
     preset.compile("sgd", preset.default_loss(), run_eagerly=True)
     preset.train_on_batch(IMAGES, CLASSES)
     load_torch_weights(preset, tmp_path / "x.safetensors")
-    provenance = preset.get_config()["provenance"]
+    provenance = preset.provenance
     assert provenance["source"] == "x.safetensors"
     assert not provenance.keys() & {"trained", "base_model", "init"}
 
@@ -81,27 +78,32 @@ def test_fresh_weights_have_no_base():
 # ---------------------------------------------------------------------------------------
 # In words, and for the trainer
 
-CHECKPOINT = {
+CHECKPOINT = Provenance.of({
     "source": "mine.pth", "sha256": "0" * 64, "layout": "sail", "head": "norm_pool", "wrapper": "",
     "dtype": "float32", "tensors": 52, "parameters": 10_987, "new_tensors": ["head/bias"],
-    "unused_tensors": [], "transform": {"size": 64}, "keras_poolformer": "0.1.0",
-}  # fmt: skip
+    "transform": {"size": 64}, "keras_poolformer": "0.1.0",
+})  # fmt: skip
+
+
+def run_from(provenance):
+    """The provenance of a run that starts from another model."""
+    started = started_from(provenance)
+    return after_steps(started.replace(source="keras-poolformer train on photos"), 1200)
 
 
 def test_training_moves_what_is_about_the_checkpoint():
-    provenance = provenance_from(CHECKPOINT)
-    init = {name: value for name, value in CHECKPOINT.items() if name != "transform"}
+    provenance = started_from(CHECKPOINT)
     assert provenance == {
-        "transform": {"size": 64},
+        "transform": ImageTransform(size=64).to_dict(),
         "keras_poolformer": "0.1.0",
         "base_model": "mine.pth",
-        "init": init,
+        "init": dict(CHECKPOINT.replace(transform=None)),
         "trained": True,
     }
-    again = provenance_from(provenance | {"source": "train on photos", "step": 9}, "run")
+    again = started_from(run_from(CHECKPOINT), "run")
     assert again["base_model"] == "run" and again["init"]["base_model"] == "mine.pth"
     assert "init" not in again["init"] and "step" not in again  # one generation
-    assert provenance_from(None) == {"trained": True}
+    assert started_from(Provenance()) == {"trained": True}
 
 
 def test_what_is_known_is_said():
@@ -109,26 +111,10 @@ def test_what_is_known_is_said():
     new = "new, not from the checkpoint: head/bias"
     assert origin_lines(CHECKPOINT) == [first, f"sha256 {'0' * 64}", new]
     base = ["began as mine.pth", f"sha256 of that file: {'0' * 64}"]
-    assert origin_lines(trained_provenance(CHECKPOINT)) == ["trained with Keras", *base]
-    ours = {"source": "keras-poolformer train on photos", "step": 1200, "seed": 0}
-    assert origin_lines(provenance_from(CHECKPOINT) | ours) == [
-        "keras-poolformer train on photos, 1,200 steps, seed 0",
-        *base,
-    ]
-    assert origin_lines(provenance_from(None) | ours) == [
-        "keras-poolformer train on photos, 1,200 steps, seed 0"
-    ]
-    assert origin_lines({"source": "poolformer_s12"}) == ["poolformer_s12"]
-    assert origin_lines(None) == origin_lines({"transform": {}}) == []
-
-
-def test_files_of_earlier_versions_are_put_in_order():
-    """They said the checkpoint's checksum to be that of the trained weights."""
-    old = CHECKPOINT | {"source": "keras-poolformer train on photos", "step": 9, "seed": 1}
-    facts = current_provenance(old | {"init": "poolformer_s12"})
-    assert "sha256" not in facts and "layout" not in facts
-    assert (facts["base_model"], facts["init"]["sha256"]) == ("poolformer_s12", "0" * 64)
-    assert origin_lines(old | {"init": None}) == [
-        "keras-poolformer train on photos, 9 steps, seed 1"
-    ]
-    assert current_provenance(CHECKPOINT) == CHECKPOINT
+    assert origin_lines(trained(CHECKPOINT)) == ["trained with Keras", *base]
+    steps = "keras-poolformer train on photos, 1,200 steps, seed None"
+    assert origin_lines(run_from(CHECKPOINT)) == [steps, *base]
+    assert origin_lines(run_from(Provenance())) == [steps]
+    assert origin_lines(Provenance(source="poolformer_s12")) == ["poolformer_s12"]
+    unknown = Provenance(transform=ImageTransform())
+    assert origin_lines(Provenance()) == origin_lines(unknown) == []

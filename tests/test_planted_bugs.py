@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_poolformer import PoolFormerImageClassifier, load_torch_weights
-from keras_poolformer.models import layers
+from keras_poolformer.models import blocks, layers, token_mixers
 from tests.helpers import TOLERANCE, randomized_module
 
 torch = pytest.importorskip("torch")
@@ -24,18 +24,18 @@ def padding_counts_in_the_average(monkeypatch):
         padded = keras.ops.pad(inputs, ((0, 0), (margin, margin), (margin, margin), (0, 0)))
         return keras.ops.average_pool(padded, self.pool_size, 1, "valid") - inputs
 
-    monkeypatch.setattr(layers.Pooling, "call", call)
+    monkeypatch.setattr(token_mixers.Pooling, "call", call)
 
 
 def no_subtraction_in_the_mixer(monkeypatch):
     def call(self, inputs):
         return keras.ops.average_pool(inputs, self.pool_size, 1, "same")
 
-    monkeypatch.setattr(layers.Pooling, "call", call)
+    monkeypatch.setattr(token_mixers.Pooling, "call", call)
 
 
 def all_blocks_removed(monkeypatch):
-    monkeypatch.setattr(layers.PoolFormerBlock, "call", lambda self, inputs, **_: inputs)
+    monkeypatch.setattr(blocks.PoolFormerBlock, "call", lambda self, inputs, **_: inputs)
 
 
 def same_padding(monkeypatch):

@@ -21,10 +21,9 @@ from benchmarks.web.contestants import CONTESTANTS, PAIRS, BrowserWorker
 from benchmarks.web.first_results import first_results
 from benchmarks.web.site import make_site, versions
 from benchmarks.web.tables import markdown
-from keras_poolformer.checkpoints.reading.readers import read_checkpoint
+from keras_poolformer import sources
 from keras_poolformer.cli import one_line_errors
 from keras_poolformer.config import PoolFormerConfig
-from keras_poolformer.sources import presets
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.files import replacing
 from keras_poolformer.support.progress import Progress
@@ -75,8 +74,7 @@ def compare(folder, rounds, calls):
 
 
 def _tiny_config():
-    source = presets.resolve(TINY)
-    return presets.describe(read_checkpoint(source.weights), source)[1]
+    return sources.resolve(TINY).read().config
 
 
 def _build(job):

@@ -1,154 +1,218 @@
-"""Loads PyTorch checkpoints into whatever has our variable paths.
+"""Loads PyTorch checkpoints into a model, by the paths of its variables.
 
-Strictly: the two sets of names must be equal and so must all shapes, or nothing is assigned. The
-model is never imported; it only has to have `config`, `weights` and `provenance`.
+Loading is strict: unless both sets of names and all shapes are equal, nothing is assigned. No
+model class is imported; `model_protocol` says what a model needs.
 """
 
 import dataclasses
+import os
+from collections.abc import Mapping, Sequence
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from keras_poolformer.checkpoints import layouts
+from keras_poolformer.checkpoints.checkpoint import Checkpoint, read_checkpoint
+from keras_poolformer.checkpoints.layouts import Layout, Tensor
+from keras_poolformer.checkpoints.model_protocol import Model
 from keras_poolformer.checkpoints.quantization import refuse_quantized
-from keras_poolformer.checkpoints.reading import readers
-from keras_poolformer.config import MAX_STAGES
-from keras_poolformer.lineage import origin_lines, untrained_provenance
+from keras_poolformer.config import MAX_STAGES, PoolFormerConfig
+from keras_poolformer.lineage import origin_lines
+from keras_poolformer.provenance import Provenance, WeightsFile
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import listed
+from keras_poolformer.support.untyped import is_list
 
 # Far beyond any trained weight, far below what a flipped exponent bit makes of one.
 LARGEST_WEIGHT = 1e6
-_MOST_IGNORED = 50  # names in a report
+_MAX_IGNORED = 50  # names in a report
 
 
-@dataclass(frozen=True)
-class LoadReport:
-    """What was loaded, and what it was loaded from."""
+@dataclass(frozen=True, kw_only=True)
+class NamedTensors:
+    """The tensors of a checkpoint and the layout of their names.
+
+    Args:
+        path: Path of the weights, for errors.
+        layout: Layout of the names.
+        tensors: {name in the layout: array}.
+        file: Record of the checkpoint.
+    """
+
+    path: Path
+    layout: Layout
+    tensors: Mapping[str, np.ndarray]
+    file: WeightsFile
+
+
+@dataclass(frozen=True, kw_only=True)
+class LoadReport(WeightsFile):
+    """What was loaded, and from which file: a `WeightsFile` and two more fields.
+
+    Args:
+        source: Name of the file.
+        new_tensors: Variables that keep their initial values.
+    """
 
     source: str
-    sha256: str
-    layout: str
-    head: str  # that the model computes
-    wrapper: str  # the entry of the checkpoint that held the weights, "" for none
-    dtype: str  # of the tensors in the file
-    tensors: int  # loaded
-    parameters: int  # loaded
-    new_tensors: tuple[str, ...]  # variables that keep their fresh values
-    unused_tensors: tuple[str, ...]  # the checkpoint's head or norms, where the model has none
-    prefix: str = ""  # before the names of the network in the checkpoint
-    assumed: dict[str, Any] = dataclasses.field(default_factory=dict)  # fields no file told
-    ignored_tensors: tuple[str, ...] = ()  # beside the network, such as a detector's neck
+    new_tensors: tuple[str, ...]
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Returns the report as JSON-ready values."""
         return {
-            name: list(value) if isinstance(value, tuple) else value
+            name: list(value) if is_list(value) else value
             for name, value in dataclasses.asdict(self).items()
         }
 
-    def __str__(self):
-        return "\n".join(origin_lines(self.to_dict()))
+    def __str__(self) -> str:
+        return "\n".join(origin_lines(Provenance.of(self.to_dict())))
 
 
-def load_torch_weights(model, path, layout=None):
+def load_torch_weights(
+    model: Model, path: str | os.PathLike[str], layout: str | None = None
+) -> LoadReport:
     """Loads a PyTorch checkpoint into a PoolFormer.
 
     Args:
-        model: a `PoolFormerImageClassifier` or `PoolFormerBackbone`; a backbone takes the
-            checkpoint's backbone and leaves its head alone.
-        path: a .pth / .pth.tar / .safetensors file, or a directory with such a file.
-        layout: "sail", "timm" or "hf"; by default the one whose names the checkpoint has.
+        model: `PoolFormerImageClassifier` or `PoolFormerBackbone`; a backbone loads the
+            checkpoint's backbone and ignores its head.
+        path: Path of a .pth, .pth.tar, .bin or .safetensors file, or of a directory with such a
+            file.
+        layout: "sail", "timm" or "hf"; by default inferred from the tensors' names.
 
     Returns:
-        A `LoadReport`, which also becomes the model's provenance.
+        A report. The model's `provenance` records the same.
 
     Raises:
-        InputError: the file is damaged, would run code, or does not hold exactly the
-            model's tensors; the model is then unchanged.
-    """
-    return load_checkpoint(model, readers.read_checkpoint(path), layout)
-
-
-def load_checkpoint(model, checkpoint, layout=None, new_classifier=False, config=None):
-    """Loads an already read `readers.Checkpoint`; see `load_torch_weights`.
-
-    Args:
-        new_classifier: whether the model's last linear layer keeps its fresh weights, and
-            the checkpoint's, of another number of classes or absent, are left alone.
-        config: of what the checkpoint shall fill, where that is not all of the model.
+        InputError: The file is corrupt, would run code, or does not hold exactly the model's
+            tensors; the model is then unchanged.
     """
     refuse_quantized(model)
-    source = str(checkpoint.paths[0])
-    tensors = layouts.normalize_names(checkpoint.tensors)
-    layout = layouts.get_layout(layout) if layout else layouts.detect_layout(tensors)
-    variables = {variable.path: variable for variable in model.weights}
-    table = layouts.expected_tensors(config or model.config, layout)
-    wanted = [t for t in table if t.path in variables]
-    new = [t for t in wanted if new_classifier and _is_new(t, tensors)]
-    wanted = [t for t in wanted if t not in new]
-    unused = _unused(tensors, wanted, layout)
-    _check_names(source, layout, wanted, set(tensors) - unused)
-    arrays = {t.path: _checked(source, t, tensors[t.name]) for t in wanted}
+    named = name_tensors(read_checkpoint(path), layout)
+    weights, new_tensors = assign_tensors(model, named)
+    model.provenance = model.provenance.replace(
+        source=named.path.name,
+        weights=weights,
+        new_tensors=new_tensors,
+        adapted_tensors=(),
+        training=None,
+    )
+    return LoadReport(source=named.path.name, new_tensors=new_tensors, **vars(weights))
 
-    for path, array in arrays.items():
-        variables[path].assign(array)
-    report = LoadReport(
-        source=checkpoint.paths[0].name,
+
+def name_tensors(checkpoint: Checkpoint, layout: str | None = None) -> NamedTensors:
+    """Finds the layout of a checkpoint's tensors.
+
+    Args:
+        checkpoint: Checkpoint as it was read.
+        layout: Name of its layout, or None to infer it from the tensors' names.
+
+    Raises:
+        InputError: The layout is unknown, or the checkpoint is of another network.
+    """
+    tensors = checkpoint.tensors
+    found = layouts.get_layout(layout) if layout else layouts.detect_layout(tensors)
+    file = WeightsFile(
         sha256=checkpoint.sha256,
-        layout=layout.name,
-        head=model.config.head,
+        layout=found.name,
         wrapper=checkpoint.wrapper,
-        dtype=", ".join(sorted(set(checkpoint.dtypes.values()))),
-        tensors=len(arrays),
-        parameters=sum(array.size for array in arrays.values()),
-        new_tensors=tuple(path for path in variables if path not in arrays),
-        unused_tensors=tuple(sorted(unused)),
         prefix=checkpoint.prefix,
+        dtype=", ".join(sorted(set(checkpoint.dtypes.values()))),
         ignored_tensors=_abridged(checkpoint.ignored),
     )
-    model.provenance = untrained_provenance(model.provenance) | report.to_dict()
-    return report
+    return NamedTensors(
+        path=checkpoint.paths[0], layout=found, tensors=checkpoint.tensors, file=file
+    )
 
 
-def _is_new(tensor, tensors):
+def assign_tensors(
+    model: Model,
+    named: NamedTensors,
+    new_classifier: bool = False,
+    config: PoolFormerConfig | None = None,
+) -> tuple[WeightsFile, tuple[str, ...]]:
+    """Assigns a checkpoint's tensors to the variables of a model: all of them, or none.
+
+    Args:
+        model: Model with `config` and `weights`.
+        named: Tensors to assign.
+        new_classifier: Whether the model's last linear layer keeps its initial weights, and the
+            checkpoint's, of another number of classes or absent, are not used.
+        config: Architecture that the checkpoint fills, where that is not all of the model.
+
+    Returns:
+        (record of what was loaded, variables that keep their initial values).
+
+    Raises:
+        InputError: A tensor is missing or left over, or has the wrong shape, dtype or values.
+    """
+    variables = {variable.path: variable for variable in model.weights}
+    table = layouts.expected_tensors(config or model.config, named.layout)
+    wanted = [tensor for tensor in table if tensor.path in variables]
+    if new_classifier:
+        wanted = [tensor for tensor in wanted if not _is_new(tensor, named.tensors)]
+    unused = _unused(named, wanted)
+    source = str(named.path)
+    _check_names(source, named.layout, wanted, named.tensors.keys() - unused)
+    arrays = {t.path: _checked(source, t, named.tensors[t.name]) for t in wanted}
+    for path, array in arrays.items():
+        variables[path].assign(array)
+    loaded = dataclasses.replace(
+        named.file,
+        head=model.config.head,
+        tensors=len(arrays),
+        parameters=sum(array.size for array in arrays.values()),
+        unused_tensors=tuple(sorted(unused)),
+    )
+    return loaded, tuple(path for path in variables if path not in arrays)
+
+
+def _is_new(tensor: Tensor, tensors: Mapping[str, np.ndarray]) -> bool:
     if tensor.is_classifier:
         return True
     return tensor.is_head and tensor.name not in tensors
 
 
-def _unused(tensors, wanted, layout):
-    """The checkpoint's tensors after the backbone that the model has no place for."""
+def _unused(named: NamedTensors, wanted: Sequence[Tensor]) -> set[str]:
+    """Returns the checkpoint's tensors after the backbone that the model lacks."""
+    layout = named.layout
     modules = [layout.head, layout.head_norm]
     if layout.feature_norm:
-        modules += [layout.feature_norm.format(s=2 * stage) for stage in range(MAX_STAGES)]
+        modules += [layout.feature_norm_name(stage) for stage in range(MAX_STAGES)]
     heads = {f"{module}.{leaf}" for module in modules for leaf in ("weight", "bias")}
-    return heads & set(tensors) - {tensor.name for tensor in wanted}
+    unwanted = named.tensors.keys() - {tensor.name for tensor in wanted}
+    return heads & unwanted
 
 
-def _check_names(source, layout, wanted, names):
+def _check_names(
+    source: str, layout: Layout, wanted: Sequence[Tensor], names: AbstractSet[str]
+) -> None:
+    """Raises InputError unless the names are those of the wanted tensors."""
     expected = {tensor.name for tensor in wanted}
-    missing, extra = sorted(expected - names), sorted(names - expected)
-    if missing or extra:
-        parts = []
-        if missing:
-            backbone = {tensor.name for tensor in wanted if not tensor.is_head}.isdisjoint(missing)
-            hint = " (without a head it loads as a backbone)" if backbone else ""
-            parts.append(f"lacks {listed(missing)}{hint}")
-        if extra:
-            parts.append(f"holds {listed(extra)}, which the model has no place for")
-        raise InputError(f"{source} (layout {layout.name}) {' and '.join(parts)}")
+    missing = sorted(expected - names)
+    extra = sorted(names - expected)
+    problems: list[str] = []
+    if missing:
+        only_head_missing = all(t.is_head for t in wanted if t.name not in names)
+        hint = " (without a head it loads as a backbone)" if only_head_missing else ""
+        problems.append(f"lacks {listed(missing)}{hint}")
+    if extra:
+        problems.append(f"holds {listed(extra)}, which the model has no place for")
+    if problems:
+        raise InputError(f"{source} (layout {layout.name}) {' and '.join(problems)}")
 
 
-def _abridged(names):
-    """Names as a model keeps them: what a whole detector has beside its backbone is too many."""
-    rest = len(names) - _MOST_IGNORED
-    return names if rest <= 0 else (*names[:_MOST_IGNORED], f"and {rest} more")
+def _abridged(names: tuple[str, ...]) -> tuple[str, ...]:
+    """Returns the first names, and how many more there are, as in a whole detector."""
+    rest = len(names) - _MAX_IGNORED
+    return names if rest <= 0 else (*names[:_MAX_IGNORED], f"and {rest} more")
 
 
-def _checked(source, tensor, array):
-    """The array in Keras' axes, in single precision at least, or an error with its name."""
+def _checked(source: str, tensor: Tensor, array: np.ndarray) -> np.ndarray:
+    """Returns the array in Keras' axes, in float32 or wider, or raises an error with its name."""
     if array.shape != tensor.shape:
         raise InputError(
             f"{source}: {tensor.name} must have shape {tensor.shape}. Received: {array.shape}"
@@ -161,7 +225,7 @@ def _checked(source, tensor, array):
     if not extreme <= LARGEST_WEIGHT:
         raise InputError(
             f"{source}: {tensor.name} must hold finite weights. Received: a value of "
-            f"{extreme:g}, so the file is damaged or its training diverged"
+            f"{extreme:g}: the file is corrupt, or its training diverged"
         )
     precision = np.promote_types(array.dtype, np.float32)
     return array.transpose(layouts.TO_KERAS[tensor.role]).astype(precision, copy=False)

@@ -42,7 +42,7 @@ def add_checkpoint_options(command):
 
 
 def checkpoint_arguments(options):
-    """Arguments of `load_preset` that say what a checkpoint does not."""
+    """Arguments of `load_model` that say what a checkpoint does not."""
     names = ("head", "num_classes", "pool_size", "activation", "norm")
     given = {name: getattr(options, name) for name in names}
     return {

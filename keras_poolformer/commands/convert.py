@@ -11,7 +11,7 @@ from keras_poolformer.commands.arguments import (
     add_source,
     checkpoint_arguments,
 )
-from keras_poolformer.lineage import origin_lines
+from keras_poolformer.lineage import origin_lines, provenance_json
 from keras_poolformer.models.opening import load_model
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.files import refuse_existing, replacing
@@ -52,13 +52,11 @@ def convert(options):
         report = _save_for_torch(model, options)
         text, document = str(report), json_text(report.to_dict()) + "\n"
     else:
-        from keras_poolformer.models.loading import provenance_json
-
         with replacing(options.output, options.overwrite) as written:
             model.save(written)
-        lines = origin_lines(model.get_config()["provenance"])
+        lines = origin_lines(model.provenance)
         text = "\n".join(lines) or "the file does not say where its weights are from"
-        document = provenance_json(model)
+        document = provenance_json(model.provenance)
     progress.finish()
     print(document if options.json else text, end="" if options.json else "\n")
 

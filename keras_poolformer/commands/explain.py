@@ -1,6 +1,5 @@
 """`keras-poolformer explain`: Grad-CAM of photographs, as one picture."""
 
-import difflib
 import math
 from pathlib import Path
 
@@ -17,7 +16,7 @@ from keras_poolformer.models.opening import load_model
 from keras_poolformer.scores import score_name, score_text, scores
 from keras_poolformer.support.errors import ImageError, InputError
 from keras_poolformer.support.files import refuse_existing, replacing
-from keras_poolformer.support.messages import json_text
+from keras_poolformer.support.messages import did_you_mean, json_text
 from keras_poolformer.support.progress import Progress
 
 MAX_IMAGES = 200
@@ -174,8 +173,7 @@ def _class_index(name, config):
         raise InputError(f"--class {name} is the label of several classes; give one of {found}")
     if name.isdecimal() and int(name) < config.num_classes:
         return int(name)
-    close = difflib.get_close_matches(name, labels, n=1)
-    hint = f" Did you mean {close[0]}?" if close else ""
+    hint = did_you_mean(name, labels)
     raise InputError(
         f"--class must be a label or a number from 0 to {config.num_classes - 1}.{hint} "
         f"Received: {name[:80]!r}"

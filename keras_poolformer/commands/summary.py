@@ -4,8 +4,6 @@ import math
 
 from keras_poolformer.commands.arguments import add_command, add_source, positive
 from keras_poolformer.models.opening import load_model
-from keras_poolformer.sources import presets
-from keras_poolformer.sources.keras_archive import read_keras_archive
 from keras_poolformer.support.messages import json_text
 from keras_poolformer.support.progress import Progress
 
@@ -28,10 +26,9 @@ def add_parser(group):
 
 def summary(options):
     """Prints an architecture, part by part."""
-    source = presets.resolve(options.source)
     progress = Progress([f"building {options.source}", "counting"])
     progress.start()
-    model = load_model(source, load_weights=False, backbone=_is_backbone(source))
+    model = load_model(options.source, load_weights=False, backbone=None)
     from keras_poolformer.inspection.stats import model_stats
 
     progress.start()
@@ -44,10 +41,6 @@ def summary(options):
         print(json_text(fields))
     else:
         print(_table(options.source, stats, model.config))
-
-
-def _is_backbone(source):
-    return source.is_keras and read_keras_archive(source.weights).class_name.endswith("Backbone")
 
 
 def _stages(stats, config):

@@ -8,8 +8,8 @@ import numpy as np
 
 from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.labels import read_labels
-from keras_poolformer.models.overrides import override, override_tflite, with_size
-from keras_poolformer.sources import presets
+from keras_poolformer.models.opening import load_model
+from keras_poolformer.models.overrides import override_tflite, with_size
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.patterns import without_patterns
 
@@ -123,14 +123,10 @@ def _load_signature(path):
 
 
 def _keras(source, size, labels):
-    source = presets.fetch_weights(presets.resolve(source))  # before TensorFlow is imported
-    from keras_poolformer.models.classifier import PoolFormerImageClassifier
-
-    model = PoolFormerImageClassifier.from_preset(source)
-    override(model, size, labels)
+    model = load_model(source, size=size, labels=labels)
     config, transform = model.config, model.transform
-    _require_one_class(source.name, config.problem_type)
-    _check(source.name, config.num_classes, config.labels, config.in_channels)
+    _require_one_class(source, config.problem_type)
+    _check(source, config.num_classes, config.labels, config.in_channels)
     return Scorer(
         model.predict_on_batch,
         transform,

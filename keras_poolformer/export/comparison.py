@@ -12,6 +12,8 @@ from typing import Any
 import numpy as np
 
 from keras_poolformer.data.folders import spread
+from keras_poolformer.images.transform import ImageTransform
+from keras_poolformer.provenance import Provenance
 from keras_poolformer.scores import scores
 from keras_poolformer.sources.presets import ASSETS
 from keras_poolformer.support.version import __version__
@@ -51,7 +53,7 @@ class ExportResult:
     inputs: str
     outputs: str
     errors: dict[str, float]
-    provenance: dict
+    provenance: Provenance
     operators: dict[str, int] = dataclasses.field(default_factory=dict)
     partitions: int = 0
     calibration_images: int = 0
@@ -87,6 +89,7 @@ class ExportResult:
         """Returns the result, and the versions it was made with, as JSON-ready values."""
         return dataclasses.asdict(self) | {
             "path": str(self.path),
+            "provenance": self.provenance.to_json(),
             "skipped": list(self.skipped),
             "errors": {name: _json_number(error) for name, error in self.errors.items()},
             "error": _json_number(self.error),
@@ -117,9 +120,9 @@ def checksum(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def export_provenance(model: Any, transform: Any) -> dict:
+def export_provenance(model: Any, transform: ImageTransform) -> Provenance:
     """Where an export's weights are from, and how the images that it takes are prepared."""
-    return (model.get_config()["provenance"] or {}) | {"transform": transform.to_dict()}
+    return model.provenance.replace(transform=transform)
 
 
 def versions():

@@ -7,7 +7,8 @@ import numpy as np
 import tensorflow as tf
 
 from keras_poolformer.labels import checked_labels
-from keras_poolformer.models.classifier import PoolFormerBackbone, PoolFormerImageClassifier
+from keras_poolformer.models.backbone import PoolFormerBackbone
+from keras_poolformer.models.classifier import PoolFormerImageClassifier
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.quiet import logger_limited
 

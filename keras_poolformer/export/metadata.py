@@ -108,7 +108,7 @@ def _table(table, /, **values):
 def _model_metadata(graph, description):
     return _table(
         "ModelMetadata",
-        name=f"PoolFormer {PurePath(description.provenance.get('source', '')).name}".strip(),
+        name=f"PoolFormer {PurePath(description.provenance.source or '').name}".strip(),
         description=f"PoolFormer (arXiv 2111.11418), recipe {description.recipe}, exported by "
         f"keras-poolformer {__version__}",
         subgraph_metadata=[

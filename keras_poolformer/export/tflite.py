@@ -31,7 +31,7 @@ from keras_poolformer.export.networks.folding import fold
 from keras_poolformer.export.networks.ranges import Quantizer
 from keras_poolformer.export.recipes import INPUTS, OUTPUTS, get_recipe
 from keras_poolformer.images.transform import checked_transform
-from keras_poolformer.models.classifier import PoolFormerBackbone
+from keras_poolformer.models.backbone import PoolFormerBackbone
 from keras_poolformer.runtime.description import SCORES, Description, append_description
 from keras_poolformer.runtime.tflite_model import TFLiteModel
 from keras_poolformer.support.errors import InputError

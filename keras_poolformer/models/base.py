@@ -3,17 +3,22 @@
 import contextlib
 import importlib
 import json
-from typing import Any
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Self
 
 import keras
 
+from keras_poolformer import lineage, sources
 from keras_poolformer.checkpoints import quantization
 from keras_poolformer.config import PoolFormerConfig
-from keras_poolformer.images.transform import ImageTransform
-from keras_poolformer.lineage import trained_provenance
+from keras_poolformer.images.transform import ImageTransform, checked_transform
 from keras_poolformer.models import freezing
-from keras_poolformer.models.loading import image_transform, load_preset, save_preset
+from keras_poolformer.models.loading import build
+from keras_poolformer.provenance import Provenance
 from keras_poolformer.sources.keras_archive import TRAINABLE_FIELDS
+from keras_poolformer.sources.preset_folder import write_preset_folder
+from keras_poolformer.sources.released import default_transform
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import shown
 from keras_poolformer.support.numeric import whole_number
@@ -22,78 +27,99 @@ OPTIMIZERS = "keras_poolformer.training.optimizer"
 
 
 class PoolFormerModel(keras.Model):
-    """Made from a config, read from a preset or checkpoint, saved as one."""
+    """A model that is made from a config, loaded from a preset or checkpoint, and saved as one."""
 
-    fixed_fields: dict[str, Any] = {}  # of the config, whatever a source says  # noqa: RUF012
+    config: PoolFormerConfig
+    fixed_fields: ClassVar[Mapping[str, Any]] = {}  # of the config, whatever a source says
 
     @classmethod
-    def from_variant(cls, name, **overrides):
+    def from_variant(cls, name: str, **overrides: Any) -> Self:
         """Builds a released variant with fresh weights.
 
         Args:
             name: "poolformer_s12", s24, s36, m36 or m48.
-            **overrides: fields of `PoolFormerConfig`.
+            **overrides: Fields of `PoolFormerConfig`.
         """
         return cls(PoolFormerConfig.from_variant(name, **overrides))
 
     @classmethod
     def from_preset(
         cls,
-        source,
-        num_classes=None,
-        head=None,
-        load_weights=True,
-        dtype=None,
-        name=None,
-        **config_overrides,
-    ):
+        source: str | os.PathLike[str] | sources.Source,
+        num_classes: int | None = None,
+        head: str | None = None,
+        load_weights: bool = True,
+        dtype: Any = None,
+        name: str | None = None,
+        **config_overrides: Any,
+    ) -> Self:
         """Builds the model of a preset, checkpoint file or directory, and loads its weights.
 
         Args:
-            source: a name of `list_presets()`, a .pth / .pth.tar / .safetensors / .keras
-                file, a directory as `save_to_preset`, timm or transformers save it, or
-                "hf://OWNER/NAME[@REVISION]". Weights that are not there are downloaded.
-            num_classes: if it differs from the source's, the backbone's weights are kept and
-                the classifier starts fresh (`model.provenance["new_tensors"]` says so); 0
-                leaves the classifier out.
+            source: Name of `list_presets()`, path of a .pth / .pth.tar / .safetensors / .keras
+                file, path of a directory as `save_to_preset`, timm or transformers save it, or
+                "hf://OWNER/NAME[@REVISION]". Missing weights are downloaded.
+            num_classes: Number of classes. If it differs from the source's, the backbone's
+                weights are kept and the classifier starts fresh
+                (`model.provenance["new_tensors"]` lists what did); 0 leaves the classifier out.
             head: "norm_pool" or "pool_norm" instead of the source's own.
-            load_weights: False builds the architecture with fresh weights.
+            load_weights: Whether weights are loaded. False builds the architecture with fresh
+                ones.
             dtype: Dtype policy, such as "mixed_float16"; by default that of a .keras file, and
                 of other sources Keras' global one.
             name: Name of the model; by default a new one.
-            **config_overrides: fields of `PoolFormerConfig`, such as `pool_size` and `norm`, which
-                the shapes of a checkpoint do not tell. `in_channels` adapts the weights of the
+            **config_overrides: Fields of `PoolFormerConfig`, such as `pool_size` and `norm`, which
+                the shapes of a checkpoint cannot tell. `in_channels` adapts the weights of the
                 first convolution as timm does; `feature_norms` of a backbone start fresh
                 where the source has none.
 
         What was frozen when a .keras file was saved is frozen again; fresh layers learn.
 
         Raises:
-            InputError: the source cannot be found, read, or does not fit.
+            InputError: The source cannot be found or read, or does not fit.
         """
         overrides = dict(config_overrides)
         if num_classes is not None:
             overrides["num_classes"] = num_classes
         if head is not None:
             overrides["head"] = head
-        arguments = {"dtype": dtype, "name": name}
-        return load_preset(cls, source, load_weights, overrides, arguments=arguments)
+        contents = sources.resolve(source).read(weights=load_weights)
+        return build(cls, contents, overrides, dtype, name)
 
-    def save_to_preset(self, folder, transform=None, overwrite=False):
-        """Writes a folder that `from_preset` reads back, as `save_pretrained` does elsewhere.
+    def save_to_preset(
+        self,
+        folder: str | os.PathLike[str],
+        transform: ImageTransform | None = None,
+        overwrite: bool = False,
+    ) -> None:
+        """Writes a folder that `from_preset` loads, the counterpart of `save_pretrained`.
 
-        It holds model.keras and keras_poolformer.json, which says the config and how images
+        It holds model.keras and keras_poolformer.json, which has the config and how images
         are prepared.
 
         Args:
-            folder: to write; its parent must exist.
-            transform: the `ImageTransform` of the model; by default `model.transform`.
-            overwrite: whether such a folder may be replaced.
+            folder: Path to write; its parent must exist.
+            transform: How images are prepared for the model; by default `model.transform`.
+            overwrite: Whether such a folder may be replaced.
 
         Raises:
-            InputError: the folder exists already, or cannot be written.
+            InputError: The folder exists already, or cannot be written.
         """
-        save_preset(self, folder, transform, overwrite)
+        transform = checked_transform(transform) or self.transform
+        write_preset_folder(self, folder, transform, overwrite)
+
+    @property
+    def provenance(self) -> Provenance:
+        """Where the weights come from; empty, and false, if that is not known.
+
+        It can be read like a dict: `model.provenance["source"]`. A `Provenance`, the flat fields
+        of one, or None can be assigned.
+        """
+        return self._provenance
+
+    @provenance.setter
+    def provenance(self, provenance: Provenance | Mapping[str, Any] | None) -> None:
+        self._provenance = Provenance.of(provenance)
 
     @property
     def transform(self) -> ImageTransform:
@@ -102,23 +128,22 @@ class PoolFormerModel(keras.Model):
         A model without one has that of its architecture. What is assigned here goes into saved
         and exported files.
         """
-        return image_transform(self)
+        return self.provenance.transform or default_transform(self.config)
 
     @transform.setter
     def transform(self, transform: ImageTransform) -> None:
         if not isinstance(transform, ImageTransform):
             raise InputError(f"`transform` must be an ImageTransform. Received: {shown(transform)}")
-        provenance: Any = plain(self.provenance) or {}
-        self.provenance = provenance | {"transform": transform.to_dict()}
+        self.provenance = self.provenance.replace(transform=transform)
 
-    def freeze(self, stages=None):
+    def freeze(self, stages: int | None = None) -> None:
         """Freezes the first stages, each with the convolution that opens it; thaws the others.
 
         A classifier's head goes on learning. Call `compile` afterwards, as Keras asks after
         every change of what is trainable.
 
         Args:
-            stages: how many, counted from the image; all by default, 0 thaws everything.
+            stages: Number of stages, counted from the image; by default all. 0 thaws everything.
         """
         own = self.stage_layers()
         stages = len(own) if stages is None else whole_number("stages", stages, 0, len(own))
@@ -127,19 +152,19 @@ class PoolFormerModel(keras.Model):
                 layer.trainable = stage >= stages
 
     @property
-    def frozen_stages(self):
-        """How many stages, counted from the image, are frozen entirely."""
+    def frozen_stages(self) -> int:
+        """Number of stages, counted from the image, that are frozen entirely."""
         frozen = [not any(layer.trainable for layer in parts) for parts in self.stage_layers()]
         return [*frozen, False].index(False)
 
-    def stage_layers(self):
-        """Returns the layers of each stage, a list of lists."""
+    def stage_layers(self) -> list[list[keras.Layer]]:
+        """Returns the layers of each stage."""
         raise NotImplementedError
 
-    def get_config(self):
+    def get_config(self) -> dict[str, Any]:
         return {
             "config": self.config.to_dict(),
-            "provenance": plain(self.provenance),
+            "provenance": self.provenance.to_json(),
             "name": self.name,
             "quantized": quantization.is_quantized(self),
             "trainable": self.trainable,
@@ -148,7 +173,7 @@ class PoolFormerModel(keras.Model):
         }
 
     @classmethod
-    def from_config(cls, config, custom_objects=None):
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Any = None) -> Self:
         config = dict(config)
         config["config"] = PoolFormerConfig(**config["config"])
         saved = {name: config.pop(name) for name in TRAINABLE_FIELDS if name in config}
@@ -159,37 +184,37 @@ class PoolFormerModel(keras.Model):
         freezing.restore_trainable(model, saved)
         return model
 
-    def compile_from_config(self, config):
+    def compile_from_config(self, config: dict[str, Any]) -> None:
         """Compiles a loaded model; Keras calls it."""
         if f'"{OPTIMIZERS}"' in json.dumps(config):
             importlib.import_module(OPTIMIZERS)  # which registers its classes, and needs TensorFlow
         super().compile_from_config(config)
 
-    def fit(self, *args, **kwargs):
+    def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
         """Trains as `keras.Model.fit` does; `provenance` says so from then on."""
         with self._recording_training():
             return super().fit(*args, **kwargs)
 
-    def train_on_batch(self, *args, **kwargs):
+    def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
         """Trains as `keras.Model.train_on_batch` does; `provenance` says so from then on."""
         with self._recording_training():
             return super().train_on_batch(*args, **kwargs)
 
     @contextlib.contextmanager
-    def _recording_training(self):
-        """Marks the provenance if any step is made, also where an interruption follows."""
+    def _recording_training(self) -> Iterator[None]:
+        """Marks the provenance if any step is made, even if an interruption follows."""
         before = self._steps_made()
         try:
             yield
         finally:
             if self._steps_made() != before:
-                self.provenance = trained_provenance(plain(self.provenance))
+                self.provenance = lineage.trained(self.provenance)
 
-    def _steps_made(self):
+    def _steps_made(self) -> int:
         optimizer = getattr(self, "optimizer", None)
         return 0 if optimizer is None else int(keras.ops.convert_to_numpy(optimizer.iterations))
 
-    def quantize(self, mode=None, config=None, **kwargs):
+    def quantize(self, mode: str | None = None, config: Any = None, **kwargs: Any) -> None:
         """Quantizes the last layer, the only kind that Keras has 8-bit kernels for.
 
         `export_tflite` quantizes all layers, for devices.
@@ -235,12 +260,3 @@ def checked_policy(dtype: Any) -> Any:
             f"'mixed_bfloat16': export_tflite quantizes. Received: {shown(policy.name)}"
         )
     return policy
-
-
-def plain(value):
-    """Keras wraps containers set on a model; JSON wants plain ones."""
-    if isinstance(value, dict):
-        return {key: plain(one) for key, one in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(one) for one in value]
-    return value

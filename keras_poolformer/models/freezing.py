@@ -1,7 +1,9 @@
 """Which layers of a model are trainable, as plain values that a file can hold."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
+
+import keras
 
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import shown
@@ -9,18 +11,19 @@ from keras_poolformer.support.messages import shown
 State = dict[str, dict[str, bool]]
 
 
-def trainable_state(model: Any) -> State:
+def trainable_state(model: keras.Model) -> State:
     """Returns what is trainable in a model, down to single weights.
 
     Args:
-        model: A `PoolFormerModel`.
+        model: The model.
 
     Returns:
         {"layers": {path: flag}, "weights": {path: flag}} of those layers whose flag differs from
         that of the layer around them, and of those weights whose flag differs from that of their
         layer; in the order in which they have to be set.
     """
-    layers, weights = {}, {}
+    layers: dict[str, bool] = {}
+    weights: dict[str, bool] = {}
     for path, layer, around in _walk(model):
         if layer.trainable != around.trainable:
             layers[path] = layer.trainable
@@ -30,13 +33,13 @@ def trainable_state(model: Any) -> State:
     return {"layers": layers, "weights": weights}
 
 
-def restore_trainable(model: Any, saved: dict[str, Any]) -> None:
+def restore_trainable(model: Any, saved: Mapping[str, Any]) -> None:
     """Makes trainable what was trainable when a model of the same architecture was saved.
 
     Args:
-        model: A `PoolFormerModel`.
-        saved: The fields `TRAINABLE_FIELDS` of its configuration, as far as the file has them;
-            of unknown origin.
+        model: `PoolFormerModel` to change.
+        saved: Fields `TRAINABLE_FIELDS` of the saved configuration, as far as the file has them.
+            They are untrusted.
 
     Raises:
         InputError: A field is not valid, or names layers or weights that the model does not have.
@@ -52,27 +55,27 @@ def restore_trainable(model: Any, saved: dict[str, Any]) -> None:
         model.freeze(saved.get("frozen_stages", 0))
 
 
-def _restore_state(model, state):
+def _restore_state(model: keras.Model, state: Any) -> None:
     layers = {path: layer for path, layer, _ in _walk(model)}
     weights = {weight.path: weight for weight in model.weights}
     if not isinstance(state, dict) or state.keys() != {"layers", "weights"}:
-        raise _refused("an object with `layers` and `weights`", state)
+        raise _rejection("an object with `layers` and `weights`", state)
     for kind, parts in (("layers", layers), ("weights", weights)):
         flags = state[kind]
         if not isinstance(flags, dict):
-            raise _refused(f"an object with an object `{kind}`", flags)
+            raise _rejection(f"an object with an object `{kind}`", flags)
         for path, flag in flags.items():
             if path not in parts or not isinstance(flag, bool):
-                raise _refused(f"true or false for {kind} of the model", {path: flag})
+                raise _rejection(f"true or false for {kind} of the model", {path: flag})
             parts[path].trainable = flag
 
 
-def copy_trainable(old: Any, model: Any, fresh: Sequence[str] = ()) -> None:
+def copy_trainable(old: keras.Model, model: keras.Model, fresh: Collection[str] = ()) -> None:
     """Freezes in a model what is frozen in another one, layer by layer and weight by weight.
 
     Args:
-        old: The model with the flags.
-        model: The model that gets them, as far as both have the same layers.
+        old: Model with the flags.
+        model: Model that gets them, as far as both have the same layers.
         fresh: Paths of weights that learn in any case, as do the layers around them.
     """
     flags = {path: layer.trainable for path, layer, _ in _walk(old)}
@@ -85,15 +88,17 @@ def copy_trainable(old: Any, model: Any, fresh: Sequence[str] = ()) -> None:
             weight.trainable = flags.get(weight.path, True)
 
 
-def _walk(model):
+def _walk(model: keras.Model) -> Iterator[tuple[str, Any, Any]]:
     """(path, layer, the layer around it) of all layers, outer ones first.
 
-    The layers of a classifier's backbone have the paths that they have in a backbone alone.
+    The layers of a classifier's backbone have the paths that they have in a backbone.
     """
     return _inside(model, "")
 
 
-def _inside(around, prefix):
+def _inside(around: Any, prefix: str) -> Iterator[tuple[str, Any, Any]]:
+    # `layers` of a functional model leaves out what is not on its graph. The private method, as
+    # of Keras 3.15, does not.
     for layer in around._flatten_layers(include_self=False, recursive=False):
         if hasattr(layer, "stage_outputs"):  # a backbone, whose own name is arbitrary
             yield "backbone", layer, around
@@ -103,5 +108,5 @@ def _inside(around, prefix):
             yield from _inside(layer, f"{prefix}{layer.name}/")
 
 
-def _refused(rule, value):
+def _rejection(rule: str, value: object) -> InputError:
     return InputError(f"`trainable_state` must be {rule}. Received: {shown(value)}")

@@ -1,6 +1,8 @@
 """The losses that transformers computes from `labels`, as Keras' own."""
 
 import functools
+from collections.abc import Callable
+from typing import Any
 
 import keras
 
@@ -8,7 +10,7 @@ from keras_poolformer.config import PoolFormerConfig
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import shown
 
-LOSSES = {
+LOSSES: dict[str, Callable[[], Any]] = {
     "single_label_classification": functools.partial(
         keras.losses.SparseCategoricalCrossentropy, from_logits=True
     ),
@@ -23,9 +25,9 @@ def default_loss(config: PoolFormerConfig, problem_type: str | None = None) -> k
     """Returns the loss of the logits of a classifier.
 
     Args:
-        config: The classifier's config.
-        problem_type: What its logits mean; by default as the config says, and where that does
-            not say a regression for a single output, else one right class.
+        config: Architecture of the classifier.
+        problem_type: Meaning of its logits. By default the config's; if that is None,
+            "regression" for a single output, else "single_label_classification".
 
     Raises:
         InputError: The problem type is unknown, or there are no logits.

@@ -1,21 +1,63 @@
-"""The model of a SOURCE."""
+"""The model of a source, for commands."""
 
-from keras_poolformer.models.overrides import override
-from keras_poolformer.sources import presets
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from keras_poolformer import sources
+from keras_poolformer.models.overrides import Size, override
+from keras_poolformer.sources.source import Contents
+
+if TYPE_CHECKING:
+    from keras_poolformer.models.base import PoolFormerModel
 
 
-def load_model(source, load_weights=True, backbone=False, size=None, labels=None, **arguments):
-    """The model of a source, with the size and the labels that `add_overrides` reads.
+def load_model(
+    source: str,
+    load_weights: bool = True,
+    backbone: bool | None = False,
+    overrides: Mapping[str, Any] | None = None,
+    size: Size | None = None,
+    labels: str | Path | None = None,
+    **reading: Any,
+) -> "PoolFormerModel":
+    """Loads the model of a source. Whatever is wrong with it is reported before Keras is imported.
 
-    What is missing is reported before TensorFlow is imported.
+    Args:
+        source: Name, path or URI, as `sources.resolve` takes it.
+        load_weights: Whether weights are loaded. False builds the architecture with fresh ones.
+        backbone: Whether the head is left out; None leaves it out of what was saved without one.
+        overrides: Fields of `PoolFormerConfig` that replace the source's.
+        size: Size of the images instead of the source's, as `with_size` takes it, or None.
+        labels: Text file of class names instead of the source's, or None.
+        **reading: Further arguments of `Source.read`.
+
+    Raises:
+        InputError: The source cannot be found or read, or does not fit.
     """
-    source = presets.resolve(source)
-    if load_weights:
-        source = presets.fetch_weights(source)
-    from keras_poolformer.models.classifier import PoolFormerBackbone, PoolFormerImageClassifier
-    from keras_poolformer.models.loading import load_preset
-
-    model_class = PoolFormerBackbone if backbone else PoolFormerImageClassifier
-    model = load_preset(model_class, source, load_weights, **arguments)
+    contents = sources.resolve(source).read(weights=load_weights, **reading)
+    model = build_model(contents, backbone, overrides)
     override(model, size, labels)
     return model
+
+
+def build_model(
+    contents: Contents,
+    backbone: bool | None = False,
+    overrides: Mapping[str, Any] | None = None,
+) -> "PoolFormerModel":
+    """Builds the classifier, or the backbone, of what was read from a source.
+
+    Args:
+        contents: What was read.
+        backbone: As in `load_model`.
+        overrides: As in `load_model`.
+    """
+    from keras_poolformer.models.backbone import PoolFormerBackbone
+    from keras_poolformer.models.classifier import PoolFormerImageClassifier
+    from keras_poolformer.models.loading import build
+
+    if backbone is None:
+        backbone = contents.is_backbone
+    model_class = PoolFormerBackbone if backbone else PoolFormerImageClassifier
+    return build(model_class, contents, overrides)

@@ -1,4 +1,4 @@
-"""Another size of image, or other class names, than a source of weights has."""
+"""Replaces the image size or the class names that a source of weights comes with."""
 
 from pathlib import Path
 from typing import Any
@@ -12,15 +12,15 @@ Size = int | tuple[int, int]
 
 
 def with_size(transform: ImageTransform, size: Size) -> ImageTransform:
-    """Returns a transform whose images have another size, everything else as before.
+    """Returns a transform whose images have another size.
 
-    `crop_pct` is kept, so that the same section of a picture is seen. Where the crop differs from
-    what pictures are resized to, both change in proportion.
+    `crop_pct` is kept, so that the same section of a picture is seen. If the crop differs from
+    the size that pictures are resized to, both change in proportion.
 
     Args:
         transform: The transform to change.
         size: Side of the square images, or (height, width), which squeezes pictures into that
-            shape: `crop_mode` becomes "hf" then, as timm's has squares only.
+            shape: `crop_mode` becomes "hf", since timm's supports squares only.
 
     Raises:
         InputError: A side is out of bounds, or the transform does not resize.
@@ -43,10 +43,10 @@ def with_size(transform: ImageTransform, size: Size) -> ImageTransform:
 
 
 def override(model: Any, size: Size | None = None, labels: str | Path | None = None) -> None:
-    """Changes what a model says of its images and classes, and so all that is made of it.
+    """Changes the image size or class names of a model, and so of what is made from it.
 
     Args:
-        model: A `PoolFormerImageClassifier` or `PoolFormerBackbone`.
+        model: `PoolFormerImageClassifier` or `PoolFormerBackbone` to change.
         size: Size of its images, as `with_size` takes it, or None.
         labels: Text file with a name for each class, one a line, or None.
 
@@ -63,7 +63,16 @@ def override(model: Any, size: Size | None = None, labels: str | Path | None = N
 
 
 def override_tflite(classifier: Any, size: Size | None, labels: str | Path | None) -> None:
-    """Gives a `TFLiteClassifier` other labels; refuses another size, which its file fixes."""
+    """Gives a `TFLiteClassifier` other labels; rejects another size, which its file fixes.
+
+    Args:
+        classifier: `TFLiteClassifier` to change.
+        size: Size of its images that was asked for, or None.
+        labels: Text file with a name for each class, one a line, or None.
+
+    Raises:
+        InputError: A size is given, or the file of labels cannot be used.
+    """
     if size is not None:
         height, width = classifier.input_shape[:2]
         raise InputError(

@@ -1,21 +1,29 @@
-"""Makes Keras know this package's classes, so that `keras.saving.load_model` can build them.
+"""Registers this package's classes with Keras, so that `keras.saving.load_model` can build them.
 
-They are registered as soon as both packages are imported, whichever comes first, and this
-package still imports no Keras of its own accord.
+They are registered as soon as both packages are imported, whichever comes first. This package
+does not import Keras for it.
 """
 
 import importlib
 import importlib.abc
 import importlib.util
 import sys
+from collections.abc import Sequence
+from importlib.machinery import ModuleSpec
+from types import ModuleType
 
 MODULE = "keras_poolformer.models.classifier"
 
 
 class _AfterKeras(importlib.abc.MetaPathFinder):
-    """Leaves it to the other finders to find Keras, and imports the classes after it."""
+    """Lets the other finders find Keras, and imports the classes after it."""
 
-    def find_spec(self, fullname, path=None, target=None):
+    def find_spec(
+        self,
+        fullname: str,
+        path: Sequence[str] | None = None,
+        target: ModuleType | None = None,
+    ) -> ModuleSpec | None:
         if fullname != "keras":
             return None
         sys.meta_path.remove(self)
@@ -27,7 +35,7 @@ class _AfterKeras(importlib.abc.MetaPathFinder):
             return spec
         execute = spec.loader.exec_module
 
-        def execute_and_register(module):
+        def execute_and_register(module: ModuleType) -> None:
             execute(module)
             if not _importing_ourselves():
                 importlib.import_module(MODULE)
@@ -36,8 +44,8 @@ class _AfterKeras(importlib.abc.MetaPathFinder):
         return spec
 
 
-def _importing_ourselves():
-    """Whether Keras is imported by a module of this package, which `MODULE` may need itself."""
+def _importing_ourselves() -> bool:
+    """Whether a module of this package, which `MODULE` may need, is importing Keras."""
     ours = [module for name, module in sys.modules.items() if name.startswith("keras_poolformer.")]
     return any(getattr(module.__spec__, "_initializing", False) for module in ours)
 

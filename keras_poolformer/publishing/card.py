@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras_poolformer.config import PoolFormerConfig
 from keras_poolformer.images.transform import ImageTransform
-from keras_poolformer.lineage import current_provenance
+from keras_poolformer.provenance import Provenance
 from keras_poolformer.publishing.metadata import metadata
 from keras_poolformer.scores import score_name
 from keras_poolformer.sources.preset_folder import WEIGHTS
@@ -72,7 +72,7 @@ class Card:
     name: str
     config: PoolFormerConfig
     transform: ImageTransform
-    provenance: Mapping[str, Any]
+    provenance: Provenance
     stats: "Stats"
     license: str = "apache-2.0"
     dataset: str = ""
@@ -125,26 +125,26 @@ class Card:
 
     def _origin(self) -> dict[str, str]:
         """{what: value} of what is known about the weights."""
-        facts = current_provenance(self.provenance)
-        unnamed = "trained with Keras" if facts.get("trained") else ""
+        training = self.provenance.training
+        init = (training and training.init) or Provenance()
         origin = {
-            "Weights": facts.get("source") or unnamed,
-            "SHA-256 of their file": facts.get("sha256"),
-            "Starting model": facts.get("base_model"),
-            "SHA-256 of the starting model's file": (facts.get("init") or {}).get("sha256"),
+            "Weights": self.provenance.source or ("trained with Keras" if training else ""),
+            "SHA-256 of their file": self.provenance.get("sha256"),
+            "Starting model": self.provenance.get("base_model"),
+            "SHA-256 of the starting model's file": init.get("sha256"),
         }
         return {name: value for name, value in origin.items() if value}
 
     def _training(self) -> dict[str, str]:
         """What the text says about training; {} for weights as their authors published them."""
-        facts = current_provenance(self.provenance)
-        if not facts.get("trained"):
+        training = self.provenance.training
+        if training is None:
             return {}
-        steps = f"{facts['step']:,} steps, seed {facts.get('seed')}" if "step" in facts else ""
+        steps = "" if training.step is None else f"{training.step:,} steps, seed {training.seed}"
         return {
-            "by": facts.get("source") or "",
+            "by": self.provenance.source or "",
             "steps": steps,
-            "began_as": facts.get("base_model") or "",
+            "began_as": training.base_model,
         }
 
     def _pyramid(self) -> Iterator[tuple[str, int, int]]:

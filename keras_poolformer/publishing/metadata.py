@@ -1,10 +1,9 @@
 """The YAML header of a model card, which the hubs read."""
 
 import re
-from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from keras_poolformer.lineage import current_provenance
+from keras_poolformer.provenance import Provenance
 from keras_poolformer.sources.preset_folder import WEIGHTS
 from keras_poolformer.support.messages import printable
 
@@ -40,16 +39,16 @@ def metadata(card: "Card") -> str:
     return _yaml(data.to_dict())
 
 
-def base_model_name(provenance: Mapping[str, Any] | None) -> str:
+def base_model_name(provenance: Provenance) -> str:
     """Returns the hub's name of the model that training or conversion began from, or "".
 
     Args:
         provenance: Provenance of the weights.
     """
-    facts = current_provenance(provenance)
-    name = facts.get("base_model") or ""
-    if not name and str(facts.get("source", "")).startswith("hf://"):
-        name = facts["source"]
+    name = provenance.training.base_model if provenance.training else ""
+    source = provenance.source or ""
+    if not name and source.startswith("hf://"):
+        name = source
     name = name.removeprefix("hf://").partition("@")[0]
     return name if _HUB_NAME.fullmatch(name) else ""
 

@@ -91,7 +91,7 @@ def write_repository(
         name=options.name,
         config=model.config,
         transform=model.transform,
-        provenance=dict(model.provenance or {}),
+        provenance=model.provenance,
         stats=model_stats(model, model.transform.output_size),
         license=options.license,
         dataset=options.dataset,

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from keras_poolformer.config import MAX_CLASSES
 from keras_poolformer.labels import checked_labels
-from keras_poolformer.provenance import checked_provenance
+from keras_poolformer.provenance import Provenance
 from keras_poolformer.scores import PROBLEM_TYPES
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.json_files import MAX_JSON_BYTES, parse_json
@@ -44,7 +44,7 @@ class Description:
     outputs: str
     transform: dict
     labels: tuple[str, ...] = ()
-    provenance: dict = field(default_factory=dict)
+    provenance: Provenance = field(default_factory=Provenance)
     problem_type: str | None = None
 
     def __post_init__(self):
@@ -72,7 +72,7 @@ def add_description(folder, description):
 
 def _texts(description):
     """{file name: text} of a description."""
-    document = asdict(description)
+    document = asdict(description) | {"provenance": description.provenance.to_json()}
     labels = document.pop("labels")
     texts = {DESCRIPTION: json.dumps(document, indent=2)}
     if labels:
@@ -91,7 +91,7 @@ def read_description(path):
         return None
     try:
         fields = parse_json(files[DESCRIPTION], DESCRIPTION)
-        fields["provenance"] = checked_provenance(fields.get("provenance"), DESCRIPTION)
+        fields["provenance"] = Provenance.of(fields.get("provenance"), DESCRIPTION)
         labels = files.get(LABELS, b"")
         if labels.count(b"\n") > MAX_CLASSES:
             raise InputError(f"{LABELS} must have at most {MAX_CLASSES:,} lines")

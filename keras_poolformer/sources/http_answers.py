@@ -1,4 +1,4 @@
-"""A web server's answer, none of which is trusted: whether it is the file, or the rest of one."""
+"""Checks of a web server's answer, which is untrusted: whether it is a file, or the rest of one."""
 
 import re
 from collections.abc import Mapping
@@ -13,20 +13,20 @@ _TEMPORARY = frozenset({408, 425, 429, 500, 502, 503, 504})  # statuses
 
 
 class FailedError(Exception):
-    """An attempt brought no file; the message says why."""
+    """A download attempt failed; the message says why."""
 
 
 class TemporaryError(FailedError):
-    """An attempt brought no file, and the next one may."""
+    """A download attempt failed transiently: it is worth retrying."""
 
 
 def is_rest(response: Any, note: Mapping[str, Any], size: int) -> bool:
-    """Whether a partial answer is the rest of a file, whatever was asked for.
+    """Whether a partial answer is the rest of a file, whatever was requested.
 
     Args:
         response: Answer of `requests.get`.
-        note: What is known of the file: "validator" and "total" bytes.
-        size: Number of bytes that are there.
+        note: Known facts about the file: "validator" and "total" bytes.
+        size: Number of bytes that were downloaded before.
     """
     place = re.fullmatch(_CONTENT_RANGE, response.headers.get("Content-Range", ""))
     same = validator_of(response) in (None, note.get("validator"))
@@ -34,16 +34,16 @@ def is_rest(response: Any, note: Mapping[str, Any], size: int) -> bool:
 
 
 def check_answer(response: Any) -> None:
-    """Raises a FailedError if an answer brings no file as it is."""
+    """Raises a FailedError if an answer does not hold the file itself."""
     status = response.status_code
-    said = one_line(f"HTTP {status} {response.reason or ''}", 300)
+    reason = one_line(f"HTTP {status} {response.reason or ''}", 300)
     if status not in (200, 206):
-        raise TemporaryError(said) if status in _TEMPORARY else FailedError(said)
+        raise TemporaryError(reason) if status in _TEMPORARY else FailedError(reason)
     if response.headers.get("Content-Type", "").startswith("text/html"):
-        raise FailedError("the answer is a web page, as of a network that wants a login")
+        raise FailedError("the answer is a web page, as of a network that requires a login")
     encoding = response.headers.get("Content-Encoding", "identity").strip().lower()
     if encoding not in ("", "identity"):  # it may unpack to a thousand times its size
-        raise FailedError(f"the answer is encoded as {shown(encoding)}, which was not asked for")
+        raise FailedError(f"the answer is encoded as {shown(encoding)}, which was not requested")
 
 
 def check_size(size: int | None) -> None:
@@ -53,14 +53,14 @@ def check_size(size: int | None) -> None:
 
 
 def validator_of(response: Any) -> str | None:
-    """Returns what tells this file from a later one at the same address, or None."""
-    tag = response.headers.get("ETag", "W/")  # a weak one promises less than the same bytes
+    """Returns what distinguishes a file from a later one at the same address, or None."""
+    tag = response.headers.get("ETag", "W/")  # a weak tag promises less than the same bytes
     text = response.headers.get("Last-Modified") if tag.startswith("W/") else tag
     return text if text and is_header(text) else None
 
 
 def length_of(response: Any) -> int | None:
-    """Returns the bytes of an answer as the server states them; None if it does not.
+    """Returns the number of bytes of an answer, or None if the server does not state it.
 
     Raises:
         FailedError: The length is not a number, or too large.
@@ -68,15 +68,16 @@ def length_of(response: Any) -> int | None:
     text = response.headers.get("Content-Length")
     if text is None:
         return None
-    if not re.fullmatch(_COUNT, text):  # without it, a file that was cut off would look whole
+    if not re.fullmatch(_COUNT, text):  # without it, a file that was cut off would look complete
         raise FailedError(f"the answer has the invalid length {shown(text)}")
     check_size(int(text))
     return int(text)
 
 
 def is_note(note: Mapping[str, Any]) -> bool:
-    """Whether the note beside a part is of the kind that was written there."""
-    total, validator = note.get("total"), note.get("validator")
+    """Whether the note beside a part is one that `downloads` could have written."""
+    total = note.get("total")
+    validator = note.get("validator")
     return (
         isinstance(note.get("url"), str)
         and (total is None or (type(total) is int and 0 <= total <= MAX_BYTES))

@@ -2,21 +2,32 @@
 
 import os
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO, NamedTuple, cast
 
-from keras_poolformer.provenance import checked_provenance
+from keras_poolformer.config import PoolFormerConfig
+from keras_poolformer.provenance import Provenance
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.json_files import MAX_JSON_BYTES, parse_json
 from keras_poolformer.support.messages import shown
 from keras_poolformer.support.regular_files import open_regular
 from keras_poolformer.support.zip_files import ZipEntries
 
-DESCRIPTION, WEIGHTS = "config.json", "model.weights.h5"
+DESCRIPTION = "config.json"
+WEIGHTS = "model.weights.h5"
 _REGISTERED = "keras_poolformer>"
 _CLASSES = ("PoolFormerImageClassifier", "PoolFormerBackbone")
 _DTYPES = ("float16", "float32", "float64", "bfloat16", "mixed_float16", "mixed_bfloat16")
 # What was trainable; older files have the second, newer ones the third.
 TRAINABLE_FIELDS = ("trainable", "frozen_stages", "trainable_state")
+
+
+class Stamp(NamedTuple):
+    """Identifies a file's contents, without reading them, for as long as a program runs."""
+
+    device: int
+    inode: int
+    size: int
+    modified: int  # nanoseconds
 
 
 @dataclass(frozen=True)
@@ -25,19 +36,21 @@ class KerasArchive:
 
     Args:
         class_name: "PoolFormerImageClassifier" or "PoolFormerBackbone".
-        config: Fields of `PoolFormerConfig`.
-        provenance: Provenance of the model; {} if it has none.
-        dtype: Name of the dtype policy.
-        quantized: Whether Keras quantized its last layer.
+        config: Architecture of the model.
+        provenance: Where its weights come from.
+        dtype: Name of its dtype policy.
         trainable: What was trainable, as far as the file says: `TRAINABLE_FIELDS`.
+        quantized: Whether Keras quantized its last layer.
+        stamp: Stamp of the file.
     """
 
     class_name: str
-    config: dict
-    provenance: dict
+    config: PoolFormerConfig
+    provenance: Provenance
     dtype: str
-    trainable: dict
+    trainable: dict[str, Any]
     quantized: bool
+    stamp: Stamp
 
     @property
     def is_backbone(self) -> bool:
@@ -45,21 +58,28 @@ class KerasArchive:
         return self.class_name.endswith("Backbone")
 
 
+def stamp_of(file: BinaryIO) -> Stamp:
+    """Returns the stamp of an open file."""
+    status = os.fstat(file.fileno())
+    return Stamp(status.st_dev, status.st_ino, status.st_size, status.st_mtime_ns)
+
+
 def read_keras_archive(path: str | os.PathLike[str]) -> KerasArchive:
     """Reads the description of a PoolFormer from a .keras file; see `describe_keras_file`."""
     with open_regular(path) as file:
-        return describe_keras_file(file, str(path))
+        return describe_keras_file(file, str(path), stamp_of(file))
 
 
-def describe_keras_file(file: BinaryIO, name: str) -> KerasArchive:
+def describe_keras_file(file: BinaryIO, name: str, stamp: Stamp) -> KerasArchive:
     """Reads the description of a PoolFormer from an open .keras file.
 
     Only plain JSON values are taken from it: nothing is deserialized into objects, so that
     a crafted file cannot name classes or functions to be run.
 
     Args:
-        file: The .keras file.
+        file: The .keras file, or its bytes in memory.
         name: What errors call it.
+        stamp: Stamp of the file.
 
     Raises:
         InputError: The file is corrupt, or holds some other model.
@@ -73,12 +93,13 @@ def describe_keras_file(file: BinaryIO, name: str) -> KerasArchive:
     if registered not in [f"{_REGISTERED}{class_name}" for class_name in _CLASSES]:
         raise _other_model(name, f"a model registered as {shown(registered)}")
     try:
-        arguments = document["config"]
-        config, provenance = arguments["config"], arguments["provenance"]
-        dtype = arguments["dtype"]["config"]["name"]
+        arguments: Any = document["config"]
+        config: Any = arguments["config"]
+        provenance: Any = arguments["provenance"]
+        dtype: Any = arguments["dtype"]["config"]["name"]
     except (KeyError, TypeError) as error:
         raise _other_model(name, f"a description that differs ({error!r})") from None
-    if not isinstance(config, dict) or not isinstance(provenance, dict | None):
+    if type(config) is not dict or type(provenance) not in (dict, type(None)):
         raise _other_model(name, "a description that differs (config and provenance)")
     quantized = arguments.get("quantized", False)
     if not isinstance(quantized, bool):
@@ -90,13 +111,14 @@ def describe_keras_file(file: BinaryIO, name: str) -> KerasArchive:
         )
     return KerasArchive(
         class_name=registered.removeprefix(_REGISTERED),
-        config=config,
-        provenance=checked_provenance(provenance, name),
+        config=PoolFormerConfig(**cast(dict[str, Any], config)),
+        provenance=Provenance.of(provenance, name),
         dtype=dtype,
-        quantized=quantized,
         trainable={field: arguments[field] for field in TRAINABLE_FIELDS if field in arguments},
+        quantized=quantized,
+        stamp=stamp,
     )
 
 
-def _other_model(name, received):
+def _other_model(name: str, received: str) -> InputError:
     return InputError(f"{name} must hold a PoolFormer saved by this package. Received: {received}")

@@ -6,21 +6,67 @@ is accepted, and what remains takes as many bytes in the file as in memory.
 """
 
 import collections
+import contextlib
+import io
 import math
 import os
+from collections.abc import Generator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 from keras_poolformer.checkpoints import layouts
 from keras_poolformer.config import PoolFormerConfig
-from keras_poolformer.sources.keras_archive import WEIGHTS
+from keras_poolformer.sources.keras_archive import WEIGHTS, KerasArchive, stamp_of
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import shown
+from keras_poolformer.support.regular_files import open_regular
 from keras_poolformer.support.zip_files import ZipEntries
 
 _MAX_OBJECTS = 100_000  # groups and data sets; 512 blocks with an optimizer's state have 40,000
 _ALLOWANCE = 64 * 2**20  # bytes that a compressed archive may unpack to beyond twice its size
 _H5_ERRORS = (AttributeError, KeyError, LookupError, OSError, RuntimeError, TypeError, ValueError)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SavedWeights:
+    """The weights in a .keras file, which are read once a model for them is there.
+
+    Args:
+        name: What errors call the file.
+        path: Path of the file.
+        archive: Its description.
+        data: Bytes of the file where their checksum was verified; else it is opened again.
+    """
+
+    name: str
+    path: Path
+    archive: KerasArchive
+    data: bytes | None = None
+
+    def extract(self, path: str | os.PathLike[str]) -> None:
+        """Writes the HDF5 file, once it is found to fit the description.
+
+        Args:
+            path: Path to write.
+
+        Raises:
+            InputError: The file is corrupt, is not the one that was described, or its weights
+                are not those of the model that it describes.
+        """
+        with self._opened() as file:
+            extract_weights(file, path, self.name)
+        check_weights(path, self.archive.config, self.archive.is_backbone, self.name)
+
+    @contextlib.contextmanager
+    def _opened(self) -> Generator[BinaryIO]:
+        if self.data is not None:
+            yield io.BytesIO(self.data)
+            return
+        with open_regular(self.path) as file:
+            if stamp_of(file) != self.archive.stamp:
+                raise InputError(f"{self.path} changed while it was read: try again")
+            yield file
 
 
 def extract_weights(file: BinaryIO, path: str | os.PathLike[str], name: str) -> None:
@@ -35,7 +81,8 @@ def extract_weights(file: BinaryIO, path: str | os.PathLike[str], name: str) -> 
         InputError: The .keras file is corrupt, has no weights, or unpacks to far more than its
             size.
     """
-    entries, size = ZipEntries(file, name, ".keras file"), file.seek(0, os.SEEK_END)
+    entries = ZipEntries(file, name, ".keras file")
+    size = file.seek(0, os.SEEK_END)
     if WEIGHTS not in entries:
         raise _unreadable(name, f"it has no {WEIGHTS}")
     with Path(path).open("wb") as written:
@@ -58,7 +105,7 @@ def check_weights(
         InputError: The file is not valid HDF5, a data set is not stored as Keras stores it,
             or one of the shape of a weight is missing.
     """
-    import h5py
+    import h5py  # pyright: ignore[reportMissingTypeStubs]: it has none
 
     needed = collections.Counter(
         tuple(tensor.shape[axis] for axis in layouts.TO_KERAS[tensor.role])
@@ -81,9 +128,12 @@ def check_weights(
             )
 
 
-def _shapes(h5py, file, size, name):
+def _shapes(h5py: Any, file: Any, size: int, name: str) -> collections.Counter[tuple[int, ...]]:
     """How many data sets of each shape there are."""
-    shapes, groups, places, total = collections.Counter(), [file], set(), 0
+    shapes: collections.Counter[tuple[int, ...]] = collections.Counter()
+    places: set[int] = set()
+    groups = [file]
+    total = 0
     while groups:
         group = groups.pop()
         for key in group:
@@ -105,7 +155,7 @@ def _shapes(h5py, file, size, name):
     return shapes
 
 
-def _check_data_set(h5py, entry, name):
+def _check_data_set(h5py: Any, entry: Any, name: str) -> None:
     """Rejects what Keras does not write."""
     if not isinstance(entry, h5py.Dataset) or entry.shape is None:
         raise _unreadable(name, f"{shown(entry.name)} is not an array")
@@ -126,5 +176,5 @@ def _check_data_set(h5py, entry, name):
         raise _unreadable(name, f"{shown(entry.name)} has attributes that Keras does not write")
 
 
-def _unreadable(name, reason):
+def _unreadable(name: str, reason: object) -> InputError:
     return InputError(f"{name}: its weights cannot be read: {reason}")

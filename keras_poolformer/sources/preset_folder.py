@@ -1,44 +1,55 @@
 """A folder with a model, and a description that is read without Keras."""
 
 import json
+import os
 from pathlib import Path
+from typing import Any, cast
 
-from keras_poolformer.sources.keras_archive import read_keras_archive
+from keras_poolformer.config import PoolFormerConfig
+from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.files import refuse_existing, replacing
 from keras_poolformer.support.json_files import read_json
 from keras_poolformer.support.output_folders import OutputFolder
 from keras_poolformer.support.version import __version__
 
-WEIGHTS, DESCRIPTION = "model.keras", "keras_poolformer.json"
+WEIGHTS = "model.keras"
+DESCRIPTION = "keras_poolformer.json"
 PRESET_FOLDER = OutputFolder(
     "a folder that save_to_preset wrote", (WEIGHTS, DESCRIPTION), markers=(DESCRIPTION,)
 )
 
 
-def is_preset_folder(folder):
-    """Whether `write_preset_folder` wrote it."""
+def is_preset_folder(folder: str | os.PathLike[str]) -> bool:
+    """Whether `write_preset_folder` wrote a folder."""
     return (Path(folder) / DESCRIPTION).is_file()
 
 
-def write_preset_folder(model, folder, transform, overwrite=False):
-    """Writes a model and its description; the folder is whole or not there.
+def write_preset_folder(
+    model: Any,
+    folder: str | os.PathLike[str],
+    transform: ImageTransform,
+    overwrite: bool = False,
+) -> None:
+    """Writes a model and its description; the folder is complete or absent.
 
     Args:
-        model: a Keras model with `config` and `save`.
-        folder: to write. An existing one is only replaced if it is such a folder, or empty.
-        transform: arguments of the model's `ImageTransform`.
-        overwrite: whether it may be replaced.
+        model: Keras model with `config` and `save`.
+        folder: Path to write. An existing folder is only replaced if it is such a folder, or
+            empty.
+        transform: How images are prepared for the model.
+        overwrite: Whether an existing folder may be replaced.
 
     Raises:
-        InputError: it exists and may not be replaced, or cannot be written.
+        InputError: The folder exists and may not be replaced, or cannot be written.
     """
+    folder = Path(folder)
     refuse_existing(folder, overwrite, PRESET_FOLDER)
-    description = {
+    description: dict[str, Any] = {
         "keras_poolformer": __version__,
         "class": type(model).__name__,
         "config": model.config.to_dict(),
-        "transform": transform,
+        "transform": transform.to_dict(),
     }
     with replacing(folder, overwrite, PRESET_FOLDER) as written:
         written.mkdir()
@@ -47,38 +58,23 @@ def write_preset_folder(model, folder, transform, overwrite=False):
         (written / DESCRIPTION).write_text(text, encoding="utf-8")
 
 
-def read_preset_folder(folder):
-    """Reads the description of such a folder.
+def read_description(
+    folder: str | os.PathLike[str],
+) -> tuple[PoolFormerConfig, ImageTransform | None]:
+    """Reads what such a folder says about its model, without opening the model.
 
     Returns:
-        (weights file, fields of `PoolFormerConfig`, arguments of `ImageTransform`).
-
-    Raises:
-        InputError: A file is missing or corrupt, or the two do not belong together.
-    """
-    weights = Path(folder) / WEIGHTS
-    config, transform = read_description(folder)
-    if config != read_keras_archive(weights).config:
-        raise InputError(
-            f"{Path(folder) / DESCRIPTION} must describe the model in {WEIGHTS} beside it. "
-            f"Received: another config; to change a model, load and save it"
-        )
-    return weights, config, transform
-
-
-def read_description(folder):
-    """Reads what such a folder says about its model, without looking at the model.
-
-    Returns:
-        (fields of `PoolFormerConfig`, arguments of `ImageTransform`).
+        (the architecture, the transform or None).
 
     Raises:
         InputError: The description is missing or corrupt.
     """
     file = Path(folder) / DESCRIPTION
     description = read_json(file)
-    config, transform = description.get("config"), description.get("transform", {})
+    config = description.get("config")
+    transform = description.get("transform", {})
     for name, value in (("config", config), ("transform", transform)):
         if not isinstance(value, dict):
             raise InputError(f"{file}: `{name}` must be an object of options")
-    return config, transform
+    options = ImageTransform.from_dict(transform) if transform else None
+    return PoolFormerConfig(**cast(dict[str, Any], config)), options

@@ -7,11 +7,10 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
+from keras_poolformer import lineage
 from keras_poolformer.checkpoints.quantization import refuse_quantized
-from keras_poolformer.lineage import provenance_from
-from keras_poolformer.models.base import plain
 from keras_poolformer.models.classifier import PoolFormerImageClassifier
-from keras_poolformer.models.loading import STEM, copy_weights, image_transform, load_preset
+from keras_poolformer.models.weights import STEM, copy_weights
 from keras_poolformer.training import starting
 from keras_poolformer.training.optimizer import AdamW, WarmupCosine
 
@@ -42,10 +41,10 @@ def build_model(recipe, class_names, init, seed):
             model = PoolFormerImageClassifier(config)
             recipe = dataclasses.replace(recipe, config=config)
         else:
-            loaded = load_preset(PoolFormerImageClassifier, init)
+            loaded = PoolFormerImageClassifier.from_preset(init)
             refuse_quantized(loaded)
             fresh = starting.needs_fresh_classifier(recipe, loaded.config, class_names)
-            start = starting.StartingPoint(loaded.config, image_transform(loaded), fresh)
+            start = starting.StartingPoint(loaded.config, loaded.transform, fresh)
             config = starting.config_on(recipe, loaded.config, class_names, init)
             starting.check_channels(config)
             model = _with_weights(config, loaded, fresh)
@@ -60,12 +59,11 @@ def _with_weights(config, loaded, fresh_classifier):
     model = PoolFormerImageClassifier(config)
     head = [variable.path for variable in model.weights if variable.path.startswith("head/")]
     copy_weights(loaded, model, head if fresh_classifier else ())
-    provenance = dict(loaded.provenance or {})
+    model.provenance = loaded.provenance
     if fresh_classifier:
-        provenance["new_tensors"] = head
+        model.provenance = model.provenance.replace(new_tensors=tuple(head))
     if config.in_channels != loaded.config.in_channels:
-        provenance["adapted_tensors"] = [STEM]
-    model.provenance = provenance
+        model.provenance = model.provenance.replace(adapted_tensors=(STEM,))
     return model
 
 
@@ -123,11 +121,11 @@ def trained_provenance(run, model):
         run: The `Run`, with the recipe that is really trained.
         model: The model, as `build_model` made it.
     """
-    before = plain(model.provenance) or {}
-    # The source of trained weights says what they were trained on, and is no name.
-    name = Path(run.init).name if before.get("trained") else ""
-    return provenance_from(before, name) | {
-        "source": f"keras-poolformer train on {run.training.name}",
-        "seed": run.seed,
-        "transform": run.recipe.transform.to_dict(),
-    }
+    # The source of trained weights says what they were trained on, and is not a name.
+    name = Path(run.init).name if model.provenance.training else ""
+    started = lineage.started_from(model.provenance, name)
+    return started.replace(
+        source=f"keras-poolformer train on {run.training.name}",
+        transform=run.recipe.transform,
+        training=dataclasses.replace(started.training, seed=run.seed),
+    )

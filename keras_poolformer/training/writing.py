@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from keras_poolformer import lineage
 from keras_poolformer.checkpoints.saving import save_torch_weights
 from keras_poolformer.models.classifier import PoolFormerImageClassifier
 from keras_poolformer.support.files import refuse_existing, replacing
@@ -35,7 +36,7 @@ def write_model(path, model, optimizer, step):
         model, optimizer: as they were trained.
         step: how long, which the model's provenance says.
     """
-    provenance = dict(model.provenance) | {"step": step}
+    provenance = lineage.after_steps(model.provenance, step)
     # Outside of any strategy, whose variables a file does not know.
     plain = PoolFormerImageClassifier(model.config, provenance=provenance, dtype="float32")
     with averaged_weights(model, optimizer):

@@ -10,8 +10,8 @@ import tracemalloc
 
 import pytest
 
+from keras_poolformer.checkpoints.checkpoint import read_checkpoint
 from keras_poolformer.checkpoints.reading import pickles
-from keras_poolformer.checkpoints.reading.readers import read_checkpoint
 
 PROTO = b"\x80\x02"
 

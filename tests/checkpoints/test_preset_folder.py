@@ -11,7 +11,6 @@ from keras_poolformer import (
     PoolFormerConfig,
     PoolFormerImageClassifier,
 )
-from keras_poolformer.models.loading import image_transform
 from keras_poolformer.support.errors import InputError
 
 CONFIG = PoolFormerConfig(
@@ -38,7 +37,7 @@ def test_what_is_saved_comes_back(model, folder, images):
     again = PoolFormerImageClassifier.from_preset(folder)
     assert again.config == model.config
     np.testing.assert_array_equal(again(images), model(images))
-    assert image_transform(again) == ImageTransform.from_preset(folder) == TRANSFORM
+    assert again.transform == ImageTransform.from_preset(folder) == TRANSFORM
     assert again.provenance["sha256"] == model.provenance["sha256"]
 
 
@@ -50,7 +49,7 @@ def test_it_is_a_preset_like_any_other(model, folder, images):
     assert other(images[..., :1]).shape == (2, 7)
     fresh = PoolFormerImageClassifier.from_preset(str(folder), load_weights=False)
     assert fresh.config == CONFIG
-    assert image_transform(fresh) == TRANSFORM
+    assert fresh.transform == TRANSFORM
     assert fresh.provenance["source"] == "model.keras"
 
 
@@ -59,7 +58,7 @@ def test_a_backbone_and_the_transform_it_was_loaded_with(tmp_path, images):
     backbone.provenance = {"transform": TRANSFORM.to_dict()}
     backbone.save_to_preset(tmp_path / "mine")
     again = PoolFormerBackbone.from_preset(tmp_path / "mine")
-    assert image_transform(again) == TRANSFORM
+    assert again.transform == TRANSFORM
     pairs = zip(again.get_weights(), backbone.get_weights(), strict=True)
     assert all(np.array_equal(*pair) for pair in pairs)
 
@@ -75,7 +74,7 @@ def test_another_transform_may_be_written_into_it(folder):
     file = folder / "keras_poolformer.json"
     description = json.loads(file.read_text(encoding="utf-8"))
     file.write_text(json.dumps(description | {"transform": {"size": 64}}))
-    assert image_transform(PoolFormerImageClassifier.from_preset(folder)).size == 64
+    assert PoolFormerImageClassifier.from_preset(folder).transform.size == 64
 
 
 def test_an_existing_folder_is_kept(model, folder):
@@ -127,7 +126,7 @@ def edited(folder, **changes):
         ({"config": CONFIG.replace(pool_size=3).to_dict()}, "must describe the model in model.ker"),
         ({"config": None}, "`config` must be an object"),
         ({"transform": [1]}, "`transform` must be an object"),
-        ({"transform": {"resample": 3}}, "did you mean `interpolation`"),
+        ({"transform": {"resample": 3}}, "Did you mean 'interpolation'"),
     ],
 )
 def test_a_description_that_does_not_fit(folder, changes, words):

@@ -49,15 +49,14 @@ def place(target: Target, content: bytes, folder: Path) -> Path:
 
 
 def _read_checkpoint(path):
-    from keras_poolformer.checkpoints.reading import readers
-    from keras_poolformer.sources.presets import describe, resolve
+    from keras_poolformer.sources import resolve
 
-    return describe(readers.read_checkpoint(path), resolve(path))
+    return resolve(path).read()
 
 
 def _read_pickle(path):
     """A zip checkpoint whose pickle is the file's content."""
-    from keras_poolformer.checkpoints.reading import readers
+    from keras_poolformer.checkpoints.checkpoint import read_checkpoint
 
     packed = path.with_name("packed.pth")
     source = zipfile.ZipFile(io.BytesIO(seeds.torch_files(legacy=False)[1]))
@@ -65,13 +64,13 @@ def _read_pickle(path):
         for name in source.namelist():
             content = path.read_bytes() if name.endswith(".pkl") else source.read(name)
             target.writestr(name, content)
-    return readers.read_checkpoint(packed)
+    return read_checkpoint(packed)
 
 
 def _read_source(path):
     """What a command says of a SOURCE without building the model."""
     from keras_poolformer import ImageTransform
-    from keras_poolformer.sources.presets import resolve
+    from keras_poolformer.sources import resolve
 
     resolve(path)
     return ImageTransform.from_preset(path)

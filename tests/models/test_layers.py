@@ -5,15 +5,10 @@ import numpy as np
 import pytest
 
 from keras_poolformer.config import ACTIVATIONS
-from keras_poolformer.models.layers import (
-    DropPath,
-    LayerScale,
-    Mlp,
-    PatchEmbedding,
-    PoolFormerBlock,
-    Pooling,
-    make_norm,
-)
+from keras_poolformer.models.blocks import PoolFormerBlock
+from keras_poolformer.models.layers import LayerScale, Mlp, PatchEmbedding, make_norm
+from keras_poolformer.models.random_layers import DropPath
+from keras_poolformer.models.token_mixers import Pooling
 from tests.helpers import TOLERANCE, relative_error
 
 torch = pytest.importorskip("torch")

@@ -5,7 +5,12 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from keras_poolformer import PoolFormerBackbone, PoolFormerConfig, PoolFormerImageClassifier
+from keras_poolformer import (
+    ImageTransform,
+    PoolFormerBackbone,
+    PoolFormerConfig,
+    PoolFormerImageClassifier,
+)
 
 TINY = PoolFormerConfig(
     depths=(1, 1, 2, 1),
@@ -100,9 +105,8 @@ def test_dtype_argument_beats_the_global_policy():
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize("model_class", [PoolFormerBackbone, PoolFormerImageClassifier])
 def test_keras_file_round_trip(tmp_path, model_class, policy):
-    provenance = {
-        "sha256": "0" * 64, "head": "norm_pool", "transform": {"size": 64, "mean": [0.5]}
-    }  # fmt: skip
+    transform = ImageTransform(size=64, mean=(0.5, 0.4, 0.3)).to_dict()
+    provenance = {"sha256": "0" * 64, "head": "norm_pool", "transform": transform}
     config = TINY.replace(labels=("cat", "dog", "frog"), drop_path_rate=0.1)
     model = model_class(config, provenance=provenance, dtype=policy, name="mine")
     model.trainable = False

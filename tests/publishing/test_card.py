@@ -8,6 +8,7 @@ from huggingface_hub import ModelCard
 from markdown_it import MarkdownIt
 
 from keras_poolformer import ImageTransform, PoolFormerConfig
+from keras_poolformer.provenance import Provenance, TrainingRun, WeightsFile
 from keras_poolformer.publishing.card import Card
 from keras_poolformer.publishing.metadata import metadata
 
@@ -35,15 +36,13 @@ def test_a_hostile_provenance_stays_a_text():
     hostile = (
         "x\n# Free money\n<script>alert(1)</script> [click](javascript:1) ![](http://a/b) `rm`"
     )
-    facts = {
-        "source": hostile,
-        "sha256": hostile,
-        "base_model": hostile,
-        "step": 1,
-        "trained": True,
-    }
+    provenance = Provenance(
+        source=hostile,
+        weights=WeightsFile(sha256=hostile),
+        training=TrainingRun(base_model=hostile, step=1),
+    )
     text = card(
-        provenance=facts, name=hostile, dataset=hostile, license=hostile, repository="a/b"
+        provenance=provenance, name=hostile, dataset=hostile, license=hostile, repository="a/b"
     ).to_markdown()
     tokens = MarkdownIt("commonmark", {"html": True}).enable("table").parse(text.split("---", 2)[2])
     kinds = {child.type for token in tokens for child in token.children or ()}
@@ -61,5 +60,5 @@ def test_a_hostile_provenance_stays_a_text():
 def card(**fields):
     config = PoolFormerConfig(depths=(1, 1), widths=(8, 8), num_classes=2)
     stats = SimpleNamespace(params=1, macs=1, activations=1)
-    given = {"name": "x", "provenance": {}} | fields
+    given = {"name": "x", "provenance": Provenance()} | fields
     return Card(config=config, transform=ImageTransform(), stats=stats, **given)

@@ -7,7 +7,6 @@ import pytest
 from PIL import Image
 
 from keras_poolformer import ImageTransform, PoolFormerBackbone, PoolFormerImageClassifier
-from keras_poolformer.models.loading import image_transform
 from keras_poolformer.support.errors import InputError
 from tests.helpers import TOLERANCE, randomized_module, relative_error
 
@@ -78,14 +77,14 @@ def test_a_directory_of_timm(kind, timm_s12, images):
     assert relative_error(model(images), logits) <= TOLERANCE
     assert (model.config.head, model.config.num_classes) == ("pool_norm", 5)
     assert model.provenance["layout"] == "timm"
-    assert image_transform(model) == ImageTransform(crop_pct=0.9)
+    assert model.transform == ImageTransform(crop_pct=0.9)
 
 
 def test_the_image_processor_beside_the_weights(hub, photographs):
     """Bit for bit what transformers' processor makes of a photograph, with its crop."""
     from transformers import PoolFormerImageProcessorPil
 
-    transform = image_transform(PoolFormerImageClassifier.from_preset(hub / "labelled"))
+    transform = PoolFormerImageClassifier.from_preset(hub / "labelled").transform
     assert (transform.crop_mode, transform.size, transform.crop_pct) == ("hf", 64, 0.95)
     assert ImageTransform.from_preset(hub / "labelled") == transform
     processor = PoolFormerImageProcessorPil.from_pretrained(hub / "labelled")

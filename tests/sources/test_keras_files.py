@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 
 from keras_poolformer import ImageTransform, PoolFormerImageClassifier
-from keras_poolformer.models.loading import image_transform, load_preset
-from keras_poolformer.sources.keras_archive import describe_keras_file
+from keras_poolformer.models.loading import build
+from keras_poolformer.sources import resolve
 from keras_poolformer.support.errors import InputError
 from tests.helpers import run_python
 
@@ -18,14 +18,14 @@ import json, sys
 import numpy as np
 {load}
 images = np.load(sys.argv[2])
-transform = keras_poolformer.models.loading.image_transform(model).to_dict()
+transform = model.transform.to_dict()
 print(json.dumps([type(model).__name__, np.asarray(model(images)).tolist(),
                   model.get_config()["provenance"], transform, list(model.config.labels)]))
 """
 WAYS = {
     "keras": """
 from keras_poolformer import PoolFormerImageClassifier
-import keras, keras_poolformer.models.loading
+import keras
 model = keras.saving.load_model(sys.argv[1])
 """,
     "from_preset": """
@@ -50,7 +50,7 @@ def test_an_archive_in_a_fresh_process(way, archive, hub, images, tmp_path, clas
     weights = (hub / "labelled/model.safetensors").read_bytes()
     assert provenance["sha256"] == hashlib.sha256(weights).hexdigest()
     assert provenance["head"] == "norm_pool"
-    assert transform == image_transform(model).to_dict()
+    assert transform == model.transform.to_dict()
     assert transform["crop_mode"] == "hf"
     assert tuple(labels) == class_names
 
@@ -65,7 +65,7 @@ def test_an_archive_is_the_same_class_and_numbers(archive, hub, images):
         assert type(model) is PoolFormerImageClassifier
         assert model.config == original.config
         np.testing.assert_array_equal(model(images), original(images))
-    assert ImageTransform.from_preset(archive) == image_transform(original)
+    assert ImageTransform.from_preset(archive) == original.transform
 
 
 def test_an_archive_keeps_its_dtype_policy(hub, tmp_path, tiny_config):
@@ -99,10 +99,10 @@ def test_a_compiled_and_trained_model_is_read_back_without_its_optimizer(archive
 
 def test_the_architecture_of_a_keras_file_keeps_its_transform(archive):
     model = PoolFormerImageClassifier.from_preset(archive, load_weights=False)
-    assert image_transform(model) == ImageTransform.from_preset(archive)
+    assert model.transform == ImageTransform.from_preset(archive)
 
 
-def test_the_checksum_is_of_the_bytes_that_are_loaded(archive, images, tmp_path, monkeypatch):
+def test_the_checksum_is_of_the_bytes_that_are_loaded(archive, images, tmp_path):
     """Also where the file is overwritten in between."""
     expected = PoolFormerImageClassifier.from_preset(archive)
     other = PoolFormerImageClassifier.from_preset(archive)
@@ -112,17 +112,17 @@ def test_the_checksum_is_of_the_bytes_that_are_loaded(archive, images, tmp_path,
     path.write_bytes(archive.read_bytes())
     sha256 = hashlib.sha256(path.read_bytes()).hexdigest()
 
-    def describe_and_overwrite(file, name):
-        path.write_bytes((tmp_path / "other.keras").read_bytes())
-        return describe_keras_file(file, name)
-
-    monkeypatch.setattr(
-        "keras_poolformer.models.loading.describe_keras_file", describe_and_overwrite
-    )
-    model = load_preset(PoolFormerImageClassifier, path, sha256=sha256)
+    verified, unverified = resolve(path).read(sha256=sha256), resolve(path).read()
+    path.write_bytes((tmp_path / "other.keras").read_bytes())
+    model = build(PoolFormerImageClassifier, verified)
     np.testing.assert_array_equal(model(images), expected(images))
-    with pytest.raises(InputError, match="must have the sha256"):
-        load_preset(PoolFormerImageClassifier, path, sha256=sha256)
+    with pytest.raises(InputError, match="changed while it was read"):
+        build(PoolFormerImageClassifier, unverified)
+    with pytest.raises(InputError, match="checksum mismatch"):
+        resolve(path).read(sha256=sha256)
+
+
+def test_options_of_pytorch_checkpoints(archive):
     for option in ({"layout": "sail"}, {"use_ema": False}):
         with pytest.raises(InputError, match=r"--(layout|no-ema) applies to PyTorch checkpoints"):
-            load_preset(PoolFormerImageClassifier, path, **option)
+            resolve(archive).read(**option)

@@ -8,18 +8,11 @@ import pytest
 from safetensors.numpy import save_file
 
 from keras_poolformer import ImageTransform, PoolFormerConfig, list_presets
+from keras_poolformer.checkpoints.checkpoint import read_checkpoint
 from keras_poolformer.checkpoints.layouts import HF, TIMM, expected_tensors
-from keras_poolformer.checkpoints.reading.readers import read_checkpoint
 from keras_poolformer.config import VARIANTS
-from keras_poolformer.sources import presets as presets_module
-from keras_poolformer.sources.presets import (
-    CIFAR10_LABELS,
-    default_labels,
-    describe,
-    fetch_weights,
-    resolve,
-    transform_options,
-)
+from keras_poolformer.sources import released, resolve
+from keras_poolformer.sources.released import CIFAR10_LABELS, default_labels
 from keras_poolformer.support.errors import InputError
 from tests.helpers import TINY, error_line
 
@@ -84,8 +77,7 @@ def directory(folder, config, preprocessor=None, layout=HF, weights=TINY):
 
 def config_of(source):
     """The `PoolFormerConfig` of a source, by what is said beside the weights and by them."""
-    source = resolve(source)
-    return describe(read_checkpoint(source.weights), source)[1]
+    return resolve(source).read().config
 
 
 # ---------------------------------------------------------------------------------------
@@ -98,17 +90,17 @@ def test_every_preset_resolves_to_itself():
         source = resolve(name)
         assert source.name == name
         assert "\n" not in description and "top-1" in description
-        assert resolve(source) is source
+        assert resolve(source) is source and resolve(name) == source
 
 
 @pytest.mark.parametrize("name", VARIANTS)
 def test_a_released_variant_by_its_short_name(name):
     source = resolve(name)
-    assert source is resolve(f"{name}_in1k")
+    assert source == resolve(f"{name}_in1k")
     config = PoolFormerConfig(**source.config)
     assert config.replace(labels=None) == VARIANTS[name]
     assert len(config.labels) == 1000 and config.labels[1].startswith("goldfish")
-    assert source.transform == {"crop_pct": 0.95 if "_m" in name else 0.9}
+    assert source.transform == ImageTransform(crop_pct=0.95 if "_m" in name else 0.9)
     assert source.download.endswith(f"/v1.0/{name}.pth.tar")
     assert source.weights.name == f"{name}.pth.tar"
 
@@ -127,15 +119,11 @@ def test_the_shipped_preset_is_whole():
 def test_missing_weights_say_where_they_come_from(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
-    presets_module._presets.cache_clear()
-    try:
-        source = resolve("poolformer_m36")
-    finally:
-        presets_module._presets.cache_clear()
+    source = resolve("poolformer_m36")
     place = tmp_path / "models/keras_poolformer/poolformer_m36.pth.tar"
     assert source.weights == place
     with pytest.raises(InputError, match=r"v1\.0/poolformer_m36\.pth\.tar cannot be") as caught:
-        fetch_weights(source)
+        source.fetch()
     assert str(caught.value).endswith(f"put the file at {place}")
     assert list(tmp_path.iterdir()) == []
 
@@ -180,15 +168,11 @@ def test_without_a_home_directory(monkeypatch, tmp_path):
     for name in ("HOME", "KERAS_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
-    presets_module._presets.cache_clear()
-    try:
-        assert len(list_presets()) == 6
-        assert ImageTransform.from_preset("poolformer_tiny_cifar10").size == 64
-        with pytest.raises(InputError, match="no home directory to keep it in; set KERAS_HOME"):
-            fetch_weights(resolve("poolformer_s12"))
-    finally:
-        monkeypatch.undo()
-        presets_module._presets.cache_clear()
+    assert len(list_presets()) == 6
+    assert ImageTransform.from_preset("poolformer_tiny_cifar10").size == 64
+    with pytest.raises(InputError, match="no home directory to keep it in; set KERAS_HOME"):
+        resolve("poolformer_s12").fetch()
+    monkeypatch.undo()
     assert not list(tmp_path.iterdir())
 
 
@@ -200,7 +184,7 @@ def test_without_a_home_directory(monkeypatch, tmp_path):
 def test_a_file_is_known_by_its_shapes_alone(kind, tmp_path):
     save_file(tensors(TINY, TIMM), tmp_path / "x.safetensors")
     source = resolve(kind(tmp_path / "x.safetensors"))
-    assert (source.config, source.transform, source.is_keras) == ({}, {}, False)
+    assert (source.config, source.transform) == ({}, None)
     assert config_of(source) == TINY.replace(head="pool_norm")
 
 
@@ -273,9 +257,10 @@ def test_imagenet_labels_belong_to_released_architectures_only():
 
 
 def test_a_bare_file_of_a_released_variant_is_cropped_as_that_variant(tmp_path, monkeypatch):
-    monkeypatch.setitem(presets_module.VARIANTS, "poolformer_m36", TINY)
+    monkeypatch.setitem(released.VARIANTS, "poolformer_m36", TINY)
     save_file(tensors(TINY, HF), tmp_path / "x.safetensors")
-    assert transform_options(tmp_path / "x.safetensors") == {"crop_pct": 0.95}
+    transform = ImageTransform(crop_pct=0.95)
+    assert ImageTransform.from_preset(tmp_path / "x.safetensors") == transform
 
 
 # ---------------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ import pytest
 
 from keras_poolformer import ImageTransform, PoolFormerBackbone, PoolFormerImageClassifier
 from keras_poolformer.cli import main
-from keras_poolformer.sources.presets import resolve
+from keras_poolformer.sources import resolve
 from keras_poolformer.sources.source_folders import RUN
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.training import run as training_run

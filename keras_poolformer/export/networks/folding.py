@@ -18,7 +18,8 @@ from keras import ops
 
 from keras_poolformer.checkpoints.layouts import feature_norm_path
 from keras_poolformer.checkpoints.quantization import refuse_quantized
-from keras_poolformer.models.classifier import LAYER_NORM_EPSILON, PoolFormerBackbone
+from keras_poolformer.models.backbone import PoolFormerBackbone
+from keras_poolformer.models.classifier import LAYER_NORM_EPSILON
 from keras_poolformer.models.layers import ACTIVATION_FUNCTIONS, CHANNELS_LAST, NORM_EPSILON
 
 

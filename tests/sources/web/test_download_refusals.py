@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from keras_poolformer.sources import downloads
-from keras_poolformer.sources.downloads import download, known_sha256
+from keras_poolformer.sources.downloads import download, record_sha256, recorded_sha256
 from keras_poolformer.support.errors import InputError, MissingExtraError
 from tests.helpers import error_line
 
@@ -41,15 +41,15 @@ def test_the_recorded_checksum_holds_for_later_downloads(fetch, web_file, path, 
     assert whole(DATA)
 
 
-def test_a_file_that_was_placed_by_hand_is_recorded(path):
+def test_the_record_of_a_file_that_was_placed_by_hand(path):
     path.parent.mkdir()
     path.write_bytes(DATA)
-    assert known_sha256(path) == hashlib.sha256(DATA).hexdigest()
-    path.write_bytes(OTHER)
-    assert known_sha256(path) == hashlib.sha256(DATA).hexdigest()
+    assert recorded_sha256(path) is None
+    record_sha256(path, hashlib.sha256(DATA).hexdigest())
+    assert recorded_sha256(path) == hashlib.sha256(DATA).hexdigest()
     path.with_name("x.bin.sha256").write_text("5")
     with pytest.raises(InputError, match="must begin with a sha256"):
-        known_sha256(path)
+        recorded_sha256(path)
 
 
 @pytest.mark.parametrize(("status", "said"), [(404, "Not Found"), (401, "Unauthorized")])

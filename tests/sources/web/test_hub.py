@@ -10,8 +10,7 @@ import pytest
 from keras_poolformer import ImageTransform, PoolFormerImageClassifier
 from keras_poolformer.cli import main
 from keras_poolformer.config import VARIANTS
-from keras_poolformer.models.loading import image_transform
-from keras_poolformer.sources.presets import fetch_weights, resolve
+from keras_poolformer.sources import resolve
 from keras_poolformer.support.errors import InputError
 from tests.helpers import TOLERANCE, randomized_module, relative_error, run_python
 
@@ -108,9 +107,9 @@ def test_only_what_is_needed(site, publish, hub, hf, images, tmp_path):
 def test_a_revision(revision, commit, site, publish, hub):
     revision = revision or commit
     publish(hub / "labelled", revision=revision.replace("/", "%2F"))
-    source = fetch_weights(resolve(f"{URI}@{revision}"))
+    source = resolve(f"{URI}@{revision}")
+    assert len(source.fetch()) == 64
     assert source.snapshot.commit == commit
-    assert len(source.sha256) == 64
     asked = [path for path in site.asked() if "/resolve/" in path]
     assert {path.split("/")[4] for path in asked[:1]} == {revision.replace("/", "%2F")}
 
@@ -170,10 +169,10 @@ def test_offline_with_a_cache(site, publish, hub, hf, images, monkeypatch):
 
 def test_an_unreachable_hub_with_a_cache(site, publish, hub):
     publish(hub / "bin")
-    before = fetch_weights(resolve(URI))
+    before = resolve(URI).fetch()
     site.files.clear()
     site.close()
-    assert fetch_weights(resolve(URI)) == before
+    assert resolve(URI).fetch() == before
 
 
 def test_offline_without_a_cache(site, publish, hub, refused, monkeypatch):
@@ -204,8 +203,10 @@ def test_the_environment_and_two_processes_at_once(commit, site, publish, hub, t
     config.headers["X-HF-Warning"] = "topic; a warning of the hub"  # not for our users
     code = (
         "import os, sys\n"
-        "from keras_poolformer.sources.presets import fetch_weights, resolve\n"
-        "print(fetch_weights(resolve('hf://sail/tiny')).weights)\n"
+        "from keras_poolformer.sources import resolve\n"
+        "source = resolve('hf://sail/tiny')\n"
+        "source.fetch()\n"
+        "print(source.weights)\n"
         "assert not {'keras', 'tensorflow', 'torch'} & set(sys.modules)\n"
     )
     environment = os.environ | {"HF_ENDPOINT": site.url, "HF_HOME": str(tmp_path / "home")}
@@ -234,7 +235,7 @@ def test_a_repository_of_card(site, publish, hub, images, tmp_path):
     assert site.downloaded() == {"keras_poolformer.json"}
     loaded = PoolFormerImageClassifier.from_preset(URI)
     np.testing.assert_array_equal(loaded(images), model(images))
-    assert image_transform(loaded) == transform
+    assert loaded.transform == transform
     assert site.downloaded() == {"keras_poolformer.json", "model.keras"}
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from keras_poolformer import PoolFormerImageClassifier
-from keras_poolformer.sources.presets import resolve
+from keras_poolformer.sources import resolve
 from keras_poolformer.support.errors import MissingExtraError
 
 pytest.importorskip("torch")

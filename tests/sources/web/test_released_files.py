@@ -7,6 +7,7 @@ import pytest
 
 from keras_poolformer import ImageTransform, PoolFormerImageClassifier
 from keras_poolformer.cli import main
+from keras_poolformer.config import VARIANTS
 from keras_poolformer.sources import presets
 from keras_poolformer.sources.presets import ASSETS
 from keras_poolformer.support.errors import InputError
@@ -30,12 +31,10 @@ def release(site, web_file, tiny_config, images, monkeypatch, tmp_path):
     state = {sail_name(name): value for name, value in oracle.module.state_dict().items()}
     torch.save(state, buffer)
     file = site.files[NAME] = web_file(buffer.getvalue())
-    monkeypatch.setitem(presets.VARIANTS, PRESET, config)
+    monkeypatch.setitem(VARIANTS, PRESET, config)
     monkeypatch.setattr(presets, "RELEASE", f"{site.url}/v1.0")
     monkeypatch.setenv("KERAS_HOME", str(tmp_path / "keras"))
-    presets._presets.cache_clear()
     yield file, oracle.run(images)["logits"], tmp_path / "keras/models/keras_poolformer"
-    presets._presets.cache_clear()
 
 
 def test_downloaded_once(release, site, images, capfd):

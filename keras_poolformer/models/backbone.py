@@ -1,0 +1,134 @@
+"""The backbone as a Keras model: a functional graph with one layer for each block."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import keras
+
+from keras_poolformer.checkpoints.layouts import feature_norm_path
+from keras_poolformer.config import PoolFormerConfig
+from keras_poolformer.models.base import PoolFormerModel, checked_policy, unique_name
+from keras_poolformer.models.blocks import PoolFormerBlock
+from keras_poolformer.models.layers import PatchEmbedding, make_norm
+from keras_poolformer.provenance import Provenance
+from keras_poolformer.support.errors import InputError
+
+_register = keras.saving.register_keras_serializable(package="keras_poolformer")
+
+
+@_register
+class PoolFormerBackbone(PoolFormerModel):
+    """The network without a head.
+
+    `pyramid_outputs` are the symbolic outputs of its stages, {"P2": (N, H/4, W/4, widths[0]),
+    ...}, to build a detector or segmenter on; `feature_extractor` makes a model of them. With
+    `feature_norms` in the config they are normed, as the authors' `fork_feat` has it;
+    `stage_outputs` never are.
+
+    Args:
+        config: Architecture of the network.
+        provenance: Where the weights come from: a `Provenance`, its flat fields, or None.
+        name: Name of the model; by default "poolformer_backbone", with a number if that is taken.
+        dtype: Dtype policy; by default Keras' global one.
+
+    Call arguments:
+        inputs: (N, H, W, in_channels) float, normalized; any H and W.
+
+    Returns:
+        (N, H/32, W/32, widths[-1]), un-normed.
+    """
+
+    stage_outputs: dict[str, Any]
+    pyramid_outputs: dict[str, Any]
+
+    def __init__(
+        self,
+        config: PoolFormerConfig,
+        provenance: Provenance | Mapping[str, Any] | None = None,
+        name: str | None = None,
+        dtype: Any = None,
+    ) -> None:
+        dtype = checked_policy(dtype)
+
+        # === Functional model ===
+        inputs = keras.Input((None, None, config.in_channels), name="images")
+        stages: dict[str, Any] = {}
+        pyramid: dict[str, Any] = {}
+        norms: list[keras.Layer] = []
+        x = inputs
+        for stage, depth in enumerate(config.depths):
+            x = _embedding(config, stage, dtype)(x)
+            for block in range(depth):
+                x = _block(config, stage, block, dtype)(x)
+            level = config.levels[stage]
+            stages[level] = pyramid[level] = x  # (N, H/4, W/4, C0) ... (N, H/32, W/32, C3)
+            if level in config.normed_levels:
+                norms.append(make_norm(config.norm, feature_norm_path(stage), dtype))
+                pyramid[level] = norms[-1](x)
+        name = name or unique_name("poolformer_backbone")
+        super().__init__(inputs=inputs, outputs=x, name=name)
+
+        # === Config ===
+        self.dtype_policy = dtype
+        self.config = config
+        self.provenance = provenance
+        self.stage_outputs = stages
+        self.pyramid_outputs = pyramid
+        # They are not on the way to the output: Keras tracks them because of this attribute.
+        self.feature_norm_layers = norms
+
+    def feature_extractor(self, levels: Sequence[str] | None = None) -> keras.Model:
+        """Makes a model that returns feature maps, and computes no further than the last one.
+
+        The counterpart of timm's `features_only=True` with `out_indices`.
+
+        Args:
+            levels: Names among "P2", "P3", ...; by default all.
+
+        Returns:
+            A `keras.Model`, images -> {"P2": (N, H/4, W/4, widths[0]), ...}. It shares this
+            model's weights.
+        """
+        known = list(self.pyramid_outputs)
+        levels = known if levels is None else list(levels)
+        if not levels or not all(level in known for level in levels):
+            raise InputError(
+                f"`levels` must be a list of levels among {', '.join(known)}. Received: {levels}"
+            )
+        return keras.Model(self.input, {level: self.pyramid_outputs[level] for level in levels})
+
+    def stage_layers(self) -> list[list[keras.Layer]]:
+        """Returns the layers of each stage, with the convolution that opens it."""
+        candidates = [*self.layers, *self.feature_norm_layers]
+        return [
+            [layer for layer in candidates if layer.name.startswith(f"stages_{stage}_")]
+            for stage in range(len(self.config.depths))
+        ]
+
+
+def _embedding(config: PoolFormerConfig, stage: int, dtype: Any) -> keras.Layer:
+    return PatchEmbedding(
+        config.widths[stage],
+        config.patch_sizes[stage],
+        config.strides[stage],
+        config.paddings[stage],
+        name=f"stages_{stage}_embedding",
+        dtype=dtype,
+    )
+
+
+def _block(config: PoolFormerConfig, stage: int, block: int, dtype: Any) -> keras.Layer:
+    return PoolFormerBlock(
+        config.widths[stage],
+        config.hidden_width(stage),
+        pool_size=config.pool_size,
+        activation=config.activation,
+        use_layer_scale=config.use_layer_scale,
+        layer_scale_init=config.layer_scale_init,
+        drop_path_rate=config.drop_path_rates[stage][block],
+        dropout_rate=config.dropout_rate,
+        initializer_range=config.initializer_range,
+        norm=config.norm,
+        name=f"stages_{stage}_blocks_{block}",
+        dtype=dtype,
+    )

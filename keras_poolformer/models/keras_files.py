@@ -1,0 +1,144 @@
+"""Loads models from .keras files, as they were saved or with another architecture around them."""
+
+import contextlib
+import dataclasses
+import tempfile
+import warnings
+from collections.abc import Collection, Iterator
+from pathlib import Path
+from typing import Any, cast
+
+import keras
+
+from keras_poolformer.checkpoints import layouts
+from keras_poolformer.checkpoints.quantization import MODE, is_quantized
+from keras_poolformer.config import PoolFormerConfig
+from keras_poolformer.models.freezing import copy_trainable, restore_trainable
+from keras_poolformer.models.weights import STEM, copy_weights
+from keras_poolformer.provenance import Provenance
+from keras_poolformer.sources.keras_weights import SavedWeights
+from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.messages import one_line
+
+_KERAS_ERRORS = (
+    AttributeError,
+    EOFError,
+    KeyError,
+    OSError,
+    RuntimeError,
+    TypeError,
+    UserWarning,
+    ValueError,
+)
+
+
+def load_saved(
+    saved: SavedWeights, provenance: Provenance, dtype: Any = None, name: str | None = None
+) -> Any:
+    """Returns the model of a .keras file, of the class and with the weights that it was saved with.
+
+    Args:
+        saved: Its weights.
+        provenance: Provenance of the model.
+        dtype: Dtype policy, or None for that of the file.
+        name: Name of the model, or None for a new one.
+
+    Raises:
+        InputError: The weights cannot be read, or are not finite.
+    """
+    archive = saved.archive
+    registered = keras.saving.get_registered_object(f"keras_poolformer>{archive.class_name}")
+    with _temporary_folder(saved.name) as folder:
+        weights = folder / "model.weights.h5"  # a suffix that Keras asks for
+        saved.extract(weights)
+        model = cast(type, registered)(archive.config, provenance, name, dtype or archive.dtype)
+        if archive.quantized:
+            model.quantize(MODE)
+        restore_trainable(model, archive.trainable)
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", UserWarning)  # that some weights stay fresh
+                model.load_weights(weights)
+        except _KERAS_ERRORS as error:
+            raise InputError(
+                f"{saved.name}: its weights cannot be read: {one_line(error, 300)}"
+            ) from None
+    _check_finite(model, saved.name)
+    return model
+
+
+def rebuilt(
+    saved: Any,
+    model_class: type,
+    config: PoolFormerConfig,
+    told: Collection[str] = (),
+    name: str | None = None,
+) -> Any:
+    """Returns a model of another class or architecture with the weights of a saved one.
+
+    Args:
+        saved: The model as it was saved.
+        model_class: Class of the new model.
+        config: Architecture of the new model.
+        told: Fields of the config that need not be assumed any longer.
+        name: Name of the new model, or None.
+
+    Raises:
+        InputError: The weights do not fit the architecture.
+    """
+    model: Any = model_class(config, None, name, saved.dtype_policy)
+    fresh = _fresh(saved, model)
+    if is_quantized(saved) and getattr(model, "head", None) and not fresh:
+        model.quantize(MODE)
+    model.provenance = _provenance(saved, config, fresh, told)
+    copy_weights(saved, model, fresh)
+    copy_trainable(saved, model, fresh)
+    return model
+
+
+def _fresh(saved: Any, model: Any) -> tuple[str, ...]:
+    """Paths of the variables that a saved model has no values for."""
+    config, own = model.config, saved.config
+    fresh = [
+        f"{layouts.feature_norm_path(stage)}/"
+        for stage, level in enumerate(config.levels)
+        if level in config.normed_levels and level not in own.normed_levels
+    ]
+    if config.num_classes != own.num_classes:
+        has_head = any(variable.path.startswith("head") for variable in saved.weights)
+        fresh.append("head/" if has_head else "head")
+    paths = [variable.path for variable in model.weights]
+    return tuple(path for path in paths if path.startswith(tuple(fresh)))
+
+
+def _provenance(
+    saved: Any, config: PoolFormerConfig, fresh: tuple[str, ...], told: Collection[str]
+) -> Provenance:
+    """The provenance of a saved model's weights in a model with another config."""
+    provenance: Provenance = saved.provenance
+    if provenance.weights:
+        weights = dataclasses.replace(provenance.weights, head=config.head)
+        provenance = provenance.replace(weights=weights.without_assumptions(told))
+    if fresh or config.num_classes != saved.config.num_classes:
+        provenance = provenance.replace(new_tensors=fresh)
+    if config.in_channels != saved.config.in_channels:
+        provenance = provenance.replace(adapted_tensors=(STEM,))
+    return provenance
+
+
+@contextlib.contextmanager
+def _temporary_folder(name: str) -> Iterator[Path]:
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            yield Path(folder)
+    except OSError as error:
+        raise InputError(
+            f"{name}: its weights cannot be unpacked to a temporary folder: "
+            f"{one_line(error, 300)}; set TMPDIR to another folder"
+        ) from None
+
+
+def _check_finite(model: Any, name: str) -> None:
+    for variable in model.weights:
+        if not keras.ops.all(keras.ops.isfinite(variable)):
+            raise InputError(f"{name}: {variable.path} must hold finite weights")

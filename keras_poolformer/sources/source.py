@@ -1,0 +1,159 @@
+"""The flow of weights into the package: a `Source` says where they are, its `Contents` what.
+
+    text -> resolve -> Source -> read -> Contents -> models.loading.build -> model
+
+A source is found without reading weights. Reading it fetches, checks and names them once.
+"""
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from keras_poolformer.checkpoints.layouts import Layout
+from keras_poolformer.checkpoints.transplant import NamedTensors
+from keras_poolformer.config import PoolFormerConfig
+from keras_poolformer.images.transform import ImageTransform
+from keras_poolformer.provenance import Provenance
+from keras_poolformer.sources import downloads, huggingface
+from keras_poolformer.sources.keras_weights import SavedWeights
+from keras_poolformer.sources.released import default_transform
+from keras_poolformer.support.errors import InputError
+
+Progress = Callable[[int, int], object]  # called with (bytes read, bytes in total)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Contents:
+    """A model as its source holds it.
+
+    Args:
+        path: File or directory of the weights.
+        config: Architecture of the network in the source.
+        provenance: Where its weights come from.
+        named: Tensors of a PyTorch checkpoint, or None.
+        saved: Weights of a .keras file, or None. Without `named` and `saved`, weights were not
+            asked for.
+        is_backbone: Whether a .keras file holds a backbone.
+        warnings: {field of the config: what is uncertain about it}. Whoever sets the field
+            need not be warned.
+    """
+
+    path: Path
+    config: PoolFormerConfig
+    provenance: Provenance
+    named: NamedTensors | None = None
+    saved: SavedWeights | None = None
+    is_backbone: bool = False
+    warnings: Mapping[str, str] = field(default_factory=dict[str, str])
+
+    @property
+    def layout(self) -> Layout | None:
+        """Layout of a PyTorch checkpoint's tensors."""
+        return self.named.layout if self.named else None
+
+    @property
+    def tensors(self) -> Mapping[str, np.ndarray] | None:
+        """{name in the layout: array} of a PyTorch checkpoint."""
+        return self.named.tensors if self.named else None
+
+    @property
+    def transform(self) -> ImageTransform:
+        """How images are prepared for the model."""
+        return self.provenance.transform or default_transform(self.config)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Source(ABC):
+    """Where weights are, and what is known about them before they are read.
+
+    Args:
+        name: Name, path or URI as the user gave it.
+        weights: File or directory of the weights; before `fetch` it may not exist.
+        transform: How images are prepared, or None if only the architecture tells.
+        sha256: Checksum that the file must have, or None.
+        download: Address of a released file, or None.
+        snapshot: Snapshot of a hub repository, or None.
+        description: One line for lists.
+    """
+
+    name: str
+    weights: Path
+    transform: ImageTransform | None = None
+    sha256: str | None = None
+    download: str | None = None
+    snapshot: huggingface.Snapshot | None = None
+    description: str = ""
+
+    @abstractmethod
+    def read(
+        self,
+        *,
+        weights: bool = True,
+        progress: Progress | None = None,
+        layout: str | None = None,
+        use_ema: bool = True,
+        sha256: str | None = None,
+    ) -> Contents:
+        """Reads the model, and downloads its weights unless they are there.
+
+        Args:
+            weights: Whether its weights are wanted. Without them nothing is downloaded or read
+                if the architecture is known.
+            progress: Function called with (bytes read, bytes in total), or None.
+            layout: Layout of a PyTorch checkpoint; by default inferred from the tensors' names.
+            use_ema: Whether averaged weights are preferred where a checkpoint has both.
+            sha256: Checksum that the file must have; by default the source's own, if any.
+
+        Raises:
+            InputError: The weights cannot be downloaded or read, are corrupt, or do not fit
+                what is known about them.
+        """
+
+    def replace(self, **fields: Any) -> Self:
+        """Returns a copy with some fields replaced."""
+        return dataclasses.replace(self, **fields)
+
+    def fetch(self) -> str | None:
+        """Downloads the weights unless they are there; shows progress on stderr.
+
+        Returns:
+            The checksum that they must have, or None if that is not known.
+
+        Raises:
+            InputError: They cannot be downloaded; the message says how to do it by hand.
+            MissingExtraError: A package that downloads is not installed.
+        """
+        if self.snapshot:
+            return huggingface.fetch_weights(self.snapshot)
+        if not self.download:
+            return self.sha256
+        if self.weights.parts[0] == "~":
+            remedy = "set KERAS_HOME to a folder"
+            raise downloads.unavailable(self.download, downloads.NO_HOME, remedy)
+        downloads.download(self.download, self.weights)
+        return downloads.recorded_sha256(self.weights)
+
+    def _check_sha256(self, received: str, expected: str | None) -> None:
+        if expected and received != expected.lower():
+            place = self.snapshot.cache if self.snapshot else self.weights
+            downloaded = self.snapshot or self.download
+            remedy = f"; to download it again, delete {place}" if downloaded else ""
+            raise InputError(
+                f"{self.weights}: checksum mismatch: expected the sha256 {expected}. Received: "
+                f"{received}; the file is corrupt or a different one{remedy}"
+            )
+        if self.download and not expected:
+            downloads.record_sha256(self.weights, received)
+
+    def _provenance(self, config: PoolFormerConfig) -> Provenance:
+        """The origin of weights that are loaded from here."""
+        is_path = Path(self.name) in (self.weights, self.weights.parent)
+        return Provenance.of_source(
+            self.weights.name if is_path else self.name,
+            self.transform or default_transform(config),
+        )

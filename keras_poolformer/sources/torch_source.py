@@ -1,0 +1,122 @@
+"""PyTorch checkpoints: files, directories as timm and transformers write them, released weights."""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from keras_poolformer.checkpoints import assumptions, layouts
+from keras_poolformer.checkpoints.architecture import infer_config
+from keras_poolformer.checkpoints.checkpoint import read_checkpoint
+from keras_poolformer.checkpoints.transplant import NamedTensors, name_tensors
+from keras_poolformer.config import PoolFormerConfig
+from keras_poolformer.provenance import Provenance
+from keras_poolformer.sources.released import default_labels
+from keras_poolformer.sources.source import Contents, Progress, Source
+from keras_poolformer.sources.source_folders import check_described_size
+from keras_poolformer.support.errors import InputError
+
+MOST_DESCRIBED = 4  # times as many weights as the file holds
+
+
+@dataclass(frozen=True, kw_only=True)
+class TorchSource(Source):
+    """A PyTorch checkpoint.
+
+    Args:
+        config: Known fields of `PoolFormerConfig`; the shapes of the tensors tell the others.
+        architecture: Further fields, which count only as long as the weights are not there.
+        hf_unused: Fields of transformers' config.json that are written back unchanged.
+    """
+
+    config: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    architecture: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    hf_unused: Mapping[str, Any] = field(default_factory=dict[str, Any])
+
+    def read(
+        self,
+        *,
+        weights: bool = True,
+        progress: Progress | None = None,
+        layout: str | None = None,
+        use_ema: bool = True,
+        sha256: str | None = None,
+    ) -> Contents:
+        """Reads the model; see `Source.read`."""
+        if not weights and (config := self._described_config()):
+            check_described_size(self.weights, config, self.name)
+            provenance = self._provenance(config)
+            return Contents(path=self.weights, config=config, provenance=provenance)
+        expected = sha256 or self.fetch()
+        checkpoint = read_checkpoint(self.weights, use_ema=use_ema, progress=progress)
+        self._check_sha256(checkpoint.sha256, expected)
+        named = name_tensors(checkpoint, layout)
+        hint = None if self.config else assumptions.layer_norm_hint(self.weights, checkpoint)
+        config = self._config_of(named, {"norm": "layer_norm"} if hint else {})
+        provenance = self._provenance(config)
+        if weights:
+            named = self._with_assumptions(named, config)
+            provenance = provenance.replace(weights=named.file)
+        return Contents(
+            path=self.weights,
+            config=config,
+            provenance=provenance,
+            named=named if weights else None,
+            warnings={"norm": f"{self.name}: {hint}"} if hint else {},
+        )
+
+    def _with_assumptions(self, named: NamedTensors, config: PoolFormerConfig) -> NamedTensors:
+        """The tensors, with the fields of the config that neither they nor the source tell."""
+        if self.config:  # a preset, or a config.json of a class that has only one form
+            return named
+        assumed = assumptions.assumed_fields(config)
+        return replace(named, file=replace(named.file, assumed=assumed))
+
+    def _provenance(self, config: PoolFormerConfig) -> Provenance:
+        return super()._provenance(config).replace(hf_unused=self.hf_unused)
+
+    def _described_config(self) -> PoolFormerConfig | None:
+        """The architecture that is known without weights, or None if only they tell it.
+
+        For weights that are there, their shapes take precedence over `architecture`.
+        """
+        fields = {**(self.architecture if self.snapshot else {}), **self.config}
+        if not {"depths", "num_classes"} <= fields.keys():
+            return None
+        return _labelled(PoolFormerConfig(**fields))
+
+    def _config_of(self, named: NamedTensors, hinted: Mapping[str, Any]) -> PoolFormerConfig:
+        """The architecture of tensors, of which the source may know some fields."""
+        layout = named.layout
+        shapes = {name: array.shape for name, array in named.tensors.items()}
+        missing = sorted({f"{layout.head}.weight", f"{layout.head}.bias"} - shapes.keys())
+        if len(missing) == 1:
+            raise InputError(f"{self.name} (layout {layout.name}) lacks {missing[0]}")
+        known = {**self.config, **hinted}
+        num_labels = None
+        if not self.download:  # the shape of the classifier decides; a backbone has none
+            num_labels = known.pop("num_classes", None)
+            if missing:
+                known["labels"] = None
+        config = infer_config(shapes, layout, known)
+        if num_labels not in (None, config.num_classes) and not missing:
+            raise InputError(
+                f"{self.name}: config.json and weights must have as many classes. Received: "
+                f"num_labels={num_labels}, {config.num_classes} in {layout.head}"
+            )
+        self._check_size(config, named)
+        return _labelled(config)
+
+    def _check_size(self, config: PoolFormerConfig, named: NamedTensors) -> None:
+        """Rejects a hostile description before a model of its size costs memory."""
+        table = layouts.expected_tensors(config, named.layout)
+        described = sum(math.prod(tensor.shape) for tensor in table if not tensor.is_head)
+        stored = sum(array.size for array in named.tensors.values())
+        if described > MOST_DESCRIBED * stored:
+            raise InputError(f"{self.name} describes {described:,} weights but holds {stored:,}")
+
+
+def _labelled(config: PoolFormerConfig) -> PoolFormerConfig:
+    """The config, with the class names that its architecture implies if it has none."""
+    labels = None if config.labels else default_labels(config)
+    return config.replace(labels=labels) if labels else config
