@@ -1,4 +1,4 @@
-"""What several tests share: randomised PyTorch oracles, photographs, networks, processes."""
+"""What several tests share: pytest's options, networks, photographs, exported files, MediaPipe."""
 
 import json
 import os
