@@ -29,7 +29,7 @@ from keras_poolformer.evaluation.accuracy import measure_accuracy
 from keras_poolformer.evaluation.scorer import open_scorer
 from keras_poolformer.export.comparison import versions
 from keras_poolformer.export.recipes import RECIPES
-from keras_poolformer.sources.presets import ASSETS
+from keras_poolformer.shipped import ASSETS
 from keras_poolformer.support.files import replacing, size_of
 from keras_poolformer.support.progress import Progress
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from keras_poolformer.cli import one_line_errors
-from keras_poolformer.sources.presets import ASSETS
+from keras_poolformer.shipped import ASSETS
 from keras_poolformer.support.files import replacing
 from web.chromium import launched
 from web.serve import BUILT, require_page, serving

@@ -17,7 +17,7 @@ from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.models.base import PoolFormerModel
 from keras_poolformer.provenance import Provenance
 from keras_poolformer.scores import scores
-from keras_poolformer.sources.presets import ASSETS
+from keras_poolformer.shipped import ASSETS
 from keras_poolformer.support.version import __version__
 
 CHECKED_IMAGES = 8  # of each set

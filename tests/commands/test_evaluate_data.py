@@ -41,6 +41,7 @@ def test_a_folder_of_splits(root, measured):
     assert measured(root) == measured(root / "val")
 
 
+@pytest.mark.slow
 def test_a_saved_model_in_a_folder_of_any_name(exports, data, run, tmp_path):
     """TensorFlow takes its path for a pattern, and then finds no weights."""
     model = shutil.copytree(exports / "saved_model", tmp_path / "lr=[1e-3]")

@@ -74,6 +74,7 @@ def test_size_and_labels_go_into_the_file(files, run, out, labels, photographs):
     assert other["probability"] == pytest.approx(top["probability"], abs=1e-4)
 
 
+@pytest.mark.slow
 def test_heights_and_widths(files, run, out):
     path = out / "x.tflite"
     assert run("export", files / "tiny.keras", "-o", path, "--size", "64x96")[0] == 0

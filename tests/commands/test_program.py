@@ -7,13 +7,12 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 import keras_poolformer
+from tests.helpers import ROOT, run_python
 
-ROOT = Path(__file__).parents[2]
 COMMANDS = (
     "presets", "summary", "convert", "predict", "explain", "evaluate", "train", "prepare",
     "export", "benchmark", "card",
@@ -96,7 +95,7 @@ def test_presets(run):
 
 
 @pytest.fixture
-def program(run_python):
+def program():
     """Runs the command line in a process of its own."""
     code = "import sys; from keras_poolformer.cli import main; sys.exit(main())"
     return functools.partial(run_python, "-c", code)

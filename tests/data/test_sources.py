@@ -180,6 +180,7 @@ def keys_of(examples):
 # Order and shards
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("kind", KINDS)
 def test_the_order_is_a_function_of_its_seed(kind, open_kind):
     split, _ = open_kind(kind)
@@ -194,7 +195,7 @@ def test_the_order_is_a_function_of_its_seed(kind, open_kind):
     assert abs(np.corrcoef(np.arange(97), [stored.index(key) for key in first])[0, 1]) < 0.3
 
 
-@pytest.mark.first(3)
+@pytest.mark.first(2)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("order", [None, 4])
 def test_shards_hold_every_example_once(kind, order, open_kind):

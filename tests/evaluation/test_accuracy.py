@@ -22,7 +22,7 @@ def sorted_hits(scores, indices, top):
     return hits
 
 
-def test_by_hand():
+def test_accuracy_of_known_ranks():
     scores = np.array(
         [
             [9.0, 0.0, 1.0, 2.0, 3.0, 4.0],  # ranking 0 5 4 3 2 1

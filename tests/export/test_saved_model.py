@@ -72,6 +72,7 @@ def test_encoded_files_of_several_sizes_in_one_batch(model, signatures, photogra
     assert np.allclose(outputs["logits"], expected, atol=1e-3)
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize(
     ("mode", "file_format", "tolerance"),
     [("RGB", "JPEG", 0), ("L", "JPEG", 0), ("CMYK", "JPEG", 4), ("RGB", "PNG", 0),

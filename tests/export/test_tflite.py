@@ -81,7 +81,7 @@ def test_smaller_recipes_are_smaller(exported):
     assert int8 < fp16 < 0.9 * fp32
 
 
-@pytest.mark.first(2)
+@pytest.mark.first(1)
 @pytest.mark.parametrize("recipe", TOLERANCES)
 def test_pixels_in_probabilities_out(model, exported, photographs, recipe):
     classifier = TFLiteClassifier(exported(recipe, inputs="pixels", outputs="probabilities").path)

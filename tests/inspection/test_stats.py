@@ -15,6 +15,7 @@ from keras_poolformer import PoolFormerBackbone, PoolFormerConfig, PoolFormerIma
 from keras_poolformer.config import VARIANTS
 from keras_poolformer.inspection.stats import MAX_SIDE, least_side, model_stats
 from keras_poolformer.support.errors import InputError
+from tests.helpers import run_python
 
 torch = pytest.importorskip("torch")
 oracles = pytest.importorskip("conversion.oracles")
@@ -36,7 +37,7 @@ def stats_of_variant(name, size=224):
     return model_stats(PoolFormerConfig.from_variant(name, head="pool_norm"), size)
 
 
-def judge(config, size):
+def module_and_image(config, size):
     """The PyTorch class of a config's head, without weights, and an image for it."""
     height, width = (size, size) if isinstance(size, int) else size
     with torch.device("meta"):  # only shapes: nothing is computed
@@ -46,7 +47,7 @@ def judge(config, size):
 
 def hooked_counts(config, size):
     """{"conv": MACs, "linear": MACs} and activations of a PyTorch class, by forward hooks."""
-    module, image = judge(config, size)
+    module, image = module_and_image(config, size)
     macs, activations = {"conv": 0, "linear": 0}, []
 
     def hook(layer, _, output):
@@ -146,7 +147,7 @@ def test_rows_are_the_parts_of_the_network(odd_config):
     assert [row.blocks for row in stats.rows] == [0, *config.depths, 0]
     for count in ("params", "macs", "activations"):
         assert sum(getattr(row, count) for row in stats.rows) == getattr(stats, count)
-    module, image = judge(config, WIDE)
+    module, image = module_and_image(config, WIDE)
     maps = module.forward_intermediates(image, intermediates_only=True)
     shapes = [(row.width, *row.resolution) for row in stats.rows]
     assert shapes[1:-1] == [tuple(one.shape[1:]) for one in maps]
@@ -241,7 +242,7 @@ print(backend.backend(), stats.macs, stats.activations)
 
 
 @pytest.mark.slow
-def test_another_backend_counts_the_same(run_python, monkeypatch):
+def test_another_backend_counts_the_same(monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     done = run_python("-c", BACKEND_SCRIPT)
     stats = model_stats(PoolFormerConfig((1, 1), (8, 16), num_classes=3), (33, 65))

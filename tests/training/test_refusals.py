@@ -62,7 +62,7 @@ def test_broken_images_are_named_in_the_midst_of_training(broken_folders, refusa
     assert not (tmp_path / "run" / "model.keras").exists()
 
 
-@pytest.mark.first(2)
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     ("settings", "options", "message"),
     [

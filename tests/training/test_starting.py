@@ -12,7 +12,7 @@ from keras_poolformer.data.augmentation.augment import normalize
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.training.recipes import get_recipe
 from keras_poolformer.training.starting import config_on, needs_fresh_classifier, recipe_on
-from tests.conftest import TINY
+from tests.helpers import TINY
 from tests.training import runs
 
 CLASSES = ("photo_0", "photo_1", "photo_2")

@@ -6,7 +6,7 @@ import zipfile
 import pytest
 
 from keras_poolformer.runtime.description import DESCRIPTION, read_description
-from tests.web.conftest import ROOT
+from tests.helpers import ROOT
 from tests.web.pages import run_first_in_worker
 from web.serve import serving
 

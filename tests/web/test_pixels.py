@@ -9,8 +9,8 @@ from PIL import Image
 
 from keras_poolformer import ImageTransform
 from keras_poolformer.images.transform import INTERPOLATIONS
+from tests.helpers import PRESET
 from tests.images.image_kinds import STORED, image_kinds, unreadable_kinds
-from tests.web.conftest import PRESET
 
 # (width, height): small, thin, odd margins, and where Pillow changes the order of its passes.
 SIZES = [(1, 1), (2, 3), (50, 1), (37, 400), (333, 217), (71, 71), (100, 99), (99, 101),
