@@ -1,4 +1,4 @@
-"""From logits to the classes that a person reads."""
+"""Turns logits into scores, and scores into a list of the best classes."""
 
 from collections.abc import Sequence
 
@@ -7,16 +7,16 @@ import numpy as np
 from keras_poolformer.support.numeric import whole_number
 
 MAX_COUNT = 1_000_000  # classes
-# transformers' names of what logits mean.
+# transformers' names for the meaning of logits.
 PROBLEM_TYPES = ("single_label_classification", "multi_label_classification", "regression")
 
 
 def score_function(problem_type: str | None, num_classes: int) -> str:
-    """Returns what turns logits into scores, by the rule of transformers' pipeline.
+    """Returns the name of the function from logits to scores, as transformers' pipeline has it.
 
     Args:
-        problem_type: One of `PROBLEM_TYPES`, or None where a model does not say.
-        num_classes: Number of its classes.
+        problem_type: One of `PROBLEM_TYPES`, or None where the model does not state it.
+        num_classes: Number of classes.
 
     Returns:
         "softmax" or "sigmoid", which give probabilities, or "identity" for the values of a
@@ -30,11 +30,11 @@ def score_function(problem_type: str | None, num_classes: int) -> str:
 
 
 def scores(logits: np.ndarray, problem_type: str | None = None) -> np.ndarray:
-    """Scores, float64, of logits (..., classes).
+    """Returns the scores of logits, float64 (..., classes).
 
     Args:
-        logits: What a classifier returns.
-        problem_type: One of `PROBLEM_TYPES`, or None where a model does not say.
+        logits: Output of a classifier, (..., classes).
+        problem_type: One of `PROBLEM_TYPES`, or None where the model does not state it.
     """
     logits = np.asarray(logits, np.float64)
     function = score_function(problem_type, logits.shape[-1])
@@ -44,17 +44,17 @@ def scores(logits: np.ndarray, problem_type: str | None = None) -> np.ndarray:
 
 
 def score_name(problem_type: str | None) -> str:
-    """What a score is called in tables and JSON: "probability", or "value" of a regression."""
+    """Returns the name of a score in tables and JSON: "probability", or "value" of a regression."""
     return "value" if problem_type == "regression" else "probability"
 
 
 def score_text(score: float, problem_type: str | None) -> str:
-    """A score as a person reads it: a percentage, or the value of a regression."""
+    """Formats a score as a percentage, or as the value of a regression."""
     return f"{score:.4g}" if problem_type == "regression" else f"{score:.1%}"
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
-    """Probabilities, float64, of logits (..., classes) of which one is right."""
+    """Returns the probabilities, float64, of logits (..., classes) of exclusive classes."""
     shifted = np.asarray(logits, np.float64)
     powers = np.exp(shifted - shifted.max(-1, keepdims=True))
     return powers / powers.sum(-1, keepdims=True)
@@ -63,12 +63,12 @@ def softmax(logits: np.ndarray) -> np.ndarray:
 def top_classes(
     scores: np.ndarray, labels: Sequence[str] | None, count: int
 ) -> list[tuple[str, float]]:
-    """The classes of one image with the highest scores.
+    """Returns the classes of one image with the highest scores.
 
     Args:
-        scores: (classes,).
-        labels: Names in the order of the classes; None or empty to use their numbers.
-        count: Number of classes to return, `top_k` in errors.
+        scores: Scores of the classes, (classes,).
+        labels: Names of the classes in order; None or empty to use their numbers.
+        count: Number of classes to return; errors call it `top_k`.
 
     Returns:
         [(label, score), ...], the highest score first.

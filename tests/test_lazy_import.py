@@ -120,7 +120,7 @@ def test_a_missing_extra_is_one_line(package, files, tmp_path, run_python):
     line = done.stderr.splitlines()[-1]
     assert line == (
         f"keras-poolformer {arguments[0]}: error: {name} is not installed: "
-        f"`pip install 'keras-poolformer[{extra}]'` brings it"
+        f"`pip install 'keras-poolformer[{extra}]'` installs it"
     )
     assert all(line.startswith("[") for line in done.stderr.splitlines()[:-1])
     assert list(tmp_path.iterdir()) == []
@@ -148,13 +148,13 @@ def test_a_public_name_whose_extra_is_missing(name, fresh):
         "    print(error)\n"
     )
     (line,) = fresh(code)
-    assert line.endswith(f"`pip install 'keras-poolformer[{extra}]'` brings it")
+    assert line.endswith(f"`pip install 'keras-poolformer[{extra}]'` installs it")
 
 
 def test_weights_of_safetensors_without_safetensors(files, fresh):
     """Reading and writing alike; a .pth needs nothing."""
     code = without("safetensors") + (
-        "from keras_poolformer.checkpoints.reading.readers import read_checkpoint\n"
+        "from keras_poolformer.checkpoints.checkpoint import read_checkpoint\n"
         "from keras_poolformer.checkpoints.saving import save_torch_weights\n"
         "from keras_poolformer.support.errors import MissingExtraError\n"
         "for call in (lambda: read_checkpoint(sys.argv[1]),\n"

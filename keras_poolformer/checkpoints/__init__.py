@@ -1,1 +1,1 @@
-"""PyTorch weights without PyTorch: reading, naming and moving them."""
+"""PyTorch weights without PyTorch: reading, naming, loading and saving them."""

@@ -1,57 +1,66 @@
-"""Reads the architecture of a network off the shapes of its tensors."""
+"""Infers the architecture of a network from the shapes of its tensors."""
 
 import math
 import re
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from keras_poolformer.checkpoints import layouts
+from keras_poolformer.checkpoints.layouts import Layout
 from keras_poolformer.config import VARIANTS, PoolFormerConfig
 from keras_poolformer.support.errors import InputError
 
+Shapes = Mapping[str, tuple[int, ...]]
 
-def infer_config(shapes, layout, base=None):
-    """Reads the architecture off tensor shapes.
 
-    What shapes cannot tell (pool size, strides, paddings, activation, rates) comes from
+def infer_config(
+    shapes: Shapes, layout: Layout, base: Mapping[str, Any] | None = None
+) -> PoolFormerConfig:
+    """Infers the architecture from shapes of tensors.
+
+    What shapes do not determine (pool size, strides, paddings, activation, rates) comes from
     `base`, or from the released variant of the same depths and widths, or is the default.
 
     Args:
-        shapes: {tensor name: shape}, in the names of `layout`.
-        layout: a `Layout`.
-        base: fields of `PoolFormerConfig` that are known, as a dict, or None.
+        shapes: {tensor name: shape}, with the names of `layout`.
+        layout: Layout of the names.
+        base: Fields of `PoolFormerConfig` that are known, or None.
 
     Raises:
-        InputError: a tensor that tells the architecture is missing or misshaped.
+        InputError: A tensor that determines the architecture is missing or has the wrong rank.
     """
-    stages = 1
-    while f"{layout.downsampling.format(i=stages, e=2 * stages - 1)}.weight" in shapes:
-        stages += 1
-    embeddings = [
-        _shape(shapes, (layout.downsampling if i else layout.stem).format(i=i, e=2 * i - 1), 4)
-        for i in range(stages)
-    ]
-    first_blocks = [layout.block.format(i=i, j=0, s=2 * i) for i in range(stages)]
+    stages = _count_stages(shapes, layout)
+    embeddings = [_shape(shapes, layout.embedding_name(i), 4) for i in range(stages)]
+    first_blocks = [layout.block_name(i, 0) for i in range(stages)]
     hidden = [_shape(shapes, f"{block}.{layout.fc1}", 4)[0] for block in first_blocks]
     widths = tuple(shape[0] for shape in embeddings)
-    classifier = f"{layout.head}.weight"
-    fields = {
+    classifier = shapes.get(f"{layout.head}.weight")
+    fields: dict[str, Any] = {
         "depths": tuple(_depth(shapes, layout, i) for i in range(stages)),
         "widths": widths,
         "patch_sizes": tuple(shape[2] for shape in embeddings),
         "in_channels": embeddings[0][1],
         "mlp_ratio": _mlp_ratio(hidden, widths),
         "use_layer_scale": f"{first_blocks[0]}.{layout.layer_scale1}" in shapes,
-        "num_classes": shapes[classifier][0] if shapes.get(classifier) else 0,
+        "num_classes": classifier[0] if classifier else 0,
         "head": layout.head_kind,
         "feature_norms": _normed_levels(shapes, layout, stages),
     }
-    released = _released(fields)
+    released = _released_fields(fields)
     if layout is not layouts.SAIL:
-        # These libraries make the class without stochastic depth; the rates are the authors'.
+        # These libraries build the class without stochastic depth; the rates are the authors'.
         released.pop("drop_path_rate", None)
-    return PoolFormerConfig(**(released | fields | (base or {})))
+    return PoolFormerConfig(**(released | fields | dict(base or {})))
 
 
-def _shape(shapes, module, rank):
+def _count_stages(shapes: Shapes, layout: Layout) -> int:
+    stages = 1
+    while f"{layout.embedding_name(stages)}.weight" in shapes:
+        stages += 1
+    return stages
+
+
+def _shape(shapes: Shapes, module: str, rank: int) -> tuple[int, ...]:
     name = f"{module}.weight"
     if len(shapes.get(name, ())) != rank:
         raise InputError(
@@ -61,12 +70,12 @@ def _shape(shapes, module, rank):
     return shapes[name]
 
 
-def _normed_levels(shapes, layout, stages):
-    names = {f"P{i + 2}": layout.feature_norm.format(s=2 * i) for i in range(stages)}
+def _normed_levels(shapes: Shapes, layout: Layout, stages: int) -> tuple[str, ...]:
+    names = {f"P{i + 2}": layout.feature_norm_name(i) for i in range(stages)}
     return tuple(level for level, name in names.items() if name and f"{name}.weight" in shapes)
 
 
-def _mlp_ratio(hidden, widths):
+def _mlp_ratio(hidden: Sequence[int], widths: Sequence[int]) -> float:
     """The roundest ratio r for which int(width * r) is the hidden width of every stage."""
     low = max(h / max(w, 1) for h, w in zip(hidden, widths, strict=True))
     candidates = [math.ceil(low * 10**digits) / 10**digits for digits in range(5)]
@@ -76,15 +85,19 @@ def _mlp_ratio(hidden, widths):
     return low  # no ratio fits: the comparison of shapes will name the tensor
 
 
-def _depth(shapes, layout, i):
-    pattern = re.escape(layout.block.format(i=i, j=0, s=2 * i))[:-1] + r"(\d{1,4})\."
-    blocks = [int(match[1]) for match in (re.match(pattern, name) for name in shapes) if match]
+def _depth(shapes: Shapes, layout: Layout, stage: int) -> int:
+    prefix = re.escape(layout.block_name(stage, 0)).removesuffix("0")
+    pattern = re.compile(prefix + r"(\d{1,4})\.")
+    blocks = [int(match[1]) for match in map(pattern.match, shapes) if match]
     if not blocks:
-        raise InputError(f"the checkpoint has no blocks in stage {i}: none matches {pattern}")
+        raise InputError(
+            f"the checkpoint has no blocks in stage {stage}: none matches {pattern.pattern}"
+        )
     return max(blocks) + 1
 
 
-def _released(fields):
+def _released_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields of the released variant with the same depths and widths, if there is one."""
     for variant in VARIANTS.values():
         if (variant.depths, variant.widths) == (fields["depths"], fields["widths"]):
             return variant.to_dict()

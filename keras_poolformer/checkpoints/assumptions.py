@@ -1,10 +1,10 @@
-"""What the tensors of a checkpoint cannot tell about the function that a network computes."""
+"""Properties of a network that the tensors of its checkpoint do not determine."""
 
 import re
 from pathlib import Path
 from typing import Any
 
-from keras_poolformer.checkpoints.reading.readers import Checkpoint
+from keras_poolformer.checkpoints.checkpoint import Checkpoint
 from keras_poolformer.config import PoolFormerConfig
 from keras_poolformer.support.messages import shown
 
@@ -13,25 +13,25 @@ _NAMES_LAYER_NORM = re.compile(r"(?<![a-z])(ln|layer_?norm(channel)?)(?![a-z])",
 
 
 def layer_norm_hint(path: Path, checkpoint: Checkpoint) -> str | None:
-    """Returns why a network is taken to have layer norm, or None if nothing says so.
+    """Returns why a network is assumed to have layer norm, or None if there is no hint.
 
     The authors' ablation with layer norm has the tensor names and shapes of the network with
-    group norm. The name of the file, or of the architecture in it, is the only evidence there is.
+    group norm. The name of the file, or of the architecture in it, is the only evidence.
 
     Args:
-        path: File or directory of the weights.
-        checkpoint: The checkpoint in it.
+        path: Path of the file or directory of the weights.
+        checkpoint: Checkpoint that was read from it.
     """
     for name in (path.name, checkpoint.architecture):
         if _NAMES_LAYER_NORM.search(name):
             return (
                 f"layer norm is assumed because of the name {shown(name)}; the weights cannot "
-                "tell. For group norm, say norm='group_norm' (--norm group_norm)"
+                "tell. For group norm, set norm='group_norm' (--norm group_norm)"
             )
     return None
 
 
 def assumed_fields(config: PoolFormerConfig) -> dict[str, Any]:
-    """Returns the fields of a config, with their values, that no tensor can tell."""
+    """Returns the fields of a config, with their values, that tensors do not determine."""
     fields = config.to_dict()
     return {name: fields[name] for name in _ASSUMED_FIELDS}

@@ -1,9 +1,11 @@
-"""The JSON files that transformers and timm want beside the weights: `hub_json` the other way.
+"""Writes the JSON files that transformers and timm read next to the weights.
 
-A config is a `PoolFormerConfig`, a transform an `ImageTransform`; the results are JSON-ready.
+The inverse is `hub_json`. All results are JSON-ready.
 """
 
 import math
+from collections.abc import Mapping
+from typing import Any
 
 from keras_poolformer.checkpoints.hub_json import (
     HF_ACTIVATIONS,
@@ -13,28 +15,32 @@ from keras_poolformer.checkpoints.hub_json import (
     TIMM_ARGUMENTS,
 )
 from keras_poolformer.config import VARIANTS, PoolFormerConfig
+from keras_poolformer.images.options import as_pair
+from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.support.errors import InputError
 
-# What timm's five names stand for, beside depths and widths.
+# Fields that timm's five names fix, besides depths and widths.
 _FIXED_IN_TIMM = (
     "patch_sizes", "strides", "paddings", "mlp_ratio", "activation", "use_layer_scale"
 )  # fmt: skip
 
 
-def hf_config_json(config, unused=None, dtype="float32", classifier=True):
-    """transformers' config.json: `PoolFormerConfig.from_pretrained` reads it.
+def hf_config_json(
+    config: PoolFormerConfig,
+    unused: Mapping[str, Any] | None = None,
+    dtype: str = "float32",
+    classifier: bool = True,
+) -> dict[str, Any]:
+    """Returns transformers' config.json, which `PoolFormerConfig.from_pretrained` reads.
 
-    Labels that nobody named become LABEL_0, LABEL_1, ..., as they are there. `dropout_rate` has
-    no counterpart; it counts in training alone.
+    Without labels the classes are LABEL_0, LABEL_1, ..., as in transformers. `dropout_rate` has
+    no counterpart; it is used only in training.
 
     Args:
-        config: the architecture; its head is not looked at, transformers has norm_pool only.
-        unused: patch_size and stride, which no code looks at; 16 each by default.
-        dtype: of the weights beside it.
+        config: Architecture. Its head is ignored: transformers has only norm_pool.
+        unused: patch_size and stride, which transformers ignores; 16 each by default.
+        dtype: Dtype of the weights.
         classifier: False for a backbone, transformers' `PoolFormerModel`.
-
-    Returns:
-        A dict.
     """
     ours = config.to_dict()
     names = {activation: name for name, activation in reversed(HF_ACTIVATIONS.items())}
@@ -42,7 +48,7 @@ def hf_config_json(config, unused=None, dtype="float32", classifier=True):
     if config.problem_type is None:
         del fields["problem_type"]
     for name in ("mlp_ratio", "layer_scale_init_value", "initializer_range", "drop_path_rate"):
-        fields[name] = float(fields[name])  # transformers refuses a whole number
+        fields[name] = float(fields[name])  # transformers rejects a whole number
     labels = config.labels or [f"LABEL_{i}" for i in range(config.num_classes)]
     classes = {
         "id2label": {str(i): label for i, label in enumerate(labels)},
@@ -63,49 +69,42 @@ def hf_config_json(config, unused=None, dtype="float32", classifier=True):
     }
 
 
-def hf_preprocessor_json(transform):
-    """transformers' preprocessor_config.json: its PoolFormer image processors read it.
+def hf_preprocessor_json(transform: ImageTransform) -> dict[str, Any]:
+    """Returns transformers' preprocessor_config.json, which its image processors read.
 
-    They split an odd margin as `crop_mode="hf"` does; of a transform with "timm" the crop can lie
+    They split an odd margin as `crop_mode="hf"` does; for a transform with "timm" the crop can be
     one pixel off.
-
-    Returns:
-        A dict.
     """
-    size, crop = transform.size, transform.crop_size or transform.size
-    pair = isinstance(size, tuple)
+    size = transform.size
     return {
         "image_processor_type": "PoolFormerImageProcessor",
         **{flag: getattr(transform, flag) for flag in HF_FLAGS},
-        "size": _height_width(size) if pair else {"shortest_edge": size},
+        "size": _height_width(size) if isinstance(size, tuple) else {"shortest_edge": size},
         "crop_pct": transform.crop_pct,
         "resample": PIL_RESAMPLING.index(transform.interpolation),
-        "crop_size": _height_width(crop if isinstance(crop, tuple) else (crop, crop)),
+        "crop_size": _height_width(as_pair(transform.crop_size or size)),
         "rescale_factor": transform.rescale_factor,
         "image_mean": list(transform.mean),
         "image_std": list(transform.std),
     }
 
 
-def _height_width(size):
+def _height_width(size: tuple[int, int]) -> dict[str, int]:
     return {"height": size[0], "width": size[1]}
 
 
-def timm_config_json(config, transform):
-    """timm's config.json: `timm.create_model("local-dir:DIR", pretrained=True)` reads it.
+def timm_config_json(config: PoolFormerConfig, transform: ImageTransform) -> dict[str, Any]:
+    """Returns timm's config.json: `timm.create_model("local-dir:DIR", pretrained=True)` reads it.
 
-    timm splits an odd margin as `crop_mode="timm"` does; of a transform with "hf" the crop can
-    lie one pixel off.
+    timm splits an odd margin as `crop_mode="timm"` does; for a transform with "hf" the crop can
+    be one pixel off.
 
     Args:
-        config: the architecture; its head is not looked at, timm has pool_norm only.
-        transform: how images are prepared.
-
-    Returns:
-        A dict.
+        config: Architecture. Its head is ignored: timm has only pool_norm.
+        transform: Preprocessing of the images.
 
     Raises:
-        InputError: timm has no name for the architecture, or cannot prepare images so.
+        InputError: timm has no name for the architecture, or cannot describe the preprocessing.
     """
     return {
         "architecture": _timm_name(config),
@@ -130,7 +129,7 @@ def timm_config_json(config, transform):
     }
 
 
-def _timm_name(config):
+def _timm_name(config: PoolFormerConfig) -> str:
     fixed = {name: getattr(config, name) for name in _FIXED_IN_TIMM}
     for name, variant in VARIANTS.items():
         if (variant.depths, variant.widths) == (config.depths, config.widths) and all(
@@ -138,35 +137,34 @@ def _timm_name(config):
         ):
             return name
     raise InputError(
-        f"timm has names for {', '.join(VARIANTS)} alone. Received: another architecture, "
+        f"timm has names only for {', '.join(VARIANTS)}. Received: another architecture, "
         f"depths={config.depths}, widths={config.widths}"
     )
 
 
-def _timm_arguments(config):
-    """What the class is to be made with, as far as it is not the default."""
-    arguments = {theirs: getattr(config, ours) for theirs, ours in TIMM_ARGUMENTS.items()}
-    plain = {theirs: getattr(PoolFormerConfig, ours) for theirs, ours in TIMM_ARGUMENTS.items()}
-    arguments |= {"in_chans": config.in_channels}
-    plain |= {"in_chans": PoolFormerConfig.in_channels}
-    return {name: value for name, value in arguments.items() if value != plain[name]}
+def _timm_arguments(config: PoolFormerConfig) -> dict[str, Any]:
+    """Returns the arguments of timm's class that differ from its defaults."""
+    names = TIMM_ARGUMENTS | {"in_chans": "in_channels"}
+    values = {theirs: getattr(config, ours) for theirs, ours in names.items()}
+    defaults = {theirs: getattr(PoolFormerConfig, ours) for theirs, ours in names.items()}
+    return {name: value for name, value in values.items() if value != defaults[name]}
 
 
-def _timm_side(transform):
-    """The side of timm's square images, where its evaluation transform is the same."""
-    all_steps = all(getattr(transform, flag) for flag in HF_FLAGS)
-    plain_scale = math.isclose(transform.rescale_factor, 1 / 255, rel_tol=1e-9)
-    size = transform.size if isinstance(transform.size, tuple) else (transform.size,) * 2
-    squeezed = isinstance(transform.resized_to, tuple)
-    if all_steps and plain_scale and not squeezed and transform.output_shape == size:
+def _timm_side(transform: ImageTransform) -> int:
+    """Returns the side of timm's square images, where its evaluation transform is the same."""
+    has_all_steps = all(getattr(transform, flag) for flag in HF_FLAGS)
+    has_unit_scale = math.isclose(transform.rescale_factor, 1 / 255, rel_tol=1e-9)
+    is_squeezed = isinstance(transform.resized_to, tuple)
+    size = as_pair(transform.size)
+    if has_all_steps and has_unit_scale and not is_squeezed and transform.output_shape == size:
         return size[0]
     raise InputError(
-        "timm's config.json can only describe a resized, square, centred crop of `size` pixels, "
-        f"divided by 255 and normalised. Received: {transform}"
+        "timm's config.json can only describe a resized, square, centered crop of `size` pixels, "
+        f"divided by 255 and normalized. Received: {transform}"
     )
 
 
-def _timm_normalization(config, transform):
-    if config.in_channels != 3:  # mean and std are RGB's
+def _timm_normalization(config: PoolFormerConfig, transform: ImageTransform) -> dict[str, Any]:
+    if config.in_channels != 3:  # mean and std are those of RGB
         return {}
     return {"mean": list(transform.mean), "std": list(transform.std)}

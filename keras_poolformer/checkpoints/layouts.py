@@ -1,28 +1,30 @@
 """How sail-sg, timm and transformers name and shape the weights of a PoolFormer.
 
-One declarative row for each layout. From a row and a config follows the whole table of
-tensors that a checkpoint must hold, and from a checkpoint's tensors follows its row.
-`architecture` reads the config off their shapes.
+There is one declarative row per layout. A row and a config determine all tensors that a
+checkpoint must hold; the names in a checkpoint determine its row. `architecture` infers the
+config from their shapes.
 """
 
 import math
+from collections.abc import Collection
 from dataclasses import dataclass
 
-from keras_poolformer.checkpoints.foreign import network_name
-from keras_poolformer.config import NORMS
+from keras_poolformer.checkpoints.other_networks import network_name
+from keras_poolformer.config import NORMS, PoolFormerConfig
 from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.messages import shown
 
 
 @dataclass(frozen=True)
 class Layout:
     """Templates of tensor names: {i} is the stage, {j} the block, both from 0.
 
-    sail-sg keeps stages and downsampling convolutions in one list: {s} = 2i is the stage's
-    place there, {e} = 2i - 1 that of the convolution before it.
+    sail-sg keeps stages and downsampling convolutions in one list: {s} = 2i is the index of the
+    stage there, {e} = 2i - 1 that of the convolution before it.
     """
 
     name: str
-    head_kind: str  # the head that this library computes with these weights
+    head_kind: str  # head that this library computes with these weights
     stem: str
     downsampling: str
     block: str
@@ -34,8 +36,20 @@ class Layout:
     layer_scale2: str
     head_norm: str
     head: str
-    feature_norm: str = ""  # on a stage's output, for detectors; "" where there is no such thing
-    norms: tuple[str, ...] = ("group_norm",)  # that this library's class can have
+    feature_norm: str = ""  # norm of a stage's output, for detectors; "" where there is none
+    norms: tuple[str, ...] = ("group_norm",)  # norms that this library's class supports
+
+    def embedding_name(self, stage: int) -> str:
+        """Returns the name of the convolution that opens a stage, without its leaf."""
+        return (self.downsampling if stage else self.stem).format(i=stage, e=2 * stage - 1)
+
+    def block_name(self, stage: int, block: int) -> str:
+        """Returns the name of a block, without its leaf."""
+        return self.block.format(i=stage, j=block, s=2 * stage)
+
+    def feature_norm_name(self, stage: int) -> str:
+        """Returns the name of the norm of a stage's output, without its leaf; "" for none."""
+        return self.feature_norm.format(s=2 * stage)
 
 
 SAIL = Layout(
@@ -87,10 +101,16 @@ HF = Layout(
 )
 LAYOUTS = {layout.name: layout for layout in (SAIL, TIMM, HF)}
 _BARE_HF = HF.stem.removeprefix("poolformer.")  # transformers' PoolFormerModel
-# What every network of a layout has: the weight that tells it, longest first, and a first block.
+# What every network of a layout has: the weight that identifies it, longest first, and a first
+# block.
 STEMS = tuple(f"{stem}.weight" for stem in (HF.stem, _BARE_HF, SAIL.stem, TIMM.stem))
-BLOCKS = ("network.0.0.", "stages.0.blocks.0.", "stages_0.blocks.0.",
-          "encoder.block.0.0.", "poolformer.encoder.block.0.0.")  # fmt: skip
+BLOCKS = (
+    "network.0.0.",
+    "stages.0.blocks.0.",
+    "stages_0.blocks.0.",
+    "encoder.block.0.0.",
+    "poolformer.encoder.block.0.0.",
+)
 
 # Axes of a PyTorch tensor in Keras' order, by role.
 TO_KERAS = {"conv": (2, 3, 1, 0), "linear": (1, 0), "vector": (0,)}
@@ -98,49 +118,64 @@ TO_KERAS = {"conv": (2, 3, 1, 0), "linear": (1, 0), "vector": (0,)}
 
 @dataclass(frozen=True)
 class Tensor:
-    """One weight: its name and shape in PyTorch, its variable path here, and its role."""
+    """One weight of a network.
+
+    Args:
+        name: Name in the PyTorch layout.
+        shape: Shape in PyTorch.
+        path: Path of the Keras variable.
+        role: Key of `TO_KERAS`.
+    """
 
     name: str
     shape: tuple[int, ...]
     path: str
-    role: str  # a key of TO_KERAS
+    role: str
 
     @property
-    def is_head(self):
+    def is_head(self) -> bool:
         """Whether it belongs to the head (norm or classifier), not to the backbone."""
         return self.path.startswith("head")
 
     @property
-    def is_classifier(self):
+    def is_classifier(self) -> bool:
         """Whether it belongs to the classifier, whose shape depends on the classes."""
         return self.path.startswith("head/")
 
 
-def feature_norm_path(stage):
-    """Name, and path of the variables, of the norm on a stage's output."""
+def feature_norm_path(stage: int) -> str:
+    """Returns the layer name, which is also the variable path, of the norm of a stage's output."""
     return f"stages_{stage}_output_norm"
 
 
-def get_layout(name):
-    """Returns the layout called "sail", "timm" or "hf"."""
-    if not isinstance(name, str) or name not in LAYOUTS:
-        raise InputError(f"`layout` must be one of {', '.join(LAYOUTS)}. Received: {name!r}")
+def get_layout(name: str) -> Layout:
+    """Returns the layout called "sail", "timm" or "hf".
+
+    Raises:
+        InputError: There is no such layout.
+    """
+    if name not in tuple(LAYOUTS):  # compares, so that any object is rejected in words
+        raise InputError(f"`layout` must be one of {', '.join(LAYOUTS)}. Received: {shown(name)}")
     return LAYOUTS[name]
 
 
-def expected_tensors(config, layout):
-    """Returns every `Tensor` of a classifier (or, without classes, up to its last norm).
+def expected_tensors(config: PoolFormerConfig, layout: Layout) -> list[Tensor]:
+    """Returns every tensor of a classifier; without classes, up to its last norm.
+
+    Args:
+        config: Architecture of the network.
+        layout: Layout of the names.
 
     Raises:
-        InputError: the config has `feature_norms`, and the layout no names for them, or a norm
-            that the layout's library does not have.
+        InputError: The config has `feature_norms`, for which the layout has no names, or a norm
+            that the layout's library does not support.
     """
     if config.norm not in layout.norms:
         raise InputError(
-            f"layout {layout.name} is of a library whose norm is {layout.norms[0]} alone: only "
-            f"{SAIL.name} has {', '.join(SAIL.norms)}. Received: norm={config.norm!r}"
+            f"layout {layout.name} supports only {layout.norms[0]}; {SAIL.name} supports "
+            f"{', '.join(SAIL.norms)}. Received: norm={config.norm!r}"
         )
-    table = []
+    table: list[Tensor] = []
     for i, depth in enumerate(config.depths):
         inputs = config.widths[i - 1] if i else config.in_channels
         table += _embedding(config, layout, i, inputs)
@@ -154,24 +189,23 @@ def expected_tensors(config, layout):
     return table
 
 
-def count_parameters(config):
-    """How many weights a classifier of this config has, without building it."""
+def count_parameters(config: PoolFormerConfig) -> int:
+    """Returns the number of weights of a classifier, without building it."""
     return sum(math.prod(tensor.shape) for tensor in expected_tensors(config, SAIL))
 
 
-def _embedding(config, layout, i, inputs):
-    template = layout.downsampling if i else layout.stem
+def _embedding(config: PoolFormerConfig, layout: Layout, i: int, inputs: int) -> list[Tensor]:
     size = config.patch_sizes[i]
     return _affine(
-        template.format(i=i, e=2 * i - 1),
+        layout.embedding_name(i),
         f"stages_{i}_embedding/projection",
         (config.widths[i], inputs, size, size),
         "conv",
     )
 
 
-def _block(config, layout, i, j):
-    name = layout.block.format(i=i, j=j, s=2 * i)
+def _block(config: PoolFormerConfig, layout: Layout, i: int, j: int) -> list[Tensor]:
+    name = layout.block_name(i, j)
     path = f"stages_{i}_blocks_{j}"
     width, hidden = config.widths[i], config.hidden_width(i)
     table = [
@@ -187,50 +221,38 @@ def _block(config, layout, i, j):
     return table
 
 
-def _feature_norms(config, layout):
+def _feature_norms(config: PoolFormerConfig, layout: Layout) -> list[Tensor]:
     if config.feature_norms and not layout.feature_norm:
         raise InputError(
-            f"layout {layout.name} has no names for the norms of `feature_norms`: only "
-            f"{SAIL.name} has. Received: feature_norms={config.feature_norms}"
+            f"layout {layout.name} has no names for `feature_norms`, only {SAIL.name} has. "
+            f"Received: feature_norms={config.feature_norms}"
         )
-    table = []
+    table: list[Tensor] = []
     for i, (level, width) in enumerate(zip(config.levels, config.widths, strict=True)):
         if level in config.normed_levels:
-            table += _norm(layout.feature_norm.format(s=2 * i), feature_norm_path(i), width)
+            table += _norm(layout.feature_norm_name(i), feature_norm_path(i), width)
     return table
 
 
-def _affine(name, path, shape, role):
+def _affine(name: str, path: str, shape: tuple[int, ...], role: str) -> list[Tensor]:
     return [
         Tensor(f"{name}.weight", shape, f"{path}/kernel", role),
         Tensor(f"{name}.bias", shape[:1], f"{path}/bias", "vector"),
     ]
 
 
-def _norm(name, path, width):
+def _norm(name: str, path: str, width: int) -> list[Tensor]:
     return [
         Tensor(f"{name}.weight", (width,), f"{path}/gamma", "vector"),
         Tensor(f"{name}.bias", (width,), f"{path}/beta", "vector"),
     ]
 
 
-def normalize_names(tensors):
-    """Gives transformers' bare `PoolFormerModel` the names of its classifier.
-
-    Args:
-        tensors: {name: anything}.
-    """
-    return {
-        f"poolformer.{name}" if name.startswith("encoder.") else name: value
-        for name, value in tensors.items()
-    }
-
-
-def detect_layout(names):
-    """Returns the layout whose stem is among `names`.
+def detect_layout(names: Collection[str]) -> Layout:
+    """Returns the layout whose stem is among names of tensors.
 
     Raises:
-        InputError: They are those of another network, which the message names, or unknown.
+        InputError: The names are those of another network, which the message names, or unknown.
     """
     if foreign := network_name(names):
         raise InputError(f"the checkpoint is {foreign[0]}: {foreign[1]}")

@@ -1,4 +1,4 @@
-"""Keras' own quantization, which has integer kernels for the last layer alone."""
+"""Keras' own quantization, which has integer kernels only for the last layer."""
 
 from typing import Any
 

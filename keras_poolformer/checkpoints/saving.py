@@ -1,38 +1,58 @@
-"""Back to PyTorch: the weights of a model as sail-sg, timm and transformers read them."""
+"""Saves the weights of a model for sail-sg, timm and transformers."""
 
 import dataclasses
 import json
+import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from keras_poolformer.checkpoints import hub_json_writing, layouts, writers
+from keras_poolformer.checkpoints.layouts import Layout
+from keras_poolformer.checkpoints.model_protocol import Model
 from keras_poolformer.checkpoints.writers import CONFIG, PREPROCESSOR, TORCH_FOLDER, WEIGHTS
-from keras_poolformer.images.transform import checked_transform
+from keras_poolformer.images.transform import ImageTransform, checked_transform
+from keras_poolformer.support.choices import check_choice
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.files import replacing
+from keras_poolformer.support.untyped import is_list
 
 
 @dataclass(frozen=True)
 class SaveReport:
-    """What was written, and whether PyTorch will compute the same with it."""
+    """What was written, and whether PyTorch computes the same with it.
+
+    Args:
+        path: Path of the output.
+        files: Names of the files, where `path` is a directory.
+        layout: Layout of the names.
+        dtype: Dtype of the tensors in the file.
+        tensors: Number of tensors.
+        parameters: Number of weights in them.
+        logits_equal: Whether logits are equal, up to the order of rounding; None for a backbone.
+        notes: What differs, or could not be written.
+    """
 
     path: str
-    files: tuple[str, ...]  # names, where `path` is a directory
+    files: tuple[str, ...]
     layout: str
-    dtype: str  # of the tensors in the file
+    dtype: str
     tensors: int
     parameters: int
-    logits_equal: bool | None  # up to the order of roundings; None for a backbone
-    notes: tuple[str, ...]  # what differs, or could not be written
+    logits_equal: bool | None
+    notes: tuple[str, ...]
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Returns the report as JSON-ready values."""
         return {
-            name: list(value) if isinstance(value, tuple) else value
+            name: list(value) if is_list(value) else value
             for name, value in dataclasses.asdict(self).items()
         }
 
-    def __str__(self):
+    def __str__(self) -> str:
         files = f" ({', '.join(self.files)})" if self.files else ""
         first = (
             f"{self.path}{files}: {self.tensors} tensors, {self.parameters:,} parameters, "
@@ -42,55 +62,50 @@ class SaveReport:
 
 
 def save_torch_weights(
-    model,
-    path,
-    layout="sail",
-    dtype=None,
-    allow_other_head=False,
-    transform=None,
-    overwrite=False,
-):
-    """Writes a PoolFormer's weights with the names of a PyTorch library.
+    model: Model,
+    path: str | os.PathLike[str],
+    layout: str = "sail",
+    dtype: str | None = None,
+    allow_other_head: bool = False,
+    transform: ImageTransform | None = None,
+    overwrite: bool = False,
+) -> SaveReport:
+    """Saves a PoolFormer's weights with the names of a PyTorch library.
 
     Args:
-        model: a `PoolFormerImageClassifier` or `PoolFormerBackbone`.
-        path: the .safetensors file to write; or a directory (one that exists, or a name without
-            suffix) for model.safetensors and the JSON files that the library wants beside it.
+        model: `PoolFormerImageClassifier` or `PoolFormerBackbone`.
+        path: Path of the .safetensors file to write; or of a directory (one that exists, or a
+            name without suffix) for model.safetensors and the JSON files that the library reads.
         layout: "sail", "timm" or "hf" (transformers).
-        dtype: "float32", "float16" or "bfloat16". None is the model's own, but where the
-            weights were loaded in half precision and still are numbers of it, they leave in it.
-        allow_other_head: whether a library may get weights whose head it computes in
-            another way, so that its logits differ and only its feature maps are equal.
-        transform: the `ImageTransform` of the model; by default the one it was loaded with.
-        overwrite: whether an existing file, or a directory with nothing but such files, may be
+        dtype: "float32", "float16" or "bfloat16". None is the model's dtype, or the half
+            precision that the weights were loaded in, if it still represents them exactly.
+        allow_other_head: Whether to write weights for a library that computes the head
+            differently, so that its logits differ and only its feature maps are equal.
+        transform: `ImageTransform` of the model; by default the one it was loaded with.
+        overwrite: Whether an existing file, or a directory that holds only such files, may be
             replaced.
 
-    Returns:
-        A `SaveReport`.
-
     Raises:
-        InputError: unknown layout or dtype, the library's head is not the model's, a weight is
-            not finite (in that dtype), or `path` cannot be written.
+        InputError: The layout or dtype is unknown, the library's head is not the model's, a
+            weight is NaN or infinite (in that dtype), or `path` cannot be written.
         MissingExtraError: safetensors is not installed.
     """
     writers.require_safetensors()
-    row = layouts.get_layout(layout)
-    if dtype not in (None, *writers.DTYPES):
-        known = ", ".join(writers.DTYPES)
-        raise InputError(f"`dtype` must be one of {known} or None. Received: {dtype!r}")
+    target = layouts.get_layout(layout)
+    check_choice("dtype", dtype, (*writers.DTYPES, None))
     folder = writers.output_directory(path, overwrite)
-    tensors = writers.torch_tensors(model, row)
-    same_head, notes = _compare_heads(model, row, allow_other_head)
+    tensors = writers.torch_tensors(model, target)
+    same_head, notes = _compare_heads(model, target, allow_other_head)
     if model.config.norm == "layer_norm":
-        notes.append("the authors' class computes the same with norm_layer=LayerNormChannel alone")
-    arrays, changed, more = _rounded(model, tensors, dtype)
-    notes += more
+        notes.append("the authors' class computes the same only with norm_layer=LayerNormChannel")
+    arrays, changed, dtype_notes = _rounded(model, tensors, dtype)
+    notes += dtype_notes
     dtypes = sorted({array.dtype.name for array in arrays.values()})
-    documents = {}
+    documents: dict[str, Any] = {}
     if folder:
         transform = checked_transform(transform) or model.transform
-        documents, more = _documents(model, layout, dtypes[-1], transform)
-        notes += more
+        documents, document_notes = _documents(model, layout, dtypes[-1], transform)
+        notes += document_notes
     _write(folder or Path(path), arrays, documents if folder else None, overwrite)
     return SaveReport(
         path=str(path),
@@ -99,13 +114,18 @@ def save_torch_weights(
         dtype=", ".join(dtypes),
         tensors=len(arrays),
         parameters=sum(array.size for array in arrays.values()),
-        logits_equal=same_head and not changed,
+        logits_equal=None if same_head is None else same_head and not changed,
         notes=tuple(notes),
     )
 
 
-def _write(path, arrays, documents, overwrite):
-    """Writes a file, or where there are documents a directory."""
+def _write(
+    path: Path,
+    arrays: Mapping[str, np.ndarray],
+    documents: Mapping[str, Any] | None,
+    overwrite: bool,
+) -> None:
+    """Writes a file, or a directory if there are documents."""
     with replacing(path, overwrite, None if documents is None else TORCH_FOLDER) as written:
         if documents is None:
             writers.write_safetensors(arrays, written)
@@ -116,30 +136,34 @@ def _write(path, arrays, documents, overwrite):
             (written / name).write_text(json.dumps(document, indent=2) + "\n", "utf-8")
 
 
-def _compare_heads(model, row, allow_other_head):
-    """(whether the library computes the same logits or None without a head, notes)."""
+def _compare_heads(
+    model: Model, layout: Layout, allow_other_head: bool
+) -> tuple[bool | None, list[str]]:
+    """Returns (whether the library computes the same logits or None without a head, notes)."""
     if not _has_head(model):
         return None, []
-    if row.head_kind == model.config.head:
+    if layout.head_kind == model.config.head:
         return True, []
-    theirs = (
-        f"layout {row.name!r} is read by a library whose head is {row.head_kind}, the model's "
-        f"is {model.config.head}"
+    difference = (
+        f"layout {layout.name!r} is read by a library whose head is {layout.head_kind}, the "
+        f"model's is {model.config.head}"
     )
     if not allow_other_head:
         raise InputError(
-            f"{theirs}: its logits would differ. Received: allow_other_head=False; True (on the "
-            f"command line --allow-other-head) writes the weights all the same"
+            f"{difference}: its logits would differ. Received: allow_other_head=False; True "
+            "(on the command line --allow-other-head) writes the weights anyway"
         )
-    return False, [f"logits differ, feature maps are equal: {theirs}"]
+    return False, [f"logits differ, feature maps are equal: {difference}"]
 
 
-def _has_head(model):
+def _has_head(model: Model) -> bool:
     return any(variable.path.startswith("head") for variable in model.weights)
 
 
-def _rounded(model, tensors, dtype):
-    """(the arrays in the dtype to write, names of those whose values changed, notes)."""
+def _rounded(
+    model: Model, tensors: Mapping[str, np.ndarray], dtype: str | None
+) -> tuple[dict[str, np.ndarray], list[str], list[str]]:
+    """Returns (arrays in the dtype to write, names of those whose values changed, notes)."""
     loaded = model.provenance.weights
     source = loaded.dtype if loaded else None
     if dtype is None and source in writers.HALVES:
@@ -147,37 +171,40 @@ def _rounded(model, tensors, dtype):
         if not changed:
             return arrays, [], []
         note = (
-            f"written in single precision: loaded in {source}, but {changed[0]} and "
-            f"{len(changed) - 1} other tensors have changed since and are no such numbers"
+            f"written in single precision: the weights were loaded in {source}, which no longer "
+            f"represents {changed[0]} and {len(changed) - 1} other tensors exactly"
         )
         return *writers.cast(tensors, None), [note]
     arrays, changed = writers.cast(tensors, dtype)
-    note = f"{len(changed)} tensors were rounded to {dtype}, so logits differ a little"
+    note = f"{len(changed)} tensors were rounded to {dtype}, so logits differ slightly"
     return arrays, changed, [note] if changed else []
 
 
-def _documents(model, layout, dtype, transform):
-    """({name of a JSON file: what it says}, notes about what cannot be said)."""
-    config, classifier = model.config, _has_head(model)
+def _documents(
+    model: Model, layout: str, dtype: str, transform: ImageTransform
+) -> tuple[dict[str, Any], list[str]]:
+    """Returns ({name of a JSON file: its content}, notes about what it cannot express)."""
+    config = model.config
+    is_classifier = _has_head(model)
     if layout == "sail":
         return {}, []
-    rgb = config.in_channels == 3
+    is_rgb = config.in_channels == 3
     if layout == "hf":
-        unused = dict(model.provenance.hf_unused)
-        documents = {CONFIG: hub_json_writing.hf_config_json(config, unused, dtype, classifier)}
-        if rgb:
+        unused = model.provenance.hf_unused
+        documents = {CONFIG: hub_json_writing.hf_config_json(config, unused, dtype, is_classifier)}
+        if is_rgb:
             documents[PREPROCESSOR] = hub_json_writing.hf_preprocessor_json(transform)
     else:
         try:
-            if not classifier:
-                raise InputError("timm has names for whole classifiers alone")
+            if not is_classifier:
+                raise InputError("timm has names only for whole classifiers")
             documents = {CONFIG: hub_json_writing.timm_config_json(config, transform)}
         except InputError as error:
             return {}, [f"no {CONFIG}: {error}"]
-    if not rgb or transform.crop_mode == layout:
+    if not is_rgb or transform.crop_mode == layout:
         return documents, []
     note = (
-        f"{layout} and {transform.crop_mode} split an odd margin otherwise: crops that {layout} "
-        f"makes by this {PREPROCESSOR if layout == 'hf' else CONFIG} can lie one pixel off"
+        f"{layout} and {transform.crop_mode} split an odd margin differently: crops that {layout} "
+        f"makes from this {PREPROCESSOR if layout == 'hf' else CONFIG} can be one pixel off"
     )
     return documents, [note]

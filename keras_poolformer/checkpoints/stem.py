@@ -1,23 +1,23 @@
-"""A first convolution for another number of image channels than it was trained with."""
+"""Adapts a first convolution to another number of image channels."""
 
 import math
 
 import numpy as np
 
 
-def adapt_stem(kernel, channels):
-    """Makes a first convolution's weights fit images of other channels, as timm does.
+def adapt_stem(kernel: np.ndarray, channels: int) -> np.ndarray:
+    """Makes the weights of a first convolution fit images of other channels, as timm does.
 
-    One channel gets the sum over the old ones, so that a grey image gives what it would give
-    as an RGB one. More get the old ones in turn, scaled so that the sum stays the same where
-    all channels are alike (timm/models/_manipulate.py, `adapt_input_conv`; bit for bit).
+    One channel gets the sum over the old ones, so that a gray image gives the result of the same
+    image in RGB. More channels repeat the old ones in turn, scaled so that the sum stays the same
+    where all channels are alike (timm/models/_manipulate.py, `adapt_input_conv`; bit for bit).
 
     Args:
-        kernel: (O, I, H, W), PyTorch's axes.
-        channels: of the images.
+        kernel: Weights (O, I, H, W), in PyTorch's axes.
+        channels: Number of channels of the images.
 
     Returns:
-        (O, channels, H, W) of the same dtype, computed in float32.
+        Weights (O, channels, H, W) of the same dtype, computed in float32.
     """
     old = kernel.shape[1]
     if channels == old:

@@ -1,7 +1,7 @@
-"""Loads PyTorch checkpoints into any model with this package's variable paths.
+"""Loads PyTorch checkpoints into a model, by the paths of its variables.
 
-Strictly: the two sets of names must be equal and so must all shapes, or nothing is assigned. The
-model's class is never imported; a model has `config`, `weights` and `provenance`.
+Loading is strict: unless both sets of names and all shapes are equal, nothing is assigned. No
+model class is imported; `model_protocol` says what a model needs.
 """
 
 import dataclasses
@@ -15,29 +15,31 @@ from typing import Any
 import numpy as np
 
 from keras_poolformer.checkpoints import layouts
+from keras_poolformer.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from keras_poolformer.checkpoints.layouts import Layout, Tensor
+from keras_poolformer.checkpoints.model_protocol import Model
 from keras_poolformer.checkpoints.quantization import refuse_quantized
-from keras_poolformer.checkpoints.reading import readers
 from keras_poolformer.config import MAX_STAGES, PoolFormerConfig
 from keras_poolformer.lineage import origin_lines
 from keras_poolformer.provenance import Provenance, WeightsFile
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import listed
+from keras_poolformer.support.untyped import is_list
 
 # Far beyond any trained weight, far below what a flipped exponent bit makes of one.
 LARGEST_WEIGHT = 1e6
-_MOST_IGNORED = 50  # names in a report
+_MAX_IGNORED = 50  # names in a report
 
 
 @dataclass(frozen=True, kw_only=True)
 class NamedTensors:
-    """The tensors of a checkpoint, under the names of a layout.
+    """The tensors of a checkpoint and the layout of their names.
 
     Args:
-        path: File of the weights, for error messages.
-        layout: The `Layout`.
+        path: Path of the weights, for errors.
+        layout: Layout of the names.
         tensors: {name in the layout: array}.
-        file: What is known about the checkpoint.
+        file: Record of the checkpoint.
     """
 
     path: Path
@@ -48,11 +50,11 @@ class NamedTensors:
 
 @dataclass(frozen=True, kw_only=True)
 class LoadReport(WeightsFile):
-    """What was loaded, and what it was loaded from: a `WeightsFile` and two more fields.
+    """What was loaded, and from which file: a `WeightsFile` and two more fields.
 
     Args:
         source: Name of the file.
-        new_tensors: Variables that keep their fresh values.
+        new_tensors: Variables that keep their initial values.
     """
 
     source: str
@@ -61,7 +63,7 @@ class LoadReport(WeightsFile):
     def to_dict(self) -> dict[str, Any]:
         """Returns the report as JSON-ready values."""
         return {
-            name: list(value) if isinstance(value, tuple) else value
+            name: list(value) if is_list(value) else value
             for name, value in dataclasses.asdict(self).items()
         }
 
@@ -70,25 +72,26 @@ class LoadReport(WeightsFile):
 
 
 def load_torch_weights(
-    model: Any, path: str | os.PathLike[str], layout: str | None = None
+    model: Model, path: str | os.PathLike[str], layout: str | None = None
 ) -> LoadReport:
     """Loads a PyTorch checkpoint into a PoolFormer.
 
     Args:
-        model: A `PoolFormerImageClassifier` or `PoolFormerBackbone`; a backbone takes the
+        model: `PoolFormerImageClassifier` or `PoolFormerBackbone`; a backbone loads the
             checkpoint's backbone and ignores its head.
-        path: A .pth / .pth.tar / .safetensors file, or a directory with such a file.
+        path: Path of a .pth, .pth.tar, .bin or .safetensors file, or of a directory with such a
+            file.
         layout: "sail", "timm" or "hf"; by default inferred from the tensors' names.
 
     Returns:
-        A `LoadReport`. The model's `provenance` says the same.
+        A report. The model's `provenance` records the same.
 
     Raises:
         InputError: The file is corrupt, would run code, or does not hold exactly the model's
             tensors; the model is then unchanged.
     """
     refuse_quantized(model)
-    named = name_tensors(readers.read_checkpoint(path), layout)
+    named = name_tensors(read_checkpoint(path), layout)
     weights, new_tensors = assign_tensors(model, named)
     model.provenance = model.provenance.replace(
         source=named.path.name,
@@ -100,17 +103,17 @@ def load_torch_weights(
     return LoadReport(source=named.path.name, new_tensors=new_tensors, **vars(weights))
 
 
-def name_tensors(checkpoint: readers.Checkpoint, layout: str | None = None) -> NamedTensors:
-    """Gives a checkpoint's tensors the names of their layout.
+def name_tensors(checkpoint: Checkpoint, layout: str | None = None) -> NamedTensors:
+    """Finds the layout of a checkpoint's tensors.
 
     Args:
-        checkpoint: The checkpoint, as read.
+        checkpoint: Checkpoint as it was read.
         layout: Name of its layout, or None to infer it from the tensors' names.
 
     Raises:
         InputError: The layout is unknown, or the checkpoint is of another network.
     """
-    tensors = layouts.normalize_names(checkpoint.tensors)
+    tensors = checkpoint.tensors
     found = layouts.get_layout(layout) if layout else layouts.detect_layout(tensors)
     file = WeightsFile(
         sha256=checkpoint.sha256,
@@ -120,11 +123,13 @@ def name_tensors(checkpoint: readers.Checkpoint, layout: str | None = None) -> N
         dtype=", ".join(sorted(set(checkpoint.dtypes.values()))),
         ignored_tensors=_abridged(checkpoint.ignored),
     )
-    return NamedTensors(path=checkpoint.paths[0], layout=found, tensors=tensors, file=file)
+    return NamedTensors(
+        path=checkpoint.paths[0], layout=found, tensors=checkpoint.tensors, file=file
+    )
 
 
 def assign_tensors(
-    model: Any,
+    model: Model,
     named: NamedTensors,
     new_classifier: bool = False,
     config: PoolFormerConfig | None = None,
@@ -133,13 +138,13 @@ def assign_tensors(
 
     Args:
         model: Model with `config` and `weights`.
-        named: The tensors.
-        new_classifier: Whether the model's last linear layer keeps its fresh weights, and the
+        named: Tensors to assign.
+        new_classifier: Whether the model's last linear layer keeps its initial weights, and the
             checkpoint's, of another number of classes or absent, are not used.
         config: Architecture that the checkpoint fills, where that is not all of the model.
 
     Returns:
-        (what was loaded, the variables that keep their fresh values).
+        (record of what was loaded, variables that keep their initial values).
 
     Raises:
         InputError: A tensor is missing or left over, or has the wrong shape, dtype or values.
@@ -172,11 +177,11 @@ def _is_new(tensor: Tensor, tensors: Mapping[str, np.ndarray]) -> bool:
 
 
 def _unused(named: NamedTensors, wanted: Sequence[Tensor]) -> set[str]:
-    """The checkpoint's tensors after the backbone that the model has no place for."""
+    """Returns the checkpoint's tensors after the backbone that the model lacks."""
     layout = named.layout
     modules = [layout.head, layout.head_norm]
     if layout.feature_norm:
-        modules += [layout.feature_norm.format(s=2 * stage) for stage in range(MAX_STAGES)]
+        modules += [layout.feature_norm_name(stage) for stage in range(MAX_STAGES)]
     heads = {f"{module}.{leaf}" for module in modules for leaf in ("weight", "bias")}
     unwanted = named.tensors.keys() - {tensor.name for tensor in wanted}
     return heads & unwanted
@@ -185,6 +190,7 @@ def _unused(named: NamedTensors, wanted: Sequence[Tensor]) -> set[str]:
 def _check_names(
     source: str, layout: Layout, wanted: Sequence[Tensor], names: AbstractSet[str]
 ) -> None:
+    """Raises InputError unless the names are those of the wanted tensors."""
     expected = {tensor.name for tensor in wanted}
     missing = sorted(expected - names)
     extra = sorted(names - expected)
@@ -200,13 +206,13 @@ def _check_names(
 
 
 def _abridged(names: tuple[str, ...]) -> tuple[str, ...]:
-    """Names as a provenance keeps them: a whole detector has too many beside its backbone."""
-    rest = len(names) - _MOST_IGNORED
-    return names if rest <= 0 else (*names[:_MOST_IGNORED], f"and {rest} more")
+    """Returns the first names, and how many more there are, as in a whole detector."""
+    rest = len(names) - _MAX_IGNORED
+    return names if rest <= 0 else (*names[:_MAX_IGNORED], f"and {rest} more")
 
 
 def _checked(source: str, tensor: Tensor, array: np.ndarray) -> np.ndarray:
-    """The array in Keras' axes, in single precision at least, or an error with its name."""
+    """Returns the array in Keras' axes, in float32 or wider, or raises an error with its name."""
     if array.shape != tensor.shape:
         raise InputError(
             f"{source}: {tensor.name} must have shape {tensor.shape}. Received: {array.shape}"

@@ -1,18 +1,25 @@
-"""Writes weights as PyTorch's libraries read them, in their axes and without PyTorch."""
+"""Writes weights in the files, names and axes of PyTorch's libraries, without PyTorch."""
 
 import importlib
+import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from keras_poolformer.checkpoints import layouts
+from keras_poolformer.checkpoints.layouts import Layout, Tensor
+from keras_poolformer.checkpoints.model_protocol import Model, Variable
 from keras_poolformer.checkpoints.quantization import refuse_quantized
 from keras_poolformer.support.errors import InputError, MissingExtraError
 from keras_poolformer.support.files import refuse_existing
 from keras_poolformer.support.output_folders import OutputFolder
 
-# In a directory as transformers and timm save it.
-WEIGHTS, CONFIG, PREPROCESSOR = "model.safetensors", "config.json", "preprocessor_config.json"
+# Files of a directory as transformers and timm save it.
+WEIGHTS = "model.safetensors"
+CONFIG = "config.json"
+PREPROCESSOR = "preprocessor_config.json"
 TORCH_FOLDER = OutputFolder(
     f"a folder of {WEIGHTS}, {CONFIG} and {PREPROCESSOR}",
     (WEIGHTS, CONFIG, PREPROCESSOR),
@@ -23,15 +30,15 @@ HALVES = ("float16", "bfloat16")
 DTYPES = ("float32", *HALVES)
 
 
-def torch_tensors(model, layout):
-    """The weights of a model under a layout's names.
+def torch_tensors(model: Model, layout: Layout) -> dict[str, np.ndarray]:
+    """Returns the weights of a model with a layout's names.
 
     Args:
-        model: whatever has `config` and `weights`.
-        layout: a `layouts.Layout`.
+        model: Model with `config` and `weights`.
+        layout: Layout of the names.
 
     Returns:
-        {name: array in PyTorch's axes, in the variable's own dtype}.
+        {name: array in PyTorch's axes, in the variable's dtype}.
     """
     refuse_quantized(model)
     variables = {variable.path: variable for variable in model.weights}
@@ -43,22 +50,25 @@ def torch_tensors(model, layout):
     }
 
 
-def _to_torch(tensor, variable):
+def _to_torch(tensor: Tensor, variable: Variable) -> np.ndarray:
     from_keras = np.argsort(layouts.TO_KERAS[tensor.role])
     return np.ascontiguousarray(np.asarray(variable.numpy()).transpose(from_keras))
 
 
-def cast(arrays, dtype):
+def cast(
+    arrays: Mapping[str, np.ndarray], dtype: str | None
+) -> tuple[dict[str, np.ndarray], list[str]]:
     """Rounds arrays to a dtype.
 
     Args:
         arrays: {name: array of floating-point numbers}.
-        dtype: one of `DTYPES`; None keeps each array's own.
+        dtype: One of `DTYPES`, or None to keep each array's dtype.
 
     Returns:
-        The arrays in that dtype, and the names of those that are not the same numbers now.
+        The arrays in that dtype, and the names of those whose values changed.
     """
-    rounded, changed = {}, []
+    rounded: dict[str, np.ndarray] = {}
+    changed: list[str] = []
     for name, array in arrays.items():
         with np.errstate(over="ignore"):
             rounded[name] = array.astype(_numpy_dtype(dtype or array.dtype.name))
@@ -67,7 +77,7 @@ def cast(arrays, dtype):
     return rounded, changed
 
 
-def require_safetensors():
+def require_safetensors() -> None:
     """Raises MissingExtraError if safetensors is not installed."""
     try:
         importlib.import_module("safetensors")
@@ -75,35 +85,31 @@ def require_safetensors():
         raise MissingExtraError("safetensors", "keras") from None
 
 
-def write_safetensors(arrays, path):
+def write_safetensors(arrays: Mapping[str, np.ndarray], path: Path) -> None:
     """Writes {name: array} as a .safetensors file.
 
     Raises:
-        InputError: a weight is not finite.
+        InputError: A weight is NaN or infinite.
     """
-    from safetensors.numpy import save_file
-
     for name, array in arrays.items():
         if not np.isfinite(array.astype(np.float32)).all():
             raise InputError(
                 f"{name} must hold weights that are finite in {array.dtype}. Received: "
                 f"{np.abs(array).max()}"
             )
-    save_file(arrays, path, metadata={"format": "pt"})
+    safetensors: Any = importlib.import_module("safetensors.numpy")  # it has no usable types
+    safetensors.save_file(dict(arrays), path, metadata={"format": "pt"})
 
 
-def output_directory(path, overwrite):
-    """Tells a directory of weights and JSON files from a single file of weights.
+def output_directory(path: str | os.PathLike[str], overwrite: bool) -> Path | None:
+    """Returns the directory to write, or None if the output is a single file of weights.
 
     Args:
-        path: what shall be written.
-        overwrite: whether it may replace a file, or a directory with nothing but such files.
-
-    Returns:
-        The directory to write; None for a file.
+        path: Path of the output.
+        overwrite: Whether it may replace a file, or a directory that holds only such files.
 
     Raises:
-        InputError: the path is neither a .safetensors file nor a directory, or may not be
+        InputError: The path is neither a .safetensors file nor a directory, or may not be
             replaced.
     """
     path = Path(path)
@@ -117,9 +123,9 @@ def output_directory(path, overwrite):
     return path.absolute() if is_folder else None
 
 
-def _numpy_dtype(name):
+def _numpy_dtype(name: str) -> np.dtype:
     if name != "bfloat16":
         return np.dtype(name)
-    import ml_dtypes  # which Keras brings: NumPy itself has no bfloat16
+    import ml_dtypes  # NumPy has no bfloat16; Keras requires this package
 
     return np.dtype(ml_dtypes.bfloat16)

@@ -1,7 +1,6 @@
 """`keras-poolformer explain`: Grad-CAM maps of photographs, drawn on one sheet."""
 
 import argparse
-import difflib
 import math
 from collections.abc import Sequence
 from pathlib import Path
@@ -29,7 +28,7 @@ from keras_poolformer.models.opening import load_model
 from keras_poolformer.scores import score_name, score_text, scores
 from keras_poolformer.support.errors import ImageError, InputError
 from keras_poolformer.support.files import refuse_existing, replacing
-from keras_poolformer.support.messages import json_text, shown
+from keras_poolformer.support.messages import did_you_mean, json_text, shown
 from keras_poolformer.support.progress import Progress
 
 if TYPE_CHECKING:
@@ -202,8 +201,7 @@ def _class_index(name: str | None, config: PoolFormerConfig) -> int | None:
         raise InputError(f"--class {name} is the label of several classes; give one of {found}")
     if name.isdecimal() and int(name) < config.num_classes:
         return int(name)
-    close = difflib.get_close_matches(name, labels, n=1)
-    hint = f" Did you mean {close[0]}?" if close else ""
+    hint = did_you_mean(name, labels)
     raise InputError(
         f"--class must be a label or a number from 0 to {config.num_classes - 1}.{hint} "
         f"Received: {shown(name)}"

@@ -8,7 +8,6 @@ from keras_poolformer.commands.arguments import add_command, positive, print_not
 from keras_poolformer.support.errors import FRAMEWORK, require_packages
 from keras_poolformer.support.messages import json_text
 from keras_poolformer.support.progress import Progress
-from keras_poolformer.support.signals import interruptible
 from keras_poolformer.training import STRATEGIES
 
 # Packages that no run can do without, and the extras that bring them.
@@ -119,8 +118,7 @@ def _validate(splits, strategy):
     progress = Progress([f"checking the images of {split.name}" for split in splits])
     for split in splits:
         progress.start()
-        with interruptible(progress.advance) as advance:
-            validate(split, advance, shard)
+        validate(split, progress.advance, shard)
     progress.finish()
 
 

@@ -1,6 +1,5 @@
 """Labelled images in class folders, ROOT/label/image.png: needs numpy and Pillow alone."""
 
-import difflib
 import os
 from pathlib import Path
 
@@ -9,6 +8,7 @@ import numpy as np
 from keras_poolformer.data.image_listing import Skipped, list_images
 from keras_poolformer.images.formats import is_image_file
 from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.messages import did_you_mean
 
 
 def find_class_folders(root, note=None):
@@ -190,11 +190,9 @@ def _class_of_label(name, labels, subject, instead):
         )
     if name in labels:
         return labels.index(name)
-    close = difflib.get_close_matches(name, labels, n=1, cutoff=0.5)
-    hint = f" Did you mean {close[0]!r}?" if close else ""
     alternative = f", or {instead}" if instead else ""
     shown = ", ".join(labels) if len(labels) <= 10 else f"{labels[0]} ... {labels[-1]}"
     raise InputError(
         f"{subject} must be named by the model's labels ({shown}){alternative}. "
-        f"Received: {name!r}.{hint}"
+        f"Received: {name!r}.{did_you_mean(name, labels)}"
     )

@@ -1,1 +1,1 @@
-"""One image: its file, and its preprocessing with Pillow or with TensorFlow."""
+"""One image: its file, and its preprocessing with Pillow or TensorFlow."""

@@ -1,9 +1,10 @@
-"""Pictures from outside, as upright RGB images: the one place that meets damaged files."""
+"""Opens images from outside as upright RGB; corrupt files are met only here."""
 
 import io
 import os
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import TypeGuard
 
 import numpy as np
 from PIL import Image, UnidentifiedImageError
@@ -13,38 +14,41 @@ from keras_poolformer.images.rgb import to_rgb
 from keras_poolformer.support.errors import ImageError, InputError
 from keras_poolformer.support.messages import one_line, shown
 
-MAX_SOURCE_PIXELS = 178_956_970  # where Pillow, by default, calls a file a decompression bomb
+MAX_SOURCE_PIXELS = 178_956_970  # above this Pillow reports a decompression bomb
 INPUT_DATA_FORMATS = ("channels_last", "channels_first", "none")
 
 
 @dataclass(frozen=True)
 class EncodedImage:
-    """A picture's file that lies in memory.
+    """An image file in memory.
 
     Args:
-        content: bytes of the file.
-        name: what errors call it.
+        content: Bytes of the file.
+        name: Name of the image, for errors.
     """
 
     content: bytes = field(repr=False)
     name: str
 
-    def __str__(self):
+    def __str__(self) -> str:
         return self.name
 
 
-def load_image(source, upright: bool = True) -> Image.Image:
-    """Opens a picture as 8-bit RGB, upright as its EXIF orientation says.
+ImageSource = str | os.PathLike[str] | EncodedImage | Image.Image | np.ndarray
 
-    Whatever reads images in this package gives these pixels (docs/images.md has the table):
+
+def load_image(source: ImageSource, upright: bool = True) -> Image.Image:
+    """Opens an image as 8-bit RGB, upright according to its EXIF orientation.
+
+    Everything in this package that reads images gets these pixels (docs/images.md has the table):
 
     - EXIF orientation is applied.
-    - Transparency is dropped, not blended: of palettes, GIFs, grey and color images alike.
+    - Transparency is dropped, not blended: in palettes, GIFs, gray and color images alike.
     - 16 bits a channel keep their high byte. 32-bit integers and floats are rounded, and must
-      lie within 0 to 255; floats of which none exceeds 1 are multiplied by 255 first.
-    - CMYK and other color spaces become RGB as `Image.convert("RGB")` has it. Color profiles
-      are ignored.
-    - Of an animation or a file of several pages, the first frame counts.
+      be from 0 to 255; floats of which none exceeds 1 are multiplied by 255 first.
+    - CMYK and other color spaces become RGB as by `Image.convert("RGB")`. Color profiles are
+      ignored.
+    - Animations and files of several pages are read up to their first frame.
 
     Args:
         source: Path, `EncodedImage`, PIL image, or uint8 array (H, W), (H, W, 1), (H, W, 3) or
@@ -62,11 +66,9 @@ def load_image(source, upright: bool = True) -> Image.Image:
         return _decoded(source, "the image", upright)
     if isinstance(source, np.ndarray):
         return _from_array(source)
-    if not isinstance(source, str | os.PathLike | EncodedImage):
-        raise InputError(
-            f"an image must be a path, a PIL image or a uint8 array. Received: {describe(source)}"
-        )
     name = describe(source)
+    if not _is_file_source(source):
+        raise InputError(f"an image must be a path, a PIL image or a uint8 array. Received: {name}")
     try:
         with Image.open(_file(source, name)) as image:
             if image.format in NOT_PIXELS:
@@ -82,8 +84,14 @@ def load_image(source, upright: bool = True) -> Image.Image:
         raise ImageError(f"{name}: cannot be read as an image: {one_line(error)}") from error
 
 
-def _file(source, name):
-    """What Pillow opens: a path, or the file in memory."""
+def _is_file_source(source: object) -> bool:
+    return isinstance(source, str | os.PathLike | EncodedImage)
+
+
+def _file(
+    source: str | os.PathLike[str] | EncodedImage, name: str
+) -> str | os.PathLike[str] | io.BytesIO:
+    """Returns what Pillow opens: a path, or the file in memory."""
     if isinstance(source, EncodedImage):
         return io.BytesIO(source.content)
     if not Path(source).exists():
@@ -93,14 +101,14 @@ def _file(source, name):
     return source
 
 
-def _head(source):
+def _head(source: str | os.PathLike[str] | EncodedImage) -> bytes:
     if isinstance(source, EncodedImage):
         return source.content[:16]
     with Path(source).open("rb") as file:
         return file.read(16)
 
 
-def _decoded(image, name, upright):
+def _decoded(image: Image.Image, name: str, upright: bool) -> Image.Image:
     _check_source_pixels(image.width, image.height, name)
     try:
         return to_rgb(image, upright)
@@ -110,16 +118,16 @@ def _decoded(image, name, upright):
         raise ImageError(f"{name}: cannot be read as an image: {one_line(error)}") from error
 
 
-def channels_last(source, input_data_format):
-    """An array as (H, W) or (H, W, C); anything that is no array as it is.
+def channels_last(source: ImageSource, input_data_format: str | None) -> ImageSource:
+    """Returns an array as (H, W) or (H, W, C), and any other source unchanged.
 
     Args:
-        source: as `load_image` takes it, or (C, H, W).
-        input_data_format: "channels_last", "channels_first", "none" for (H, W), or None where
-            it is one of the forms that `load_image` takes.
+        source: Image as `load_image` accepts it, or an array (C, H, W).
+        input_data_format: "channels_last", "channels_first", "none" for (H, W), or None for any
+            form that `load_image` accepts.
 
     Raises:
-        InputError: the format is unknown, or the array has another number of dimensions.
+        InputError: The format is unknown, or the array has another number of dimensions.
     """
     if input_data_format is None:
         return source
@@ -139,9 +147,9 @@ def channels_last(source, input_data_format):
     return np.moveaxis(source, 0, -1) if input_data_format == "channels_first" else source
 
 
-def _from_array(array):
-    good_shape = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))
-    if array.dtype != np.uint8 or not good_shape:
+def _from_array(array: np.ndarray) -> Image.Image:
+    has_shape = array.ndim == 2 or (array.ndim == 3 and array.shape[2] in (1, 3, 4))
+    if array.dtype != np.uint8 or not has_shape:
         raise InputError(
             "an image array must be uint8 of shape (H, W), (H, W, 1), (H, W, 3) or (H, W, 4); "
             f"pass several as a list. Received: {describe(array)}"
@@ -152,8 +160,8 @@ def _from_array(array):
     return Image.fromarray(np.ascontiguousarray(array)).convert("RGB")
 
 
-def _check_source_pixels(width, height, name):
-    """Refuses a picture by the size in its header, before memory is spent on its pixels."""
+def _check_source_pixels(width: int, height: int, name: str) -> None:
+    """Rejects an image by the size in its header, before memory is spent on its pixels."""
     if not 0 < width * height <= MAX_SOURCE_PIXELS:
         raise ImageError(
             f"{name}: {width} x {height} is {width * height:,} pixels; "
@@ -161,12 +169,17 @@ def _check_source_pixels(width, height, name):
         )
 
 
-def describe(source) -> str:
-    """What an error calls a picture: its path or name, or dtype and shape, or type; one line."""
+def is_array(value: object) -> TypeGuard[np.ndarray]:
+    """Whether a value is a NumPy array."""
+    return isinstance(value, np.ndarray)
+
+
+def describe(source: object) -> str:
+    """Returns how errors name an image: its path or name, or dtype and shape, or type."""
     if isinstance(source, str | os.PathLike):
         return f"image {os.fspath(source)!r}"
     if isinstance(source, EncodedImage):
         return source.name
-    if isinstance(source, np.ndarray):
+    if is_array(source):
         return f"{source.dtype} array {source.shape}"
     return "the image" if isinstance(source, Image.Image) else type(source).__name__

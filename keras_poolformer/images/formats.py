@@ -1,12 +1,12 @@
-"""Which files count as images: what Pillow can turn into pixels, and nothing else."""
+"""Files that count as images: those that Pillow can decode to pixels."""
 
 import os
 from pathlib import Path
 
 from PIL import Image
 
-# Formats that Pillow opens and that are programs, drawings, films or containers: it would run
-# Ghostscript, or knows the header alone.
+# Formats that Pillow opens but that are programs, drawings, films or containers: it would run
+# Ghostscript, or reads only the header.
 NOT_PIXELS = frozenset({"BUFR", "EPS", "GRIB", "HDF5", "IPTC", "MPEG", "WMF"})
 _OPENED_AS_JPEG = frozenset({"MPO"})  # has no opener of its own
 _HEIF_BRANDS = (b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1")
@@ -14,7 +14,7 @@ _DRAWINGS = ((b"%PDF", "PDF"), (b"<svg", "SVG"), (b"<?xml", "XML"))
 
 
 def image_suffixes() -> frozenset[str]:
-    """The suffixes of all formats that can be read, lower case, with the dot.
+    """Returns the suffixes of all formats that can be read, in lower case, with the dot.
 
     Formats that other packages register with Pillow are included.
     """
@@ -24,26 +24,26 @@ def image_suffixes() -> frozenset[str]:
 
 
 def is_image_file(path: str | os.PathLike[str]) -> bool:
-    """Whether a file has the suffix of an image, or no suffix and the header of one."""
+    """Whether a file has an image's suffix, or no suffix and an image's header."""
     suffix = Path(path).suffix.lower()
     return suffix in image_suffixes() if suffix else _has_image_header(path)
 
 
-def _has_image_header(path):
+def _has_image_header(path: str | os.PathLike[str]) -> bool:
     if not Path(path).is_file():  # opening a FIFO would wait for its writer
         return False
     try:
         with Image.open(path) as image:
             return image.format not in NOT_PIXELS
-    except Exception:  # Pillow's plugins raise almost anything on what is not theirs
+    except Exception:  # Pillow's plugins raise almost anything for files of other formats
         return False
 
 
 def describe_unknown(head: bytes) -> str:
-    """Why no plugin of Pillow takes a file, and what would help.
+    """Returns why Pillow cannot open a file, and what to do.
 
     Args:
-        head: First bytes of the file, at least 12 where there are as many.
+        head: First bytes of the file, at least 12 if it is that long.
     """
     if not head:
         return "the file is empty"

@@ -1,24 +1,22 @@
 """`ImageTransform` as TensorFlow operations: in tf.data, in tf.function and in a SavedModel.
 
-TensorFlow's own antialiased resize differs from Pillow's by up to 15 of 255. Pillow resamples one
-axis after the other with weights in fixed point, and rounds to 8 bits after each pass
-(`src/libImaging/Resample.c`). The same is done here, for the pixels that the crop keeps. The
-weights are whole numbers below 2**24 and so float64 sums are exact, in whichever order they run.
+This stays our own code, because no library gives Pillow's pixels: TensorFlow's own antialiased
+resize differs by up to 15 of 255. Pillow resamples one axis after the other with weights in fixed
+point, and rounds to 8 bits after each pass (`src/libImaging/Resample.c`). The same is done here,
+for the pixels that the crop keeps. The weights are whole numbers below 2**24, so float64 sums are
+exact in any order.
 """
 
-import math
+import functools
 import re
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import PIL
 
-from keras_poolformer.support.errors import InputError, MissingExtraError
-
-try:
-    import tensorflow as tf
-except ModuleNotFoundError as error:
-    raise MissingExtraError("tensorflow", "tensorflow") from error
+from keras_poolformer.images.kernels import KERNELS, Tensor, not_converted, tf
+from keras_poolformer.support.errors import InputError
 
 if TYPE_CHECKING:
     from keras_poolformer.images.transform import ImageTransform
@@ -28,31 +26,31 @@ _PILLOW = tuple(int(part) for part in re.findall(r"\d+", PIL.__version__)[:2])
 _BLOCK = 32  # outputs that share one window of inputs: a dense product over it wastes little
 
 
-def bound(options: "ImageTransform"):
+def bound(options: "ImageTransform") -> Callable[[Tensor], Tensor]:
     """Returns `transform` with its options, as a function that AutoGraph leaves alone."""
 
-    @tf.autograph.experimental.do_not_convert
-    def transform_images(images):
+    @not_converted
+    def transform_images(images: Tensor) -> Tensor:
         return transform(options, images)
 
     return transform_images
 
 
-@tf.autograph.experimental.do_not_convert  # no Python here depends on values
-def transform(options: "ImageTransform", images):
-    """Resizes, crops and normalises.
+@not_converted
+def transform(options: "ImageTransform", images: Tensor) -> Tensor:
+    """Resizes, crops and normalizes images.
 
     Args:
-        options: the transform to carry out.
-        images: RGB, (H, W, 3) or (N, H, W, 3); H, W and N may be unknown. uint8, or floats from
-            0 to 255, which are rounded to whole numbers and clipped.
+        options: Transform to apply.
+        images: RGB images (H, W, 3) or (N, H, W, 3); H, W and N may be unknown. uint8, or floats
+            from 0 to 255, which are rounded to whole numbers and clipped.
 
     Returns:
         float32 (H', W', 3) or (N, H', W', 3); bit-equal to `options.normalize` of
         `pixels`.
 
     Raises:
-        InputError: wrong dtype, rank or channels.
+        InputError: The dtype, rank or number of channels is wrong.
     """
     levels = np.repeat(np.arange(256, dtype=np.uint8)[:, None], 3, axis=1)
     # Looked up, not computed: graph optimizers turn division into multiplication.
@@ -60,22 +58,22 @@ def transform(options: "ImageTransform", images):
     return tf.gather(table, tf.cast(pixels(options, images), tf.int32) * 3 + tf.range(3))
 
 
-@tf.autograph.experimental.do_not_convert  # no Python here depends on values
-def pixels(options: "ImageTransform", images):
-    """Resizes and crops only.
+@not_converted
+def pixels(options: "ImageTransform", images: Tensor) -> Tensor:
+    """Resizes and crops images without normalizing them.
 
-    Memory: about 9 bytes for each value of the part that the crop shows, one image at a time.
+    It takes about 9 bytes for each value of the part that the crop shows, one image at a time.
 
     Args:
-        options: the transform to carry out.
-        images: RGB, (H, W, 3) or (N, H, W, 3); H, W and N may be unknown. uint8, or floats from
-            0 to 255, which are rounded to whole numbers and clipped.
+        options: Transform to apply.
+        images: RGB images (H, W, 3) or (N, H, W, 3); H, W and N may be unknown. uint8, or floats
+            from 0 to 255, which are rounded to whole numbers and clipped.
 
     Returns:
         uint8 (H', W', 3) or (N, H', W', 3), H' and W' as in `options.output_shape`.
 
     Raises:
-        InputError: wrong dtype, rank or channels.
+        InputError: The dtype, rank or number of channels is wrong.
     """
     images = _checked(images)
     height, width = tf.unstack(tf.shape(images, out_type=tf.int64)[-3:-1])
@@ -90,29 +88,29 @@ def pixels(options: "ImageTransform", images):
         return tf.ensure_shape(result, (*shape, 3))
     # One image after the other, so that memory does not grow with the batch.
     result = tf.map_fn(
-        lambda image: _resample(image, rows, columns, rows_first),
+        functools.partial(_resample, rows=rows, columns=columns, rows_first=rows_first),
         images,
         fn_output_signature=tf.TensorSpec((*shape, 3), tf.uint8),
     )
     return tf.ensure_shape(result, (images.shape[0], *shape, 3))
 
 
-def _checked(images):
+def _checked(images: Any) -> Tensor:
     images = tf.convert_to_tensor(images)
     shape = images.shape
-    right = "expected a uint8 or float tensor (H, W, 3) or (N, H, W, 3)"
+    expected = "expected a uint8 or float tensor (H, W, 3) or (N, H, W, 3)"
     if images.dtype != tf.uint8 and not images.dtype.is_floating:
-        raise InputError(f"{right}. Received: {images.dtype.name}")
+        raise InputError(f"{expected}. Received: {images.dtype.name}")
     if shape.rank is None:
         raise InputError(
-            f"{right}. Received: unknown rank (decode_image needs expand_animations=False)"
+            f"{expected}. Received: unknown rank (decode_image needs expand_animations=False)"
         )
     if shape.rank not in (3, 4) or shape[-1] not in (3, None) or 0 in shape[-3:-1]:
-        raise InputError(f"{right}, H and W at least 1. Received: shape {shape}")
+        raise InputError(f"{expected}, H and W at least 1. Received: shape {shape}")
     if None in shape[-3:]:
         sides = tf.shape(images)[-3:]
         usable = tf.reduce_all(sides[:2] > 0) & tf.equal(sides[2], 3)
-        check = tf.debugging.Assert(usable, [f"{right}. Received: shape", tf.shape(images)])
+        check = tf.debugging.Assert(usable, [f"{expected}. Received: shape", tf.shape(images)])
         with tf.control_dependencies([check] if check is not None else []):
             images = tf.identity(images)
         images.set_shape(shape[:-1].concatenate(3))
@@ -121,7 +119,8 @@ def _checked(images):
     return tf.cast(images, tf.uint8)
 
 
-def _resized(options, height, width):
+def _resized(options: "ImageTransform", height: Tensor, width: Tensor) -> tuple[Tensor, Tensor]:
+    """`geometry.resized_size`, as (height, width)."""
     target = options.resized_to
     if target is None:
         return height, width
@@ -134,8 +133,8 @@ def _resized(options, height, width):
     return tf.where(width <= height, longer, shorter), tf.where(width <= height, shorter, longer)
 
 
-def _crop_start(options, length, cropped):
-    """As `ImageTransform._crop_start`: negative where zeros come before the picture."""
+def _crop_start(options: "ImageTransform", length: Tensor, cropped: int) -> Tensor:
+    """`geometry.crop_start`."""
     margin = length - cropped
     if options.crop_mode == "hf":
         return margin // 2
@@ -144,23 +143,26 @@ def _crop_start(options, length, cropped):
 
 
 class _Axis(NamedTuple):
-    """How one axis is resampled: blocks of 32 outputs, each made from a window of inputs."""
+    """How one axis is resampled: in blocks of 32 outputs, each from a window of inputs."""
 
-    count: tf.Tensor | int  # outputs that are kept
-    indices: tf.Tensor  # int64 (blocks, window): inputs that a block reads
-    weights: tf.Tensor  # float64 (blocks, 32, window): whole numbers, 2**22 stands for 1
+    size: Tensor | int  # outputs that are kept
+    indices: Tensor  # int64 (blocks, window): inputs that a block reads
+    weights: Tensor  # float64 (blocks, 32, window): whole numbers, 2**22 stands for 1
 
 
-def _axis(options, length, resized, cropped):
+def _axis(options: "ImageTransform", length: Tensor, resized: Tensor, cropped: int | None) -> _Axis:
     """Plans the resampling of `length` pixels to `resized`, of which a crop keeps `cropped`."""
-    start, count = tf.constant(0, tf.int64), resized
-    if cropped is not None:
-        start, count = _crop_start(options, resized, cropped), cropped
+    if cropped is None:
+        start = tf.constant(0, tf.int64)
+        count = resized
+    else:
+        start = _crop_start(options, resized, cropped)
+        count = cropped
     blocks = -(-count // _BLOCK)
     outputs = start + tf.range(tf.cast(blocks * _BLOCK, tf.int64), dtype=tf.int64)
     outputs = tf.reshape(outputs, (-1, _BLOCK))
 
-    kernel, radius = _KERNELS[options.interpolation]
+    kernel, radius = KERNELS[options.interpolation]
     scale = tf.cast(length, tf.float64) / tf.cast(resized, tf.float64)
     support = radius * tf.maximum(scale, 1.0)
     centers = (tf.cast(outputs, tf.float64) + 0.5) * scale
@@ -179,11 +181,18 @@ def _axis(options, length, resized, cropped):
     return _Axis(count, indices, weights)
 
 
-def _filter_weights(kernel, indices, centers, support, scale, length):
+def _filter_weights(
+    kernel: Callable[[Tensor], Tensor],
+    indices: Tensor,
+    centers: Tensor,
+    support: Tensor,
+    scale: Tensor,
+    length: Tensor,
+) -> Tensor:
     """Pillow's `precompute_coeffs` and `normalize_coeffs_8bpc`: (blocks, 32, window)."""
     positions = tf.cast(indices, tf.float64)[:, None, :]
     centers = centers[:, :, None]
-    # Truncated to whole pixels as C does: decides for pixels on a filter's edge.
+    # Truncated to whole pixels as C does, which decides for pixels on a filter's edge.
     low = tf.cast(tf.maximum(centers - support + 0.5, 0.0), tf.int64)
     high = tf.minimum(tf.cast(centers + support + 0.5, tf.int64), length)
     touched = (indices[:, None, :] >= low) & (indices[:, None, :] < high)
@@ -194,7 +203,7 @@ def _filter_weights(kernel, indices, centers, support, scale, length):
     return tf.sign(fixed) * tf.floor(tf.abs(fixed) + 0.5)  # halves away from zero
 
 
-def _nearest_weights(indices, outputs, scale, resized):
+def _nearest_weights(indices: Tensor, outputs: Tensor, scale: Tensor, resized: Tensor) -> Tensor:
     """One input for each output; Pillow finds it by adding up `scale` in float64."""
     last = tf.clip_by_value(outputs[-1, -1] + 1, 1, resized)
     steps = tf.concat([[scale * 0.5], tf.fill([last - 1], scale)], axis=0)
@@ -204,24 +213,29 @@ def _nearest_weights(indices, outputs, scale, resized):
     return tf.cast(taken, tf.float64) * _FIXED_POINT
 
 
-def _rows_first(old, new):
-    """Whether the installed Pillow resamples the height before the width: 1 or 2 of 255 apart.
+def _rows_first(old: tuple[Tensor, Tensor], new: tuple[Tensor, Tensor]) -> Tensor:
+    """Whether the installed Pillow resamples the height before the width.
+
+    The two orders differ by 1 or 2 of 255.
 
     Args:
-        old, new: (height, width) before and after, int64 scalars.
+        old: (height, width) before, int64 scalars.
+        new: (height, width) after.
     """
-    (height, width), (new_height, new_width) = old, new
+    height, width = old
+    new_height, new_width = new
     if _PILLOW < (12, 2):
         return tf.constant(False)
-    if _PILLOW < (13,):  # Image.resize: very tall pictures
+    if _PILLOW < (13,):  # Image.resize: very tall images
         return (height > 100 * width) & (new_height < height)
     # Resample.c since Pillow 13 (measured): the height loses over twice as much as the width
     return (new_height < height) & (height - new_height > 2 * (width - new_width))
 
 
-def _resample(image, rows, columns, rows_first):
-    """(H, W, 3) uint8 -> (rows.count, columns.count, 3) uint8."""
-    top, left = rows.indices[0, 0], columns.indices[0, 0]
+def _resample(image: Tensor, rows: _Axis, columns: _Axis, rows_first: Tensor) -> Tensor:
+    """(H, W, 3) uint8 -> (rows.size, columns.size, 3) uint8."""
+    top = rows.indices[0, 0]
+    left = columns.indices[0, 0]
     image = image[top : rows.indices[-1, -1] + 1, left : columns.indices[-1, -1] + 1]
     rows = rows._replace(indices=rows.indices - top)
     columns = columns._replace(indices=columns.indices - left)
@@ -232,55 +246,15 @@ def _resample(image, rows, columns, rows_first):
     )
 
 
-def _resample_width(image, columns):
+def _resample_width(image: Tensor, columns: _Axis) -> Tensor:
     turned = tf.transpose(image, (1, 0, 2))
     return tf.transpose(_resample_height(turned, columns), (1, 0, 2))
 
 
-def _resample_height(image, axis):
+def _resample_height(image: Tensor, axis: _Axis) -> Tensor:
     height, width = tf.unstack(tf.shape(image)[:2])
     windows = tf.gather(tf.reshape(image, (height, width * 3)), axis.indices)
     sums = tf.matmul(axis.weights, tf.cast(windows, tf.float64))  # (blocks, 32, width * 3)
     values = tf.floor((sums + _FIXED_POINT / 2) / _FIXED_POINT)
     values = tf.cast(tf.clip_by_value(values, 0.0, 255.0), tf.uint8)
-    return tf.reshape(values, (-1, width, 3))[: axis.count]
-
-
-def _bicubic(x):
-    x = tf.abs(x)
-    near = (1.5 * x - 2.5) * x * x + 1.0  # Keys' kernel, a = -0.5
-    far = (((x - 5.0) * x + 8.0) * x - 4.0) * -0.5
-    return tf.where(x < 1.0, near, tf.where(x < 2.0, far, 0.0))
-
-
-def _bilinear(x):
-    return tf.maximum(1.0 - tf.abs(x), 0.0)
-
-
-def _box(x):
-    return tf.where((x > -0.5) & (x <= 0.5), tf.ones_like(x), 0.0)
-
-
-def _sinc(x):
-    angle = tf.where(tf.equal(x, 0.0), tf.ones_like(x), x * math.pi)
-    return tf.where(tf.equal(x, 0.0), tf.ones_like(x), tf.sin(angle) / angle)
-
-
-def _hamming(x):
-    value = _sinc(x) * (0.54 + 0.46 * tf.cos(x * math.pi))
-    return tf.where(tf.abs(x) < 1.0, value, 0.0)
-
-
-def _lanczos(x):
-    return tf.where((x >= -3.0) & (x < 3.0), _sinc(x) * _sinc(x / 3.0), 0.0)
-
-
-# Each filter with its radius in (scaled) pixels, as Pillow has them.
-_KERNELS = {
-    "bicubic": (_bicubic, 2.0),
-    "bilinear": (_bilinear, 1.0),
-    "box": (_box, 0.5),
-    "hamming": (_hamming, 1.0),
-    "lanczos": (_lanczos, 3.0),
-    "nearest": (None, 1.0),
-}
+    return tf.reshape(values, (-1, width, 3))[: axis.size]

@@ -1,4 +1,4 @@
-"""Decoded pictures as 8-bit RGB: the one rule for every kind of pixel and every orientation."""
+"""Converts images to 8-bit RGB: one rule for every kind of pixel and every orientation."""
 
 import numpy as np
 from PIL import ExifTags, Image
@@ -17,15 +17,15 @@ _SIXTEEN_BITS_IN_32 = ("PNG", "PPM")  # formats whose 16 bits Pillow may hold as
 
 
 def to_rgb(image: Image.Image, upright: bool = True) -> Image.Image:
-    """Converts a picture to RGB; `image_files.load_image` states the rules.
+    """Converts an image to RGB; `images.files.load_image` states the rules.
 
     Args:
-        image: Any image of Pillow. It stays as it is.
-        upright: Whether it is turned as its EXIF orientation says.
+        image: Pillow image. It is not modified.
+        upright: Whether it is turned according to its EXIF orientation.
 
     Raises:
         ValueError: Its values cannot be scaled to 8 bits.
-        Exception: Whatever Pillow's decoders raise on corrupt files.
+        Exception: Any error that Pillow's decoders raise for corrupt files.
     """
     file_format = image.format
     image.load()
@@ -38,17 +38,17 @@ def to_rgb(image: Image.Image, upright: bool = True) -> Image.Image:
     return image if turn is None else image.transpose(turn)
 
 
-def _orientation(image):
-    """The EXIF orientation, or 0 where there is none that can be read."""
+def _orientation(image: Image.Image) -> int:
+    """Returns the EXIF orientation, or 0 where there is none that can be read."""
     try:
         orientation = image.getexif().get(ExifTags.Base.Orientation, 0)
-    except Exception:  # as corrupt EXIF data raise; browsers and TensorFlow ignore them too
+    except Exception:  # corrupt EXIF data; browsers and TensorFlow ignore them too
         return 0
     return orientation if isinstance(orientation, int) else 0
 
 
-def _eight_bits(image, file_format):
-    """Scales grey of more than 8 bits; returns other images as they are."""
+def _eight_bits(image: Image.Image, file_format: str | None) -> Image.Image:
+    """Scales gray of more than 8 bits; returns other images unchanged."""
     if image.mode in _SIXTEEN_BITS or (image.mode == "I" and file_format in _SIXTEEN_BITS_IN_32):
         return Image.fromarray((np.asarray(image) >> 8).astype(np.uint8))
     if image.mode in ("I", "F"):
@@ -56,9 +56,10 @@ def _eight_bits(image, file_format):
     return image
 
 
-def _scaled(values):
-    lowest, highest = values.min(), values.max()
-    if not (lowest >= 0 and highest <= 255):  # also where a value is not a number
+def _scaled(values: np.ndarray) -> np.ndarray:
+    lowest = values.min()
+    highest = values.max()
+    if not (lowest >= 0 and highest <= 255):  # also true for NaN
         raise ValueError(
             f"32-bit values must be 0 to 255, or fractions from 0 to 1. Received: {lowest:g} to "
             f"{highest:g}; save it with 8 or 16 bits"

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-from keras_poolformer.checkpoints.reading import readers
+from keras_poolformer.checkpoints.reading.weight_files import DIRECTORY_FILES
 from keras_poolformer.sources import preset_folder
 from keras_poolformer.sources.downloads import NO_HOME, connection_reason, offline, unavailable
 from keras_poolformer.support.errors import InputError, MissingExtraError
@@ -117,7 +117,7 @@ def fetch_weights(snapshot: Snapshot) -> str | None:
         snapshot: The snapshot.
 
     Returns:
-        The sha256 that `readers.read_checkpoint` must find in the snapshot's folder, or None
+        The sha256 that `read_checkpoint` must find in the snapshot's folder, or None
         if the hub does not say.
 
     Raises:
@@ -125,7 +125,7 @@ def fetch_weights(snapshot: Snapshot) -> str | None:
         MissingExtraError: huggingface_hub is not installed.
     """
     hub = _import()
-    names = readers.DIRECTORY_FILES
+    names = DIRECTORY_FILES
     if preset_folder.is_preset_folder(snapshot.folder):
         names = (preset_folder.WEIGHTS,)
     for name in names:

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 from keras_poolformer.checkpoints import hub_json
-from keras_poolformer.checkpoints.reading import readers
+from keras_poolformer.checkpoints.reading.weight_files import DIRECTORY_FILES
 from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.sources import huggingface, presets
 from keras_poolformer.sources.keras_source import KerasSource
@@ -106,7 +106,7 @@ def _of_folder(name: str, folder: Path) -> Source:
             "that it was exported from"
         )
     found = candidates(folder)
-    has_weights = any((folder / file).is_file() for file in readers.DIRECTORY_FILES)
+    has_weights = any((folder / file).is_file() for file in DIRECTORY_FILES)
     if has_weights and ".keras" not in {Path(file).suffix for file in found}:
         return TorchSource(name=name, weights=folder)
     raise _not_ours(folder, found)
@@ -154,7 +154,7 @@ def _not_ours(folder: Path, found: list[str]) -> InputError:
     if not found:
         return InputError(
             f"{folder} is a directory without weights: looked for {DESCRIPTION}, {RUN}, "
-            f"{', '.join(readers.DIRECTORY_FILES)}"
+            f"{', '.join(DIRECTORY_FILES)}"
         )
     more = f" and {len(found) - _MAX_LISTED} more" if len(found) > _MAX_LISTED else ""
     return InputError(

@@ -7,7 +7,7 @@ from typing import Any
 
 from keras_poolformer.checkpoints import assumptions, layouts
 from keras_poolformer.checkpoints.architecture import infer_config
-from keras_poolformer.checkpoints.reading import readers
+from keras_poolformer.checkpoints.checkpoint import read_checkpoint
 from keras_poolformer.checkpoints.transplant import NamedTensors, name_tensors
 from keras_poolformer.config import PoolFormerConfig
 from keras_poolformer.provenance import Provenance
@@ -48,7 +48,7 @@ class TorchSource(Source):
             provenance = self._provenance(config)
             return Contents(path=self.weights, config=config, provenance=provenance)
         expected = sha256 or self.fetch()
-        checkpoint = readers.read_checkpoint(self.weights, use_ema=use_ema, progress=progress)
+        checkpoint = read_checkpoint(self.weights, use_ema=use_ema, progress=progress)
         self._check_sha256(checkpoint.sha256, expected)
         named = name_tensors(checkpoint, layout)
         hint = None if self.config else assumptions.layer_norm_hint(self.weights, checkpoint)

@@ -1,1 +1,1 @@
-"""What every room stands on: errors, messages, files, progress. It knows nothing of any model."""
+"""Errors, messages, files and progress, which every room uses; no model is known here."""

@@ -1,11 +1,12 @@
-"""The errors that users meet: one line that names what was wrong and what would be right."""
+"""Errors for users: one line that says what was wrong, what was received and what is right."""
 
 import contextlib
 import importlib.util
+from collections.abc import Generator, Mapping
 
 from keras_poolformer.support.messages import one_line
 
-FRAMEWORK = {"keras": "keras", "tensorflow": "tensorflow"}  # packages: extras that bring them
+FRAMEWORK = {"keras": "keras", "tensorflow": "tensorflow"}  # {package: extra that installs it}
 
 
 class InputError(ValueError):
@@ -16,7 +17,7 @@ class InputError(ValueError):
     is printable and of bounded length.
 
     Args:
-        message: Text of the error, or what it is made from.
+        message: Text of the error, or an object with that text.
     """
 
     def __init__(self, message: object) -> None:
@@ -24,39 +25,42 @@ class InputError(ValueError):
 
 
 class ImageError(InputError):
-    """One image cannot be read; the others of a folder or batch may be usable."""
+    """An image cannot be read; others of the same folder or batch may be usable."""
 
 
 class OutputError(InputError, OSError):
     """An output cannot be written: the disk is full, a folder is read-only, a name is too long.
 
     Args:
-        message: Text of the error, or what it is made from.
+        message: Text of the error, or an object with that text.
     """
 
 
 class MissingExtraError(ImportError):
-    """An optional dependency is not installed; the message names the extra that brings it.
+    """An optional dependency is not installed; the message names the extra that installs it.
 
     Args:
-        package: that is missing.
-        extra: of this package that brings it.
-        reason: what the message begins with, where the package's name alone does not tell.
+        package: Name of the missing package.
+        extra: Extra of keras-poolformer that installs it.
+        reason: Start of the message, where the package's name does not say why it is needed.
     """
 
-    def __init__(self, package, extra, reason=""):
+    def __init__(self, package: str | None, extra: str, reason: str = "") -> None:
         super().__init__(
             f"{reason}{package} is not installed: "
-            f"`pip install 'keras-poolformer[{extra}]'` brings it",
+            f"`pip install 'keras-poolformer[{extra}]'` installs it",
             name=package,
         )
 
 
-def require_packages(extras):
+def require_packages(extras: Mapping[str, str]) -> None:
     """Raises a MissingExtraError that names the extras of all packages that are not installed.
 
     Args:
-        extras: {package: extra of this package that brings it}.
+        extras: {package: extra of keras-poolformer that installs it}.
+
+    Raises:
+        MissingExtraError: A package is missing.
     """
     missing = [name for name in extras if importlib.util.find_spec(name) is None]
     if missing:
@@ -64,11 +68,11 @@ def require_packages(extras):
 
 
 @contextlib.contextmanager
-def missing_extra_named():
+def missing_extra_named() -> Generator[None, None, None]:
     """Turns a failing import of Keras or TensorFlow into a MissingExtraError.
 
-    It names the extras of both, where neither is there: whoever has only the runtime would
-    otherwise be told to install one, and then the other.
+    Where both are missing, it names the extras of both: a user of the runtime would otherwise
+    install one and then meet the next error.
     """
     try:
         yield

@@ -1,11 +1,11 @@
-"""Output files and folders that are whole or not there, and replace only what may be replaced."""
+"""Atomic writes: outputs are complete or absent, and replace only what may be replaced."""
 
 import contextlib
 import os
 import shutil
 import stat
 import sys
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from keras_poolformer.support.errors import InputError, OutputError
@@ -15,36 +15,38 @@ from keras_poolformer.support.output_folders import OutputFolder
 from keras_poolformer.support.renaming import move_to_free, swap
 from keras_poolformer.support.staging import OLD, is_staged, staging_folder
 
-# What libraries raise when a file cannot be written, by the module that defines it.
+# Errors that libraries raise when a file cannot be written, by the module that defines them.
 _LIBRARY_ERRORS = {
     "safetensors": "SafetensorError",
     "tensorflow.python.framework.errors_impl": "OpError",
 }
 
 
-def size_of(path):
-    """Returns the bytes of a file, or of all files in a directory."""
+def size_of(path: str | os.PathLike[str]) -> int:
+    """Returns the size in bytes of a file, or of all files in a directory."""
     path = Path(path)
     files = path.rglob("*") if path.is_dir() else [path]
     return sum(file.stat().st_size for file in files if file.is_file())
 
 
-def existing_error(path: str | Path) -> InputError:
-    """The error that says how to replace an output which exists."""
+def existing_error(path: str | os.PathLike[str]) -> InputError:
+    """Returns the error for an output that exists, which says how to overwrite it."""
     return InputError(
-        f"{path} exists already: choose another path, or replace it with --overwrite "
+        f"{path} exists already: choose another path, or overwrite it with --overwrite "
         f"(overwrite=True in Python)"
     )
 
 
-def refuse_existing(path: str | Path, overwrite: bool, folder: OutputFolder | None = None) -> None:
+def refuse_existing(
+    path: str | os.PathLike[str], overwrite: bool, folder: OutputFolder | None = None
+) -> None:
     """Checks, before any work is done, that an output can be written.
 
     Args:
         path: Path of the output.
         overwrite: Whether an existing output may be replaced.
-        folder: Kind of folder that the output is, or None for a file. A file replaces nothing
-            but a regular file, a folder nothing but a folder of its kind without other files.
+        folder: Kind of folder to write, or None for a file. A file replaces only a regular
+            file, a folder only a folder of its kind without other files.
 
     Raises:
         InputError: The path exists and may not be replaced, or its parent is not a folder.
@@ -53,28 +55,28 @@ def refuse_existing(path: str | Path, overwrite: bool, folder: OutputFolder | No
     if _exists(place):
         if not overwrite:
             raise existing_error(path)
-        _refuse_foreign(place, path, folder)
+        _check_replaceable(place, path, folder)
     elif not place.parent.is_dir():
         raise InputError(f"{path} cannot be written: {place.parent} is not an existing folder")
 
 
 @contextlib.contextmanager
 def replacing(
-    path: str | Path, overwrite: bool, folder: OutputFolder | None = None
-) -> Iterator[Path]:
-    """Yields a path to write to; it becomes `path` only if the block ends without an error.
+    path: str | os.PathLike[str], overwrite: bool, folder: OutputFolder | None = None
+) -> Generator[Path, None, None]:
+    """Yields a path to write to, which becomes `path` only if the block ends without an error.
 
-    Whatever the block writes there, a file or a folder, stays in a temporary folder beside
-    `path` until then, so that a crash or a full disk leaves an old `path` untouched. What may
-    be replaced is checked again in the moment of the replacement, and of two processes that
-    write the same output without `overwrite` one wins. All files get the modes that the umask
-    asks for. The temporary path has the same name as `path`.
+    Until then the block's file or folder stays in a temporary folder next to `path`, so that a
+    crash or a full disk leaves an old `path` untouched. Whether that may be replaced is checked
+    again at the moment of the replacement, and of two processes that write the same output
+    without `overwrite` one wins. All files get the modes that the umask implies. The temporary
+    path has the same name as `path`.
 
     Args:
         path: Path of the output.
         overwrite: Whether an existing output may be replaced.
-        folder: Kind of folder that the output is, or None for a file. A file replaces nothing
-            but a regular file, a folder nothing but a folder of its kind without other files.
+        folder: Kind of folder to write, or None for a file. A file replaces only a regular
+            file, a folder only a folder of its kind without other files.
 
     Raises:
         InputError: The path exists and may not be replaced, or its parent is not a folder.
@@ -97,15 +99,15 @@ def replacing(
             raise existing_error(path) from None
 
 
-def _absolute(path):
+def _absolute(path: str | os.PathLike[str]) -> Path:
     place = Path(path).absolute()  # "." has no name
     if place.name in ("", ".."):
         raise InputError(f"{path} cannot be written: give the name of the output itself")
     return place
 
 
-def _exists(place):
-    """Whether something is there, be it a broken link; a name that cannot be is an error."""
+def _exists(place: Path) -> bool:
+    """Whether a path exists, even as a dangling link; an impossible name is an error."""
     try:
         place.lstat()
     except (FileNotFoundError, NotADirectoryError):
@@ -116,13 +118,16 @@ def _exists(place):
     return True
 
 
-def _refuse_foreign(found, path, folder):
+def _check_replaceable(
+    found: Path, path: str | os.PathLike[str], folder: OutputFolder | None
+) -> None:
     """Raises InputError unless an output `path` of this kind may replace what was found."""
     if folder is None:
         allowed = "only a regular file is replaced"
         problem = "" if stat.S_ISREG(found.lstat().st_mode) else _kind(found)
     else:
-        allowed, problem = f"only {folder.kind} is replaced, with nothing else in it", _kind(found)
+        allowed = f"only {folder.kind} is replaced, with nothing else in it"
+        problem = _kind(found)
         if problem == "a folder":
             problem = folder.difference(found)
     if problem:
@@ -131,7 +136,7 @@ def _refuse_foreign(found, path, folder):
         )
 
 
-def _kind(found):
+def _kind(found: Path) -> str:
     mode = found.lstat().st_mode
     if stat.S_ISLNK(mode):
         return "a link"
@@ -140,12 +145,14 @@ def _kind(found):
     return "a file" if stat.S_ISREG(mode) else "a device, pipe or socket"
 
 
-def _replace(written, place, path, folder):
-    """Puts the output in the place of an old one, which is checked once it is out of reach."""
-    _refuse_foreign(place, path, folder)
+def _replace(
+    written: Path, place: Path, path: str | os.PathLike[str], folder: OutputFolder | None
+) -> None:
+    """Replaces an old output, which is checked again once nobody else can change it."""
+    _check_replaceable(place, path, folder)
     if swap(written, place):
         try:
-            _refuse_foreign(written, path, folder)
+            _check_replaceable(written, path, folder)
         except InputError:
             swap(written, place)
             raise
@@ -156,7 +163,7 @@ def _replace(written, place, path, folder):
     old = written.parents[1] / OLD
     shutil.move(place, old)
     try:
-        _refuse_foreign(old, path, folder)
+        _check_replaceable(old, path, folder)
         move_to_free(written, place)
     except BaseException:
         if not _exists(place):
@@ -164,8 +171,8 @@ def _replace(written, place, path, folder):
         raise
 
 
-def _apply_mode(written, mode):
-    """Gives all files the mode of a fresh one: some libraries make them private."""
+def _apply_mode(written: Path, mode: int) -> None:
+    """Gives all files the mode of a fresh one; some libraries make them private."""
     for file in [written, *written.rglob("*")]:
         found = file.lstat().st_mode
         wanted = mode
@@ -176,8 +183,8 @@ def _apply_mode(written, mode):
 
 
 @contextlib.contextmanager
-def _write_errors_named(path, place):
-    """Turns what libraries raise when they cannot write into an error that names the output."""
+def _write_errors_named(path: str | os.PathLike[str], place: Path) -> Generator[None, None, None]:
+    """Turns the errors of libraries that cannot write into one that names the output."""
     try:
         yield
     except (InputError, BrokenPipeError):
@@ -195,8 +202,8 @@ def _write_errors_named(path, place):
         raise OutputError(f"{path} cannot be written: {one_line(error, 300)}") from error
 
 
-def _library_errors():
-    """The errors of those libraries that are imported: others have not raised any."""
+def _library_errors() -> tuple[type[Exception], ...]:
+    """The errors of those libraries that are imported; others have not raised any."""
     modules = {name: sys.modules.get(name) for name in _LIBRARY_ERRORS}
     return tuple(
         getattr(module, _LIBRARY_ERRORS[name]) for name, module in modules.items() if module

@@ -1,12 +1,18 @@
-"""Ctrl-C and SIGTERM as exceptions, so that cleanups run, and as a state that nothing swallows."""
+"""Signals that ask the process to stop: as an exception, or as a flag for work that saves first.
+
+Both forms leave signals alone that the process was started to ignore, as under nohup, and do
+nothing outside the main thread, where Python does not allow handlers.
+"""
 
 import contextlib
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Generator, Sequence
 
-_SIGNALS = ("SIGINT", "SIGTERM", "SIGHUP")  # Ctrl-C, `kill` and service managers, a closed terminal
+# Ctrl-C, `kill` and service managers, a closed terminal (which Windows does not have).
+_NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
+_SIGNALS = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
 _received: list[int] = []
 
 
@@ -23,17 +29,11 @@ class Interrupted(KeyboardInterrupt):
 
 
 @contextlib.contextmanager
-def interruptible() -> Iterator[None]:
-    """Within the block SIGINT, SIGTERM and SIGHUP raise `Interrupted`.
-
-    Signals that the process was started to ignore stay ignored, as under nohup.
-    """
-    if threading.current_thread() is not threading.main_thread():  # Python allows it there alone
-        yield
-        return
+def interruptible() -> Generator[None, None, None]:
+    """Within the block SIGINT, SIGTERM and SIGHUP raise `Interrupted`, so that cleanups run."""
     process = os.getpid()
 
-    def stop(number, frame):
+    def stop(number: int, _: object) -> None:
         if os.getpid() != process:  # a forked child dies as it would without us
             signal.signal(number, signal.SIG_DFL)
             os.kill(os.getpid(), number)
@@ -41,17 +41,12 @@ def interruptible() -> Iterator[None]:
         _received.append(number)
         raise Interrupted(number)
 
-    before = {}
     try:
-        for name in _SIGNALS:
-            number = getattr(signal, name, None)
-            if number is not None and signal.getsignal(number) != signal.SIG_IGN:
-                before[number] = signal.signal(number, stop)
-        yield
+        with _handled(_SIGNALS, stop):
+            yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, signal.SIG_DFL if handler is None else handler)
-        _received.clear()
+        if _in_main_thread():
+            _received.clear()
 
 
 def received() -> Interrupted | None:
@@ -64,3 +59,48 @@ def raise_if_interrupted() -> None:
     interruption = received()
     if interruption is not None:
         raise interruption
+
+
+@contextlib.contextmanager
+def stop_requested() -> Generator[threading.Event, None, None]:
+    """Within the block the first SIGTERM or Ctrl-C sets an event; a second one stops at once.
+
+    The block checks the event where it can stop without losing work, as when a cloud machine is
+    about to be preempted.
+
+    Yields:
+        The event.
+    """
+    event = threading.Event()
+    with contextlib.ExitStack() as handlers:
+
+        def stop(*_: object) -> None:
+            event.set()
+            handlers.close()
+
+        handlers.enter_context(_handled((signal.SIGINT, signal.SIGTERM), stop))
+        yield event
+
+
+@contextlib.contextmanager
+def _handled(
+    signals: Sequence[int], handler: Callable[[int, object], None]
+) -> Generator[None, None, None]:
+    """Within the block a handler gets signals; afterwards the previous handlers do."""
+    if not _in_main_thread():
+        yield
+        return
+    before = {number: signal.getsignal(number) for number in signals}
+    before = {number: old for number, old in before.items() if old != signal.SIG_IGN}
+    try:
+        for number in before:
+            signal.signal(number, handler)
+        yield
+    finally:
+        for number, old in before.items():
+            # None: set by other than Python code, which signal.signal cannot bring back.
+            signal.signal(number, signal.SIG_DFL if old is None else old)
+
+
+def _in_main_thread() -> bool:
+    return threading.current_thread() is threading.main_thread()

@@ -1,10 +1,10 @@
-"""Paths that TensorFlow takes for patterns: it finds nothing in a folder called `lr=[1e-3]`."""
+"""Paths that TensorFlow reads as patterns: it finds nothing in a folder called `lr=[1e-3]`."""
 
 import contextlib
 import os
 import re
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from keras_poolformer.support.errors import InputError
@@ -13,25 +13,25 @@ _PATTERN = re.compile(r"[*?\[\]\\{}]")
 
 
 def refuse_patterns(address: str, name: str) -> None:
-    """Refuses an address that TensorFlow would take for a pattern, which no link can hide.
+    """Rejects an address that TensorFlow would read as a pattern; no link can work around it.
 
     Args:
-        address: Address as in gs://bucket/run; local paths are accepted as they are.
-        name: What the error calls it.
+        address: Address as in gs://bucket/run; all local paths are accepted.
+        name: Name of the argument, for the error.
 
     Raises:
-        InputError: The address holds a character of patterns.
+        InputError: The address contains a special character of patterns.
     """
     if "://" in address and _PATTERN.search(address):
         raise InputError(
-            f"{name} must not contain any of *?[]\\{{}}, which TensorFlow takes for patterns. "
+            f"{name} must not contain any of *?[]\\{{}}, which TensorFlow reads as patterns. "
             f"Received: {address}"
         )
 
 
 @contextlib.contextmanager
-def without_patterns(folder: str | Path) -> Iterator[str]:
-    """A path of an existing folder that TensorFlow takes literally: perhaps a symbolic link.
+def without_patterns(folder: str | Path) -> Generator[str, None, None]:
+    """Yields a path of an existing folder that TensorFlow reads literally; it may be a link.
 
     Args:
         folder: Local path, or address as in gs://bucket/run, which is yielded as it is.

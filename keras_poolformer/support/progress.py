@@ -11,30 +11,31 @@ from keras_poolformer.support.messages import printable
 
 
 class Progress:
-    """Says what is being done, and how far it is.
+    """Reports the current step and its progress.
 
     On a terminal a step's line is rewritten as it advances; in a log each step is one line. A
     stream that cannot be written to does not stop the work.
 
     Args:
-        steps: Names of the steps to come, in order.
-        stream: Text stream to write to. By default stderr, and nowhere if there is none.
+        steps: Names of the steps, in order.
+        stream: Text stream to write to. By default stderr; if there is none, nothing is written.
     """
 
     def __init__(self, steps: Iterable[str], stream: TextIO | None = None) -> None:
         self._steps = [printable(step) for step in steps]
         self._stream = stream or sys.stderr
-        self._current, self._last_write = -1, 0.0
+        self._current = -1
+        self._last_write = 0.0  # seconds
         self._terminal = bool(self._stream) and self._stream.isatty()
 
     def start(self) -> None:
-        """Begins the next step."""
+        """Starts the next step."""
         self.finish()
         self._current += 1
         self._write_step("" if self._terminal else "\n")
 
     def advance(self, done: int, total: int) -> None:
-        """Says that `done` of `total` of the current step is behind us.
+        """Reports that `done` of `total` of the current step is complete.
 
         Raises:
             Interrupted: A signal asked the process to stop, and a library swallowed it.
@@ -49,12 +50,12 @@ class Progress:
         if self._terminal and self._current >= 0:
             self._write("\n")
 
-    def _write_step(self, ending):
+    def _write_step(self, ending: str) -> None:
         start = "\r\x1b[K" if self._terminal else ""  # to the line's start, and clear it
         count = f"[{self._current + 1}/{len(self._steps)}]"
         self._write(f"{start}{count} {self._steps[self._current]}{ending}")
 
-    def _write(self, text):
+    def _write(self, text: str) -> None:
         # ValueError: the stream was closed, or lacks a character.
         with contextlib.suppress(AttributeError, OSError, ValueError):
             self._stream.write(text)

@@ -1,4 +1,4 @@
-"""Keeps the chatter of libraries off a person's terminal."""
+"""Hides the logs and warnings of libraries from the terminal."""
 
 import contextlib
 import logging
@@ -6,21 +6,22 @@ import os
 import sys
 import tempfile
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
+from typing import TextIO
 
 from keras_poolformer.support.messages import one_line
 from keras_poolformer.support.streams import lenient_stream, open_descriptors, writes_to
 
-# Loggers that were made while the native log was hidden go on writing to these.
-_kept_open: list = []
+# Loggers that were created while the native log was hidden keep writing to these.
+_kept_open: list[TextIO] = []
 
 
 @contextlib.contextmanager
-def native_log_hidden():
+def native_log_hidden() -> Generator[None, None, None]:
     """Hides what C++ code writes to stderr; what Python writes still appears.
 
-    TensorFlow, XLA and LiteRT log past Python and cannot all be told not to. If the block
-    ends in an unexpected error, what they wrote is shown after all.
+    TensorFlow, XLA and LiteRT bypass Python's logging, and not all of their logs can be switched
+    off. If the block ends in an unexpected error, the hidden text is shown after all.
     """
     open_descriptors()
     python_stderr = sys.stderr
@@ -45,17 +46,17 @@ def native_log_hidden():
 
 
 @contextlib.contextmanager
-def brief_warnings(program: str) -> Iterator[None]:
+def brief_warnings(program: str) -> Generator[None, None, None]:
     """Shows Python's warnings in one line each, and hides those of Pillow.
 
-    Pillow warns of large images and of corrupt metadata: `image_files` has its own limit of
-    pixels, and what cannot be read is an error.
+    Pillow warns of large images and of corrupt metadata; `images.files` has its own limit of
+    pixels, and an image that cannot be read is an error.
 
     Args:
-        program: Name that a line begins with.
+        program: Name at the start of each line.
     """
 
-    def show(message, category, filename, lineno, file=None, line=None):
+    def show(message: Warning | str, *_: object, **__: object) -> None:
         print(f"{program}: warning: {one_line(message)}", file=sys.stderr)
 
     with warnings.catch_warnings():
@@ -65,12 +66,12 @@ def brief_warnings(program: str) -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def logger_limited(name, level):
-    """Hides what a logger of Python's would say below a level.
+def logger_limited(name: str, level: int) -> Generator[None, None, None]:
+    """Hides a logger's messages below a level.
 
     Args:
-        name: of the logger.
-        level: of `logging`, such as `logging.WARNING`.
+        name: Name of the logger.
+        level: Lowest level that is shown, such as `logging.WARNING`.
     """
     logger = logging.getLogger(name)
     before = logger.level

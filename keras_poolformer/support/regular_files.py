@@ -1,4 +1,4 @@
-"""Files that nobody has checked: only regular ones are opened, so that no reader hangs."""
+"""Opens untrusted files: only regular ones, so that no reader hangs."""
 
 import os
 import stat
@@ -14,7 +14,7 @@ def open_regular(path: str | os.PathLike[str]) -> BinaryIO:
     """Opens a regular file for reading.
 
     A pipe would keep its reader waiting and a device such as /dev/zero never ends; both are
-    rejected without being read, and so is what a link leads to.
+    rejected without being read, also behind a link.
 
     Args:
         path: Path of the file.
@@ -45,7 +45,7 @@ def read_bytes(path: str | os.PathLike[str], max_bytes: int) -> bytes:
 
     Args:
         path: Path of the file.
-        max_bytes: Largest size that is accepted.
+        max_bytes: Largest size that is accepted, in bytes.
 
     Raises:
         InputError: The file cannot be read, or is larger.
@@ -61,14 +61,14 @@ def read_bytes(path: str | os.PathLike[str], max_bytes: int) -> bytes:
 
 
 def is_regular(path: str | os.PathLike[str]) -> bool:
-    """Whether a path leads to a regular file; False for paths that no file can have."""
+    """Whether a path is a regular file or a link to one; False for impossible paths."""
     try:
         return Path(path).is_file()
     except (OSError, ValueError):
         return False
 
 
-def _require_regular(path, mode):
+def _require_regular(path: str | os.PathLike[str], mode: int) -> None:
     if not stat.S_ISREG(mode):
         kind = "a directory" if stat.S_ISDIR(mode) else "a pipe or a device"
         raise InputError(f"{path} is not a regular file but {kind}")

@@ -1,4 +1,4 @@
-"""Renaming that never hits what somebody else has put there in the meantime."""
+"""Renaming that never overwrites what another process has created in the meantime."""
 
 import contextlib
 import ctypes
@@ -15,10 +15,10 @@ _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
 
 
 def move_to_free(source: Path, path: Path) -> None:
-    """Moves a file or folder to a path where nothing is.
+    """Moves a file or folder to a path that does not exist.
 
     Raises:
-        FileExistsError: Something is there.
+        FileExistsError: The path exists.
     """
     if source.is_dir():
         path.mkdir()  # the claim: a folder replaces an empty folder in one step
@@ -43,7 +43,7 @@ def move_to_free(source: Path, path: Path) -> None:
 
 
 def swap(first: Path, second: Path) -> bool:
-    """Exchanges two paths in one step; returns False where the system cannot."""
+    """Exchanges two paths atomically; returns False where the system cannot."""
     try:
         renameat2 = ctypes.CDLL(None, use_errno=True).renameat2
     except (AttributeError, OSError, TypeError):  # another C library, another system

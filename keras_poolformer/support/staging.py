@@ -1,4 +1,4 @@
-"""Temporary folders beside an output, which do not outlive their process for long.
+"""Temporary folders next to an output, which do not outlive their process for long.
 
 A process that is killed cannot remove its temporary folder. It holds a lock on a file in it, which
 ends with the process; the next one that writes the same output removes the folders whose lock is
@@ -10,7 +10,7 @@ import os
 import shutil
 import stat
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,7 +19,8 @@ try:
 except ImportError:  # not on POSIX: folders of killed processes stay
     fcntl = None
 
-LOCK, SUFFIX = "keras_poolformer.lock", ".partial"
+LOCK = "keras_poolformer.lock"
+SUFFIX = ".partial"
 OLD = "old"  # an output that is being replaced, for the moment in which its path is free
 _MAX_NAME = 200  # bytes of the output's name in that of the folder; file systems take 255
 _ATTEMPTS = 20
@@ -31,7 +32,7 @@ class Staging:
 
     Args:
         folder: Path of the folder.
-        mode: Mode that the umask gives to a file in it.
+        mode: Mode that the umask gives to a new file.
     """
 
     folder: Path
@@ -39,8 +40,8 @@ class Staging:
 
 
 @contextlib.contextmanager
-def staging_folder(path: Path) -> Iterator[Staging]:
-    """Makes a temporary folder beside an output, and removes it in the end.
+def staging_folder(path: Path) -> Generator[Staging, None, None]:
+    """Creates a temporary folder next to an output, and removes it at the end.
 
     Args:
         path: Absolute path of the output.
@@ -57,21 +58,21 @@ def staging_folder(path: Path) -> Iterator[Staging]:
 
 
 def is_staged(name: str, path: Path) -> bool:
-    """Whether the name of a file is in a temporary folder of an output.
+    """Whether a file is in a temporary folder of an output.
 
     Args:
-        name: Absolute path of a file, as an error has it.
+        name: Absolute path of the file, as an error has it.
         path: Absolute path of the output.
     """
     return name.startswith(f"{path.parent / _prefix(path)}")
 
 
-def _prefix(path):
+def _prefix(path: Path) -> str:
     return f".{os.fsdecode(os.fsencode(path.name)[:_MAX_NAME])}."
 
 
-def _folders_of(path):
-    """The temporary folders beside an output that were made for it, by any process."""
+def _folders_of(path: Path) -> list[Path]:
+    """The temporary folders of an output, of all processes."""
     prefix = _prefix(path)
     with os.scandir(path.parent) as entries:
         return [
@@ -84,7 +85,7 @@ def _folders_of(path):
         ]
 
 
-def _locked_folder(path):
+def _locked_folder(path: Path) -> tuple[Path, int]:
     """(a new folder, the descriptor of the locked file in it)."""
     for _ in range(_ATTEMPTS):
         folder = Path(tempfile.mkdtemp(SUFFIX, _prefix(path), path.parent))
@@ -98,10 +99,10 @@ def _locked_folder(path):
         if _lock(descriptor) is not False and (folder / LOCK).exists():
             return folder, descriptor
         os.close(descriptor)  # another process took it for an abandoned one, and removes it
-    raise OSError(f"no temporary folder can be made in {path.parent}")
+    raise OSError(f"no temporary folder can be created in {path.parent}")
 
 
-def _lock(descriptor):
+def _lock(descriptor: int) -> bool | None:
     """Whether the lock was free and is now ours; None where there are no locks."""
     if fcntl is None:
         return None
@@ -114,7 +115,7 @@ def _lock(descriptor):
     return True
 
 
-def _remove_abandoned(folder, path):
+def _remove_abandoned(folder: Path, path: Path) -> None:
     try:
         descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
     except OSError:
@@ -130,7 +131,7 @@ def _remove_abandoned(folder, path):
         os.close(descriptor)
 
 
-def _remove(folder):
+def _remove(folder: Path) -> None:
     """Removes the lock last: without it the folder would not be recognized any more."""
     with contextlib.suppress(OSError):
         for entry in [entry for entry in folder.iterdir() if entry.name != LOCK]:

@@ -1,22 +1,22 @@
-"""The standard streams of a program, made fit for any text and for readers that go away."""
+"""Standard streams that accept any text and survive readers that close them."""
 
 import contextlib
 import errno
 import io
 import os
 import sys
-from collections.abc import Iterator
-from typing import TextIO
+from collections.abc import Generator
+from typing import Any, TextIO, cast
 
 from keras_poolformer.support.errors import OutputError
 from keras_poolformer.support.messages import printable
 
 
 class ResultStream(io.TextIOBase):
-    """Writes printable text to another stream: results, which must arrive or be an error.
+    """Writes results to another stream as printable text; a failed write is an error.
 
-    Control characters and what the stream's encoding lacks are written as Python's escapes.
-    Only a pipe whose reader has seen enough is no error.
+    Control characters and characters that the stream's encoding lacks are written as Python's
+    escapes. A pipe that its reader closed is not an error.
 
     Args:
         stream: Stream to write to.
@@ -26,8 +26,9 @@ class ResultStream(io.TextIOBase):
         self._stream = stream
         self._failure: OutputError | None = None
 
+    # io.TextIOBase has a read-only property, which its stub declares as a variable.
     @property
-    def encoding(self) -> str:
+    def encoding(self) -> str:  # pyright: ignore[reportIncompatibleVariableOverride]
         """Name of the stream's encoding."""
         return getattr(self._stream, "encoding", None) or "utf-8"
 
@@ -60,7 +61,7 @@ class ResultStream(io.TextIOBase):
             raise failure
 
     @contextlib.contextmanager
-    def _checked(self):
+    def _checked(self) -> Generator[None, None, None]:
         try:
             yield
         except OSError as error:
@@ -71,14 +72,14 @@ class ResultStream(io.TextIOBase):
                 self._failure = OutputError(reason)
 
 
-def _printable_line(line):
+def _printable_line(line: str) -> str:
     return "\t".join(map(printable, line.split("\t")))
 
 
 class _ProgressFile(io.FileIO):
     """A file that drops what cannot be written."""
 
-    def write(self, data, /):
+    def write(self, data: Any, /) -> int:
         try:
             return super().write(data)
         except OSError:
@@ -99,12 +100,12 @@ def lenient_stream(descriptor: int) -> TextIO:
 
 
 @contextlib.contextmanager
-def usable_streams() -> Iterator[None]:
+def usable_streams() -> Generator[None, None, None]:
     """Within the block standard output and standard error can be written to.
 
     Results go through a `ResultStream`. Progress and messages that cannot be written are
-    dropped: nobody reads them. Streams that were closed, or that a program without a console
-    does not have, lead nowhere.
+    dropped: nobody reads them. Streams that are closed, or missing as in a program without a
+    console, are replaced by the null device.
     """
     open_descriptors()
     with contextlib.ExitStack() as stack:
@@ -117,12 +118,12 @@ def usable_streams() -> Iterator[None]:
                 sys.stderr.flush()
             stack.enter_context(_replaced("stderr", lenient_stream(2)))
         if not isinstance(sys.stdout, ResultStream):
-            stack.enter_context(_replaced("stdout", ResultStream(sys.stdout)))
+            stack.enter_context(_replaced("stdout", cast(TextIO, ResultStream(sys.stdout))))
         yield
 
 
 @contextlib.contextmanager
-def _replaced(name, stream):
+def _replaced(name: str, stream: TextIO) -> Generator[None, None, None]:
     before = getattr(sys, name)
     setattr(sys, name, stream)
     try:
@@ -134,18 +135,18 @@ def _replaced(name, stream):
 
 
 def writes_to(stream: TextIO, descriptor: int) -> bool:
-    """Whether a stream of Python's writes to a descriptor of the process."""
+    """Whether a Python stream writes to a descriptor of the process."""
     try:
         return stream.fileno() == descriptor
-    except (AttributeError, OSError, ValueError):  # a buffer somebody put in its place
+    except (AttributeError, OSError, ValueError):  # a buffer that replaced it
         return False
 
 
 def open_descriptors() -> None:
     """Opens the null device as each standard descriptor that is closed.
 
-    The next file to be opened would get its number otherwise, and what is meant for a person
-    would be written into it.
+    Otherwise the next file to be opened would get its number, and messages would be written into
+    that file.
     """
     for descriptor in range(3):
         try:
@@ -157,8 +158,8 @@ def open_descriptors() -> None:
                 os.close(opened)
 
 
-def _silence(stream):
-    """Lets a stream of the process lead nowhere."""
+def _silence(stream: TextIO) -> None:
+    """Redirects a stream of the process to the null device."""
     with contextlib.suppress(AttributeError, OSError, ValueError):
         descriptor = os.open(os.devnull, os.O_WRONLY)
         os.dup2(descriptor, stream.fileno())

@@ -16,7 +16,7 @@ import tensorflow as tf
 from keras_poolformer.data.pipeline import evaluation_batches, training_epoch
 from keras_poolformer.evaluation.accuracy import TOP
 from keras_poolformer.support.errors import InputError
-from keras_poolformer.support.signals import stop_requested
+from keras_poolformer.support.interruptions import stop_requested
 from keras_poolformer.training.announcement import start_lines
 from keras_poolformer.training.building import build_model, build_optimizer, trained_provenance
 from keras_poolformer.training.checkpoints import Checkpoints, averaged_weights

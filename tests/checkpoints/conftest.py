@@ -6,7 +6,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from keras_poolformer.checkpoints.reading.readers import read_checkpoint
+from keras_poolformer.checkpoints.checkpoint import read_checkpoint
 from keras_poolformer.support.errors import InputError
 
 

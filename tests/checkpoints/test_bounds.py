@@ -11,8 +11,8 @@ import zipfile
 
 import pytest
 
+from keras_poolformer.checkpoints.checkpoint import read_checkpoint
 from keras_poolformer.checkpoints.reading.pickles import MAX_INSTRUCTIONS, MAX_PICKLE_BYTES
-from keras_poolformer.checkpoints.reading.readers import read_checkpoint
 from keras_poolformer.support.errors import InputError
 
 MEBIBYTE = 2**20
@@ -21,7 +21,7 @@ PEAK = """
 import re, sys
 from pathlib import Path
 import safetensors
-from keras_poolformer.checkpoints.reading.readers import read_checkpoint
+from keras_poolformer.checkpoints.checkpoint import read_checkpoint
 
 
 def peak():  # (ru_maxrss would be that of the process that started this one)
@@ -99,10 +99,10 @@ def entries(path):
     ("make", "said"),
     [
         (dictionaries, f"more than {MAX_INSTRUCTIONS} values"),
-        (pairs, "is damaged: its pickled part"),
+        (pairs, "is corrupt: its pickled part"),
         (long_name, "holds no tensors"),
         (header, "a header of"),
-        (entries, "a directory of"),
+        (entries, "its directory has more than"),
     ],
 )
 def test_hostile_files_take_little_memory(tmp_path, make, said):
@@ -131,20 +131,21 @@ def test_honest_files_take_twice_their_size(tmp_path, format, dtype, save):
 def test_an_index_of_many_shards_is_read_in_linear_time(tmp_path, seeded, save, monkeypatch):
     """Shards times names would be 2,000 x 100,000 comparisons, most of a minute."""
     from keras_poolformer.checkpoints.reading import readers
+    from keras_poolformer.checkpoints.reading.weight_files import find_weight_files
 
     names = [f"{i % 2000}" for i in range(100_000)]
     for name in set(names):
         (tmp_path / name).touch()
     index = tmp_path / "model.safetensors.index.json"
     index.write_text(json.dumps({"weight_map": {str(i): n for i, n in enumerate(names)}}))
-    monkeypatch.setattr(readers._ReadFiles, "add", lambda *args, **options: {})
+    monkeypatch.setattr(readers._Reading, "add", lambda *args: {})
     started = time.process_time()
     with pytest.raises(InputError, match="lacks '0'"):
         read_checkpoint(tmp_path)
     print(f"{time.process_time() - started:.2f} s")
-    files, shards = readers._weight_files(tmp_path)
-    assert len(files) == len(shards) == 2000
-    assert sum(map(len, shards.values())) == 100_000
+    files = find_weight_files(tmp_path)
+    assert len(files.paths) == len(files.index) == 2000
+    assert sum(map(len, files.index.values())) == 100_000
 
 
 def test_a_shard_with_a_name_of_300_letters(tmp_path, refusal):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keras_poolformer.checkpoints import layouts
-from keras_poolformer.checkpoints.reading.readers import read_checkpoint
+from keras_poolformer.checkpoints.checkpoint import read_checkpoint
 from keras_poolformer.support.errors import InputError
 
 torch = pytest.importorskip("torch")
@@ -51,7 +51,7 @@ SAIL_FAMILY = {  # names as the authors' metaformer_baselines.py has them
 
 def said(names):
     with pytest.raises(InputError) as caught:
-        layouts.detect_layout(layouts.normalize_names(dict.fromkeys(names)))
+        layouts.detect_layout(list(names))
     return str(caught.value)
 
 
@@ -107,7 +107,7 @@ def test_optimizers_programs_and_arrays(tmp_path, refusal, save):
 @pytest.mark.parametrize(
     ("file", "meaning"),
     [("saved_model.pb", "SavedModel"), ("adapter_config.json", "adapter"),
-     ("tf_model.h5", "TensorFlow alone"), ("model.onnx", "ONNX")],
+     ("tf_model.h5", "TensorFlow weights"), ("model.onnx", "ONNX")],
 )  # fmt: skip
 def test_directories_without_pytorch_weights(tmp_path, file, meaning, refusal):
     (tmp_path / file).write_bytes(b"")

@@ -5,6 +5,7 @@ import pytest
 from keras_poolformer import PoolFormerConfig
 from keras_poolformer.checkpoints import layouts
 from keras_poolformer.checkpoints.architecture import infer_config
+from keras_poolformer.checkpoints.names import model_names
 from keras_poolformer.config import VARIANTS
 from keras_poolformer.support.errors import InputError
 
@@ -66,8 +67,8 @@ def test_mlp_ratio_gives_the_hidden_width_of_every_stage(ratio):
 
 
 def test_the_bare_transformers_model_gets_its_classifiers_names():
-    names = layouts.normalize_names({"encoder.patch_embeddings.0.projection.weight": 1})
-    assert layouts.detect_layout(names) is layouts.HF
+    names = model_names(["encoder.patch_embeddings.0.projection.weight"], "")
+    assert layouts.detect_layout(names.values()) is layouts.HF
 
 
 def test_unknown_tensors_are_no_layout():

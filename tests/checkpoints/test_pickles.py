@@ -10,8 +10,8 @@ import tracemalloc
 
 import pytest
 
+from keras_poolformer.checkpoints.checkpoint import read_checkpoint
 from keras_poolformer.checkpoints.reading import pickles
-from keras_poolformer.checkpoints.reading.readers import read_checkpoint
 
 PROTO = b"\x80\x02"
 
@@ -301,7 +301,7 @@ def test_the_pickled_part_is_bounded(tmp_path, container, monkeypatch, refusal):
     path = container(tmp_path / "x.pth", state(**{f"n{i}": b"N" for i in range(500)}))
     assert "no tensors" in refusal(path)
     for module in ("archives", "pickles"):
-        monkeypatch.setattr(f"keras_poolformer.checkpoints.{module}.MAX_PICKLE_BYTES", 3000)
+        monkeypatch.setattr(f"keras_poolformer.checkpoints.reading.{module}.MAX_PICKLE_BYTES", 3000)
     assert "more than" in refusal(path)
 
 

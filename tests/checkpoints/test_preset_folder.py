@@ -106,7 +106,7 @@ def test_a_failure_leaves_nothing(model, tmp_path, monkeypatch):
     def full(*arguments, **options):
         raise OSError("No space left on device")
 
-    monkeypatch.setattr("keras_poolformer.checkpoints.preset_folder.json.dumps", full)
+    monkeypatch.setattr("keras_poolformer.sources.preset_folder.json.dumps", full)
     with pytest.raises(OSError, match="No space"):
         model.save_to_preset(tmp_path / "mine")
     assert not list(tmp_path.iterdir())
@@ -126,7 +126,7 @@ def edited(folder, **changes):
         ({"config": CONFIG.replace(pool_size=3).to_dict()}, "must describe the model in model.ker"),
         ({"config": None}, "`config` must be an object"),
         ({"transform": [1]}, "`transform` must be an object"),
-        ({"transform": {"resample": 3}}, "did you mean `interpolation`"),
+        ({"transform": {"resample": 3}}, "Did you mean 'interpolation'"),
     ],
 )
 def test_a_description_that_does_not_fit(folder, changes, words):

@@ -158,9 +158,9 @@ def test_timm_has_no_name_for_an_odd_network(tmp_path, images):
     report = save_torch_weights(model, tmp_path / "out", layout="timm")
     assert report.files == ("model.safetensors",)
     (note,) = report.notes
-    assert note.startswith("no config.json: timm has names for poolformer_s12") and note in str(
-        report
-    )
+    assert note.startswith(
+        "no config.json: timm has names only for poolformer_s12"
+    ) and note in str(report)
     assert report.logits_equal
     again = PoolFormerImageClassifier.from_preset(tmp_path / "out")
     np.testing.assert_array_equal(again(images), model(images))
@@ -241,7 +241,7 @@ def test_a_failed_directory_leaves_the_old_one(model, tmp_path, monkeypatch):
     def full_disk(*arguments, **options):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("keras_poolformer.torch_saving.json.dumps", full_disk)
+    monkeypatch.setattr("keras_poolformer.checkpoints.saving.json.dumps", full_disk)
     with pytest.raises(OSError, match="out cannot be written: No space"):
         save_torch_weights(model, folder, layout="hf", overwrite=True)
     assert {file.name: file.read_bytes() for file in folder.iterdir()} == before

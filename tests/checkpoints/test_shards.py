@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-from keras_poolformer.checkpoints.reading import readers
-from keras_poolformer.checkpoints.reading.readers import read_checkpoint
+from keras_poolformer.checkpoints.checkpoint import read_checkpoint
+from keras_poolformer.checkpoints.reading.weight_files import DIRECTORY_FILES
 from keras_poolformer.support.errors import InputError
 
 
@@ -91,4 +91,4 @@ def test_order_of_preference_in_a_directory(tmp_path, sharded, save, seeded):
 def test_directory_without_weights(tmp_path, refusal):
     (tmp_path / "config.json").write_text("{}")
     message = refusal(tmp_path)
-    assert all(name in message for name in readers.DIRECTORY_FILES)
+    assert all(name in message for name in DIRECTORY_FILES)

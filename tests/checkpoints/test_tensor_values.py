@@ -5,7 +5,7 @@ import collections
 import numpy as np
 import pytest
 
-from keras_poolformer.checkpoints.reading.readers import read_checkpoint
+from keras_poolformer.checkpoints.checkpoint import read_checkpoint
 
 torch = pytest.importorskip("torch")
 

@@ -94,7 +94,7 @@ def refused(model, path, **arguments):
         ({"norm.bias": torch.ones(12, 1)}, ["norm.bias", "(12,)", "(12, 1)"]),
         ({"norm.bias": torch.full((12,), torch.nan)}, ["norm.bias", "nan"]),
         ({"head.bias": torch.tensor([0, -torch.inf, 0])}, ["head.bias", "inf"]),
-        ({"head.bias": torch.tensor([0, 3e36, 0])}, ["head.bias", "3e+36", "damaged"]),
+        ({"head.bias": torch.tensor([0, 3e36, 0])}, ["head.bias", "3e+36", "corrupt"]),
         ({"norm.bias": torch.ones(12, dtype=torch.int64)}, ["norm.bias", "int64"]),
         ({"head.extra": torch.ones(1)}, ["holds head.extra"]),
     ],

@@ -1,4 +1,4 @@
-"""What is said about files that are no checkpoint, or a damaged one."""
+"""What is said about files that are not a checkpoint, or a corrupt one."""
 
 import io
 import random
@@ -8,7 +8,7 @@ import zipfile
 
 import pytest
 
-from keras_poolformer.checkpoints.reading.readers import read_checkpoint
+from keras_poolformer.checkpoints.checkpoint import read_checkpoint
 from keras_poolformer.support.errors import InputError, MissingExtraError
 
 torch = pytest.importorskip("torch")
@@ -24,7 +24,7 @@ FORMATS = ("zip", "legacy", "safetensors")
     [
         (b"", "is empty"),
         (b"these are\nweights, honestly", "it begins with b'these are\\nweigh"),
-        (b"<!DOCTYPE html><html>", "is no checkpoint"),
+        (b"<!DOCTYPE html><html>", "is not a checkpoint"),
         (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 5\n", "Git LFS pointer"),
         (b"\x1f\x8b" + bytes(30), "is compressed"),
         (b"\x89HDF\r\n\x1a\n" + bytes(30), "HDF5 file, as Keras"),
@@ -33,9 +33,9 @@ FORMATS = ("zip", "legacy", "safetensors")
         (b"\x1c\0\0\0TFL3" + bytes(30), "TensorFlow Lite model"),
         (b"\x08\x08\x12\x07pytorch\x1a\x052.1.0", "ONNX program"),
         (b"\x80\x04}\x94.", "is a pickle that torch.save did not write"),
-        (b"\x80", "is damaged"),
-        (b"PK\x03\x04" + bytes(100), "is damaged"),
-        (b"\xff" * 8 + b"{", "is damaged"),
+        (b"\x80", "is corrupt"),
+        (b"PK\x03\x04" + bytes(100), "is corrupt"),
+        (b"\xff" * 8 + b"{", "is corrupt"),
         (b"\x02" + bytes(7) + b"{}", "no tensors"),
     ],
 )  # fmt: skip
@@ -63,7 +63,7 @@ def test_unreadable_file(tmp_path, monkeypatch, weights, save, refusal):
     def deny(*args, **options):
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(type(path), "open", deny)
+    monkeypatch.setattr("keras_poolformer.support.regular_files.os.open", deny)
     assert "cannot be read: Permission denied" in refusal(path)
 
 

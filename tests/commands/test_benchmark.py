@@ -117,5 +117,5 @@ def test_the_runtime_that_is_missing_is_named(run_python):
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr.splitlines()[-1] == (
         "keras-poolformer benchmark: error: ai-edge-litert is not installed: "
-        "`pip install 'keras-poolformer[runtime]'` brings it"
+        "`pip install 'keras-poolformer[runtime]'` installs it"
     )

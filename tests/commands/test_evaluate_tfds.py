@@ -386,7 +386,8 @@ def test_tensorflow_datasets_is_not_installed(exports, data, run_python):
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == (
         "keras-poolformer evaluate: error: there is no folder cifar10, and for data sets "
-        "tensorflow-datasets is not installed: `pip install 'keras-poolformer[train]'` brings it\n"
+        "tensorflow-datasets is not installed: "
+        "`pip install 'keras-poolformer[train]'` installs it\n"
     )
     assert run_python(*arguments, data).returncode == 0
 

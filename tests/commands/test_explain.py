@@ -87,7 +87,7 @@ def test_what_cannot_be_explained_is_refused(
 ):
     photo, output = photographs[0], ("-o", out / "a.png")
     message = refusal("explain", CIFAR, photo, *output, "--class", "catt")
-    assert "a label or a number from 0 to 9. Did you mean cat? Received: 'catt'" in message
+    assert "a label or a number from 0 to 9. Did you mean 'cat'? Received: 'catt'" in message
     assert "Received: '10'" in refusal("explain", CIFAR, photo, *output, "--class", 10)
     assert "`layer` must be one of P2" in refusal("explain", CIFAR, photo, *output, "--layer", "P9")
     assert "no such file" in refusal("explain", CIFAR, tmp_path / "x.jpg", *output)

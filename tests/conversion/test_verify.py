@@ -92,7 +92,7 @@ def test_verify_fails_when_the_models_differ(checkpoint, capsys):
     assert verification.passed
     model.head.bias.assign_add(np.full(5, 1e-3, "float32"))
     from conversion.verify import compare
-    from keras_poolformer.checkpoints.reading.readers import read_checkpoint
+    from keras_poolformer.checkpoints.checkpoint import read_checkpoint
 
     oracle = oracles.build_oracle(CONFIG, "timm")
     oracle.load(read_checkpoint(path).tensors)

@@ -210,7 +210,7 @@ def test_what_needs_more_says_so_in_one_line(command, runtime):
     assert (done.returncode, done.stdout) == (2, "")
     (line,) = [line for line in done.stderr.splitlines() if not re.match(r"\[\d/\d\] ", line)]
     assert line.startswith(f"keras-poolformer {command.split()[0]}: error: ")
-    assert line.endswith(f"`pip install 'keras-poolformer[{NEEDS[command]}]'` brings it")
+    assert line.endswith(f"`pip install 'keras-poolformer[{NEEDS[command]}]'` installs it")
     assert not list(runtime.folder.glob("x*"))
 
 

@@ -56,7 +56,7 @@ def _read_checkpoint(path):
 
 def _read_pickle(path):
     """A zip checkpoint whose pickle is the file's content."""
-    from keras_poolformer.checkpoints.reading import readers
+    from keras_poolformer.checkpoints.checkpoint import read_checkpoint
 
     packed = path.with_name("packed.pth")
     source = zipfile.ZipFile(io.BytesIO(seeds.torch_files(legacy=False)[1]))
@@ -64,7 +64,7 @@ def _read_pickle(path):
         for name in source.namelist():
             content = path.read_bytes() if name.endswith(".pkl") else source.read(name)
             target.writestr(name, content)
-    return readers.read_checkpoint(packed)
+    return read_checkpoint(packed)
 
 
 def _read_source(path):

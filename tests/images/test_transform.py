@@ -197,11 +197,11 @@ def test_options_make_a_round_trip_through_json():
 @pytest.mark.parametrize(
     ("options", "hint"),
     [
-        ({"croppct": 0.9}, "did you mean `crop_pct`"),
-        ({"image_mean": 0.5}, "did you mean `mean`"),
-        ({"resample": 3}, "did you mean `interpolation`"),
-        ({"zzz": 1}, "known: size, crop_pct"),
-        ({3: 1}, "known: size"),
+        ({"croppct": 0.9}, "Did you mean 'crop_pct'"),
+        ({"image_mean": 0.5}, "Did you mean 'mean'"),
+        ({"resample": 3}, "Did you mean 'interpolation'"),
+        ({"zzz": 1}, "Known: size, crop_pct"),
+        ({3: 1}, "Known: size"),
         ([("size", 3)], "mapping"),
     ],
 )

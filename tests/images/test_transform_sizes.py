@@ -150,7 +150,7 @@ def test_a_call_can_override_options(theirs, ours, processor, pictures):
 
 
 def test_an_unknown_option_of_a_call_is_refused(pictures):
-    with pytest.raises(InputError, match="did you mean `mean`"):
+    with pytest.raises(InputError, match="Did you mean 'mean'"):
         ImageTransform()(pictures[0], image_mean=0.5)
     with pytest.raises(InputError, match="`crop_pct`"):
         ImageTransform().replace(crop_pct=7)

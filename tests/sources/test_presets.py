@@ -8,8 +8,8 @@ import pytest
 from safetensors.numpy import save_file
 
 from keras_poolformer import ImageTransform, PoolFormerConfig, list_presets
+from keras_poolformer.checkpoints.checkpoint import read_checkpoint
 from keras_poolformer.checkpoints.layouts import HF, TIMM, expected_tensors
-from keras_poolformer.checkpoints.reading.readers import read_checkpoint
 from keras_poolformer.config import VARIANTS
 from keras_poolformer.sources import released, resolve
 from keras_poolformer.sources.released import CIFAR10_LABELS, default_labels

@@ -6,16 +6,15 @@ from collections import Counter
 import pytest
 
 from keras_poolformer import PoolFormerConfig
-from keras_poolformer.checkpoints import layouts
-from keras_poolformer.checkpoints.reading import readers
+from keras_poolformer.checkpoints import checkpoint, layouts
 from keras_poolformer.cli import main
 from keras_poolformer.images.transform import ImageTransform
-from keras_poolformer.sources import Source, keras_archive, keras_source
+from keras_poolformer.sources import Source, keras_archive, keras_source, torch_source
 
 COUNTED = {
     "sources": (Source, "fetch"),
-    "checkpoints": (readers, "read_checkpoint"),
-    "names": (layouts, "normalize_names"),
+    "checkpoints": (torch_source, "read_checkpoint"),
+    "names": (checkpoint, "model_names"),
     "tables": (layouts, "expected_tensors"),
     "configs": (PoolFormerConfig, "__post_init__"),
     "transforms": (ImageTransform, "__post_init__"),

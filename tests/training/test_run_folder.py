@@ -1,7 +1,6 @@
 """The folder of a run: checkpoints, tables, events for TensorBoard, and the lock."""
 
 import os
-import signal
 import subprocess
 import sys
 from types import SimpleNamespace
@@ -10,7 +9,6 @@ import pytest
 import tensorflow as tf
 
 from keras_poolformer.support.errors import InputError
-from keras_poolformer.support.signals import interruptible, stop_requested
 from keras_poolformer.training import finishing
 from keras_poolformer.training.checkpoint_files import CheckpointFiles
 from keras_poolformer.training.checkpoints import Checkpoints
@@ -255,42 +253,6 @@ def test_the_lock_of_a_dead_process_is_no_obstacle(tmp_path):
     assert (tmp_path / "run.lock").read_text().startswith(f"process {process.pid} on ")
     with locked(tmp_path):
         assert (tmp_path / "run.lock").read_text().startswith(f"process {os.getpid()} on ")
-
-
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_the_first_signal_asks_and_the_second_one_stops(number):
-    before = [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)]
-    with pytest.raises(KeyboardInterrupt), stop_requested() as stop:
-        assert not stop.is_set()
-        os.kill(os.getpid(), number)
-        assert stop.is_set()
-        os.kill(os.getpid(), signal.SIGINT)
-    assert [signal.getsignal(one) for one in (signal.SIGINT, signal.SIGTERM)] == before
-
-
-def test_a_signal_that_was_ignored_stays_ignored():
-    """As under nohup, or of a program that a script started in the background."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    try:
-        with stop_requested() as stop:
-            os.kill(os.getpid(), signal.SIGINT)
-            assert not stop.is_set()
-        assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
-    finally:
-        signal.signal(signal.SIGINT, before)
-
-
-def test_work_with_progress_ends_at_a_signal():
-    """Even where a callback inside a library would swallow the exception."""
-    calls = []
-    with (
-        pytest.raises(KeyboardInterrupt),
-        interruptible(lambda *call: calls.append(call)) as advance,
-    ):
-        advance(1, 3)
-        os.kill(os.getpid(), signal.SIGINT)
-        advance(2, 3)
-    assert calls == [(1, 3)]
 
 
 # ---------------------------------------------------------------------------------------

@@ -1,1 +1,1 @@
-"""PyTorch files without PyTorch, safely; nothing here knows of any model."""
+"""Reads tensors and metadata of PyTorch files, safely and without PyTorch; knows no model."""

@@ -1,256 +1,190 @@
-"""Reads PyTorch weights without PyTorch, and never runs code from the file."""
+"""Reads the tensors of PyTorch files without PyTorch, and never runs code from a file."""
 
 import hashlib
 import os
-import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
-from keras_poolformer.checkpoints import foreign, names
-from keras_poolformer.checkpoints.reading import archives, safetensors_file, wrappers
+from keras_poolformer.checkpoints.reading import archives, safetensors_file
+from keras_poolformer.checkpoints.reading.archives import Container
+from keras_poolformer.checkpoints.reading.file_formats import reject_file
+from keras_poolformer.checkpoints.reading.standins import StoredTensor
+from keras_poolformer.checkpoints.reading.weight_files import find_weight_files
 from keras_poolformer.support.errors import InputError
-from keras_poolformer.support.json_files import read_json
 from keras_poolformer.support.messages import shown
+from keras_poolformer.support.regular_files import open_regular
 
-DIRECTORY_FILES = (
-    "model.safetensors",
-    "model.safetensors.index.json",
-    "pytorch_model.bin",
-    "pytorch_model.bin.index.json",
-)
-_MAX_ARCHITECTURE = 200  # characters
-_HASH_BLOCK = 4 * 2**20
+_HASH_BLOCK = 4 * 2**20  # bytes
+_HEAD = 512  # bytes that formats are recognized by
+
+Progress = Callable[[int, int], Any]
 
 
 @dataclass(frozen=True)
-class Checkpoint:
-    """The weights of one checkpoint.
+class Selection:
+    """The tensors of a pickled file that are to be read, and where they were found.
 
-    Attributes:
-        tensors: {name: read-only array}, names without wrapper prefixes; float16 stays float16,
-            bfloat16 becomes the same values in float32.
-        dtypes: {name: dtype in the file}, e.g. "bfloat16".
-        sha256: of the file; of a sharded checkpoint, over the concatenated hexadecimal digests
-            of its shards in the order of their file names.
-        paths: the weight files that were read.
-        wrapper: the entry of the file that held the weights, e.g. "state_dict_ema"; "" for none.
-        prefix: what stood before the names of the network, e.g. "backbone."; "" for nothing.
-        architecture: what the file calls it (`arch`, as training scripts save it), or "".
-        ignored: names of tensors outside of the network, and of entries with other weights.
+    Args:
+        tensors: {name: description of the tensor}.
+        entry: Place of their dictionary in the file, as in "state_dict"; "" for the top level.
+        unused: Places of other dictionaries of weights, which are not read.
+        architecture: Name of the architecture that the file states, "" for none.
+    """
+
+    tensors: dict[str, StoredTensor]
+    entry: str = ""
+    unused: tuple[str, ...] = ()
+    architecture: str = ""
+
+
+@dataclass(frozen=True)
+class FileContents:
+    """What was read from the files of one checkpoint, under the names in the files.
+
+    Args:
+        tensors: {name: read-only array}; float16 stays float16, bfloat16 becomes the same values
+            in float32.
+        dtypes: {name: dtype in the file}, as in "bfloat16".
+        sha256: Checksum of the file; of a sharded checkpoint, over the concatenated hexadecimal
+            digests of its shards in the order of their file names.
+        paths: Paths of the files.
+        selections: What was selected in each pickled file.
     """
 
     tensors: dict[str, np.ndarray]
     dtypes: dict[str, str]
     sha256: str
     paths: tuple[Path, ...]
-    wrapper: str
-    prefix: str = ""
-    architecture: str = ""
-    ignored: tuple[str, ...] = ()
+    selections: tuple[Selection, ...]
 
 
-def read_checkpoint(path, use_ema=True, progress=None):
-    """Reads the weights out of a PyTorch checkpoint.
+def read_files(
+    path: Path, select: Callable[[Any, Path], Selection], progress: Progress | None = None
+) -> FileContents:
+    """Reads the weight files of a path.
 
     Args:
-        path: a .pth, .pth.tar, .bin or .safetensors file (its content decides, not its name), or
-            a directory as timm or transformers save it.
-        use_ema: whether averaged weights are preferred where the file has both. Without it they
-            are never taken.
-        progress: called as `progress(bytes_done, bytes_total)` while the files are read.
-
-    Returns:
-        A `Checkpoint`.
+        path: Path of a file (its content decides, not its name), or of a directory as timm or
+            transformers save it.
+        select: Function of (unpickled object, path) that chooses the tensors of a pickled file.
+            Those of other files are all read.
+        progress: Function to call with (bytes done, bytes in total) while files are read.
 
     Raises:
-        InputError: the file is missing, damaged, holds no weights, or asks for anything else
-            than weights. Nothing in it is ever run.
-        MissingExtraError: it is a safetensors file and safetensors is not installed.
+        InputError: A file is missing, corrupt, of another format, or asks for anything else than
+            weights.
+        MissingExtraError: It is a safetensors file and safetensors is not installed.
     """
-    path = Path(path)
-    files, promised = _weight_files(path)
-    try:
-        total = sum(file.stat().st_size for file in files)
-    except OSError as error:  # gone since
-        raise _unreadable(path, error) from None
-    read = _ReadFiles(use_ema, progress, total)
-    for file in files:
-        part = read.add(file, unique=promised is not None)
-        for name in (promised or {}).get(file.name, ()):
-            if name not in part:
+    files = find_weight_files(path)
+    reading = _Reading(select, progress, sum(map(_size, files.paths)))
+    for file in files.paths:
+        names = reading.add(file)
+        for name in files.index.get(file.name, ()):
+            if name not in names:
                 raise InputError(
                     f"{file} lacks {shown(name)}, which the index of {path.name} promises there: "
                     "download the directory again"
                 )
-    digest = "".join(read.digests)
-    return read.checkpoint(
-        path, files, digest if promised is None else hashlib.sha256(digest.encode()).hexdigest()
+    digest = "".join(reading.digests)
+    return FileContents(
+        tensors=reading.tensors,
+        dtypes=reading.dtypes,
+        sha256=hashlib.sha256(digest.encode()).hexdigest() if files.index else digest,
+        paths=files.paths,
+        selections=tuple(reading.selections),
     )
 
 
-def _unreadable(path, error):
-    return InputError(f"{path} cannot be read: {error.strerror or 'unknown reason'}")
+def _size(path: Path) -> int:
+    with open_regular(path) as file:
+        return os.fstat(file.fileno()).st_size
 
 
-def _is_file(path):
-    """Whether a path is a regular file; what has no status, as a name of 300 letters, is none."""
-    try:
-        return path.is_file()
-    except OSError:
-        return False
+class _Reading:
+    """What was read so far.
 
+    Args:
+        select: Function that chooses the tensors of a pickled file.
+        progress: Function to call with (bytes done, bytes in total), or None.
+        total: Bytes of all files.
+    """
 
-def _require_file(path):
-    if _is_file(path):
-        return
-    if _status(path):
-        raise InputError(f"{path} is not a regular file")
-    raise InputError(f"{path} does not exist: give the path of an existing file")
-
-
-def _status(path):
-    """The status of a path, None if there is nothing."""
-    try:
-        return path.stat()
-    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: a null byte
-        return None
-    except OSError as error:
-        raise _unreadable(path, error) from None
-
-
-def _weight_files(path):
-    """Returns the files to read and, for shards, {file name: tensors} as the index promises."""
-    status = _status(path)
-    if status is None or not stat.S_ISDIR(status.st_mode):
-        _require_file(path)
-        return [path], None
-    for name in DIRECTORY_FILES:
-        if _is_file(path / name):
-            if name.endswith(".json"):
-                return _shards(path / name)
-            return [path / name], None
-    foreign.refuse_directory(path)
-    raise InputError(
-        f"{path} is a directory without weights: looked for {', '.join(DIRECTORY_FILES)}"
-    )
-
-
-def _shards(index):
-    promised = read_json(index).get("weight_map")
-    if type(promised) is not dict or not promised:
-        raise InputError(f"{index} has no weight_map that names the shards")
-    shards: dict[str, list[str]] = {}
-    for tensor, shard in promised.items():
-        if type(shard) is not str or shard in ("", ".", "..") or set(shard) & set("/\\\0:"):
-            raise InputError(
-                f"{index} names the shard {shown(shard)}: a shard must be a file directly in the "
-                "same directory"
-            )
-        shards.setdefault(shard, []).append(tensor)
-    if missing := next((shard for shard in shards if not _is_file(index.parent / shard)), None):
-        raise InputError(
-            f"{index} names the shard {shown(missing)}, which is missing: "
-            "download the whole directory"
-        )
-    return [index.parent / shard for shard in sorted(shards)], shards
-
-
-@dataclass
-class _ReadFiles:
-    """What was read of the files of one checkpoint, with the names in the files."""
-
-    use_ema: bool
-    progress: Callable[[int, int], Any] | None
-    total: int  # bytes of all files
-    done: int = 0
-
-    def __post_init__(self):
+    def __init__(
+        self,
+        select: Callable[[Any, Path], Selection],
+        progress: Progress | None,
+        total: int,
+    ) -> None:
         self.tensors: dict[str, np.ndarray] = {}
         self.dtypes: dict[str, str] = {}
         self.digests: list[str] = []
-        self.wrapper: str = ""
-        self.architecture: str = ""
-        self.others: tuple[str, ...] = ()
+        self.selections: list[Selection] = []
+        self._select = select
+        self._progress = progress
+        self._total = total
+        self._done = 0
 
-    def add(self, path, unique):
-        """Reads one more file; returns its tensors.
+    def add(self, path: Path) -> Iterable[str]:
+        """Reads one more file; returns the names of its tensors.
 
         Raises:
-            InputError: The file cannot be read, or, if names must be `unique`, has one again.
+            InputError: The file cannot be read, or repeats a tensor of another one.
         """
-        try:
-            with path.open("rb") as file:
+        with open_regular(path) as file:
+            try:
                 before = os.fstat(file.fileno())
                 self.digests.append(self._digest(file, before.st_size))
                 tensors, dtypes = self._read(file, path, before.st_size)
                 after = os.fstat(file.fileno())
-        except OSError as error:
-            raise _unreadable(path, error) from None
+            except OSError as error:
+                raise InputError(f"{path} cannot be read: {error.strerror or error}") from None
         if (before.st_size, before.st_mtime_ns) != (after.st_size, after.st_mtime_ns):
             raise InputError(f"{path} changed while it was read: try again")
-        if unique and (twice := next(iter(tensors.keys() & self.tensors.keys()), None)):
+        if twice := next(iter(tensors.keys() & self.tensors.keys()), None):
             raise InputError(f"{path} holds {shown(twice)}, as another shard does")
         self.tensors |= tensors
         self.dtypes |= dtypes
-        return tensors
+        return tensors.keys()
 
-    def checkpoint(self, path, files, sha256):
-        """Returns the `Checkpoint`, with the names of the one network in the files."""
-        shapes = {name: array.shape for name, array in self.tensors.items()}
-        unwrapped = names.unwrapped_names(shapes, path)
-        prefix = wrappers.choose_network(unwrapped.values(), self.use_ema, path)
-        known = names.model_names(set(unwrapped.values()), prefix)
-        kept = {old: known[bare] for old, bare in unwrapped.items() if bare in known}
-        return Checkpoint(
-            tensors={name: self.tensors[old] for old, name in kept.items()},
-            dtypes={name: self.dtypes[old] for old, name in kept.items()},
-            sha256=sha256,
-            paths=tuple(files),
-            wrapper=self.wrapper,
-            prefix=prefix,
-            architecture=self.architecture,
-            ignored=(*self.others, *sorted(self.tensors.keys() - kept.keys())),
-        )
-
-    def _digest(self, file, size):
+    def _digest(self, file: BinaryIO, size: int) -> str:
         """Returns the SHA-256 of the open file, reporting the bytes as they are read."""
         digest = hashlib.sha256()
-        for start in range(0, size, _HASH_BLOCK):  # no further: a file can grow for ever
+        for start in range(0, size, _HASH_BLOCK):  # no further: a file can grow forever
             block = file.read(min(_HASH_BLOCK, size - start))
             digest.update(block)
-            self.done += len(block)
-            if self.progress is not None:
-                self.progress(self.done, self.total)
+            self._done += len(block)
+            if self._progress is not None:
+                self._progress(self._done, self._total)
         file.seek(0)
         return digest.hexdigest()
 
-    def _read(self, file, path, size):
+    def _read(
+        self, file: BinaryIO, path: Path, size: int
+    ) -> tuple[dict[str, np.ndarray], dict[str, str]]:
         """Returns (tensors, dtypes) of one open file."""
-        head = file.read(512)
+        head = file.read(_HEAD)
         file.seek(0)
         if head[8:9] == b"{":
             return safetensors_file.read_safetensors(file, path, size)
         container = _container_format(head, path)(file, path, size)
-        wrapper, stored, others = wrappers.find_weights(container.loaded, self.use_ema, path)
-        self.wrapper, self.others = wrapper, (*self.others, *others)
-        named = container.loaded.get("arch")
-        self.architecture = named[:_MAX_ARCHITECTURE] if isinstance(named, str) else ""
-        tensors = archives.read_tensors(container, stored)
-        return tensors, {name: tensor.dtype for name, tensor in stored.items()}
+        selection = self._select(container.loaded, path)
+        self.selections.append(selection)
+        tensors = archives.read_tensors(container, selection.tensors)
+        return tensors, {name: tensor.dtype for name, tensor in selection.tensors.items()}
 
 
-def _container_format(head, path):
-    """Returns the function that opens a file which begins with `head`, or says what it is."""
+def _container_format(head: bytes, path: Path) -> Callable[[BinaryIO, Path, int], Container]:
+    """Returns the function that opens a file with these first bytes, or rejects the file."""
     if head.startswith(b"PK\x03\x04"):
         return archives.open_zip
     if head.startswith(b"\x80"):
         return archives.open_legacy
-    wanted = "give a file that torch.save or safetensors wrote"
+    expected = "give a file that torch.save or safetensors wrote"
     if not head:
-        raise InputError(f"{path} is empty: {wanted}")
-    foreign.refuse_file(head, path)
-    raise InputError(f"{path} is no checkpoint: it begins with {shown(head[:24])}; {wanted}")
+        raise InputError(f"{path} is empty: {expected}")
+    reject_file(head, path)
+    raise InputError(f"{path} is not a checkpoint: it begins with {shown(head[:24])}; {expected}")

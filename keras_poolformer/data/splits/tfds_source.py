@@ -1,7 +1,6 @@
 """Labelled images of tensorflow-datasets, as the files that they were; heavy imports are inside."""
 
 import contextlib
-import difflib
 import logging
 import re
 import sys
@@ -14,8 +13,8 @@ import numpy as np
 from keras_poolformer.data.class_matching import chosen, class_index, match_classes
 from keras_poolformer.images.files import EncodedImage
 from keras_poolformer.support.errors import InputError, MissingExtraError
+from keras_poolformer.support.messages import did_you_mean, shown
 from keras_poolformer.support.messages import one_line as as_one_line
-from keras_poolformer.support.messages import shown
 from keras_poolformer.support.quiet import logger_limited
 
 # NAME[/CONFIG][:VERSION]. What tfds reads besides is left out: namespaces, which it looks up in
@@ -167,9 +166,8 @@ def _builder(name, data_dir):
         except DatasetNotFoundError:
             known = tfds.list_builders(with_community_datasets=False)
             known += _prepared(data_dir or tfds.core.constants.DATA_DIR)
-    close = difflib.get_close_matches(re.split("[/:]", name)[0].lower(), known, n=1)
-    hint = f". Did you mean {close[0]!r}?" if close else ""
-    raise InputError(f"{name} is neither a folder nor a tensorflow-datasets data set{hint}")
+    hint = did_you_mean(re.split("[/:]", name)[0].lower(), known)
+    raise InputError(f"{name} is neither a folder nor a tensorflow-datasets data set.{hint}")
 
 
 @contextlib.contextmanager

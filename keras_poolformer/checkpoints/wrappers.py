@@ -1,9 +1,14 @@
-"""Which tensors of a training checkpoint are the model's weights."""
+"""Selects the tensors of a training checkpoint that are the model's weights."""
 
 import re
+from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Set as AbstractSet
+from pathlib import Path
+from typing import Any
 
 from keras_poolformer.checkpoints.names import network_prefixes
-from keras_poolformer.checkpoints.reading.standins import StoredTensor
+from keras_poolformer.checkpoints.reading.readers import Selection
+from keras_poolformer.checkpoints.reading.standins import StoredTensor, is_dict
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import shown
 
@@ -12,25 +17,22 @@ WRAPPERS = ("state_dict_ema", "model_ema", "state_dict", "model", "model_state_d
 _AVERAGED = re.compile(r"(^|[._])(ema|swa)([._]|$)")
 _MAX_NESTING = 3
 _MAX_ENTRY_NAME = 100  # characters; a longer one would be repeated before every name inside
+_MAX_ARCHITECTURE = 200  # characters
 _MMENGINE = {"state_dict", "ema_state_dict", "message_hub"}
 
 
-def find_weights(loaded, use_ema, path):
-    """Finds the weights among all that was pickled.
+def select_weights(loaded: Any, path: Path, use_ema: bool) -> Selection:
+    """Selects the weights in a pickled checkpoint.
 
     Args:
-        loaded: The unpickled object.
+        loaded: Unpickled object.
+        path: Path of the file, for messages.
         use_ema: Whether averaged weights are preferred; without it they are never used.
-        path: Name of the file, for messages.
-
-    Returns:
-        (wrapper, {name: StoredTensor}, others): the entry that holds the weights, "" for the top
-        level, and the entries that hold weights as well and are not used.
 
     Raises:
         InputError: There are no weights, or those of several models.
     """
-    if type(loaded) is not dict:
+    if not is_dict(loaded):
         raise InputError(
             f"{path} holds {_kind(loaded)}, not named tensors: save model.state_dict()"
         )
@@ -41,32 +43,35 @@ def find_weights(loaded, use_ema, path):
         raise InputError(f"{path} {_without_weights(loaded)}")
     # mmengine exchanges the two when it saves, so that `state_dict` holds the averages.
     averaged = {"state_dict"} if loaded.keys() >= _MMENGINE else _averaged(candidates)
-    wrapper = choose(candidates, averaged, use_ema, path)
-    return wrapper, entries[wrapper], tuple(name for name in networks if name != wrapper)
+    entry = _choose(candidates, averaged, use_ema, path)
+    architecture = loaded.get("arch")
+    return Selection(
+        tensors=entries[entry],
+        entry=entry,
+        unused=tuple(name for name in networks if name != entry),
+        architecture=architecture[:_MAX_ARCHITECTURE] if isinstance(architecture, str) else "",
+    )
 
 
-def choose_network(tensors, use_ema, path):
-    """Returns the prefix of the one network among tensors, "" where none is recognized.
+def choose_network(names: Collection[str], use_ema: bool, path: Path) -> str:
+    """Returns the prefix of the one network among names of tensors, "" where none is recognized.
+
+    Args:
+        names: Names of the tensors.
+        use_ema: Whether averaged weights are preferred; without it they are never used.
+        path: Path of the file, for messages.
 
     Raises:
         InputError: They belong to several networks of equal rank, such as a student and a teacher.
     """
-    prefixes = network_prefixes(tensors)
-    return choose(prefixes, _averaged(prefixes), use_ema, path) if prefixes else ""
+    prefixes = network_prefixes(names)
+    return _choose(prefixes, _averaged(prefixes), use_ema, path) if prefixes else ""
 
 
-def choose(candidates, averaged, use_ema, path):
-    """Picks one of several places that hold weights.
-
-    Args:
-        candidates: Names of the places.
-        averaged: Those with averaged weights.
-        use_ema: Whether averaged weights are preferred; without it they are never used.
-        path: Name of the file, for messages.
-
-    Raises:
-        InputError: Nothing says which one is the model, or all are averaged and must not be used.
-    """
+def _choose(
+    candidates: Sequence[str], averaged: AbstractSet[str], use_ema: bool, path: Path
+) -> str:
+    """Chooses one of several places that hold weights, of which some hold averaged ones."""
     current = [name for name in candidates if name not in averaged]
     averages = [name for name in candidates if name in averaged]
     group = averages if use_ema and averages else current
@@ -85,16 +90,17 @@ def choose(candidates, averaged, use_ema, path):
     return ranked[0] if ranked else group[0]
 
 
-def _averaged(names):
+def _averaged(names: Iterable[str]) -> set[str]:
     return {name for name in names if _AVERAGED.search(name)}
 
 
-def _tensor_dictionaries(loaded):
+def _tensor_dictionaries(loaded: dict[str, Any]) -> dict[str, dict[str, StoredTensor]]:
     """Returns {place: {name: StoredTensor}} of every dictionary that holds tensors."""
-    found, seen = {}, set()
+    found: dict[str, dict[str, StoredTensor]] = {}
+    seen: set[int] = set()
     level = [("", loaded)]
     for _ in range(_MAX_NESTING):
-        following = []
+        following: list[tuple[str, dict[str, Any]]] = []
         for place, dictionary in level:
             if id(dictionary) in seen:  # a pickle can name the same one many times
                 continue
@@ -105,20 +111,21 @@ def _tensor_dictionaries(loaded):
             following += [
                 (f"{place}.{key}" if place else key, value)
                 for key, value in dictionary.items()
-                if type(value) is dict and len(key) <= _MAX_ENTRY_NAME
+                if is_dict(value) and len(key) <= _MAX_ENTRY_NAME
             ]
         level = following
     return found
 
 
-def _kind(loaded):
+def _kind(loaded: object) -> str:
     if isinstance(loaded, StoredTensor):
         return "one tensor"
-    plain = isinstance(loaded, list | tuple | str | bytes | int | float)
-    return f"a {type(loaded).__name__}" if plain else "no dictionary"
+    name = type(loaded).__name__
+    is_named = name in ("list", "tuple", "str", "bytes", "int", "float", "bool")
+    return f"a {name}" if is_named else "no dictionary"
 
 
-def _without_weights(loaded):
+def _without_weights(loaded: dict[str, Any]) -> str:
     if "param_groups" in loaded:
         return (
             "holds the state of an optimizer, not the weights of a model: "
