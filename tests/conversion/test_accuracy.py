@@ -6,9 +6,8 @@ import pytest
 
 from conversion.__main__ import main
 from keras_poolformer.cli import main as keras_main
-from keras_poolformer.sources.presets import ASSETS
-
-PRESET = "poolformer_tiny_cifar10"
+from keras_poolformer.shipped import ASSETS
+from tests.helpers import PRESET
 
 
 @pytest.fixture
