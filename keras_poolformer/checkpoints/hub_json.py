@@ -73,7 +73,7 @@ TIMM_ARGUMENTS = {
     "proj_drop_rate": "dropout_rate",
 }
 # timm's defaults of the preprocessing (timm/data/constants.py and config.py).
-TIMM_TRANSFORM = {
+TIMM_TRANSFORM: dict[str, Any] = {
     "crop_pct": 0.875,
     "interpolation": "bicubic",
     "mean": [0.485, 0.456, 0.406],

@@ -113,7 +113,7 @@ BLOCKS = (
 )
 
 # Axes of a PyTorch tensor in Keras' order, by role.
-TO_KERAS = {"conv": (2, 3, 1, 0), "linear": (1, 0), "vector": (0,)}
+TO_KERAS: dict[str, tuple[int, ...]] = {"conv": (2, 3, 1, 0), "linear": (1, 0), "vector": (0,)}
 
 
 @dataclass(frozen=True)

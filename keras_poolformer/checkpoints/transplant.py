@@ -113,8 +113,7 @@ def name_tensors(checkpoint: Checkpoint, layout: str | None = None) -> NamedTens
     Raises:
         InputError: The layout is unknown, or the checkpoint is of another network.
     """
-    tensors = checkpoint.tensors
-    found = layouts.get_layout(layout) if layout else layouts.detect_layout(tensors)
+    found = layouts.get_layout(layout) if layout else layouts.detect_layout(checkpoint.tensors)
     file = WeightsFile(
         sha256=checkpoint.sha256,
         layout=found.name,

@@ -1,6 +1,7 @@
 """Reads untrusted zip archives: the size of an entry is bounded before it is unpacked."""
 
 import contextlib
+import os
 import struct
 import zipfile
 import zlib
@@ -141,7 +142,11 @@ class _Bounded:
         if not self.opening:
             return self._file.read(size)
         limit = self._max_bytes + 1
-        data = self._file.read(limit if size < 0 else min(size, limit))
+        if size < 0:  # to the end of the file; a read of `limit` bytes would take as much memory
+            position = self._file.tell()
+            size = self._file.seek(0, os.SEEK_END) - position
+            self._file.seek(position)
+        data = self._file.read(min(size, limit))
         if len(data) == limit:
             raise zipfile.BadZipFile(f"its directory has more than {self._max_bytes:,} bytes")
         return data
