@@ -4,8 +4,8 @@ from collections.abc import Callable
 
 import numpy as np
 
+from conversion.checkpoints import read_checkpoint
 from conversion.oracles import build_oracle
-from conversion.verify import read_checkpoint
 from keras_poolformer.data import folders
 from keras_poolformer.evaluation.accuracy import Accuracy, measure_accuracy
 from keras_poolformer.images.transform import ImageTransform

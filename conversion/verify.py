@@ -8,15 +8,12 @@ from typing import Any
 import keras
 import numpy as np
 
+from conversion.checkpoints import read_checkpoint
 from conversion.oracles import Oracle, build_oracle
-from keras_poolformer import sources
-from keras_poolformer.checkpoints.transplant import NamedTensors
 from keras_poolformer.models.backbone import PoolFormerBackbone
 from keras_poolformer.models.base import PoolFormerModel
 from keras_poolformer.models.opening import build_model
-from keras_poolformer.sources import Contents
-from keras_poolformer.sources.released import ASSETS
-from keras_poolformer.support.errors import InputError
+from keras_poolformer.shipped import sample_photographs
 from keras_poolformer.support.progress import Progress
 
 TOLERANCE = 2e-6  # relative L2; a correct port in float32 measures up to 6e-7
@@ -86,22 +83,6 @@ def verify(
     return model, Verification(oracle.name, len(images), errors, logits_compared)
 
 
-def read_checkpoint(source: str, **reading: Any) -> tuple[Contents, NamedTensors]:
-    """Reads a PyTorch checkpoint for the PyTorch class that it belongs to.
-
-    Args:
-        source: Name, path or URI, as `sources.resolve` takes it.
-        **reading: Further arguments of `keras_poolformer.sources.Source.read`.
-
-    Raises:
-        InputError: It is a .keras file, or cannot be read.
-    """
-    contents = sources.resolve(source).read(**reading)
-    if contents.named is None:
-        raise InputError(f"{source}: give the PyTorch checkpoint that it was made from")
-    return contents, contents.named
-
-
 def compare(
     model: PoolFormerModel, oracle: Oracle, images: np.ndarray, progress: Progress | None = None
 ) -> tuple[dict[str, float], bool]:
@@ -143,7 +124,7 @@ def _outputs(model: Any) -> Callable[[np.ndarray], Mapping[str, Any]]:
 def _images(model: PoolFormerModel, photographs: Sequence[str | Path] | None) -> np.ndarray:
     """The photographs, prepared; for other than three channels, channels are repeated."""
     if photographs is None:
-        photographs = sorted((ASSETS / "photos").glob("*.jpg"))
+        photographs = sample_photographs("*.jpg")
     batch = model.transform(list(photographs))
     channels = model.config.in_channels
     return batch[..., np.arange(channels) % 3]

@@ -104,9 +104,14 @@ class Provenance(Mapping[str, Any]):
     extra: Mapping[str, Any] = field(default_factory=dict[str, Any])
 
     @classmethod
-    def of_source(cls, name: str, transform: ImageTransform, **fields: Any) -> Self:
-        """Returns the provenance of what this version loads from a source."""
-        return cls(source=name, version=__version__, transform=transform, **fields)
+    def of_source(cls, name: str, transform: ImageTransform) -> Self:
+        """Returns the provenance of what this version loads from a source.
+
+        Args:
+            name: What the source is called.
+            transform: How images are prepared for its weights.
+        """
+        return cls(source=name, version=__version__, transform=transform)
 
     @classmethod
     def of(cls, value: "Provenance | Mapping[str, Any] | None", name: str = "a model") -> Self:

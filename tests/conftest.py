@@ -11,7 +11,7 @@ from filelock import FileLock
 from PIL import Image
 
 import conversion  # noqa: F401 - PyTorch's libraries come before TensorFlow
-from keras_poolformer.sources.presets import ASSETS
+from keras_poolformer.shipped import ASSETS
 from tests.helpers import ODD, PRESET, ROOT, TINY, run_python
 
 # The tiny preset as `export` writes it with these options.

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from keras_poolformer import PoolFormerConfig
-from keras_poolformer.sources.presets import ASSETS
+from keras_poolformer.shipped import ASSETS
 from keras_poolformer.support.errors import InputError
 
 ROOT = Path(__file__).parents[1]

@@ -3,7 +3,7 @@
 import pytest
 
 from keras_poolformer import PoolFormerImageClassifier
-from keras_poolformer.sources.presets import ASSETS
+from keras_poolformer.shipped import ASSETS
 from tests.helpers import run_python
 
 PHOTO = ASSETS / "photos/chelsea.jpg"

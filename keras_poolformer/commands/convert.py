@@ -1,6 +1,8 @@
 """`keras-poolformer convert`."""
 
+import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from keras_poolformer.checkpoints.layouts import LAYOUTS
 from keras_poolformer.checkpoints.writers import DTYPES, output_directory
@@ -18,21 +20,25 @@ from keras_poolformer.support.files import refuse_existing, replacing
 from keras_poolformer.support.messages import json_text
 from keras_poolformer.support.progress import Progress
 
+if TYPE_CHECKING:
+    from keras_poolformer.checkpoints.saving import SaveReport
+    from keras_poolformer.models.base import PoolFormerModel
 
-def add_parser(group):
+
+def add_parser(group: Any) -> None:
     """Adds the subcommand."""
     command = add_command(
         group,
         "convert",
         convert,
-        "turn a PyTorch checkpoint into a .keras file, or a model into PyTorch's weights, "
-        "without PyTorch",
+        "turn a PyTorch checkpoint into a .keras file, or a model into weights for PyTorch; "
+        "PyTorch is not needed",
         "convert poolformer_s12.pth.tar -o poolformer_s12.keras",
     )
     add_source(command)
     add_checkpoint_options(command)
-    command.add_argument("--to", choices=LAYOUTS, help="write PyTorch's weights with these names")
-    command.add_argument("--dtype", choices=DTYPES, help="of these weights; else the source's own")
+    command.add_argument("--to", choices=LAYOUTS, help="write weights for PyTorch with these names")
+    command.add_argument("--dtype", choices=DTYPES, help="their dtype (default: the source's)")
     command.add_argument(
         "--allow-other-head",
         action="store_true",
@@ -41,7 +47,7 @@ def add_parser(group):
     add_output(command, "the .keras file; with --to a .safetensors file or a directory")
 
 
-def convert(options):
+def convert(options: argparse.Namespace) -> None:
     """Turns a source into a .keras file, or into weights for PyTorch."""
     _check(options)
     progress = Progress([f"reading {options.source}", f"writing {options.output}"])
@@ -61,20 +67,22 @@ def convert(options):
     print(document if options.json else text, end="" if options.json else "\n")
 
 
-def _check(options):
-    """Refuses, before anything is read, what cannot be written."""
+def _check(options: argparse.Namespace) -> None:
+    """Rejects, before anything is read, what cannot be written."""
     if options.to:
         output_directory(options.output, options.overwrite)
         return
     if options.dtype or options.allow_other_head:
         name = "--dtype" if options.dtype else "--allow-other-head"
-        raise InputError(f"{name} is about PyTorch's weights: it needs --to {'|'.join(LAYOUTS)}")
+        raise InputError(
+            f"{name} applies to weights for PyTorch: it needs --to {'|'.join(LAYOUTS)}"
+        )
     if Path(options.output).suffix != ".keras":
         raise InputError(f"the output must end in .keras. Received: {options.output}")
     refuse_existing(options.output, options.overwrite)
 
 
-def _save_for_torch(model, options):
+def _save_for_torch(model: "PoolFormerModel", options: argparse.Namespace) -> "SaveReport":
     from keras_poolformer.checkpoints.saving import save_torch_weights
 
     return save_torch_weights(

@@ -1,18 +1,20 @@
 """`keras-poolformer presets`."""
 
+import argparse
 import json
+from typing import Any
 
 from keras_poolformer.commands.arguments import add_command
 from keras_poolformer.sources.presets import list_presets
 
 
-def add_parser(group):
+def add_parser(group: Any) -> None:
     """Adds the subcommand."""
     command = add_command(group, "presets", presets, "list the named weights", "presets")
     command.add_argument("--json", action="store_true", help="print JSON")
 
 
-def presets(options):
+def presets(options: argparse.Namespace) -> None:
     """Lists the presets."""
     descriptions = list_presets()
     if options.json:

@@ -145,16 +145,16 @@ class PoolFormerModel(keras.Model):
         Args:
             stages: Number of stages, counted from the image; by default all. 0 thaws everything.
         """
-        own = self.stage_layers()
-        stages = len(own) if stages is None else whole_number("stages", stages, 0, len(own))
-        for stage, parts in enumerate(own):
-            for layer in parts:
-                layer.trainable = stage >= stages
+        layers = self.stage_layers()
+        count = len(layers) if stages is None else whole_number("stages", stages, 0, len(layers))
+        for stage, stage_layers in enumerate(layers):
+            for layer in stage_layers:
+                layer.trainable = stage >= count
 
     @property
     def frozen_stages(self) -> int:
         """Number of stages, counted from the image, that are frozen entirely."""
-        frozen = [not any(layer.trainable for layer in parts) for parts in self.stage_layers()]
+        frozen = [not any(layer.trainable for layer in stage) for stage in self.stage_layers()]
         return [*frozen, False].index(False)
 
     def stage_layers(self) -> list[list[keras.Layer]]:
@@ -238,7 +238,8 @@ class PoolFormerModel(keras.Model):
             head.quantize(mode, config=config)
         except NotImplementedError as error:
             raise InputError(f"{error}; {quantization.REMEDY}") from None
-        self.train_function = self.test_function = self.predict_function = None
+        for function in ("train_function", "test_function", "predict_function"):
+            setattr(self, function, None)  # they were made for the layer as it was
 
 
 def unique_name(prefix: str) -> str:

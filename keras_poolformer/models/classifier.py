@@ -22,7 +22,6 @@ from keras_poolformer.scores import scores, top_classes
 from keras_poolformer.support.errors import InputError
 
 LAYER_NORM_EPSILON = 1e-6  # timm's, in the pool_norm head
-ImageFile = str | os.PathLike[str] | Image.Image
 CLASSIFIED_AT_ONCE = 32  # images in one batch of `classify`
 
 _register = keras.saving.register_keras_serializable(package="keras_poolformer")
@@ -119,10 +118,12 @@ class PoolFormerImageClassifier(PoolFormerModel):
         return self.config.labels
 
     @overload
-    def classify(self, images: ImageFile, top_k: int = 5) -> list[tuple[str, float]]: ...
+    def classify(
+        self, images: str | os.PathLike[str] | Image.Image, top_k: int = 5
+    ) -> list[tuple[str, float]]: ...
     @overload
     def classify(
-        self, images: Sequence[ImageFile | np.ndarray], top_k: int = 5
+        self, images: Sequence[str | os.PathLike[str] | Image.Image | np.ndarray], top_k: int = 5
     ) -> list[list[tuple[str, float]]]: ...
     @overload
     def classify(self, images: np.ndarray, top_k: int = 5) -> list[Any]: ...

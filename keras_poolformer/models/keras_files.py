@@ -71,7 +71,7 @@ def rebuilt(
     saved: Any,
     model_class: type,
     config: PoolFormerConfig,
-    told: Collection[str] = (),
+    overridden: Collection[str] = (),
     name: str | None = None,
 ) -> Any:
     """Returns a model of another class or architecture with the weights of a saved one.
@@ -80,7 +80,7 @@ def rebuilt(
         saved: The model as it was saved.
         model_class: Class of the new model.
         config: Architecture of the new model.
-        told: Fields of the config that need not be assumed any longer.
+        overridden: Fields of the config that the user set, and so are not assumed.
         name: Name of the new model, or None.
 
     Raises:
@@ -90,7 +90,7 @@ def rebuilt(
     fresh = _fresh(saved, model)
     if is_quantized(saved) and getattr(model, "head", None) and not fresh:
         model.quantize(MODE)
-    model.provenance = _provenance(saved, config, fresh, told)
+    model.provenance = _provenance(saved, config, fresh, overridden)
     copy_weights(saved, model, fresh)
     copy_trainable(saved, model, fresh)
     return model
@@ -98,13 +98,14 @@ def rebuilt(
 
 def _fresh(saved: Any, model: Any) -> tuple[str, ...]:
     """Paths of the variables that a saved model has no values for."""
-    config, own = model.config, saved.config
+    config = model.config
+    saved_config = saved.config
     fresh = [
         f"{layouts.feature_norm_path(stage)}/"
         for stage, level in enumerate(config.levels)
-        if level in config.normed_levels and level not in own.normed_levels
+        if level in config.normed_levels and level not in saved_config.normed_levels
     ]
-    if config.num_classes != own.num_classes:
+    if config.num_classes != saved_config.num_classes:
         has_head = any(variable.path.startswith("head") for variable in saved.weights)
         fresh.append("head/" if has_head else "head")
     paths = [variable.path for variable in model.weights]
@@ -112,13 +113,13 @@ def _fresh(saved: Any, model: Any) -> tuple[str, ...]:
 
 
 def _provenance(
-    saved: Any, config: PoolFormerConfig, fresh: tuple[str, ...], told: Collection[str]
+    saved: Any, config: PoolFormerConfig, fresh: tuple[str, ...], overridden: Collection[str]
 ) -> Provenance:
     """The provenance of a saved model's weights in a model with another config."""
     provenance: Provenance = saved.provenance
     if provenance.weights:
         weights = dataclasses.replace(provenance.weights, head=config.head)
-        provenance = provenance.replace(weights=weights.without_assumptions(told))
+        provenance = provenance.replace(weights=weights.without_assumptions(overridden))
     if fresh or config.num_classes != saved.config.num_classes:
         provenance = provenance.replace(new_tensors=fresh)
     if config.in_channels != saved.config.in_channels:

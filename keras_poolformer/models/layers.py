@@ -6,6 +6,7 @@ on Keras' TensorFlow, JAX and PyTorch backends alike.
 
 import functools
 import math
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -19,7 +20,7 @@ Shape = tuple[int | None, ...]
 CHANNELS_LAST = "channels_last"  # whatever Keras' global setting is
 NORM_EPSILON = 1e-5  # PyTorch's default, and the authors'; Keras' own is 1e-3
 
-ACTIVATION_FUNCTIONS = {
+ACTIVATION_FUNCTIONS: dict[str, Callable[[Any], Any]] = {
     "gelu": activations.gelu,
     "gelu_10": lambda x: ops.clip(activations.gelu(x), -10.0, 10.0),
     "gelu_tanh": functools.partial(activations.gelu, approximate=True),
@@ -39,7 +40,7 @@ ACTIVATION_FUNCTIONS = {
 _register = keras.saving.register_keras_serializable(package="keras_poolformer")
 
 
-def make_norm(kind: str, name: str, dtype: Any = None) -> layers.Layer:
+def make_norm(kind: str, name: str, dtype: Any = None) -> keras.Layer:
     """Returns the layer that normalizes a feature map (N, H, W, C).
 
     Args:
@@ -181,7 +182,7 @@ class Mlp(layers.Layer):
         self.fc2 = self._pixelwise(width, "fc2")
         self.dropout = Dropout(dropout_rate, name="dropout", dtype=self.dtype_policy)
 
-    def _pixelwise(self, width: int, name: str) -> layers.Layer:
+    def _pixelwise(self, width: int, name: str) -> keras.Layer:
         # The original truncates at +-2 absolute, a hundred deviations: not at all.
         normal = initializers.RandomNormal(stddev=self.initializer_range)
         return layers.Conv2D(

@@ -68,20 +68,20 @@ def _override(
     return config.replace(**changes) if changes else config
 
 
-def _assign(model: "PoolFormerModel", named: NamedTensors, own: PoolFormerConfig) -> None:
-    """Loads tensors into a model whose config may differ from their own."""
+def _assign(model: "PoolFormerModel", named: NamedTensors, source_config: PoolFormerConfig) -> None:
+    """Loads tensors into a model whose config may differ from that of their source."""
     config = model.config
-    if config.in_channels != own.in_channels:
+    if config.in_channels != source_config.in_channels:
         named = _with_channels(named, config.in_channels)
     # Norms of stages that the checkpoint has none for start fresh.
-    shared = tuple(level for level in config.normed_levels if level in own.normed_levels)
+    shared = tuple(level for level in config.normed_levels if level in source_config.normed_levels)
     filled = config if shared == config.normed_levels else config.replace(feature_norms=shared)
-    new_classifier = config.num_classes != own.num_classes
+    new_classifier = config.num_classes != source_config.num_classes
     weights, new_tensors = assign_tensors(model, named, new_classifier, filled)
     model.provenance = model.provenance.replace(
         weights=weights,
         new_tensors=new_tensors,
-        adapted_tensors=(STEM,) if config.in_channels != own.in_channels else (),
+        adapted_tensors=(STEM,) if config.in_channels != source_config.in_channels else (),
     )
 
 

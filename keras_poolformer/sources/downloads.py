@@ -1,8 +1,8 @@
 """Resumable downloads of the released weights: a file is complete or absent.
 
-Kept instead of pooch, which neither resumes nor takes a partial file up again: release files have
-hundreds of megabytes. The sha256 of the first use is recorded beside a file and required from
-then on.
+Our own instead of pooch, which restarts an interrupted download from its first byte: these files
+have hundreds of megabytes. The sha256 of the first use is recorded beside a file and required
+from then on.
 """
 
 import contextlib
@@ -46,7 +46,7 @@ def offline() -> bool:
     return os.environ.get("HF_HUB_OFFLINE", "").upper() in {"1", "ON", "YES", "TRUE"}
 
 
-def download(url: str, path: Path) -> None:
+def download(url: str, path: str | os.PathLike[str]) -> None:
     """Downloads a file unless it is there; shows progress on stderr.
 
     Until the file is complete it is PATH.part, which the next call resumes if the server still
@@ -61,6 +61,7 @@ def download(url: str, path: Path) -> None:
         InputError: The file cannot be downloaded or written, or is not the recorded one.
         MissingExtraError: requests or filelock is not installed.
     """
+    path = Path(path)
     if path.exists():
         return
     if offline():

@@ -226,7 +226,7 @@ def _bar(hub: Any, what: str | None = None) -> type:
         total: float | None
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
-            cast(Any, super()).__init__(*args, **kwargs | {"disable": True})
+            tqdm.__init__(self, *args, **kwargs | {"disable": True})
             self.ours = Progress([f"downloading {what}"]) if what else None
             if self.ours:
                 self.ours.start()

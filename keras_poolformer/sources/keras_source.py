@@ -86,7 +86,8 @@ class KerasSource(Source):
         if layout or not use_ema:
             option = "--layout" if layout else "--no-ema"
             raise InputError(f"{self.name}: {option} applies to PyTorch checkpoints only")
-        expected = sha256 or self.fetch()
+        recorded = self.fetch()
+        expected = sha256 or recorded
         with open_regular(self.weights) as file:
             stamp = stamp_of(file)
             data = file.read() if expected else None
@@ -95,7 +96,6 @@ class KerasSource(Source):
             archive = self._described(file if data is None else io.BytesIO(data), stamp)
         check_described_size(self.weights, archive.config, self.name)
         contents = Contents(
-            path=self.weights,
             config=archive.config,
             provenance=self._provenance(archive.config),
             is_backbone=archive.is_backbone,

@@ -6,7 +6,7 @@ from typing import NamedTuple
 from keras_poolformer.config import VARIANTS, PoolFormerConfig
 from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.labels import read_labels
-from keras_poolformer.shipped import ASSETS as ASSETS
+from keras_poolformer.shipped import ASSETS
 
 CIFAR10_LABELS = (
     "airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck"

@@ -12,9 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-import numpy as np
-
-from keras_poolformer.checkpoints.layouts import Layout
 from keras_poolformer.checkpoints.transplant import NamedTensors
 from keras_poolformer.config import PoolFormerConfig
 from keras_poolformer.images.transform import ImageTransform
@@ -32,10 +29,9 @@ class Contents:
     """A model as its source holds it.
 
     Args:
-        path: File or directory of the weights.
         config: Architecture of the network in the source.
         provenance: Where its weights come from.
-        named: Tensors of a PyTorch checkpoint, or None.
+        named: Tensors of a PyTorch checkpoint and their layout, or None.
         saved: Weights of a .keras file, or None. Without `named` and `saved`, weights were not
             asked for.
         is_backbone: Whether a .keras file holds a backbone.
@@ -43,23 +39,12 @@ class Contents:
             need not be warned.
     """
 
-    path: Path
     config: PoolFormerConfig
     provenance: Provenance
     named: NamedTensors | None = None
     saved: SavedWeights | None = None
     is_backbone: bool = False
     warnings: Mapping[str, str] = field(default_factory=dict[str, str])
-
-    @property
-    def layout(self) -> Layout | None:
-        """Layout of a PyTorch checkpoint's tensors."""
-        return self.named.layout if self.named else None
-
-    @property
-    def tensors(self) -> Mapping[str, np.ndarray] | None:
-        """{name in the layout: array} of a PyTorch checkpoint."""
-        return self.named.tensors if self.named else None
 
     @property
     def transform(self) -> ImageTransform:
@@ -114,6 +99,13 @@ class Source(ABC):
                 what is known about them.
         """
 
+    @property
+    def downloaded(self) -> Path | None:
+        """File or folder with the downloaded weights, which is safe to delete; None if local."""
+        if self.snapshot:
+            return self.snapshot.cache
+        return self.weights if self.download else None
+
     def replace(self, **fields: Any) -> Self:
         """Returns a copy with some fields replaced."""
         return dataclasses.replace(self, **fields)
@@ -140,9 +132,8 @@ class Source(ABC):
 
     def _check_sha256(self, received: str, expected: str | None) -> None:
         if expected and received != expected.lower():
-            place = self.snapshot.cache if self.snapshot else self.weights
-            downloaded = self.snapshot or self.download
-            remedy = f"; to download it again, delete {place}" if downloaded else ""
+            place = self.downloaded
+            remedy = f"; to download it again, delete {place}" if place else ""
             raise InputError(
                 f"{self.weights}: checksum mismatch: expected the sha256 {expected}. Received: "
                 f"{received}; the file is corrupt or a different one{remedy}"

@@ -46,8 +46,9 @@ class TorchSource(Source):
         if not weights and (config := self._described_config()):
             check_described_size(self.weights, config, self.name)
             provenance = self._provenance(config)
-            return Contents(path=self.weights, config=config, provenance=provenance)
-        expected = sha256 or self.fetch()
+            return Contents(config=config, provenance=provenance)
+        recorded = self.fetch()
+        expected = sha256 or recorded
         checkpoint = read_checkpoint(self.weights, use_ema=use_ema, progress=progress)
         self._check_sha256(checkpoint.sha256, expected)
         named = name_tensors(checkpoint, layout)
@@ -58,7 +59,6 @@ class TorchSource(Source):
             named = self._with_assumptions(named, config)
             provenance = provenance.replace(weights=named.file)
         return Contents(
-            path=self.weights,
             config=config,
             provenance=provenance,
             named=named if weights else None,

@@ -11,7 +11,7 @@ from tests.helpers import CIFAR10_PHOTOS
 
 @pytest.fixture(scope="session")
 def random_weights(tiny_config):
-    """random_weights(seed): {sail-sg's name: tensor}, every parameter randomised."""
+    """random_weights(seed): {sail-sg's name: tensor}, every parameter randomized."""
     torch = pytest.importorskip("torch")
     from conversion.oracles import build_oracle, sail_name
 

@@ -1,4 +1,4 @@
-"""What `benchmark` prints and what it refuses."""
+"""What `benchmark` prints and rejects."""
 
 import json
 import os

@@ -199,9 +199,24 @@ def test_a_tflite_file_needs_no_framework(exports, data, ranked):
     done = run_python("-W", "error", "-c", code, *arguments)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == counted(ranked, true_class)
+    arguments = ("predict", exports / "fp32.tflite", *CIFAR10_PHOTOS[:2], "--json", "--top-k", 1)
+    done = run_python("-W", "error", "-c", code, *arguments)
+    assert done.returncode == 0, done.stderr
+    likeliest = [top[0]["label"] for top in json.loads(done.stdout).values()]
+    assert likeliest == [CIFAR10_LABELS[ranked[photo][0]] for photo in CIFAR10_PHOTOS[:2]]
 
 
-@pytest.mark.parametrize("module", ["evaluation", "data.folders", "scorers", "commands"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        "evaluation.measurement",
+        "evaluation.report",
+        "data.splits.opening",
+        "commands.evaluate",
+        "commands.predict",
+        "commands.train",
+    ],
+)
 def test_importing_evaluation_imports_no_framework(module):
     code = (
         f"import sys, keras_poolformer.{module}\n"

@@ -3,14 +3,14 @@
 import json
 import re
 import shutil
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from keras_poolformer.data.class_matching import match_classes
 from keras_poolformer.data.folders import spread
-from keras_poolformer.data.splits import tfds_source
+from keras_poolformer.data.splits.opening import open_labeled
 from keras_poolformer.evaluation.scorer import open_scorer
 from keras_poolformer.sources.presets import CIFAR10_LABELS
 from keras_poolformer.support.errors import InputError
@@ -134,11 +134,11 @@ def test_pixels_and_scores_are_those_of_the_files(write_dataset, photographs, ex
         image.convert("L").save(grey)
     files = [*photographs, sideways, grey, CIFAR10_PHOTOS[0]]
     folder = write_dataset("mixed", {"test": pairs(files, ["cat"] * len(files))})
-    split = tfds_source.open_split("mixed", data_dir=folder)
+    labeled = open_labeled("mixed", data_dir=folder)
     scorer = open_scorer(exports / "fp32.tflite")
-    indices, by_number = split.class_indices(scorer.labels, scorer.num_classes)
-    assert not by_number
-    images, classes = zip(*split.examples(indices), strict=True)
+    examples = labeled.examples_for(scorer.labels, scorer.num_classes)
+    assert not examples.note
+    images, classes = zip(*examples.pairs, strict=True)
     assert set(classes) == {CIFAR10_LABELS.index("cat")}
     assert [image.content for image in images] == [file.read_bytes() for file in files]
     ours, theirs = (np.stack([scorer.prepare(one) for one in group]) for group in (images, files))
@@ -147,10 +147,12 @@ def test_pixels_and_scores_are_those_of_the_files(write_dataset, photographs, ex
 
 
 def test_a_limit_takes_what_it_takes_of_folders(photos, exports, run):
-    split = tfds_source.open_split("photos", data_dir=photos)
+    labeled = open_labeled("photos", data_dir=photos)
     for limit in (1, 5, 23, 24, 99, None):
-        chosen = [image.content for image, _ in split.examples(range(10), limit)]
+        examples = labeled.examples_for(CIFAR10_LABELS, 10, limit)
+        chosen = [image.content for image, _ in examples.pairs]
         assert chosen == [photo.read_bytes() for photo in spread(CIFAR10_PHOTOS, limit)]
+        assert examples.total == len(chosen)
     arguments = ("--data", "photos", "--data-dir", photos, "--limit", 5, "--json")
     assert result_of(run("evaluate", exports / "fp32.tflite", *arguments))["images"] == 5
 
@@ -177,8 +179,8 @@ def test_classes_of_other_names_are_taken_by_number(write_dataset, data, exports
     folder = write_dataset("imagenet_like", {"test": pairs(CIFAR10_PHOTOS, known)}, names=wordnet)
     source = exports / "fp32.tflite"
     note = (
-        "the classes of imagenet_like are taken for the model's by number, not by name: 'n00' for "
-        "'airplane', and so on"
+        "the classes of imagenet_like test are taken for the model's by number, not by name: "
+        "'n00' for 'airplane', and so on"
     )
     arguments = ("--data", "imagenet_like", "--data-dir", folder, "--json")
     expected = result_of(run("evaluate", source, "--data", data, "--json"))
@@ -213,7 +215,7 @@ def test_a_folder_that_exists_wins(data, exports, monkeypatch, run, refusal):
     message = refusal("evaluate", source, "--data", "cifar10", "--data-dir", "test")
     assert message == "--data-dir goes with a tfds data set. Received: cifar10, a path"
     message = refusal("evaluate", source, "--data", "cifar10", "--split", "test")
-    assert message == "--split must be left out: there are no splits in cifar10. Received: 'test'"
+    assert message == "--split must be omitted: there are no splits in cifar10. Received: 'test'"
 
 
 # ---------------------------------------------------------------------------------------
@@ -301,7 +303,7 @@ def test_other_features(kind, tfds, write_dataset, refusal):
     }[kind]
     folder = write_dataset(kind, splits, **changes)
     message = refusal("evaluate", "nosuch", "--data", kind, "--data-dir", folder)
-    assert f"{kind} must have the features image, of 8-bit RGB or grey pixels, and label" in message
+    assert f"{kind} must have the features image, of 8-bit RGB or gray pixels, and label" in message
     assert shown in message
 
 
@@ -317,10 +319,9 @@ def test_other_features(kind, tfds, write_dataset, refusal):
         ([str(i) for i in range(12)], [], "12 classes (0 ... 11), none of them a label"),
     ],
 )
-def test_classes_that_are_not_the_models(names, labels, message, tfds):
-    split = labelled_as(tfds, names)
+def test_classes_that_are_not_the_models(names, labels, message):
     with pytest.raises(InputError, match=re.escape(message)) as raised:
-        split.class_indices(labels, len(labels) or 3)
+        match_classes(names, labels, len(labels) or 3, "owls")
     assert "class folder" not in str(raised.value) and "class number" not in str(raised.value)
 
 
@@ -333,13 +334,8 @@ def test_classes_that_are_not_the_models(names, labels, message, tfds):
         (["x", "y"], [], ([0, 1], True)),
     ],
 )
-def test_classes_that_are_the_models(names, labels, expected, tfds):
-    assert labelled_as(tfds, names).class_indices(labels, len(labels) or 2) == expected
-
-
-def labelled_as(tfds, names):
-    builder = SimpleNamespace(info=SimpleNamespace(features=features(tfds, names)))
-    return tfds_source.TfdsSplit("owls", "test", builder, 1)
+def test_classes_that_are_the_models(names, labels, expected):
+    assert match_classes(names, labels, len(labels) or 2, "owls") == expected
 
 
 def test_images_without_a_class(write_dataset, exports, refusal):

@@ -6,7 +6,7 @@ import pytest
 
 from conversion.__main__ import main
 from keras_poolformer.cli import main as keras_main
-from keras_poolformer.sources.presets import ASSETS
+from keras_poolformer.shipped import ASSETS
 from tests.helpers import PRESET
 
 

@@ -8,7 +8,7 @@ import time
 import pytest
 
 from keras_poolformer import PoolFormerConfig, PoolFormerImageClassifier
-from keras_poolformer.sources.presets import ASSETS
+from keras_poolformer.shipped import ASSETS
 
 torch = pytest.importorskip("torch")
 oracles = pytest.importorskip("conversion.oracles")

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from keras_poolformer import PoolFormerConfig, PoolFormerImageClassifier
-from keras_poolformer.sources.presets import ASSETS
+from keras_poolformer.shipped import ASSETS
+from keras_poolformer.sources import torch_source
 from tests.helpers import randomized_module
 
 torch = pytest.importorskip("torch")
@@ -61,6 +62,19 @@ def test_verify_passes(checkpoint, capsys, layout):
     assert "equal (tolerance 2e-06)" in printed
     for name in ("P2", "P3", "P4", "P5", "logits"):
         assert f"  {name}" in printed
+
+
+def test_the_checkpoint_is_read_once(checkpoint, photographs, monkeypatch):
+    paths = []
+
+    def read(path, original=torch_source.read_checkpoint, **options):
+        paths.append(path)
+        return original(path, **options)
+
+    monkeypatch.setattr(torch_source, "read_checkpoint", read)
+    path = checkpoint("sail")
+    assert run("verify", path, "--photos", photographs[0]) == 0
+    assert paths == [path]
 
 
 @pytest.mark.first(1)

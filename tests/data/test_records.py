@@ -362,7 +362,7 @@ def test_a_record_that_is_not_text_is_named(foreign_record, copy):
         write_records((training, None), copy.parent / "again")
     assert str(raised.value).startswith(message)
     with pytest.raises(InputError) as raised:
-        list(training.examples([0, 1, 2]))
+        list(training.examples_for((), len(training.class_names)).pairs)
     assert str(raised.value).startswith(message)
 
 

@@ -89,7 +89,7 @@ def test_every_tensor_of_the_file_is_integer(config, tmp_path):
 
 @pytest.mark.slow
 def test_the_preset_stays_close(preset, tmp_path):
-    """Few images to calibrate by; docs/quantisation.md has the figures of a fair test."""
+    """Few images to calibrate by; docs/quantization.md has the figures of a fair test."""
     images = [photo for photo in PHOTOS if photo.name.startswith("cifar10")]
     path = tmp_path / "m.tflite"
     result = export_tflite(preset, path, recipe="int8", calibration=images)
@@ -134,6 +134,27 @@ def test_correcting_biases_keeps_the_mean_of_the_stream(preset):
         for one in (network, uncorrected)
     )
     assert corrected < drifted / 3  # measured 0.08
+
+
+def test_statistics_are_gathered_by_place(preset):
+    """Each stage's stream is its embedding and both sums of each of its blocks."""
+    places = []
+
+    class Listing(Marker):
+        def __call__(self, place, tensor):
+            places.append(place)
+            return tensor
+
+    transform = ImageTransform.from_preset("poolformer_tiny_cifar10")
+    scales = tuple(np.ones(width) for width in preset.config.widths)
+    network = IntegerNetwork(fold(preset), scales, *affine_normalization(transform))
+    network(tf.constant(transform.pixels(PHOTOS[:1]), tf.float32), Listing())
+    assert len(places) == len(set(places))
+    for stage, depth in enumerate(preset.config.depths):
+        stream = [place for place in places if place.stage == stage and place.is_stream]
+        assert len(stream) == 1 + 2 * depth
+        outputs = [place.block for place in stream if place.is_block_output]
+        assert outputs == list(range(depth))
 
 
 def test_a_range_clips_a_long_tail():

@@ -100,7 +100,7 @@ def test_probabilities_and_labels(preset, transform, exported, classified, prepa
 
 
 def test_one_mean_and_std_can_stay_outside(preset, classified, prepared):
-    """MediaPipe normalises by one mean and one std itself, and refuses one for each channel."""
+    """MediaPipe normalizes by one mean and one std itself, and rejects one for each channel."""
     results, refused = classified(prepared, "one mean and std", "one for each channel")
     received = probabilities(results, preset.config.labels)
     expected = softmax(preset.predict_on_batch(GREY(PHOTOS)))

@@ -135,7 +135,7 @@ def test_it_says_how_to_use_it(model, tmp_path):
     path = export_saved_model(model, tmp_path / "other", labels=labels)
     description = read_description(path)
     assert description.labels == labels
-    assert description.transform == TRANSFORM.to_dict()
+    assert description.transform == TRANSFORM
     assert description.provenance["transform"] == TRANSFORM.to_dict()
     assert (description.recipe, description.outputs) == ("saved_model", "logits")
 

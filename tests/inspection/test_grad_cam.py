@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from keras_poolformer import PoolFormerBackbone, PoolFormerImageClassifier, load_torch_weights
-from keras_poolformer.inspection.grad_cam import COLOURS, MAX_OPACITY, grad_cam, overlay, resize_cam
+from keras_poolformer.inspection.grad_cam import COLORS, MAX_OPACITY, grad_cam, overlay, resize_cam
 from keras_poolformer.support.errors import InputError
 from tests.helpers import randomized_module
 
@@ -177,18 +177,18 @@ def test_what_does_not_fit_is_refused(tiny, images, tiny_config):
         overlay(Image.new("RGB", (8, 8)), np.zeros((1, 2, 2)))
 
 
-def test_an_overlay_is_grey_where_nothing_speaks_and_red_where_most_does(rgb_photographs):
+def test_an_overlay_is_gray_where_nothing_speaks_and_red_where_most_does(rgb_photographs):
     photograph = rgb_photographs[0]
     painted = overlay(photograph, np.linspace(0, 1, 9)[None])
     assert (painted.size, painted.mode) == (photograph.size, "RGB")
     pixels = np.asarray(painted).astype(float)
-    grey = np.asarray(photograph.convert("L")).astype(float)[..., None]
-    assert np.array_equal(pixels[:, 0], np.repeat(grey[:, 0], 3, -1))
-    expected = (1 - MAX_OPACITY) * grey[:, -1] + MAX_OPACITY * np.array(COLOURS[-1])
+    gray = np.asarray(photograph.convert("L")).astype(float)[..., None]
+    assert np.array_equal(pixels[:, 0], np.repeat(gray[:, 0], 3, -1))
+    expected = (1 - MAX_OPACITY) * gray[:, -1] + MAX_OPACITY * np.array(COLORS[-1])
     assert np.abs(pixels[:, -1] - expected).max() <= 0.5001
-    flat = overlay(Image.new("RGB", (90, 1), "grey"), np.linspace(0, 1, 90)[None])
-    colourfulness = np.ptp(np.asarray(flat)[0, ::5].astype(int), axis=-1)
-    assert (np.diff(colourfulness) > 0).all()
+    flat = overlay(Image.new("RGB", (90, 1), "gray"), np.linspace(0, 1, 90)[None])
+    colorfulness = np.ptp(np.asarray(flat)[0, ::5].astype(int), axis=-1)
+    assert (np.diff(colorfulness) > 0).all()
 
 
 def test_a_map_is_enlarged_as_pytorch_does_it():

@@ -20,7 +20,7 @@ from tests.helpers import run_python
 torch = pytest.importorskip("torch")
 oracles = pytest.importorskip("conversion.oracles")
 
-# GMACs of the paper (table 1, by fvcore); activations of timm's model card, of m36 alone.
+# GMACs of the paper (table 1, by fvcore); activations of timm's model card, only of m36.
 PUBLISHED = {
     "poolformer_s12": (11.9, 1.82, None),
     "poolformer_s24": (21.4, 3.41, None),
@@ -40,7 +40,7 @@ def stats_of_variant(name, size=224):
 def module_and_image(config, size):
     """The PyTorch class of a config's head, without weights, and an image for it."""
     height, width = (size, size) if isinstance(size, int) else size
-    with torch.device("meta"):  # shapes alone: nothing is computed
+    with torch.device("meta"):  # only shapes: nothing is computed
         module = oracles.build_oracle(config, LAYOUTS[config.head]).module
         return module, torch.zeros(1, config.in_channels, height, width)
 
@@ -92,7 +92,7 @@ def test_odd_networks_and_sizes_equal_pytorchs_by_hooks(head, size, odd_config):
 
 
 class Logits(torch.nn.Module):
-    """transformers' class, whose result is no tensor, as fvcore wants it."""
+    """transformers' class with a tensor for its result, as fvcore requires."""
 
     def __init__(self, module):
         super().__init__()

@@ -1,4 +1,4 @@
-"""The installed runtime on 64-bit ARM, emulated by qemu, beside this machine.
+"""The installed runtime on 64-bit ARM, emulated by qemu, compared with this machine.
 
 `make test-arm64` makes build/arm64 and runs it; it is no part of continuous integration.
 """

@@ -1,4 +1,4 @@
-"""Corrupt .tflite files: refused in one line before LiteRT, which some of them would crash."""
+"""Corrupt .tflite files: rejected in one line before LiteRT, which some would crash."""
 
 import struct
 

@@ -64,7 +64,8 @@ def test_a_run_in_the_commands(run, tmp_path, capsys):
     assert main(["convert", str(run), "--to", "hf", "-o", str(tmp_path / "hf")]) == 0
     for source in (tmp_path / "x.keras", tmp_path / "hf"):
         assert ImageTransform.from_preset(source).output_size == 64
-        assert resolve(source).config["labels"]
+        config = resolve(source).read(weights=False).config
+        assert config.labels == LABELS
     assert main(["summary", str(run)]) == 0
     assert "64 pixels" in capsys.readouterr().out
 

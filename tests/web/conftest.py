@@ -117,7 +117,7 @@ def float_file(tiny, folder):
 
 @pytest.fixture(scope="session")
 def int8_file(tiny_config, photos, folder):
-    """int8_file(outputs): a small network in integers alone, the answer too."""
+    """int8_file(outputs): a small network in integers only, its output too."""
     from keras_poolformer import ImageTransform, PoolFormerImageClassifier, export_tflite
 
     transform = ImageTransform(64)

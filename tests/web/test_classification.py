@@ -1,4 +1,4 @@
-"""The page's answers beside Python's: the same file, the same photographs."""
+"""The page's answers compared with Python's: the same file, the same photographs."""
 
 import os
 import re

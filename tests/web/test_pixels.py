@@ -1,4 +1,4 @@
-"""What the network is given, bit by bit: Pillow's decoders and resize beside the browser's."""
+"""The network's input, bit by bit: Pillow's decoders and resize compared with the browser's."""
 
 import base64
 import io
@@ -147,7 +147,7 @@ DECODED = """async ([name, content]) => {
 
 
 def decoded_by_browser(page, name, content):
-    """The pixels that the page's decoder gives, or None where it refuses the file in one line."""
+    """The pixels of the page's decoder, or None where it rejects the file in one line."""
     result = page.evaluate(DECODED, [name, base64.b64encode(content).decode()])
     if "error" in result:
         assert name in result["error"] and "cannot be read as an image" in result["error"]

@@ -65,7 +65,7 @@ def test_a_refusing_server_is_asked_once(status, said, fetch, path, site):
 UNUSABLE = {
     "HTTP 500 Internal Server Error": lambda request: request.answer(500),
     "the server redirects without end": lambda request: request.answer(302, {"Location": "/x"}),
-    "a network that wants a login": lambda request: request.answer(
+    "a network that requires a login": lambda request: request.answer(
         200, {"Content-Type": "text/html; charset=utf-8"}, b"<html>"
     ),
     "No connection adapters": lambda request: request.answer(302, {"Location": "file:///etc/x"}),
@@ -116,12 +116,12 @@ def test_a_reason_with_control_characters(fetch, path):
     assert refusal(fetch, answer, path).isprintable()
 
 
-def test_an_encoding_that_was_not_asked_for(fetch, path, site):
+def test_an_encoding_that_was_not_requested(fetch, path, site):
     """It would unpack to a thousand times its size."""
     bomb = gzip.compress(bytes(20_000_000))
     headers = {"Content-Encoding": "gzip", "Content-Length": str(len(bomb))}
     message = refusal(fetch, lambda request: request.answer(200, headers, bomb), path)
-    assert "the answer is encoded as 'gzip', which was not asked for" in message
+    assert "the answer is encoded as 'gzip', which was not requested" in message
     assert len(site.requests) == 1 and site.requests[0][2]["Accept-Encoding"] == "identity"
     assert not path.with_name("x.bin.part").exists()
 

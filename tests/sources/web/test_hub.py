@@ -245,5 +245,5 @@ def test_damaged_weights_of_card(site, publish, hub, tmp_path):
     publish(tmp_path / "repository")
     file = site.files["/cdn/model.keras"]
     file.data = file.data[:-1] + bytes([file.data[-1] ^ 1])
-    with pytest.raises(InputError, match="must have the sha256"):
+    with pytest.raises(InputError, match="checksum mismatch"):
         PoolFormerImageClassifier.from_preset(URI)

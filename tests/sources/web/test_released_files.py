@@ -8,8 +8,8 @@ import pytest
 from keras_poolformer import ImageTransform, PoolFormerImageClassifier
 from keras_poolformer.cli import main
 from keras_poolformer.config import VARIANTS
-from keras_poolformer.sources import presets
-from keras_poolformer.sources.presets import ASSETS
+from keras_poolformer.shipped import ASSETS
+from keras_poolformer.sources import presets, resolve
 from keras_poolformer.support.errors import InputError
 from tests.helpers import TOLERANCE, randomized_module, relative_error
 
@@ -49,6 +49,13 @@ def test_downloaded_once(release, site, images, capfd):
     assert relative_error(again(images), logits) <= TOLERANCE
     assert site.asked() == [NAME, NAME]
     assert (folder / "poolformer_s12.pth.tar.sha256").exists()
+
+
+def test_a_checksum_that_the_user_gives(release):
+    sha256 = hashlib.sha256(release[0].data).hexdigest()
+    with pytest.raises(InputError, match=f"expected the sha256 {'0' * 64}. Received: {sha256}"):
+        resolve(PRESET).read(sha256="0" * 64)
+    assert resolve(PRESET).read(sha256=sha256).named is not None
 
 
 def test_what_is_known_without_weights(release, site, capfd):
