@@ -6,8 +6,8 @@ import pytest
 from keras_poolformer import PoolFormerImageClassifier
 from keras_poolformer.evaluation.scorer import Scorer, open_scorer
 from keras_poolformer.support.errors import InputError
+from tests.helpers import PRESET
 
-PRESET = "poolformer_tiny_cifar10"
 OUTPUTS = np.array([[0.1, 0.7, 0.2]])
 
 

@@ -240,13 +240,13 @@ def test_wrong_options_are_refused(name, values):
 
 
 def test_from_preset_takes_the_presets_options(monkeypatch):
-    presets = pytest.importorskip("keras_poolformer.sources.presets")
+    from keras_poolformer import sources
 
     class Resolved:
-        transform = {"size": 64, "crop_pct": 1.0}  # noqa: RUF012
+        transform = ImageTransform(size=64, crop_pct=1.0)
 
-    monkeypatch.setattr(presets, "resolve", {"tiny": Resolved}.__getitem__)
-    assert ImageTransform.from_preset("tiny") == ImageTransform(size=64, crop_pct=1.0)
+    monkeypatch.setattr(sources, "resolve", {"tiny": Resolved}.__getitem__)
+    assert ImageTransform.from_preset("tiny") == Resolved.transform
 
 
 def test_needs_neither_tensorflow_nor_keras():
