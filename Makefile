@@ -2,9 +2,13 @@
 PYTHON ?= python3
 BIN := .venv/bin
 SOURCES := keras_poolformer conversion benchmarks notebooks tests web
-PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint constraints.txt
+# CONSTRAINTS=/dev/null takes the newest versions of everything.
+CONSTRAINTS ?= constraints.txt
+PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
 
-.PHONY: demo notebooks bench bench-train test test-slow test-arm64 fuzz dist check lint types imports clean
+.PHONY: demo notebooks bench bench-train fuzz dist clean
+.PHONY: test docs test-fast test-slow test-network test-cuda test-arm64
+.PHONY: check lint types types-complete imports
 .PHONY: web web-build test-web bench-web chromium
 
 demo: .venv/demo.installed  ## convert, compare, export, classify: one table and one picture
@@ -19,12 +23,36 @@ bench: .venv-bench/installed  ## our files beside all alternatives: tables, targ
 bench-train: .venv/test.installed  ## our training step beside Keras', our input beside timm's
 	$(BIN)/python -m benchmarks.training $(BENCH)
 
-test: .venv/test.installed
-	$(BIN)/python -m pytest -m "not slow and not browser and not dist" -n 2 --dist loadscope \
-	    --all-libraries --durations=25
+# What runs in seconds; the others have targets of their own.
+EVERYDAY := -m "not slow and not browser and not dist and not docs and not network"
+TESTS ?= tests
+
+test: .venv/test.installed  ## TESTS="FILES" for some of them
+	$(BIN)/python -m pytest $(EVERYDAY) -n 2 --dist worksteal --all-libraries --durations=25 $(TESTS)
+
+FAST ?= tests/support tests/checkpoints tests/evaluation tests/images \
+    $(addprefix tests/models/test_,classify.py layers.py model.py) \
+    $(addprefix tests/test_,config.py labels.py provenance.py public_names.py scores.py)
+
+test-fast: .venv/fast.installed  ## while working: a minute, without PyTorch; FAST="FILES" for others
+	$(BIN)/python -m pytest $(EVERYDAY) -n 2 --dist worksteal --first-cases $(FAST)
+
+docs: .venv/test.installed  ## every command and block of README.md, CONTRIBUTING.md and docs/
+	$(BIN)/python -m pytest -m docs -n 2 --dist worksteal --all-libraries --durations=25 tests/docs
 
 test-slow: .venv/test.installed
 	$(BIN)/python -m pytest -m slow -rP
+
+test-network: .venv/test.installed
+	$(BIN)/python -m pytest -m network -rP
+
+# PyTorch as an ordinary `pip install torch` brings it to Linux: with CUDA (3 GB), and a torchvision
+# whose compiled operators must be loaded before TensorFlow. It needs no GPU.
+test-cuda: .venv-cuda/installed
+	.venv-cuda/bin/python -c "import torch; assert torch.version.cuda, torch.__version__"
+	.venv-cuda/bin/python -m conversion verify poolformer_tiny_cifar10
+	.venv-cuda/bin/python -m pytest $(EVERYDAY) --all-libraries \
+	    tests/conversion tests/models tests/test_parity.py tests/test_planted_bugs.py
 
 FUZZ ?= --cases 100000
 fuzz: .venv/test.installed  ## damaged files for every reader; FUZZ="--cases N --seed N TARGET ..."
@@ -85,6 +113,9 @@ lint: .venv/test.installed
 types: .venv/test.installed
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
+types-complete: .venv/test.installed  ## every public name is annotated
+	$(BIN)/python -m tests.type_completeness
+
 imports: .venv/test.installed
 	$(BIN)/lint-imports
 
@@ -95,12 +126,26 @@ imports: .venv/test.installed
 	$(PIP) --editable '.[demo]'
 	touch $@
 
+.venv/fast.installed: setup.cfg constraints.txt | .venv/bin/python
+	$(PIP) --editable '.[test-fast]'
+	touch $@
+
 .venv/test.installed: setup.cfg constraints.txt | .venv/bin/python
 	$(PIP) --editable '.[test]'
 	touch $@
 
 .venv/web.installed: setup.cfg constraints.txt | .venv/bin/python
 	$(PIP) --editable '.[web]'
+	touch $@
+
+# Settings for this machine may name builds of PyTorch without CUDA; they do not reach this one.
+.venv-cuda/bin/python:
+	$(PYTHON) -m venv .venv-cuda
+
+.venv-cuda/installed: setup.cfg constraints.txt | .venv-cuda/bin/python
+	env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL -u PIP_CONSTRAINT PIP_CONFIG_FILE=/dev/null \
+	    .venv-cuda/bin/pip install --quiet --disable-pip-version-check \
+	    --constraint constraints.txt torch torchvision --editable '.[test]'
 	touch $@
 
 # The peers' own environment: litert-torch wants older versions than constraints.txt has.
@@ -113,4 +158,4 @@ imports: .venv/test.installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv-bench build dist web/node_modules benchmarks/web/node_modules
+	rm -rf .venv .venv-bench .venv-cuda build dist web/node_modules benchmarks/web/node_modules

@@ -3,7 +3,7 @@
 Each group is made in a process of its own: TensorFlow and PyTorch stay out of each other's way.
 """
 
-import dataclasses
+import functools
 import sys
 import tempfile
 
@@ -31,7 +31,7 @@ def build_tensorflow(job, names):
 
 
 def randomize(model):
-    """Randomises every weight: fresh layer scales of 1e-5 would hide the blocks."""
+    """Randomizes every weight: fresh layer scales of 1e-5 would hide the blocks."""
     rng = np.random.default_rng(0)
     for variable in model.weights:
         noise = rng.standard_normal(variable.shape)
@@ -70,8 +70,8 @@ def _floor(job, model, contestant):
 
     network, path = fold(model), job.folder / contestant.file
     spec = tf.TensorSpec((1, job.size, job.size, job.config.in_channels), tf.float32, "images")
-    recipe = _calibrated_recipe(job, contestant.arithmetic)
-    path.write_bytes(convert(spec, floor_function(network), recipe))
+    configure = functools.partial(_configure, job, contestant.arithmetic)
+    path.write_bytes(convert(spec, floor_function(network), configure))
     require_floor(path, network, contestant.arithmetic)
 
 
@@ -87,24 +87,19 @@ def _plain_keras(job, model, contestant):
         converter = tf.lite.TFLiteConverter.from_saved_model(
             folder, signature_keys=["serving_default"]
         )
-        _calibrated_recipe(job, contestant.arithmetic).configure(converter)
+        _configure(job, contestant.arithmetic, converter)
         (job.folder / contestant.file).write_bytes(converter.convert())
 
 
-def _calibrated_recipe(job, name):
-    """Our recipe of this name; int8 with the converter's own choice of ranges."""
+def _configure(job, arithmetic, converter):
+    """Sets up a converter for our recipe of this name, with the converter's choice of ranges."""
     from keras_poolformer.export.recipes import get_recipe
 
-    recipe = get_recipe(name)
-    if name != "int8":
-        return recipe
-    images = job.images("normalized", checked_only=False)
-
-    def configure(converter):
-        recipe.configure(converter)
+    recipe = get_recipe(arithmetic)
+    recipe.configure(converter, "logits")
+    if recipe.needs_calibration:
+        images = job.images("normalized", checked_only=False)
         converter.representative_dataset = lambda: ([image[None]] for image in images)
-
-    return dataclasses.replace(recipe, configure=configure)
 
 
 def build_litert_torch(job, names):

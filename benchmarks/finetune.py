@@ -69,7 +69,7 @@ def _top1(data, workdir, seed, settings):
         run = Run(recipe, *open_splits(data), Path(folder), seed=seed, init=PRESET)
         result = Trainer(run, one_device()).train()
     keras.backend.clear_session()
-    return result["top1"]
+    return result.to_dict()["top1"]
 
 
 def _fashion(folder, output):

@@ -9,6 +9,7 @@ from collections import Counter
 
 import tensorflow as tf
 
+from keras_poolformer.export.recipes import get_recipe
 from keras_poolformer.models.layers import ACTIVATION_FUNCTIONS
 from keras_poolformer.runtime import TFLiteClassifier
 from keras_poolformer.support.errors import InputError
@@ -55,7 +56,7 @@ def expected_operators(network, recipe):
         MEAN=1,
         FULLY_CONNECTED=1,
     )
-    if recipe == "int8":
+    if get_recipe(recipe).is_integer:
         expected["QUANTIZE"] = 1  # from the file's uint8 to the kernels' int8
     return expected
 

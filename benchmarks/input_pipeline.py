@@ -16,7 +16,7 @@ from PIL import Image, ImageOps
 import conversion  # noqa: F401 - PyTorch's libraries come before TensorFlow
 from benchmarks.ratios import estimate, ratio
 from keras_poolformer.images.transform import IMAGENET_MEAN, IMAGENET_STD
-from keras_poolformer.sources.presets import ASSETS
+from keras_poolformer.shipped import ASSETS
 
 ROUNDS, IMAGES = 15, 140
 TARGET = 1.0

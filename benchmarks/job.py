@@ -10,7 +10,7 @@ import numpy as np
 from keras_poolformer.config import PoolFormerConfig
 from keras_poolformer.data.folders import spread
 from keras_poolformer.images.transform import ImageTransform
-from keras_poolformer.sources.presets import ASSETS
+from keras_poolformer.shipped import ASSETS
 
 CHECKED_IMAGES = 8
 PHOTOGRAPHS = sorted((ASSETS / "photos").iterdir())

@@ -22,7 +22,7 @@ from keras_poolformer import ImageTransform, PoolFormerImageClassifier, export_t
 from keras_poolformer.cli import one_line_errors
 from keras_poolformer.images.files import load_image
 from keras_poolformer.runtime import TFLiteClassifier
-from keras_poolformer.sources.presets import ASSETS
+from keras_poolformer.shipped import ASSETS
 
 PRESET = "poolformer_tiny_cifar10"
 PHOTOGRAPHS = sorted((ASSETS / "photos").glob("*.jpg"))

@@ -47,7 +47,7 @@ def markdown(results):
     return (
         f"{results['size']} pixels, one image, one thread; {results['rounds']} rounds of "
         f'{results["calls"]} calls on {machine["cpu"]}{lacking}. "error" is the relative L2 '
-        f"distance of the logits from Keras, on randomised weights; the last column is "
+        f"distance of the logits from Keras, on randomized weights; the last column is "
         f"throughput at the best batch size.\n\n{markdown_table(header, rows)}"
     )
 

@@ -1,14 +1,15 @@
 """The command line: `keras-poolformer COMMAND`, where --help lists the commands.
 
-Results go to stdout, progress and errors to stderr. Status 0 means success, 1 that some of several
-images could not be read, 2 that what was given cannot be used or written, 130 that Ctrl-C ended it,
-143 that SIGTERM did.
+Results go to stdout, progress and errors to stderr. Exit status: 0 for success, 1 if some of
+several images could not be read, 2 for input or options that cannot be used and for output that
+cannot be written, 130 after Ctrl-C, 143 after SIGTERM.
 """
 
 import argparse
 import signal
 import sys
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import Any, NoReturn
 
 from keras_poolformer.support.errors import InputError, MissingExtraError, missing_extra_named
@@ -27,7 +28,7 @@ PROGRAM = "keras-poolformer"
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse, with errors of one line."""
+    """argparse with errors of one line."""
 
     def error(self, message: str) -> NoReturn:
         self.exit(2, f"{self.prog}: error: {one_line(message)} (see {self.prog} --help)\n")
@@ -44,10 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def one_line_errors(program: str, handler: Callable[[Any], int | None], options: Any) -> int:
-    """Calls a handler; turns what it raises into one line on stderr and an exit status.
+    """Calls a handler; turns its errors into one line on stderr and an exit status.
 
     Args:
-        program: Name that the line begins with.
+        program: Name that the line starts with.
         handler: Function that does the work. It may return an exit status; None is 0.
         options: Argument of the handler.
     """
@@ -55,13 +56,13 @@ def one_line_errors(program: str, handler: Callable[[Any], int | None], options:
         return _status(program, handler, options)
 
 
-def _run(arguments):
-    # Imports the commands only now, so that Ctrl-C is one line from the start.
+def _run(arguments: Sequence[str] | None) -> int:
+    # The commands are imported only here, so that Ctrl-C prints one line from the start.
     options = _parse(arguments)
     return one_line_errors(f"{PROGRAM} {options.command}", options.handler, options)
 
 
-def _status(program, function, argument):
+def _status(program: str, function: Callable[[Any], int | None], argument: Any) -> int:
     try:
         with missing_extra_named(), brief_warnings(program):
             status = function(argument) or 0
@@ -69,7 +70,7 @@ def _status(program, function, argument):
         sys.stdout.flush()
         return status
     except BaseException as error:
-        # Code that is interrupted may raise anything, as imports do.
+        # Interrupted code may raise anything, as imports do.
         stopped = error if isinstance(error, KeyboardInterrupt) else received()
         if stopped is not None:
             number = stopped.number if isinstance(stopped, Interrupted) else signal.SIGINT
@@ -82,7 +83,7 @@ def _status(program, function, argument):
         raise
 
 
-def _parse(arguments):
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
     parser = _parser()
     options, unknown = parser.parse_known_args(arguments)
     if unknown:  # argparse would name the program's --help, without the command's options
@@ -90,18 +91,24 @@ def _parse(arguments):
     return options
 
 
-def _parser():
+def _parser() -> _Parser:
     parser = _Parser(
-        prog=PROGRAM, description="PoolFormer for Keras 3 and LiteRT, from PyTorch checkpoints."
+        prog=PROGRAM,
+        description="PoolFormer for Keras 3 and LiteRT, from PyTorch checkpoints.",
+        epilog=f"{PROGRAM} COMMAND --help shows the options of a command and an example.",
     )
-    parser.add_argument("--version", action="version", version=__version__)
-    group = parser.add_subparsers(dest="command", required=True, parser_class=_Parser)
+    parser.add_argument(
+        "--version", action="version", version=__version__, help="print the version and exit"
+    )
+    group = parser.add_subparsers(
+        title="commands", dest="command", metavar="COMMAND", required=True, parser_class=_Parser
+    )
     for command in _commands():
         command.add_parser(group)
     return parser
 
 
-def _commands():
+def _commands() -> tuple[ModuleType, ...]:
     """The modules of the subcommands, in the order of --help."""
     from keras_poolformer.commands import (
         benchmark,

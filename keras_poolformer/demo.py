@@ -1,8 +1,8 @@
-"""The main job, end to end: `python -m keras_poolformer.demo` (or `make demo`).
+"""The whole path from checkpoint to device: `python -m keras_poolformer.demo` (or `make demo`).
 
-Converts the shipped PyTorch checkpoint, compares it with the logits that its PyTorch class
-gave, exports every format, classifies the shipped photographs with each of them, prints one
-table, and draws a contact sheet.
+Converts the shipped PyTorch checkpoint, compares it with the logits of its PyTorch class, exports
+every format, classifies the shipped photographs with each of them, prints one table, and draws a
+contact sheet.
 """
 
 import argparse
@@ -10,31 +10,48 @@ import json
 import statistics
 import sys
 import time
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 
 from keras_poolformer.cli import one_line_errors
+from keras_poolformer.evaluation.scorer import open_scorer
+from keras_poolformer.export.recipes import RECIPES as EXPORT_RECIPES
 from keras_poolformer.inspection.contact_sheet import draw_contact_sheet
 from keras_poolformer.scores import softmax
-from keras_poolformer.sources.presets import ASSETS, resolve
+from keras_poolformer.shipped import ASSETS
+from keras_poolformer.sources import resolve
 from keras_poolformer.support.files import size_of
 from keras_poolformer.support.progress import Progress
 
+if TYPE_CHECKING:
+    from keras_poolformer.models.classifier import PoolFormerImageClassifier
+
 PRESET = "poolformer_tiny_cifar10"
-RECIPES = ("fp32", "fp16", "dynamic_int8")  # int8 wants calibration images of its own
-WARM_UPS, ROUNDS = 5, 40
+RECIPES = tuple(name for name, recipe in EXPORT_RECIPES.items() if not recipe.needs_calibration)
+WARM_UPS = 5  # calls
+ROUNDS = 40  # timed calls of each format
+
+# Function from a normalized batch to logits.
+Predict: TypeAlias = Callable[[np.ndarray], np.ndarray]
 
 
-def main(arguments=None):
+def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the demo; returns the exit status."""
     parser = argparse.ArgumentParser(prog="python -m keras_poolformer.demo", description=__doc__)
-    parser.add_argument("--output", default="build/demo", help="folder for what the demo makes")
+    parser.add_argument(
+        "--output",
+        default="build/demo",
+        metavar="FOLDER",
+        help="folder to write to (default: %(default)s)",
+    )
     return one_line_errors("demo", run, parser.parse_args(arguments))
 
 
-def run(options):
-    """Makes everything under `options.output`."""
+def run(options: argparse.Namespace) -> None:
+    """Writes everything into the folder `options.output`."""
     folder = Path(options.output)
     folder.mkdir(parents=True, exist_ok=True)
     progress = Progress(
@@ -66,8 +83,8 @@ def run(options):
     print(f"{len(photographs)} photographs: {sheet}")
 
 
-def _convert(path):
-    """The model of the shipped checkpoint, by way of a .keras file."""
+def _convert(path: Path) -> "PoolFormerImageClassifier":
+    """The model of the shipped checkpoint, saved as a .keras file and loaded from it."""
     from keras_poolformer.models.classifier import PoolFormerImageClassifier
 
     source = resolve(PRESET)
@@ -75,8 +92,8 @@ def _convert(path):
     return PoolFormerImageClassifier.from_preset(path)
 
 
-def _compare_with_torch(model):
-    """Relative L2 error against the logits stored beside the checkpoint."""
+def _compare_with_torch(model: "PoolFormerImageClassifier") -> tuple[float, int]:
+    """(Relative L2 error against the logits stored with the checkpoint, number of images)."""
     stored = json.loads((resolve(PRESET).weights.parent / "torch_logits.json").read_text())
     images = [ASSETS / "photos" / name for name in stored]
     expected = np.array(list(stored.values()))
@@ -85,30 +102,28 @@ def _compare_with_torch(model):
     return float(error), len(images)
 
 
-def _export(model, folder, progress):
-    """{format: (path, function from a normalised batch to logits)}."""
-    import tensorflow as tf
-
+def _export(
+    model: "PoolFormerImageClassifier", folder: Path, progress: Progress
+) -> dict[str, tuple[Path, Predict]]:
+    """{format: (path, function from a normalized batch to logits)}."""
     from keras_poolformer.export.saved_model import export_saved_model
     from keras_poolformer.export.tflite import export_tflite
-    from keras_poolformer.runtime import TFLiteClassifier
 
     formats = {"Keras": (folder / f"{PRESET}.keras", model.predict_on_batch)}
     progress.start()
     path = export_saved_model(model, folder / "saved_model", overwrite=True)
-    signature = tf.saved_model.load(str(path)).signatures["normalized"]
-    formats["SavedModel"] = (path, lambda batch: signature(tf.constant(batch))["logits"].numpy())
+    formats["SavedModel"] = (path, open_scorer(path).predict)
     for recipe in RECIPES:
         progress.start()
         path = folder / f"{PRESET}_{recipe}.tflite"
         export_tflite(model, path, recipe=recipe, overwrite=True)
-        formats[f"TFLite {recipe}"] = (path, TFLiteClassifier(path).predict)
+        formats[f"TFLite {recipe}"] = (path, open_scorer(path).predict)
     return formats
 
 
-def _time(predicts, image):
-    """Median milliseconds of each function on one image, taken in turns."""
-    seconds = [[] for _ in predicts]
+def _time(predicts: Sequence[Predict], image: np.ndarray) -> list[float]:
+    """Median milliseconds of each function on one image, called in turns."""
+    seconds: list[list[float]] = [[] for _ in predicts]
     for step in range(WARM_UPS + ROUNDS):
         for predict, taken in zip(predicts, seconds, strict=True):
             start = time.perf_counter()
@@ -118,7 +133,11 @@ def _time(predicts, image):
     return [1000 * statistics.median(taken) for taken in seconds]
 
 
-def _print_table(formats, logits, milliseconds):
+def _print_table(
+    formats: Mapping[str, tuple[Path, Predict]],
+    logits: Mapping[str, np.ndarray],
+    milliseconds: Sequence[float],
+) -> None:
     reference = logits["Keras"]
     print(f"{'format':20} {'MB':>6} {'max error':>10} {'agreement':>10} {'ms/image':>9}")
     for (name, (path, _)), duration in zip(formats.items(), milliseconds, strict=True):

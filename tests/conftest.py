@@ -1,30 +1,26 @@
-"""What several tests share: randomised PyTorch oracles, photographs, networks, processes."""
+"""What several tests share: pytest's options, networks, photographs, exported files, MediaPipe."""
 
 import json
+import os
 import re
 import signal
-import subprocess
-import sys
 from collections import Counter
-from pathlib import Path
 
 import pytest
+from filelock import FileLock
 from PIL import Image
 
 import conversion  # noqa: F401 - PyTorch's libraries come before TensorFlow
-from keras_poolformer import PoolFormerConfig
-from keras_poolformer.sources.presets import ASSETS
+from keras_poolformer.shipped import ASSETS
+from tests.helpers import ODD, PRESET, ROOT, TINY, run_python
 
-ROOT = Path(__file__).parents[1]
-# A network that no library has a name for.
-ODD = PoolFormerConfig(
-    depths=(1, 3, 2),
-    widths=(24, 40, 72),
-    pool_size=5,
-    in_channels=4,
-    num_classes=7,
-)
-TINY = PoolFormerConfig(depths=(1, 1, 1, 1), widths=(8, 8, 16, 16), num_classes=3)
+# The tiny preset as `export` writes it with these options.
+EXPORTS = {
+    "saved_model": ("--recipe", "saved_model"),
+    "fp32.tflite": ("--recipe", "fp32", "--inputs", "normalized"),
+    "dynamic_int8.tflite": ("--recipe", "dynamic_int8"),
+    "pixels.tflite": ("--inputs", "pixels", "--outputs", "probabilities"),
+}
 
 
 def pytest_addoption(parser):
@@ -32,6 +28,11 @@ def pytest_addoption(parser):
         "--all-libraries",
         action="store_true",
         help="fail where tests are skipped because a Python library is missing",
+    )
+    parser.addoption(
+        "--first-cases",
+        action="store_true",
+        help="run the first case of each parametrized test that is not slow",
     )
 
 
@@ -50,15 +51,27 @@ def pytest_sessionfinish(session):
 
 
 @pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers
-def pytest_collection_modifyitems(items):
-    """Makes slow tests of the cases that `first` leaves out."""
-    counts = Counter()
+def pytest_collection_modifyitems(config, items):
+    """Marks the cases that `first` leaves out as slow; keeps the first ones for --first-cases."""
+    cases = Counter()
     for item in items:
         if marker := item.get_closest_marker("first"):
-            test = item.nodeid.partition("[")[0]
-            counts[test] += 1
-            if counts[test] > marker.args[0]:
+            cases[_test_of(item)] += 1
+            if cases[_test_of(item)] > marker.args[0]:
                 item.add_marker(pytest.mark.slow)
+    if config.getoption("first_cases"):
+        firsts = {_test_of(item): item for item in reversed(items) if not _is_slow(item)}
+        left_out = [item for item in items if firsts.get(_test_of(item)) is not item]
+        items[:] = [item for item in items if firsts.get(_test_of(item)) is item]
+        config.hook.pytest_deselected(items=left_out)
+
+
+def _test_of(item):
+    return item.nodeid.partition("[")[0]
+
+
+def _is_slow(item):
+    return item.get_closest_marker("slow") is not None
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -70,30 +83,6 @@ def signals_are_heeded():
     ):
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, handler)
-
-
-@pytest.fixture(scope="session")
-def randomize():
-    """A function that randomises a PyTorch module."""
-    return _randomize
-
-
-def _randomize(module, seed=0):
-    """Randomises every parameter: fresh layer scales of 1e-5 would hide the blocks."""
-    import torch
-
-    generator = torch.Generator().manual_seed(seed)
-    with torch.no_grad():
-        for name, parameter in module.named_parameters():
-            noise = torch.randn(parameter.shape, generator=generator)
-            if parameter.ndim > 1:
-                fan_in = parameter[0].numel()
-                parameter.copy_(noise * fan_in**-0.5)
-            elif "bias" in name:
-                parameter.copy_(0.2 * noise)
-            else:  # norm weights and layer scales
-                parameter.copy_(0.5 + 0.2 * noise)
-    return module
 
 
 @pytest.fixture(scope="session")
@@ -140,21 +129,20 @@ def images(photographs):
 
 
 @pytest.fixture(scope="session")
-def run_python():
-    """Runs Python in a process of its own; returns its `CompletedProcess`."""
-    return _run_python
+def exports(tmp_path_factory):
+    """The tiny preset in four formats; made once, also where several processes run tests."""
+    from keras_poolformer.cli import main
 
-
-def _run_python(*arguments, **options):
-    return subprocess.run(
-        [sys.executable, *map(str, arguments)],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-        **options,
-    )
+    root = tmp_path_factory.getbasetemp()
+    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
+    folder = root / "exports"
+    with FileLock(f"{folder}.lock"):
+        if not folder.exists():
+            unfinished = tmp_path_factory.mktemp("exports")
+            for name, options in EXPORTS.items():
+                assert main(["export", PRESET, *options, "-o", str(unfinished / name)]) == 0
+            unfinished.rename(folder)
+    return folder
 
 
 @pytest.fixture(scope="session")
@@ -163,7 +151,7 @@ def mediapipe_tasks():
     script = ROOT / "tests" / "export" / "mediapipe_tasks.py"
 
     def mediapipe_tasks(task, models, images):
-        done = _run_python(script, task, *models, "--", *images)
+        done = run_python(script, task, *models, "--", *images)
         if missing := re.search(r"(lib\S+): cannot open shared object file", done.stderr):
             pytest.skip(f"needs {missing[1]}: apt install libgles2 libegl1")
         return json.loads(done.stdout)

@@ -4,13 +4,14 @@ import pytest
 
 from keras_poolformer import PoolFormerImageClassifier
 from keras_poolformer.shipped import ASSETS
+from tests.helpers import run_python
 
 PHOTO = ASSETS / "photos/chelsea.jpg"
 HEAVY = ("keras", "tensorflow", "torch", "jax", "timm", "transformers")
 
 
 @pytest.fixture
-def fresh(run_python):
+def fresh():
     """Runs code in a fresh process; returns the lines that it prints."""
 
     def fresh(code, *arguments):
@@ -104,7 +105,7 @@ MISSING = {
 
 
 @pytest.mark.parametrize("package", ["safetensors", "ai_edge_litert", "keras"])
-def test_a_missing_extra_is_one_line(package, files, tmp_path, run_python):
+def test_a_missing_extra_is_one_line(package, files, tmp_path):
     name, extra, command = MISSING[package]
     arguments = command.format(
         safetensors=files / "tiny.safetensors",

@@ -13,19 +13,20 @@ from keras_poolformer import (
 )
 from keras_poolformer.lineage import after_steps, origin_lines, started_from, trained
 from keras_poolformer.provenance import Provenance
+from tests.helpers import PRESET
 
-PRESET = "poolformer_tiny_cifar10"
 IMAGES, CLASSES = np.zeros((2, 32, 32, 3), np.float32), np.array([0, 1])
 
 
 @pytest.fixture
 def preset():
+    """Its tests take a step or two, which tracing a graph of ten blocks would outlast."""
     return PoolFormerImageClassifier.from_preset(PRESET, num_classes=2)
 
 
 def test_a_fitted_model_names_what_it_began_from(preset, tmp_path):
     before = dict(preset.provenance)
-    preset.compile("sgd", preset.default_loss())
+    preset.compile("sgd", preset.default_loss(), run_eagerly=True)
     preset.fit(IMAGES, CLASSES, epochs=0, verbose=0)
     assert preset.provenance == before  # no step was made
     preset.fit(IMAGES, CLASSES, verbose=0)
@@ -40,7 +41,7 @@ def test_a_fitted_model_names_what_it_began_from(preset, tmp_path):
     preset.save(tmp_path / "x.keras")
     again = PoolFormerImageClassifier.from_preset(tmp_path / "x.keras")
     assert again.provenance == provenance
-    again.compile("sgd", again.default_loss())
+    again.compile("sgd", again.default_loss(), run_eagerly=True)
     again.train_on_batch(IMAGES, CLASSES)
     assert again.provenance == provenance  # the first one stays the base
     assert again.with_classes(3).provenance["base_model"] == PRESET
@@ -48,7 +49,7 @@ def test_a_fitted_model_names_what_it_began_from(preset, tmp_path):
 
 def test_weights_that_are_loaded_over_trained_ones_are_not_trained(preset, tmp_path):
     save_torch_weights(preset, tmp_path / "x.safetensors")
-    preset.compile("sgd", preset.default_loss())
+    preset.compile("sgd", preset.default_loss(), run_eagerly=True)
     preset.train_on_batch(IMAGES, CLASSES)
     load_torch_weights(preset, tmp_path / "x.safetensors")
     provenance = preset.provenance
@@ -61,7 +62,7 @@ def test_an_interrupted_fit_counts_too(preset):
         def on_train_batch_end(self, batch, logs=None):
             raise KeyboardInterrupt
 
-    preset.compile("sgd", preset.default_loss())
+    preset.compile("sgd", preset.default_loss(), run_eagerly=True)
     with pytest.raises(KeyboardInterrupt):
         preset.fit(IMAGES, CLASSES, verbose=0, callbacks=[Stop()])
     assert preset.provenance["trained"] is True

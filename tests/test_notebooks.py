@@ -11,6 +11,7 @@ from nbformat.v4 import new_code_cell, new_notebook, new_output
 from notebooks.__main__ import FOLDER, main
 from notebooks.running import complaints
 from notebooks.stripping import METADATA, read_notebook, strip
+from tests.helpers import run_python
 
 NOTEBOOKS = sorted(FOLDER.glob("*.ipynb"))
 LINK = re.compile(r"\]\(([^):#]+)\)")  # to a file
@@ -71,7 +72,7 @@ def test_only_progress_may_be_on_stderr(text, expected):
     assert complaints(new_notebook(cells=[cell])) == expected
 
 
-def test_a_notebook_that_fails_is_shown_as_far_as_it_came(tmp_path, run_python):
+def test_a_notebook_that_fails_is_shown_as_far_as_it_came(tmp_path):
     cells = [
         new_code_cell("print('here')", id="good"),
         new_code_cell("import warnings\nwarnings.warn('old')\n1 / 0", id="bad"),

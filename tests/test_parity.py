@@ -14,6 +14,7 @@ import pytest
 
 from keras_poolformer import PoolFormerConfig, PoolFormerImageClassifier, load_torch_weights
 from keras_poolformer.config import VARIANTS
+from tests.helpers import TOLERANCE, randomized_module, relative_error
 
 torch = pytest.importorskip("torch")
 safetensors_torch = pytest.importorskip("safetensors.torch")
@@ -21,14 +22,7 @@ oracles = pytest.importorskip("conversion.oracles")
 
 from timm.models.metaformer import checkpoint_filter_fn  # noqa: E402
 
-TOLERANCE = 2e-6  # relative L2, float32; measured: up to 8.4e-7 (`pytest -rP` prints it)
 LAYOUTS, HEADS = ("sail", "timm", "hf"), ("norm_pool", "pool_norm")
-
-
-def relative_error(received, expected):
-    received = keras.ops.convert_to_numpy(received).astype("float64")
-    assert received.shape == expected.shape
-    return np.linalg.norm(received - expected) / np.linalg.norm(expected)
 
 
 def save_in_every_layout(folder, hf_oracle, timm_oracle):
@@ -56,12 +50,12 @@ NETWORKS = [
 
 
 @pytest.fixture(scope="module", params=NETWORKS)
-def judged(request, tmp_path_factory, randomize, odd_config, images):
+def network(request, tmp_path_factory, odd_config, images):
     """Checkpoint files, Keras models of both heads, and what PyTorch makes of photographs."""
     name = request.param
     config = odd_config if name == "odd" else PoolFormerConfig.from_variant(name)
     hf_oracle, timm_oracle = (oracles.build_oracle(config, one) for one in ("hf", "timm"))
-    randomize(hf_oracle.module)
+    randomized_module(hf_oracle.module)
     files = save_in_every_layout(tmp_path_factory.mktemp(name), hf_oracle, timm_oracle)
     inputs = images[..., np.arange(config.in_channels) % 3]
     models = {head: PoolFormerImageClassifier(config.replace(head=head)) for head in HEADS}
@@ -71,8 +65,8 @@ def judged(request, tmp_path_factory, randomize, odd_config, images):
 
 @pytest.mark.parametrize("head", HEADS)
 @pytest.mark.parametrize("layout", LAYOUTS)
-def test_logits_and_stages_equal_pytorchs(judged, layout, head):
-    files, models, inputs, expected = judged
+def test_logits_and_stages_equal_pytorchs(network, layout, head):
+    files, models, inputs, expected = network
     model = models[head]
     for variable in model.variables:  # what an earlier load left would hide a missing one
         variable.assign(keras.ops.zeros_like(variable))
@@ -88,9 +82,9 @@ def test_logits_and_stages_equal_pytorchs(judged, layout, head):
     assert max(errors.values()) <= TOLERANCE, errors
 
 
-def test_the_two_heads_differ(judged):
+def test_the_two_heads_differ(network):
     """Were they close, comparing with the wrong oracle could pass."""
-    *_, expected = judged
+    *_, expected = network
     assert relative_error(expected["norm_pool"]["logits"], expected["pool_norm"]["logits"]) > 0.01
     for stage in set(expected["norm_pool"]) - {"logits"}:
         # The oracles agree with each other, by rounding (timm's norm is another kernel).
@@ -120,13 +114,11 @@ np.save(sys.argv[5], ops.convert_to_numpy(model(inputs, training=False)))
         pytest.param("torch", "norm_pool", marks=pytest.mark.slow),
     ],
 )
-def test_other_backends_give_the_same_logits(
-    tmp_path, randomize, odd_config, images, backend, head
-):
+def test_other_backends_give_the_same_logits(tmp_path, odd_config, images, backend, head):
     pytest.importorskip(backend)
     layout = {"norm_pool": "hf", "pool_norm": "timm"}[head]
     oracle = oracles.build_oracle(odd_config, layout)
-    randomize(oracle.module)
+    randomized_module(oracle.module)
     inputs = images[:1, :99, :130][..., np.arange(4) % 3]  # odd sizes too
     torch.save(oracle.module.state_dict(), tmp_path / "weights.pth")
     np.save(tmp_path / "inputs.npy", inputs)

@@ -6,11 +6,10 @@ import pytest
 
 from keras_poolformer import PoolFormerImageClassifier, load_torch_weights
 from keras_poolformer.models import blocks, layers, token_mixers
+from tests.helpers import TOLERANCE, randomized_module
 
 torch = pytest.importorskip("torch")
 oracles = pytest.importorskip("conversion.oracles")
-
-TOLERANCE = 2e-6
 
 
 def tanh_gelu(monkeypatch):
@@ -72,10 +71,10 @@ BUGS = [
 
 
 @pytest.fixture(scope="module")
-def judge(randomize, odd_config, images, tmp_path_factory):
+def parity_error(odd_config, images, tmp_path_factory):
     """Checks a freshly built model; returns the largest error of its logits and stages."""
     oracle = oracles.build_oracle(odd_config, "hf")
-    randomize(oracle.module)
+    randomized_module(oracle.module)
     file = tmp_path_factory.mktemp("weights") / "weights.pth"
     torch.save(oracle.module.state_dict(), file)
     inputs = images[:1][..., np.arange(4) % 3]
@@ -90,11 +89,11 @@ def judge(randomize, odd_config, images, tmp_path_factory):
     return error
 
 
-def test_without_a_bug_the_check_passes(judge):
-    assert judge() <= TOLERANCE
+def test_without_a_bug_the_check_passes(parity_error):
+    assert parity_error() <= TOLERANCE
 
 
 @pytest.mark.parametrize("plant", BUGS, ids=lambda plant: plant.__name__)
-def test_a_planted_bug_fails_the_check(judge, monkeypatch, plant):
+def test_a_planted_bug_fails_the_check(parity_error, monkeypatch, plant):
     plant(monkeypatch)
-    assert judge() > 10 * TOLERANCE
+    assert parity_error() > 10 * TOLERANCE

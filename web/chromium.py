@@ -1,7 +1,9 @@
-"""Debian's Chromium, driven by Playwright, which would otherwise download a browser of its own."""
+"""The system's Chromium for Playwright, which would otherwise download a browser of its own."""
 
 import contextlib
 import shutil
+from collections.abc import Iterator
+from typing import Any
 
 from keras_poolformer.support.errors import InputError, MissingExtraError
 
@@ -13,11 +15,11 @@ ARGUMENTS = (
 
 
 @contextlib.contextmanager
-def launched():
-    """Starts Chromium without a window; gives Playwright's browser.
+def launched() -> Iterator[Any]:
+    """Starts a headless Chromium; yields Playwright's browser.
 
     Raises:
-        InputError: there is no Chromium.
+        InputError: Chromium is not installed.
         MissingExtraError: Playwright is not installed.
     """
     try:
@@ -26,7 +28,7 @@ def launched():
         raise MissingExtraError("playwright", "web") from error
     path = next(filter(None, map(shutil.which, NAMES)), None)
     if path is None:
-        raise InputError(f"no {' or '.join(NAMES)} on the PATH: `apt-get install chromium`")
+        raise InputError(f"{' or '.join(NAMES)} is not on the PATH: `apt-get install chromium`")
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=list(ARGUMENTS))
         yield browser

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from keras_poolformer.sources.presets import ASSETS
+from keras_poolformer.shipped import ASSETS
 from web.chromium import launched
 from web.serve import BUILT, require_page, serving
 

@@ -12,7 +12,7 @@ def markdown(results):
         f"Milliseconds an image, one at a time, in headless Chromium on {machine['cpu']}, "
         f"{machine['cores']} cores; medians of {results['rounds']} interleaved rounds of "
         f'{results["calls"]} calls. "error" is the relative L2 distance of the logits from '
-        f"Keras, on randomised weights; {packages}.\n"
+        f"Keras, on randomized weights; {packages}.\n"
     )
     for network in results["networks"]:
         text += f"\n{network['name']}, {network['size']} pixels:\n\n{_contestants(network)}"

@@ -1,36 +1,38 @@
-"""`keras-poolformer evaluate`."""
+"""The subcommand `evaluate`."""
 
+import argparse
 import os
 import sys
-from dataclasses import dataclass
 from pathlib import Path
 
 from keras_poolformer.commands.arguments import (
+    CommandGroup,
     add_command,
     add_overrides,
     positive,
     print_note,
 )
-from keras_poolformer.data import folders
-from keras_poolformer.evaluation.accuracy import Accuracy, measure_accuracy
-from keras_poolformer.evaluation.labelled import open_labelled
+from keras_poolformer.data.splits.opening import open_labeled
+from keras_poolformer.evaluation.measurement import BATCH_SIZE, Measurement
+from keras_poolformer.evaluation.measurement import measure as measure_images
 from keras_poolformer.evaluation.report import REPORT, class_figures, write_report
 from keras_poolformer.evaluation.scorer import open_scorer
+from keras_poolformer.models.overrides import Size
 from keras_poolformer.support.files import refuse_existing, replacing
 from keras_poolformer.support.messages import json_text, printable
 from keras_poolformer.support.progress import Progress
 
-SHOWN_BROKEN = 5
-TOP_NAMES = {"top-1": "top1", "top-5": "top5"}
+SHOWN_BROKEN = 5  # names of images
+TOP_NAMES = {"top-1": "top1", "top-5": "top5"}  # what people call the figures
 
 
-def add_parser(group):
+def add_parser(group: CommandGroup) -> None:
     """Adds the subcommand."""
     command = add_command(
         group,
         "evaluate",
         evaluate,
-        "measure top-1 and top-5 accuracy, in per cent, on class folders, records or a data set of "
+        "measure top-1 and top-5 accuracy, in percent, on class folders, records or a data set of "
         "tensorflow-datasets",
         "evaluate s12.tflite --data photos/  (where photos/ holds cat/1.jpg, dog/7.png, ...)",
     )
@@ -44,60 +46,53 @@ def add_parser(group):
     )
     command.add_argument(
         "--report",
-        metavar="DIR",
-        help="folder to write: accuracy of each class, confusion matrix with a picture, mistakes",
+        metavar="FOLDER",
+        help="folder to write a report to: accuracy of each class, confusion matrix with a "
+        "picture, mistakes",
     )
     command.add_argument("--overwrite", action="store_true", help="replace an existing report")
-    command.add_argument("--json", action="store_true", help="print JSON")
+    command.add_argument("--json", action="store_true", help="print the figures as JSON")
 
 
-def add_data_options(command, required=False):
-    """Adds what says on which images accuracy is measured."""
+def add_data_options(command: argparse.ArgumentParser, required: bool = False) -> None:
+    """Adds the options for the images that accuracy is measured on."""
     command.add_argument(
         "--data",
         required=required,
-        metavar="FOLDER_OR_NAME",
-        help="whatever train takes: class folders, named by label or number; a folder of splits; "
-        "records of `prepare`, also at gs://; a tfds data set, NAME[/CONFIG][:VERSION]",
+        metavar="FOLDER|NAME",
+        help="images to measure on, whatever train takes: class folders, named by label or number; "
+        "a folder of splits; records of `prepare`, also at gs://; or a tfds data set, "
+        "NAME[/CONFIG][:VERSION]",
     )
     command.add_argument(
         "--split",
-        help="of the data: a folder beside train (val, validation, test), of records (validation), "
-        "or of tfds, as in test[:100] (test, validation)",
+        metavar="NAME",
+        help="split of the data (default: of folders val, validation or test, of records "
+        "validation, of tfds test or validation); of tfds also parts, as in test[:100]",
     )
     command.add_argument(
-        "--data-dir", metavar="FOLDER", help="where tfds data sets lie or are put (tfds' own)"
+        "--data-dir", metavar="FOLDER", help="folder of tfds data sets (default: tfds' own)"
     )
     command.add_argument(
-        "--limit", type=positive, metavar="N", help="at most N images, evenly spread"
+        "--limit",
+        type=positive,
+        metavar="N",
+        help="number of images at most, evenly spread (default: all)",
     )
-    command.add_argument("--batch-size", type=positive, default=64, help="images at once (64)")
     command.add_argument(
-        "--skip-broken", action="store_true", help="leave unreadable images out, and count them"
+        "--batch-size",
+        type=positive,
+        metavar="N",
+        default=BATCH_SIZE,
+        help="number of images at once (default: %(default)s)",
+    )
+    command.add_argument(
+        "--skip-broken", action="store_true", help="skip images that cannot be read, and count them"
     )
 
 
-@dataclass(frozen=True)
-class Measurement:
-    """The accuracy of one model, and what it was measured on.
-
-    Args:
-        accuracy: The figures.
-        images: Names of the images that were classified, in order.
-        labels: Class names of the model; () if unknown.
-        skipped: Names of the images that could not be read.
-        note: Line for people, or "".
-    """
-
-    accuracy: Accuracy
-    images: list[str]
-    labels: tuple[str, ...]
-    skipped: list[str]
-    note: str
-
-
-def evaluate(options):
-    """Measures accuracy on labelled images."""
+def evaluate(options: argparse.Namespace) -> None:
+    """Measures accuracy on labeled images."""
     if options.report:
         refuse_existing(options.report, options.overwrite, REPORT)
     progress = Progress([f"loading {options.source}", f"classifying the images of {options.data}"])
@@ -125,7 +120,7 @@ def evaluate(options):
         print(f"{options.report}: {names}")
 
 
-def _print_notes(measured):
+def _print_notes(measured: Measurement) -> None:
     if measured.note:
         print(measured.note, file=sys.stderr)
     if skipped := measured.skipped:
@@ -134,43 +129,31 @@ def _print_notes(measured):
         print(f"skipped {len(skipped)} broken images: {names}{more}", file=sys.stderr)
 
 
-def measure(options, source, progress, size=None, labels=None) -> Measurement:
+def measure(
+    options: argparse.Namespace,
+    source: str,
+    progress: Progress,
+    size: Size | None = None,
+    labels: str | None = None,
+) -> Measurement:
     """Measures the accuracy of one model.
 
     Args:
-        options: `data`, `split`, `data_dir`, `limit`, `batch_size` and `skip_broken`.
+        options: What `add_data_options` reads.
         source: Source of the model.
-        progress: `Progress`, two steps of which are begun.
-        size, labels: as `add_overrides` reads them.
+        progress: Progress of the command, two steps of which are begun.
+        size: Size of the images instead of the source's, or None.
+        labels: Text file of class names instead of the source's, or None.
     """
-    labelled_for = open_labelled(
-        options.data, options.split, options.data_dir, options.limit, print_note
-    )
+    images = open_labeled(options.data, options.split, options.data_dir, print_note)
     progress.start()
     scorer = open_scorer(source, os.cpu_count() or 1, size, labels)
-    labelled = labelled_for(scorer)
-    images, skipped = [], []
-
-    def prepare(image):
-        pixels = scorer.prepare(image)
-        images.append(str(image))
-        return pixels
-
-    batches = folders.read_batches(
-        labelled.examples,
-        prepare,
-        options.batch_size if scorer.fixed_size else 1,
-        on_broken=(lambda path, error: skipped.append(str(path))) if options.skip_broken else None,
-    )
     progress.start()
-    accuracy = measure_accuracy(scorer.predict, _counted(batches, progress, labelled.total))
-    return Measurement(accuracy, images, tuple(scorer.labels or ()), skipped, labelled.note)
-
-
-def _counted(batches, progress, total):
-    """The same batches; each one that was used up moves the progress on."""
-    done = 0
-    for images, classes in batches:
-        yield images, classes
-        done += len(classes)
-        progress.advance(done, total)
+    return measure_images(
+        scorer,
+        images,
+        options.limit,
+        options.batch_size,
+        options.skip_broken,
+        progress.advance,
+    )

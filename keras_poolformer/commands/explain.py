@@ -1,84 +1,111 @@
-"""`keras-poolformer explain`: Grad-CAM of photographs, as one picture."""
+"""`keras-poolformer explain`: Grad-CAM maps of photographs, drawn on one sheet."""
 
+import argparse
 import math
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from keras_poolformer.commands.arguments import (
+    CommandGroup,
     add_command,
     add_output,
     add_overrides,
     add_source,
 )
 from keras_poolformer.commands.images import BrokenImages, add_skip_broken, image_files
+from keras_poolformer.config import PoolFormerConfig
 from keras_poolformer.images.options import as_pair
-from keras_poolformer.inspection.contact_sheet import PAIR_SIDE, SCALE_SIZE, Legend, draw_pairs
+from keras_poolformer.images.transform import ImageTransform
+from keras_poolformer.inspection.contact_sheet import (
+    PAIR_SIDE,
+    SCALE_SIZE,
+    Legend,
+    Pair,
+    draw_pairs,
+)
 from keras_poolformer.models.opening import load_model
 from keras_poolformer.scores import score_name, score_text, scores
 from keras_poolformer.support.errors import ImageError, InputError
 from keras_poolformer.support.files import refuse_existing, replacing
-from keras_poolformer.support.messages import did_you_mean, json_text
+from keras_poolformer.support.messages import did_you_mean, json_text, shown
 from keras_poolformer.support.progress import Progress
+
+if TYPE_CHECKING:
+    from keras_poolformer.models.classifier import PoolFormerImageClassifier
 
 MAX_IMAGES = 200
 
 
-def add_parser(group):
+class _Explained(NamedTuple):
+    """An explained image: its pair on the sheet, and its row in the table."""
+
+    pair: Pair
+    row: dict[str, Any]
+
+
+def add_parser(group: CommandGroup) -> None:
     """Adds the subcommand."""
     command = add_command(
         group,
         "explain",
         explain,
-        "show which places of an image speak for a class (Grad-CAM)",
+        "show which parts of an image speak for a class (Grad-CAM)",
         "explain poolformer_tiny_cifar10 photo.jpg -o photo_explained.png",
     )
     add_source(command)
     command.add_argument("images", metavar="IMAGE", nargs="+", help="image files and folders")
     command.add_argument(
-        "--class", dest="class_name", metavar="CLASS", help="a label or number (the likeliest)"
+        "--class",
+        dest="class_name",
+        metavar="CLASS",
+        help="label or number of the class to explain (default: the top class of each image)",
     )
     command.add_argument(
         "--layer",
         metavar="NAME",
-        help="P2 to P5, or a layer of the backbone (the last stage with a map of 7 x 7)",
+        help="feature map to explain: P2 to P5, or a layer of the backbone (default: the last "
+        "stage of at least 7 x 7 positions)",
     )
     add_skip_broken(command)
     add_overrides(command)
-    add_output(command, "the PNG file to write")
+    add_output(command, "PNG file to write")
 
 
-def explain(options):
-    """Draws images beside their maps; returns the exit status."""
+def explain(options: argparse.Namespace) -> int:
+    """Draws images next to their maps; returns the exit status."""
     if Path(options.output).suffix.lower() != ".png":
         raise InputError(f"the output must end in .png. Received: {options.output}")
     refuse_existing(options.output, options.overwrite)
     images = image_files(options.images)
     if len(images) > MAX_IMAGES:
-        raise InputError(f"one picture has room for {MAX_IMAGES} images. Received: {len(images)}")
+        raise InputError(f"at most {MAX_IMAGES} images fit on a sheet. Received: {len(images)}")
     progress = Progress([f"loading {options.source}", f"explaining {len(images)} images"])
     progress.start()
     model = load_model(options.source, size=options.size, labels=options.labels)
     class_index = _class_index(options.class_name, model.config)
     layer = options.layer or _default_layer(model)
     progress.start()
-    pairs, rows, broken = [], [], BrokenImages(options.skip_broken)
+    explained: list[_Explained] = []
+    broken = BrokenImages(options.skip_broken)
     for done, image in enumerate(images, start=1):
         try:
-            pair, row = _explained(model, image, class_index, layer)
+            explained.append(_explained(model, image, class_index, layer))
         except ImageError as error:
             broken.add(error)
-        else:
-            pairs.append(pair)
-            rows.append(row)
         progress.advance(done, len(images))
     broken.check(len(images))
     with replacing(options.output, options.overwrite) as written:
-        draw_pairs(written, pairs, _legend(options.source, rows[0]))
+        pairs = [entry.pair for entry in explained]
+        draw_pairs(written, pairs, _legend(options.source, explained[0].row))
     progress.finish()
-    _print(rows, model.config.problem_type, options)
+    _print([entry.row for entry in explained], model.config.problem_type, options)
     return broken.report()
 
 
-def _print(rows, problem_type, options):
+def _print(
+    rows: Sequence[dict[str, Any]], problem_type: str | None, options: argparse.Namespace
+) -> None:
     if options.json:
         print(json_text({"path": options.output, "images": rows}))
         return
@@ -88,8 +115,9 @@ def _print(rows, problem_type, options):
     print(options.output)
 
 
-def _explained(model, image, class_index, layer):
-    """((photograph, overlay, caption), the row of a table) of an image."""
+def _explained(
+    model: "PoolFormerImageClassifier", image: Path, class_index: int | None, layer: str
+) -> _Explained:
     from PIL import Image
 
     from keras_poolformer.inspection.grad_cam import grad_cam, overlay
@@ -110,11 +138,11 @@ def _explained(model, image, class_index, layer):
         "map": list(cam.shape),
     }
     caption = f"{label}  {score_text(class_scores[index], problem_type)}  ({image.name})"
-    return (photograph, overlay(photograph, cam), caption), row
+    return _Explained((photograph, overlay(photograph, cam), caption), row)
 
 
-def _default_layer(model):
-    """The layer for the transform's size, or for its shorter side where images differ in size."""
+def _default_layer(model: "PoolFormerImageClassifier") -> str:
+    """The layer for the transform's size, or for its shorter side if images differ in size."""
     from keras_poolformer.inspection.grad_cam import default_layer
 
     transform = model.transform
@@ -122,8 +150,8 @@ def _default_layer(model):
     return default_layer(model, *shape)
 
 
-def _legend(source, row):
-    """Says what the maps are of, with the colors that they are painted in on gray."""
+def _legend(source: str, row: dict[str, Any]) -> Legend:
+    """The model and layer of the maps, and their colors on gray."""
     import numpy as np
     from PIL import Image
 
@@ -133,15 +161,15 @@ def _legend(source, row):
     height, width = row["map"]
     name = Path(source).name or source
     return Legend(
-        title=f"{name}: Grad-CAM at {row['layer']}, {height} x {width} places",
-        low="speaks for the class: nothing",
+        title=f"{name}: Grad-CAM at {row['layer']}, {height} x {width} positions",
+        low="evidence for the class: none",
         high="most",
         scale=overlay(gray, np.linspace(0, 1, SCALE_SIZE[0])[None]),
     )
 
 
-def _enlarged(transform):
-    """The transform that cuts out the same section at the resolution of the picture, if lower."""
+def _enlarged(transform: ImageTransform) -> ImageTransform:
+    """The transform with the same crop at least at the resolution of the sheet."""
     factor = math.ceil(PAIR_SIDE / max(transform.output_shape or (PAIR_SIDE,)))
     if factor == 1 or not transform.do_resize:
         return transform
@@ -156,8 +184,8 @@ def _enlarged(transform):
     return transform.replace(**enlarged)
 
 
-def _class_index(name, config):
-    """The number of the class that is called `name`, or has it as its number; None for None."""
+def _class_index(name: str | None, config: PoolFormerConfig) -> int | None:
+    """The index of the class with this label or number; None for None."""
     if not config.num_classes or config.in_channels != 3:
         raise InputError(
             f"the source must classify RGB images. Received: {config.num_classes} classes, "
@@ -176,5 +204,5 @@ def _class_index(name, config):
     hint = did_you_mean(name, labels)
     raise InputError(
         f"--class must be a label or a number from 0 to {config.num_classes - 1}.{hint} "
-        f"Received: {name[:80]!r}"
+        f"Received: {shown(name)}"
     )

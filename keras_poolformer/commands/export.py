@@ -1,14 +1,24 @@
-"""`keras-poolformer export`: the file, a record of it beside it, and a table."""
+"""`keras-poolformer export`: a file, its record as JSON next to it, and a printed table."""
 
+import argparse
 import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from keras_poolformer.commands.arguments import (
+    CommandGroup,
     add_command,
     add_output,
     add_overrides,
     add_source,
 )
-from keras_poolformer.export.recipes import INPUTS, OUTPUTS, RECIPES, SAVED_MODEL, device_inputs
+from keras_poolformer.export.recipes import (
+    ALL_RECIPES,
+    INPUTS,
+    OUTPUTS,
+    Recipe,
+    device_inputs,
+)
 from keras_poolformer.models.opening import load_model
 from keras_poolformer.runtime.description import SCORES
 from keras_poolformer.support.errors import InputError
@@ -16,8 +26,14 @@ from keras_poolformer.support.files import refuse_existing, replacing
 from keras_poolformer.support.messages import json_text
 from keras_poolformer.support.progress import Progress
 
+if TYPE_CHECKING:
+    from keras_poolformer.export.comparison import ExportResult
+    from keras_poolformer.models.base import PoolFormerModel
 
-def add_parser(group):
+_CALIBRATED = [name for name, recipe in ALL_RECIPES.items() if recipe.needs_calibration]
+
+
+def add_parser(group: CommandGroup) -> None:
     """Adds the subcommand."""
     command = add_command(
         group,
@@ -30,39 +46,45 @@ def add_parser(group):
     command.add_argument(
         "--recipe",
         default="fp32",
-        choices=[*RECIPES, "saved_model"],
-        help="of a .tflite file, or saved_model (fp32)",
+        choices=list(ALL_RECIPES),
+        help="how weights and arithmetic are stored: dynamic_int8 is a good first choice for CPUs, "
+        "int8 for NPUs, int8_micro for microcontrollers (default: %(default)s)",
     )
     command.add_argument(
         "--inputs",
         choices=INPUTS,
-        help="pixels: uint8, normalized in the graph, the default for RGB; normalized: floats",
+        help="what the file takes: uint8 pixels, normalized in the graph, or normalized floats "
+        "(default: pixels for RGB models, else normalized)",
     )
     command.add_argument(
-        "--outputs", choices=OUTPUTS, help="(logits); pyramid: the feature maps P2, P3, ..."
+        "--outputs",
+        choices=OUTPUTS,
+        help="what the file returns; pyramid is the feature maps P2, P3, ... (default: logits, or "
+        "all that a model without classes has)",
     )
     command.add_argument(
         "--calibration",
         metavar="FOLDER",
-        help="a few hundred images, for the int8 recipes; no test images",
+        help="folder of a few hundred images, none of them test images; required by the integer "
+        f"recipes {' and '.join(_CALIBRATED)}",
     )
     command.add_argument(
-        "--skip-broken", action="store_true", help="leave unreadable calibration images out"
+        "--skip-broken", action="store_true", help="skip corrupt calibration images"
     )
     add_overrides(command)
-    add_output(command, "the file or directory to write; OUTPUT.json records it")
+    add_output(command, "file or folder to write; PATH.json records the export")
 
 
-def export(options):
+def export(options: argparse.Namespace) -> None:
     """Writes a .tflite file or a SavedModel, and OUTPUT.json."""
+    recipe = ALL_RECIPES[options.recipe]
     record = f"{options.output}.json"
-    folder = SAVED_MODEL if options.recipe == "saved_model" else None
-    refuse_existing(options.output, options.overwrite, folder)
+    refuse_existing(options.output, options.overwrite, recipe.folder)
     refuse_existing(record, options.overwrite)
-    _check(options)
+    _check(options, recipe)
     progress = Progress([f"reading {options.source}", f"exporting {options.output}"])
     progress.start()
-    backbone = options.outputs == "pyramid"  # whatever head the source has, or none
+    backbone = options.outputs == "pyramid"  # whether or not the source has a head
     model = load_model(
         options.source,
         backbone=backbone,
@@ -73,7 +95,7 @@ def export(options):
     progress.start()
     # Of two exports to one name, the one that comes too late to write its file writes no record.
     with replacing(record, options.overwrite) as written:
-        result = _export(model, options, progress.advance)
+        result = _export(model, options, recipe, progress.advance)
         text = json_text(result.to_dict()) + "\n"
         written.write_text(text, encoding="utf-8")
     progress.finish()
@@ -82,21 +104,30 @@ def export(options):
     print(text if options.json else _table(result), end="")
 
 
-def _check(options):
-    """Refuses options that do not go together, before anything is loaded."""
-    if options.recipe == "saved_model" and (options.inputs or options.outputs):
-        raise InputError("recipe saved_model has all inputs and outputs: leave the options out")
-    is_integer = options.recipe in RECIPES and RECIPES[options.recipe].is_integer
-    if is_integer and options.calibration is None:
+def _check(options: argparse.Namespace, recipe: Recipe) -> None:
+    """Rejects options that do not go together, before anything is loaded."""
+    if recipe.folder and (options.inputs or options.outputs):
         raise InputError(
-            f"recipe {options.recipe} needs --calibration FOLDER, with a few hundred images"
+            f"recipe {recipe.name} has all inputs and outputs: omit --inputs and --outputs"
         )
-    if is_integer and options.inputs == "normalized":
-        raise InputError(f"recipe {options.recipe} takes --inputs pixels. Received: normalized")
+    if recipe.needs_calibration and options.calibration is None:
+        raise InputError(
+            f"recipe {recipe.name} needs --calibration FOLDER, with a few hundred images"
+        )
+    if options.inputs and options.inputs not in recipe.inputs:
+        raise InputError(
+            f"recipe {recipe.name} takes --inputs {' or '.join(recipe.inputs)}. "
+            f"Received: {options.inputs}"
+        )
 
 
-def _export(model, options, progress):
-    if options.recipe == "saved_model":
+def _export(
+    model: "PoolFormerModel",
+    options: argparse.Namespace,
+    recipe: Recipe,
+    progress: Callable[[int, int], None],
+) -> "ExportResult":
+    if recipe.folder:
         from keras_poolformer.export.saved_model import examine, export_saved_model
 
         path = export_saved_model(model, options.output, overwrite=options.overwrite)
@@ -106,7 +137,7 @@ def _export(model, options, progress):
     return export_tflite(
         model,
         options.output,
-        recipe=options.recipe,
+        recipe=recipe.name,
         inputs=options.inputs or device_inputs(model.config),
         outputs=options.outputs,
         calibration=options.calibration,
@@ -116,8 +147,8 @@ def _export(model, options, progress):
     )
 
 
-def _table(result):
-    """One line for each thing to know of an `ExportResult`."""
+def _table(result: "ExportResult") -> str:
+    """One line for each fact about an export."""
     rows = [
         ("file", result.path),
         ("recipe", result.recipe),
@@ -138,13 +169,13 @@ def _table(result):
     return "".join(f"{name:{width}}  {value}\n" for name, value in rows)
 
 
-def _in_mediapipe(result):
+def _in_mediapipe(result: "ExportResult") -> str:
     """Whether MediaPipe Tasks' ImageClassifier or ImageEmbedder opens it (export/metadata.py)."""
-    takes_pixels, is_embedding = result.inputs == "pixels", result.outputs == "embedding"
-    if is_embedding:
-        return "ImageEmbedder opens it" if takes_pixels else "wants --inputs pixels"
+    takes_pixels = result.inputs == "pixels"
+    if result.outputs == "embedding":
+        return "ImageEmbedder opens it" if takes_pixels else "needs --inputs pixels"
     if takes_pixels and result.outputs == "probabilities":
         return "opens it"
-    if takes_pixels and not RECIPES[result.recipe].is_integer:
+    if takes_pixels and not ALL_RECIPES[result.recipe].is_integer:
         return "opens it; --outputs probabilities gives better scores than logits"
-    return "wants --inputs pixels --outputs probabilities"
+    return "needs --inputs pixels --outputs probabilities"

@@ -1,5 +1,6 @@
-"""The image files that a command is given, and those of them that cannot be read."""
+"""The image files given to a command, and those of them that cannot be read."""
 
+import argparse
 import sys
 from pathlib import Path
 
@@ -8,11 +9,18 @@ from keras_poolformer.data.image_listing import images_in
 from keras_poolformer.support.errors import ImageError, InputError
 from keras_poolformer.support.messages import one_line
 
-UNREAD = 1  # exit status where images of several could not be read
+UNREAD = 1  # exit status where some of several images could not be read
 
 
 def image_files(paths: list[str]) -> list[Path]:
-    """The image files among paths and in folders, in order; none of them missing."""
+    """Lists the image files among paths and in folders, in order.
+
+    Args:
+        paths: Paths of files and folders.
+
+    Raises:
+        InputError: One of them does not exist, or a folder holds no images.
+    """
     files = []
     for path in map(Path, paths):
         if path.is_dir():
@@ -24,20 +32,20 @@ def image_files(paths: list[str]) -> list[Path]:
     return files
 
 
-def add_skip_broken(command):
+def add_skip_broken(command: argparse.ArgumentParser) -> None:
     """Adds --skip-broken."""
     command.add_argument(
         "--skip-broken",
         action="store_true",
-        help="exit with status 0 although images could not be read",
+        help="exit with status 0 even if some images cannot be read",
     )
 
 
 class BrokenImages:
-    """Images of a command that cannot be read; the others are worked on.
+    """Images of a command that cannot be read; the others are processed.
 
     Args:
-        skip: Whether the command succeeds all the same, as with --skip-broken.
+        skip: Whether the command succeeds nevertheless, as with --skip-broken.
     """
 
     def __init__(self, skip: bool) -> None:
@@ -45,7 +53,7 @@ class BrokenImages:
         self._errors: list[ImageError] = []
 
     def add(self, error: ImageError) -> None:
-        """Notes an image that cannot be read."""
+        """Records an image that cannot be read."""
         self._errors.append(error)
 
     def check(self, total: int) -> None:

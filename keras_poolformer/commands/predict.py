@@ -1,16 +1,22 @@
-"""`keras-poolformer predict`."""
+"""The subcommand `predict`."""
 
-from keras_poolformer.commands.arguments import add_command, add_overrides, positive
+import argparse
+import os
+from pathlib import Path
+
+from keras_poolformer.commands.arguments import CommandGroup, add_command, add_overrides, positive
 from keras_poolformer.commands.images import BrokenImages, add_skip_broken, image_files
-from keras_poolformer.models.opening import load_model
-from keras_poolformer.models.overrides import override_tflite
+from keras_poolformer.data.folders import read_batches
+from keras_poolformer.evaluation.scorer import Scorer, open_scorer
 from keras_poolformer.scores import score_name, score_text
-from keras_poolformer.support.errors import ImageError
 from keras_poolformer.support.messages import json_text, printable
 from keras_poolformer.support.progress import Progress
 
+BATCH_SIZE = 32  # images
+Results = dict[str, list[tuple[str, float]]]  # {path of an image: its best classes}
 
-def add_parser(group):
+
+def add_parser(group: CommandGroup) -> None:
     """Adds the subcommand."""
     command = add_command(
         group,
@@ -19,35 +25,57 @@ def add_parser(group):
         "classify images",
         "predict poolformer_tiny_cifar10 photo.jpg holiday/",
     )
-    command.add_argument("source", metavar="SOURCE", help="preset, checkpoint or .tflite file")
+    command.add_argument(
+        "source", metavar="SOURCE", help="preset, checkpoint, .tflite file or SavedModel"
+    )
     command.add_argument("images", metavar="IMAGE", nargs="+", help="image files and folders")
-    command.add_argument("--top-k", type=positive, default=5, help="classes to show (5)")
+    command.add_argument(
+        "--top-k",
+        type=positive,
+        metavar="N",
+        default=5,
+        help="number of classes to show (default: %(default)s)",
+    )
     add_skip_broken(command)
     add_overrides(command)
-    command.add_argument("--json", action="store_true", help="print JSON")
+    command.add_argument("--json", action="store_true", help="print the classes as JSON")
 
 
-def predict(options):
+def predict(options: argparse.Namespace) -> int:
     """Classifies image files; returns the exit status."""
     images = image_files(options.images)
     progress = Progress([f"loading {options.source}", f"classifying {len(images)} images"])
     progress.start()
-    classify, problem_type = _classifier(options)
+    workers = min(os.cpu_count() or 1, len(images))
+    scorer = open_scorer(options.source, workers, options.size, options.labels)
     progress.start()
-    results, broken = {}, BrokenImages(options.skip_broken)
-    for done, image in enumerate(images, start=1):
-        try:
-            results[str(image)] = classify(image)
-        except ImageError as error:
-            broken.add(error)
-        progress.advance(done, len(images))
+    broken = BrokenImages(options.skip_broken)
+    results = _classify(scorer, images, options.top_k, broken, progress)
     progress.finish()
     broken.check(len(images))
-    _print(results, problem_type, options.json)
+    _print(results, scorer.problem_type, options.json)
     return broken.report()
 
 
-def _print(results, problem_type, as_json):
+def _classify(
+    scorer: Scorer, images: list[Path], top_k: int, broken: BrokenImages, progress: Progress
+) -> Results:
+    """The best classes of each image that can be read, in the order of the images."""
+    batches = read_batches(
+        [(path, number) for number, path in enumerate(images)],
+        scorer.prepare,
+        BATCH_SIZE if scorer.fixed_size else 1,
+        on_broken=lambda _, error: broken.add(error),
+    )
+    results = {}
+    for prepared, numbers in batches:
+        for number, scores in zip(numbers.tolist(), scorer.scores(prepared), strict=True):
+            results[str(images[number])] = scorer.top_classes(scores, top_k)
+        progress.advance(number + 1, len(images))
+    return results
+
+
+def _print(results: Results, problem_type: str | None, as_json: bool) -> None:
     if as_json:
         rows = {
             image: [{"label": label, score_name(problem_type): score} for label, score in top]
@@ -56,21 +84,6 @@ def _print(results, problem_type, as_json):
         print(json_text(rows))
         return
     for image, top in results.items():
-        print(printable(str(image)))
+        print(printable(image))
         for label, score in top:
             print(f"  {score_text(score, problem_type):>6}  {label}")
-
-
-def _classifier(options):
-    """(A function from an image file to [(label, score), ...], the model's problem type)."""
-    top_k = options.top_k
-    if str(options.source).endswith(".tflite"):
-        from keras_poolformer.runtime import TFLiteClassifier
-
-        classifier = TFLiteClassifier(options.source)
-        override_tflite(classifier, options.size, options.labels)
-        problem_type = classifier.description.problem_type if classifier.description else None
-        return lambda image: classifier.classify(image, top_k), problem_type
-
-    model = load_model(options.source, size=options.size, labels=options.labels)
-    return lambda image: model.classify(image, top_k), model.config.problem_type

@@ -1,11 +1,19 @@
-"""`keras-poolformer prepare`: labelled images as TFRecords, to train from."""
+"""The subcommand `prepare`: labeled images as TFRecords, to train from."""
 
-from keras_poolformer.commands.arguments import add_command, add_output, positive, print_note
+import argparse
+
+from keras_poolformer.commands.arguments import (
+    CommandGroup,
+    add_command,
+    add_output,
+    positive,
+    print_note,
+)
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.progress import Progress
 
 
-def add_parser(group):
+def add_parser(group: CommandGroup) -> None:
     """Adds the subcommand."""
     command = add_command(
         group,
@@ -14,13 +22,25 @@ def add_parser(group):
         "write a folder of images or a tfds data set as TFRecords, to train from",
         "prepare photos/ -o gs://bucket/photos",
     )
-    command.add_argument("data", metavar="FOLDER_OR_NAME", help="as for train --data")
-    command.add_argument("--shards", type=positive, metavar="N", help="files of each split")
-    command.add_argument("--data-dir", metavar="FOLDER", help="where tfds data sets lie or are put")
-    add_output(command, "the folder to write; may be gs://")
+    command.add_argument(
+        "data",
+        metavar="FOLDER|NAME",
+        help="images to write: a folder ROOT/train/label/image or ROOT/label/image, records, or a "
+        "tfds data set",
+    )
+    command.add_argument(
+        "--shards",
+        type=positive,
+        metavar="N",
+        help="number of files of the training split (default: about 1,250 images in each)",
+    )
+    command.add_argument(
+        "--data-dir", metavar="FOLDER", help="folder of tfds data sets (default: tfds' own)"
+    )
+    add_output(command, "folder to write, which may be gs://")
 
 
-def prepare(options):
+def prepare(options: argparse.Namespace) -> None:
     """Writes the records of a folder or a tfds data set; every image is checked."""
     from keras_poolformer.data.splits.opening import open_splits
     from keras_poolformer.data.splits.record_description import DESCRIPTION

@@ -1,30 +1,42 @@
-"""`keras-poolformer summary`; heavy imports are inside, so that --help is instant."""
+"""`keras-poolformer summary`: the parts of an architecture and their costs, in a table."""
 
+import argparse
 import math
+from typing import TYPE_CHECKING, Any
 
-from keras_poolformer.commands.arguments import add_command, add_source, positive
+from keras_poolformer.commands.arguments import CommandGroup, add_command, add_source, positive
+from keras_poolformer.config import PoolFormerConfig
 from keras_poolformer.models.opening import load_model
 from keras_poolformer.support.messages import json_text
 from keras_poolformer.support.progress import Progress
 
+if TYPE_CHECKING:
+    from keras_poolformer.inspection.stats import RowStats, Stats
 
-def add_parser(group):
+UNITS = {"T": 1e12, "G": 1e9, "M": 1e6, "k": 1e3}
+DIGITS = 3  # that are shown of a count
+
+
+def add_parser(group: CommandGroup) -> None:
     """Adds the subcommand."""
     command = add_command(
         group,
         "summary",
         summary,
-        "show an architecture, and what it costs",
+        "show an architecture and its cost: parameters, MACs, activations",
         "summary poolformer_s12 --size 384",
     )
     add_source(command)
     command.add_argument(
-        "--size", type=positive, metavar="N", help="pixels of a side (the source's own)"
+        "--size",
+        type=positive,
+        metavar="N",
+        help="side of the image in pixels (default: the source's)",
     )
-    command.add_argument("--json", action="store_true", help="print JSON")
+    command.add_argument("--json", action="store_true", help="print the report as JSON")
 
 
-def summary(options):
+def summary(options: argparse.Namespace) -> None:
     """Prints an architecture, part by part."""
     progress = Progress([f"building {options.source}", "counting"])
     progress.start()
@@ -43,8 +55,8 @@ def summary(options):
         print(_table(options.source, stats, model.config))
 
 
-def _stages(stats, config):
-    """The stages, each with the convolution that opens it: the first one with the stem."""
+def _stages(stats: "Stats", config: PoolFormerConfig) -> list[dict[str, Any]]:
+    """The stages, each with the convolution that opens it: the first with the stem."""
     rows = {row["name"]: row for row in stats.to_dict()["rows"]}
     stages = [
         {"stage": stage, "stride": math.prod(config.strides[:stage]), **rows[f"stage {stage}"]}
@@ -55,14 +67,14 @@ def _stages(stats, config):
     return stages
 
 
-def _table(source, stats, config):
+def _table(source: str, stats: "Stats", config: PoolFormerConfig) -> str:
     height, width = stats.size
-    what = f"{config.num_classes} classes, head {config.head}"
-    if stats.rows[-1].name != "head":
-        what = "no head"
+    head = "no head"
+    if stats.rows[-1].name == "head":
+        head = f"{config.num_classes} classes, head {config.head}"
     size = f"{height} pixels" if height == width else f"{height} x {width} pixels"
     lines = [
-        f"{source}: {stats.params:,} parameters, {what}, {size}",
+        f"{source}: {stats.params:,} parameters, {head}, {size}",
         _line("", "size", "width", "blocks", "parameters", "MACs", "activations"),
     ]
     for row in stats.rows:
@@ -71,19 +83,20 @@ def _table(source, stats, config):
     return "\n".join([*lines, _line("all", "", "", "", *_readable(stats))])
 
 
-def _line(name, size, width, blocks, *counts):
+def _line(name: str, size: str, width: object, blocks: object, *counts: str) -> str:
     start = f"{name:8} {size:>11} {width:>6} {blocks:>6}"
     return start + "".join(f" {count:>11}" for count in counts)
 
 
-def _readable(counted):
-    return [_number(count) for count in (counted.params, counted.macs, counted.activations)]
+def _readable(costs: "Stats | RowStats") -> list[str]:
+    return [_number(count) for count in (costs.params, costs.macs, costs.activations)]
 
 
-def _number(count):
+def _number(count: int) -> str:
     """A count to three digits: 11.9 M."""
-    for unit, letter in ((1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k")):
+    for letter, unit in UNITS.items():
         if count >= unit:
             scaled = count / unit
-            return f"{scaled:.{2 - (scaled >= 10) - (scaled >= 100)}f} {letter}"
+            decimals = max(0, DIGITS - len(str(int(scaled))))
+            return f"{scaled:.{decimals}f} {letter}"
     return f"{count}  "

@@ -3,18 +3,28 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from keras_poolformer.commands.arguments import add_command, positive, print_note
+from keras_poolformer.commands.arguments import CommandGroup, add_command, positive, print_note
 from keras_poolformer.support.errors import FRAMEWORK, require_packages
 from keras_poolformer.support.messages import json_text
 from keras_poolformer.support.progress import Progress
-from keras_poolformer.training import STRATEGIES
+from keras_poolformer.training import RECIPE_SUMMARIES, STRATEGIES
 
-# Packages that no run can do without, and the extras that bring them.
+if TYPE_CHECKING:
+    import tensorflow as tf
+
+    from keras_poolformer.data.splits.split import Split
+    from keras_poolformer.training.recipe import Recipe
+    from keras_poolformer.training.results import TrainingResult
+
+# What people call the figures of a `TrainingResult`.
+_SHOWN = {"top-1": "top1", "top-5": "top5", "best top-1": "best_top1"}
+# Packages that every run needs, and the extras that bring them.
 EXTRAS = FRAMEWORK | dict.fromkeys(("tensorboard", "tqdm", "matplotlib"), "train")
 
 
-def add_parser(group):
+def add_parser(group: CommandGroup) -> None:
     """Adds the subcommand."""
     command = add_command(
         group,
@@ -23,42 +33,97 @@ def add_parser(group):
         "train a model; rerun the same command to resume where it was interrupted",
         "train --recipe poolformer_tiny_cifar10 --data cifar10 --workdir run",
     )
-    command.add_argument("--recipe", required=True, metavar="NAME", help="of a training recipe")
+    recipes = "\n".join(f"  {name:23}  {line}" for name, line in RECIPE_SUMMARIES.items())
+    command.epilog = f"recipes:\n{recipes}\n\n{command.epilog}"
+    _add_run_options(command)
+    _add_data_options(command)
+    _add_strategy_options(command)
+    command.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def _add_run_options(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--recipe", required=True, metavar="NAME", help="name of a recipe; the list is below"
+    )
+    command.add_argument(
+        "--workdir",
+        required=True,
+        metavar="FOLDER",
+        help="folder for everything that is written; a run that it holds is resumed",
+    )
+    command.add_argument(
+        "--init",
+        metavar="SOURCE",
+        help="preset or checkpoint to start from (default: fresh weights)",
+    )
+    command.add_argument(
+        "--set",
+        dest="settings",
+        metavar="FIELD=VALUE",
+        nargs="+",
+        action="extend",
+        default=[],
+        help="fields of the recipe to change, as in batch_size=32 drop_path_rate=0",
+    )
+    command.add_argument(
+        "--seed",
+        type=_seed,
+        metavar="N",
+        default=0,
+        help="seed of everything random (default: %(default)s)",
+    )
+    command.add_argument(
+        "--max-steps",
+        type=positive,
+        metavar="N",
+        help="number of steps after which to stop (default: all of the recipe)",
+    )
+    command.add_argument(
+        "--checkpoints",
+        metavar="FOLDER",
+        help="folder of the checkpoints, which may be gs:// (default: WORKDIR/checkpoints)",
+    )
+
+
+def _add_data_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--data",
         required=True,
-        metavar="FOLDER_OR_NAME",
-        help="ROOT/train/label/image, ROOT/label/image, what `prepare` wrote, or a tfds data set",
+        metavar="FOLDER|NAME",
+        help="images to train on: a folder ROOT/train/label/image or ROOT/label/image, records of "
+        "`prepare`, also at gs://, or a tfds data set",
     )
-    command.add_argument("--workdir", required=True, metavar="DIR", help="for all that is written")
+    command.add_argument(
+        "--data-dir", metavar="FOLDER", help="folder of tfds data sets (default: tfds' own)"
+    )
+    command.add_argument(
+        "--skip-validation",
+        action="store_true",
+        help="skip the check, before the first step, that all images can be decoded",
+    )
+
+
+def _add_strategy_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
         "--strategy",
         choices=STRATEGIES,
         default="one_device",
-        help="of tf.distribute (one_device); multiworker reads TF_CONFIG",
-    )
-    command.add_argument("--replicas", type=positive, metavar="N", help="of mirrored")
-    command.add_argument("--tpu", metavar="NAME", help='of a Cloud TPU; "local" on its own VM')
-    command.add_argument("--zone", help="of the TPU")
-    command.add_argument("--project", help="of the TPU")
-    command.add_argument("--init", metavar="CHECKPOINT", help="preset or file to begin with")
-    command.add_argument("--max-steps", type=positive, metavar="N", help="stop there")
-    command.add_argument("--seed", type=_seed, default=0, help="of all that is random (0)")
-    command.add_argument(
-        "--set", dest="settings", metavar="FIELD=VALUE", nargs="+", action="extend", default=[],
-        help="fields of the recipe, as in batch_size=32 drop_path_rate=0",
-    )  # fmt: skip
-    command.add_argument("--data-dir", metavar="FOLDER", help="where tfds data sets lie or are put")
-    command.add_argument(
-        "--checkpoints", metavar="DIR", help="if not in the working directory; may be gs://"
+        help="devices to train on; multiworker reads TF_CONFIG (default: %(default)s)",
     )
     command.add_argument(
-        "--skip-validation", action="store_true", help="do not read all images once before"
+        "--replicas",
+        type=positive,
+        metavar="N",
+        help="number of devices of --strategy mirrored (default: all GPUs)",
     )
-    command.add_argument("--json", action="store_true", help="print JSON")
+    command.add_argument(
+        "--tpu", metavar="NAME", help='name of the Cloud TPU, or "local" on its own machine'
+    )
+    command.add_argument("--zone", metavar="NAME", help="zone of the TPU")
+    command.add_argument("--project", metavar="NAME", help="project of the TPU")
 
 
-def train(options):
+def train(options: argparse.Namespace) -> None:
     """Trains a model; resumes where the same command was interrupted."""
     require_packages(EXTRAS)
     from keras_poolformer.training.recipes import get_recipe
@@ -66,7 +131,7 @@ def train(options):
 
     recipe = get_recipe(options.recipe).with_settings(options.settings)
     recipe.check_init(options.init)
-    # TensorFlow wants to know its devices and peers before it does anything else.
+    # TensorFlow must know its devices and peers before it does anything else.
     strategy = create_strategy(
         options.strategy, options.replicas, options.tpu, options.zone, options.project
     )
@@ -96,7 +161,7 @@ def train(options):
     _print(result, options)
 
 
-def _splits(recipe, options):
+def _splits(recipe: "Recipe", options: argparse.Namespace) -> "tuple[Split, Split | None]":
     from keras_poolformer.data.splits.opening import open_splits
 
     progress = Progress([f"opening {options.data}"])
@@ -108,11 +173,12 @@ def _splits(recipe, options):
     return training, evaluation
 
 
-def _validate(splits, strategy):
-    """Each host reads its own share of the images once."""
+def _validate(splits: "list[Split]", strategy: "tf.distribute.Strategy") -> None:
+    """Decodes all images once; each host decodes its share."""
     from keras_poolformer.data.splits.validation import validate
 
     resolver = strategy.cluster_resolver
+    # Private: TensorFlow 2.20 and 2.21 have it, and no public name for it.
     workers = getattr(strategy.extended, "_num_workers", 1)
     shard = (resolver.task_id, workers) if workers > 1 else (0, 1)
     progress = Progress([f"checking the images of {split.name}" for split in splits])
@@ -122,23 +188,21 @@ def _validate(splits, strategy):
     progress.finish()
 
 
-def _print(result, options):
+def _print(result: "TrainingResult", options: argparse.Namespace) -> None:
     if options.json:
-        print(json_text(result))
+        print(json_text(result.to_dict()))
         return
-    if not result["finished"]:
-        saved = f"stopped after step {result['step']}, which is saved"
+    if not result.finished:
+        saved = f"stopped after step {result.step}, which is saved"
         print(f"{saved}: rerun the same command to resume", file=sys.stderr)
         return
-    figures = [f"{name} {result[key]:.2f} %" for name, key in _SHOWN.items() if key in result]
-    steps = f"step {result['step']}" + (" (early)" if result.get("stopped_early") else "")
+    found = result.to_dict()
+    figures = [f"{name} {found[key]:.2f} %" for name, key in _SHOWN.items() if key in found]
+    steps = f"step {result.step}" + (" (early)" if result.stopped_early else "")
     print(f"{options.workdir}/model.keras: {', '.join([steps, *figures])}")
 
 
-_SHOWN = {"top-1": "top1", "top-5": "top5", "best top-1": "best_top1"}
-
-
-def _seed(text):
+def _seed(text: str) -> int:
     if not text.isdecimal() or int(text) >= 2**31:
         raise argparse.ArgumentTypeError(
             f"must be a whole number from 0 to 2147483647. Received: {text!r}"

@@ -1,4 +1,4 @@
-"""Labelled images: from folders, data sets and records to batches."""
+"""Labeled images: from folders, data sets and records to batches."""
 
 from typing import TYPE_CHECKING
 

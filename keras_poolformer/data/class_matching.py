@@ -1,4 +1,4 @@
-"""Classes of a data set that numbers them, and the classes of a model."""
+"""Matches the classes of a data set that numbers them with the classes of a model."""
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,24 +17,25 @@ def match_classes(
 ) -> tuple[list[int], bool]:
     """Finds the model's class for each class of a data set.
 
-    By name, exactly, as class folders are labelled; by position only where none of the names is
-    one of the labels, and there are as many classes.
+    By name, exactly, as class folders are labeled; by position only where no name is a label and
+    both have the same number of classes.
 
     Args:
         names: Class names of the data, in the order of its classes.
         labels: Class names of the model, in the order of its classes; empty if unknown.
         num_classes: Number of classes of the model.
-        data: What errors call the data.
-        numbers: Whether names that are class numbers are taken for these, as those of folders are.
+        data: Name of the data, for errors.
+        numbers: Whether names that are numbers mean the classes of these numbers, as names of
+            class folders do.
 
     Returns:
-        (class index of the model for each name, whether they were found by position).
+        (class index of the model for each name, whether they were matched by position).
 
     Raises:
-        InputError: The classes are others.
+        InputError: The classes do not match.
     """
     names, labels = list(names), list(labels or ())
-    # Names that differ in their spelling alone may come in another order, too: an error.
+    # Names that differ only in spelling may also be in another order: an error.
     if _folded(names) & _folded(labels):
         return match_labels(names, labels, num_classes, f"the classes of {data}", False), False
     if numbers and all(name.isascii() and name.isdecimal() for name in names):
@@ -48,7 +49,7 @@ def match_classes(
 
 
 def chosen(examples: Iterable[Any], total: int, limit: int | None) -> Iterator[tuple[int, Any]]:
-    """At most `limit` of `total` examples, evenly spread, each with its place."""
+    """Yields at most `limit` of `total` examples, evenly spread, each with its number."""
     numbers = spread(range(total), limit)
     wanted = numbers if limit is None else frozenset(numbers)
     for number, example in enumerate(examples):
@@ -62,10 +63,10 @@ def class_index(image: Any, label: Any, indices: Sequence[int], hint: str = "") 
     """The model's class of an image.
 
     Args:
-        image: What errors name.
+        image: The image, for errors.
         label: Class number in the data.
         indices: Class index of the model for each class of the data.
-        hint: What errors end in.
+        hint: End of the error.
 
     Raises:
         InputError: The data have no such class.
@@ -78,9 +79,9 @@ def class_index(image: Any, label: Any, indices: Sequence[int], hint: str = "") 
     return indices[label]
 
 
-def _folded(names):
+def _folded(names: Iterable[str]) -> set[str]:
     return {re.sub(r"[\s_-]+", " ", name.casefold()) for name in names}
 
 
-def _few(names):
+def _few(names: Sequence[str]) -> str:
     return ", ".join(names) if len(names) <= 10 else f"{names[0]} ... {names[-1]}"

@@ -1,33 +1,42 @@
-"""Labelled images in class folders, ROOT/label/image.png: needs numpy and Pillow alone."""
+"""Labeled images in class folders, ROOT/label/image.png; needs only numpy and Pillow."""
 
 import os
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 
 from keras_poolformer.data.image_listing import Skipped, list_images
+from keras_poolformer.data.labeled import Examples
+from keras_poolformer.images.files import EncodedImage
 from keras_poolformer.images.formats import is_image_file
-from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.errors import ImageError, InputError
 from keras_poolformer.support.messages import did_you_mean
 
+T = TypeVar("T")
 
-def find_class_folders(root, note=None):
+
+def find_class_folders(
+    root: str | os.PathLike[str], note: Callable[[str], None] | None = None
+) -> dict[str, list[Path]]:
     """Lists the images of each class folder, without decoding them.
 
     Names that begin with a dot are ignored. Files that are not images, by their suffix or, if
-    they have none, by their header, are left out.
+    they have none, by their header, are skipped.
 
     Args:
-        root: folder that holds one folder per class, and in these the images.
-        note: Function to call with a line that says how many files were left out and why, if
+        root: Folder that contains a folder for each class, which contains the images.
+        note: Function to call with a line that says how many files were skipped and why, if
             there are any; or None.
 
     Returns:
         {name of the class folder: [path, ...]}, both sorted by name.
 
     Raises:
-        InputError: there is no such folder, it holds no class folders, one of these holds no
-            images, or images lie where they have no class.
+        InputError: The folder does not exist, contains no class folders, or images outside of
+            them; or a class folder contains no images.
     """
     root = Path(root)
     if not root.is_dir():
@@ -48,30 +57,57 @@ def find_class_folders(root, note=None):
     return folders
 
 
-def check_no_image(path):
-    """Raises InputError if a file beside class folders is an image, which then has no class."""
+def check_no_image(path: Path) -> None:
+    """Rejects an image next to the class folders, which has no class.
+
+    Args:
+        path: Path of a file.
+
+    Raises:
+        InputError: It is an image.
+    """
     if is_image_file(path):
-        raise InputError(f"{path} has no class: images must lie in the class folders")
+        raise InputError(f"{path} has no class: images must be in the class folders")
 
 
-def label_images(folders, labels, num_classes):
+@dataclass(frozen=True)
+class ClassFolders:
+    """The images of class folders, to evaluate on.
+
+    Args:
+        folders: {name of the class folder: [path, ...]}, as `find_class_folders` returns it.
+    """
+
+    folders: Mapping[str, Sequence[Path]]
+
+    def examples_for(
+        self, labels: Sequence[str] | None, num_classes: int, limit: int | None = None
+    ) -> Examples:
+        """See `LabeledImages.examples_for`; classes are found as `label_images` does."""
+        pairs = spread(label_images(self.folders, labels, num_classes), limit)
+        return Examples(pairs, len(pairs))
+
+
+def label_images(
+    folders: Mapping[str, Sequence[Path]], labels: Sequence[str] | None, num_classes: int
+) -> list[tuple[Path, int]]:
     """Gives each image the number of its class.
 
-    A class folder is named exactly as one of the labels. Instead, all of them can be named by
-    class number, which is the only way where a model has no labels or uses one of them twice.
-    Classes without a folder are no error.
+    A class folder has exactly the name of a label. Alternatively, all of them are named by class
+    number, which is the only way where a model has no labels, or the same one twice. Not every
+    class needs a folder.
 
     Args:
         folders: {name: [path, ...]}, as `find_class_folders` returns it.
-        labels: class names in the order of the classes; None or empty if unknown.
-        num_classes: of the model.
+        labels: Class names in the order of the classes; None or empty if unknown.
+        num_classes: Number of classes of the model.
 
     Returns:
         [(path, class index), ...], in the order of `folders`.
 
     Raises:
-        InputError: a folder's name is neither a label nor a class number, or two classes have
-            that label.
+        InputError: The name of a folder is neither a label nor a class number, or two classes
+            have that label.
     """
     indices = match_labels(list(folders), labels, num_classes)
     return [
@@ -81,20 +117,27 @@ def label_images(folders, labels, num_classes):
     ]
 
 
-def match_labels(names, labels, num_classes, subject="class folders", numbers=True):
+def match_labels(
+    names: Sequence[str],
+    labels: Sequence[str] | None,
+    num_classes: int,
+    subject: str = "class folders",
+    numbers: bool = True,
+) -> list[int]:
     """Finds the model's class for each name, as `label_images` does.
 
     Args:
-        names: list of names.
-        labels, num_classes: as for `label_images`.
-        subject: what errors call the names' owners, in the plural.
-        numbers: whether class numbers are an alternative to labels.
+        names: Names of classes.
+        labels: Class names of the model in the order of its classes; None or empty if unknown.
+        num_classes: Number of classes of the model.
+        subject: What has these names, in the plural, for errors.
+        numbers: Whether class numbers are an alternative to labels.
 
     Returns:
         [class index, ...], in the order of `names`.
 
     Raises:
-        InputError: as `label_images`.
+        InputError: A name is neither a label nor a class number, or two classes have that label.
     """
     labels = list(labels or ())
     by_number = not set(names) & set(labels) and all(map(_is_number, names))
@@ -104,39 +147,45 @@ def match_labels(names, labels, num_classes, subject="class folders", numbers=Tr
     return [_class_of_label(name, labels, subject, instead) for name in names]
 
 
-def spread(examples, limit):
-    """At most `limit` examples at even distances, so that every class keeps its share.
+def spread(examples: Sequence[T], limit: int | None) -> Sequence[T]:
+    """Returns at most `limit` examples, evenly spread, so that every class keeps its share.
 
     Args:
-        examples: a list.
-        limit: a number, or None for all.
+        examples: Examples, sorted by class or not.
+        limit: Number of examples at most, or None for all.
     """
     if limit is None or limit >= len(examples):
         return examples
     return [examples[i * len(examples) // limit] for i in range(limit)]
 
 
-def read_batches(examples, prepare, batch_size, on_broken=None):
-    """Reads images batch by batch, when they are asked for.
+def read_batches(
+    examples: Iterable[tuple[Path | EncodedImage, int]],
+    prepare: Callable[[Any], np.ndarray],
+    batch_size: int,
+    on_broken: Callable[[Path | EncodedImage, ImageError], None] | None = None,
+) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Reads images batch by batch, as the iteration gets to them.
 
     Args:
-        examples: [(path, class index), ...].
-        prepare: function from a path to an array; it raises InputError for a broken image.
-        batch_size: images in a batch; the last one may have fewer.
-        on_broken: called with (path, error) for each broken image, which is then left out;
-            None to stop at the first.
+        examples: (image, number) pairs, where the number is that of its class, or any other.
+        prepare: Function from an image to an array; it raises ImageError for one that cannot be
+            read.
+        batch_size: Number of images in a batch; the last one may have fewer.
+        on_broken: Function to call with (image, error) for each image that cannot be read and is
+            skipped; None to stop at the first.
 
     Yields:
-        (arrays (N, ...), int64 class indices (N,)).
+        (arrays (N, ...), int64 numbers (N,)).
 
     Raises:
-        InputError: an image cannot be read, and `on_broken` is None.
+        ImageError: An image cannot be read, and `on_broken` is None.
     """
     arrays, indices = [], []
     for path, index in examples:
         try:
             arrays.append(prepare(path))
-        except InputError as error:
+        except ImageError as error:
             if on_broken is None:
                 raise
             on_broken(path, error)
@@ -149,11 +198,11 @@ def read_batches(examples, prepare, batch_size, on_broken=None):
         yield np.stack(arrays), np.array(indices)
 
 
-def _visible(folder):
+def _visible(folder: Path) -> list[Path]:
     return sorted(path for path in folder.iterdir() if not path.name.startswith("."))
 
 
-def _images(folder, skipped):
+def _images(folder: Path, skipped: Skipped) -> list[Path]:
     with os.scandir(folder) as entries:  # a million images: no system call for each of them
         inside = sorted((entry.name, entry.is_dir()) for entry in entries if entry.name[0] != ".")
     for name, is_folder in inside:
@@ -168,21 +217,21 @@ def _images(folder, skipped):
     return images
 
 
-def _is_number(name):
+def _is_number(name: str) -> bool:
     return name.isascii() and name.isdigit()
 
 
-def _class_number(name, labels, num_classes):
+def _class_number(name: str, labels: Sequence[str], num_classes: int) -> int:
     if _is_number(name) and int(name) < num_classes:
         return int(name)
-    known = "has" if labels else "has no labels and"
+    has = "has" if labels else "has no labels and"
     raise InputError(
-        f"class folders must be named by class number, 0 to {num_classes - 1}: the model {known} "
+        f"class folders must be named by class number, 0 to {num_classes - 1}: the model {has} "
         f"{num_classes} classes. Received: {name!r}"
     )
 
 
-def _class_of_label(name, labels, subject, instead):
+def _class_of_label(name: str, labels: list[str], subject: str, instead: str) -> int:
     if labels.count(name) > 1:
         advice = f"; name them {instead}" if instead else ""
         raise InputError(

@@ -1,32 +1,38 @@
-"""What the header of a JPEG or PNG file says, read by TensorFlow operations alone.
+"""Reads the header of a JPEG or PNG file with TensorFlow operations only.
 
-Few of them: each costs about a microsecond, and a JPEG of ImageNet is decoded in a thousand.
+They are few: each costs about a microsecond, and decoding a JPEG of ImageNet a thousand.
 """
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import tensorflow as tf
 
-OTHER, JPEG, PNG = range(3)
+# Kinds of files.
+OTHER = 0
+JPEG = 1
+PNG = 2
 _SIGNATURE_PNG = b"\x89PNG\r\n\x1a\n"
-_SHORTEST = 16  # bytes: shorter files are not looked at
-# Orientation can also be noted in XMP, or in a text as old ImageMagick writes it.
+_SHORTEST = 16  # bytes; the headers of shorter files are not read
+# An orientation can also be in XMP, or in a text as old ImageMagick writes it.
 _TEXT_OF_JPEG = b"http://ns.adobe.com/xap/1.0/"
-# One look at the whole file costs less than a walk through its segments, and most have neither.
+# Searching the whole file costs less than walking its segments, and most files have neither.
 _MARK_IN_JPEG = r"\C*(?:Exif\x00\x00|http://ns\.adobe\.com/xap/1\.0/)\C*"
 _TEXT_OF_PNG = r"iTXtXML:com\.adobe\.xmp\C*|[tz]EXtRaw profile type exif\C*"
-_ORIENTATION = 0x0112  # tag of EXIF
-_SHORT, _LONG = 3, 4  # types of EXIF
+_ORIENTATION = 0x0112  # EXIF tag
+_SHORT = 3  # EXIF type, 2 bytes
+_LONG = 4  # EXIF type, 4 bytes
 
 
 class Header(NamedTuple):
     """The header of an image file, as scalar tensors.
 
     Args:
-        kind: int32, one of `OTHER`, `JPEG` and `PNG`.
-        height, width: int32, as stored; 0 for other kinds.
-        orientation: int32, 1 to 8, as EXIF has it.
-        is_exact: bool, whether TensorFlow's pixels, turned by `orientation`, are Pillow's.
+        kind: int32. `OTHER`, `JPEG` or `PNG`.
+        height: int32. Stored height in pixels; 0 for other kinds.
+        width: int32. Stored width in pixels; 0 for other kinds.
+        orientation: int32. EXIF orientation, 1 to 8.
+        is_exact: bool. Whether TensorFlow's pixels, turned by `orientation`, equal Pillow's.
     """
 
     kind: tf.Tensor
@@ -36,15 +42,15 @@ class Header(NamedTuple):
     is_exact: tf.Tensor
 
 
-@tf.function(autograph=False)  # traced once, and not for each pipeline that it is in
+@tf.function(autograph=False)  # traced once, and not again in each pipeline
 def read_header(encoded: tf.Tensor) -> Header:
     """Reads the header of an image file.
 
     Args:
-        encoded: Scalar string tensor, the file's content.
+        encoded: Scalar string tensor. Content of the file.
 
     Raises:
-        tf.errors.InvalidArgumentError: When it runs, on a corrupt JPEG.
+        tf.errors.InvalidArgumentError: When it runs: the file is a corrupt JPEG.
     """
     is_long = tf.strings.length(encoded) >= _SHORTEST
     is_jpeg = tf.strings.substr(encoded, 0, 3) == b"\xff\xd8\xff"
@@ -56,23 +62,26 @@ def read_header(encoded: tf.Tensor) -> Header:
     height, width, channels, exif_at, has_text = tf.unstack(found)
     nothing = tf.constant(0)
     tagged = tf.cond(exif_at > 0, lambda: _orientation(encoded, exif_at), lambda: nothing)
-    # Pillow looks for an orientation in the texts where EXIF has none.
+    # Where EXIF has no orientation, Pillow looks for one in the texts.
     is_certain = (tagged > 0) | (has_text == 0)
     is_cmyk = channels == 4
     return Header(kind, height, width, tf.maximum(tagged, 1), is_certain & ~is_cmyk)
 
 
-# Each reader returns int32 (5,): height, width, channels of a JPEG, where the EXIF data begin or
-# 0, and whether there are texts that may hold the orientation.
+# Next position, position of EXIF data, whether there are EXIF data, whether there is a text.
+_Part = tuple[tf.Tensor, tf.Tensor, tf.Tensor, tf.Tensor]
+
+# Each reader returns int32 (5,): height, width, channels of a JPEG, position of the EXIF data or 0,
+# and whether there are texts that may contain the orientation.
 
 
-def _read_other(encoded):
+def _read_other(encoded: tf.Tensor) -> tf.Tensor:
     del encoded
     return tf.zeros(5, tf.int32)
 
 
-def _read_jpeg(encoded):
-    def segment(position):
+def _read_jpeg(encoded: tf.Tensor) -> tf.Tensor:
+    def segment(position: tf.Tensor) -> _Part:
         marker, size = tf.unstack(_numbers(encoded, position, 2, tf.uint16))
         is_app1, is_fill = marker == 0xFFE1, marker == 0xFFFF
         # The compressed pixels follow the scan's header, and Pillow reads no further.
@@ -92,8 +101,8 @@ def _read_jpeg(encoded):
     return tf.concat((shape, found), axis=0)
 
 
-def _read_png(encoded):
-    def chunk(position):
+def _read_png(encoded: tf.Tensor) -> tf.Tensor:
+    def chunk(position: tf.Tensor) -> _Part:
         (size,) = tf.unstack(_numbers(encoded, position, 1, tf.int32))
         text = tf.strings.substr(encoded, position + 4, 26)
         is_exif = tf.strings.substr(text, 0, 4) == b"eXIf"
@@ -104,21 +113,22 @@ def _read_png(encoded):
     return tf.concat((start, _walk(encoded, 8, chunk)), axis=0)
 
 
-def _walk(encoded, start, step):
-    """Goes through the parts of a file until one of them holds EXIF data.
+def _walk(encoded: tf.Tensor, start: int, step: Callable[[tf.Tensor], _Part]) -> tf.Tensor:
+    """Walks the parts of a file up to the first one with EXIF data.
 
     Args:
-        encoded: The file.
+        encoded: Content of the file.
         start: Position of the first part.
-        step: Function from a position to the next one, which is not beyond it where the parts
-            end; where EXIF data would be, whether they are there, and whether it is a text.
+        step: Function from the position of a part to that of the next one, which is not greater
+            at the end; the position that EXIF data would have in it; whether it is EXIF data;
+            and whether it is a text.
 
     Returns:
         int32 (2,): position of the EXIF data or 0, and the number of texts.
     """
     last = tf.strings.length(encoded) - _SHORTEST
 
-    def body(position, found):
+    def body(position: tf.Tensor, found: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         following, exif_at, is_exif, is_text = step(position)
         found += tf.stack((tf.where(is_exif, exif_at, 0), tf.cast(is_text, tf.int32)))
         return tf.where(is_exif | (following <= position), tf.int32.max, following), found
@@ -128,8 +138,8 @@ def _walk(encoded, start, step):
     )[1]
 
 
-def _orientation(encoded, exif_at):
-    """The orientation, 1 to 8, or 0 where EXIF data have none; 1 for values without a meaning."""
+def _orientation(encoded: tf.Tensor, exif_at: tf.Tensor) -> tf.Tensor:
+    """The orientation in EXIF data, 1 to 8; 0 for none, 1 for values that are not valid."""
     prefixed = tf.strings.substr(encoded, exif_at, 6) == b"Exif\0\0"
     start = exif_at + tf.where(prefixed, 6, 0)
     order = tf.strings.substr(encoded, start, 4)
@@ -144,7 +154,7 @@ def _orientation(encoded, exif_at):
     )
 
 
-def _orientation_in(encoded, start, little_endian):
+def _orientation_in(encoded: tf.Tensor, start: tf.Tensor, little_endian: bool) -> tf.Tensor:
     length = tf.strings.length(encoded)
     offset = _numbers(encoded, start + 4, 1, tf.int32, little_endian)[0]
     directory = start + tf.clip_by_value(offset, 0, length)
@@ -161,12 +171,18 @@ def _orientation_in(encoded, start, little_endian):
     return tf.maximum(tf.reduce_max(tf.where(tag == _ORIENTATION, value, 0)), 0)
 
 
-def _swapped(values):
+def _swapped(values: list[tf.Tensor]) -> tuple[tf.Tensor, ...]:
     return values[1], values[0], values[3], values[2]
 
 
-def _numbers(encoded, position, count, dtype, little_endian=False):
-    """int32 (count,): numbers of a file; those at its end where a position is beyond it."""
+def _numbers(
+    encoded: tf.Tensor,
+    position: int | tf.Tensor,
+    count: int | tf.Tensor,
+    dtype: tf.DType,
+    little_endian: bool = False,
+) -> tf.Tensor:
+    """int32 (count,): numbers at a position of a file, or at its end for positions beyond it."""
     size = count * dtype.size
     position = tf.minimum(position, tf.strings.length(encoded) - size)
     piece = tf.strings.substr(encoded, position, size)

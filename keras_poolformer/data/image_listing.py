@@ -1,4 +1,4 @@
-"""Which files of a folder are images, and a line about those that are not."""
+"""Lists the images in a folder, with a line about the files that are not."""
 
 import os
 from collections.abc import Callable
@@ -11,23 +11,23 @@ _SHOWN = 3  # names of files
 
 
 class Skipped:
-    """The files that are left out of a folder, by reason.
+    """The files of a folder that are skipped, by reason.
 
     Args:
-        folder: What a note calls the folder.
+        folder: Name of the folder in notes.
     """
 
     def __init__(self, folder: str | os.PathLike[str]) -> None:
         self.folder = folder
-        self.total = 0  # files that were looked at
+        self.total = 0  # number of files that were examined
         self._names: dict[str, list[str]] = {}
 
     def add(self, name: str, reason: str) -> None:
-        """Notes a file that is left out."""
+        """Records a file that is skipped."""
         self._names.setdefault(reason, []).append(name)
 
     def reasons(self) -> str:
-        """Returns what was left out and why, as the end of a sentence; "" for nothing."""
+        """Returns what was skipped and why, as the end of a sentence; "" for nothing."""
         parts = []
         for reason, names in self._names.items():
             more = f" and {len(names) - _SHOWN:,} more" if len(names) > _SHOWN else ""
@@ -35,7 +35,7 @@ class Skipped:
         return f" ({'; '.join(parts)})" if parts else ""
 
     def tell(self, note: Callable[[str], None] | None) -> None:
-        """Calls `note` with one line, if files were left out."""
+        """Calls `note` with one line, if files were skipped."""
         count = sum(map(len, self._names.values()))
         if count and note:
             files = "file" if self.total == 1 else "files"
@@ -43,18 +43,18 @@ class Skipped:
 
 
 def list_images(folder: str | os.PathLike[str], skipped: Skipped) -> list[Path]:
-    """Lists the images in a folder by name; hidden files and folders are passed over.
+    """Lists the images in a folder by name; hidden files and folders are ignored.
 
     Args:
-        folder: A folder.
-        skipped: Takes up the other files.
+        folder: Folder to list.
+        skipped: Record of the files that are not images.
 
     Returns:
-        Paths, sorted. A link to nothing counts as the image that its name promises.
+        Sorted paths. A dangling link counts as an image if its suffix is that of one.
     """
     suffixes = image_suffixes()
     with os.scandir(folder) as entries:
-        # A million images: the kind of an entry needs no system call.
+        # Folders have up to a million images: this needs no system call for each of them.
         inside = sorted(
             (entry.name, entry.is_file() or not os.path.exists(entry.path))  # noqa: PTH110
             for entry in entries
@@ -81,12 +81,12 @@ def images_in(
     """Lists the images in a folder.
 
     Args:
-        folder: A folder.
-        note: Function to call with a line about files that were left out, or None.
-        recursive: Whether its subfolders are searched, too.
+        folder: Folder to list.
+        note: Function to call with a line about files that were skipped, or None.
+        recursive: Whether subfolders are searched, too.
 
     Raises:
-        InputError: There are none.
+        InputError: There are no images.
     """
     skipped = Skipped(folder)
     folders = [str(folder)]

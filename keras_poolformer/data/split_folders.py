@@ -1,4 +1,4 @@
-"""A folder of splits, ROOT/split/label/image: needs no framework."""
+"""A folder of splits, ROOT/split/label/image; needs neither Keras nor TensorFlow."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -12,12 +12,12 @@ EVALUATION_FOLDERS = ("val", "validation", "test")
 
 
 def has_splits(root: str | Path) -> bool:
-    """Whether a folder holds `train` with class folders in it, rather than a class of that name."""
+    """Whether a folder contains `train` with class folders, rather than a class of that name."""
     return _holds_folders(Path(root) / TRAINING_FOLDER)
 
 
 def evaluation_folder(root: str | Path) -> Path | None:
-    """The first of `val`, `validation` and `test` in a folder of splits, or None."""
+    """Returns the first of `val`, `validation` and `test` in a folder of splits, or None."""
     folders = [Path(root) / name for name in EVALUATION_FOLDERS]
     return next((folder for folder in folders if folder.is_dir()), None)
 
@@ -30,7 +30,7 @@ def find_split(
     Args:
         root: Folder of splits, or of class folders.
         split: Name of the split; None for `val`, `validation` or `test`, whichever comes first.
-        note: Function to call with a line about files that are left out, or None.
+        note: Function to call with a line about files that are skipped, or None.
 
     Returns:
         {name of the class folder: [path, ...]}, as `find_class_folders` returns it.
@@ -43,15 +43,15 @@ def find_split(
         folder = evaluation_folder(root) if has_splits(root) else root
         if folder is None:
             raise InputError(
-                f"{root} must hold one of {', '.join(EVALUATION_FOLDERS)} beside train: --split "
+                f"{root} must hold one of {', '.join(EVALUATION_FOLDERS)} next to train: --split "
                 "train measures on the training images. Received: none of them"
             )
         return find_class_folders(folder, note)
     found = sorted(path.name for path in root.glob("[!.]*") if _holds_folders(path))
     if split not in found:
-        known = f"one of {', '.join(found)}" if found else "left out: there are no splits"
+        expected = f"one of {', '.join(found)}" if found else "omitted: there are no splits"
         raise InputError(
-            f"--split must be {known} in {root}.{did_you_mean(split, found)} "
+            f"--split must be {expected} in {root}.{did_you_mean(split, found)} "
             f"Received: {shown(split)}"
         )
     return find_class_folders(root / split, note)

@@ -1,1 +1,1 @@
-"""Accuracy of anything that classifies, on labelled images."""
+"""Running anything that classifies, and its accuracy on labeled images."""

@@ -1,23 +1,24 @@
 """Top-1 and top-5 accuracy of anything that turns a batch of images into scores."""
 
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from keras_poolformer.support.errors import InputError
 
-TOP = 5
+TOP = 5  # classes, of top-5
 
 
 @dataclass(frozen=True, eq=False)
 class Answers:
-    """The answer to each image, in the order of evaluation.
+    """The predictions for all images, in the order of evaluation.
 
     Args:
         classes: int64 (N,). Class index of each image.
         predicted: int64 (N,). Class index with the highest score.
-        margins: float (N,). Highest score minus the score of the image's class; 0 where the
-            answer is right.
+        margins: float64 (N,). Highest score minus the score of the image's class; 0 where the
+            prediction is right.
     """
 
     classes: np.ndarray
@@ -27,14 +28,14 @@ class Answers:
 
 @dataclass(frozen=True)
 class Accuracy:
-    """Share of images whose class came first, or among the first five.
+    """The accuracy on a set of images.
 
     Args:
         images: Number of images that were classified.
-        top1: Share of images whose class has the highest score, in per cent.
-        top5: Share of images whose class is among the five highest scores, in per cent; None
-            where there are fewer than five classes.
-        answers: The answer to each image.
+        top1: Percentage of images whose class has the highest score.
+        top5: Percentage of images whose class is among the five highest scores; None where there
+            are fewer than five classes.
+        answers: Predictions for all images.
     """
 
     images: int
@@ -42,30 +43,31 @@ class Accuracy:
     top5: float | None = None
     answers: Answers | None = field(default=None, repr=False, compare=False)
 
-    def to_dict(self):
-        """Returns the figures as JSON-ready values; without top5 where there is none."""
-        figures = {"images": self.images, "top1": self.top1}
+    def to_dict(self) -> dict[str, int | float]:
+        """Returns the figures as JSON-ready values, without top5 if it is None."""
+        figures: dict[str, int | float] = {"images": self.images, "top1": self.top1}
         return figures if self.top5 is None else figures | {"top5": self.top5}
 
 
-def measure_accuracy(predict, batches):
+def measure_accuracy(
+    predict: Callable[[np.ndarray], np.ndarray],
+    batches: Iterable[tuple[np.ndarray, np.ndarray]],
+) -> Accuracy:
     """Measures accuracy.
 
-    Classes with equal scores rank in the order of their numbers, lowest first, as a stable
-    sort puts them; a model that gives all classes the same score is right on class 0 alone.
+    Classes with equal scores rank in the order of their numbers, as a stable sort puts them; a
+    model that gives all classes the same score is right only on class 0.
 
     Args:
-        predict: function from a batch (N, ...) to scores (N, classes); the higher, the likelier.
-        batches: iterable of (batch, class indices (N,)).
-
-    Returns:
-        An `Accuracy`.
+        predict: Function from a batch (N, ...) to scores (N, classes); higher is more likely.
+        batches: (batch, class indices (N,)) pairs.
 
     Raises:
-        InputError: there are no images, a class index is none of the model's, or the scores
-            have the wrong shape or are no numbers.
+        InputError: There are no images, a class index is out of range, or the scores have the
+            wrong shape or are NaN.
     """
-    num_classes, parts = 0, []
+    num_classes = 0
+    parts = []
     for batch, indices in batches:
         scores = np.asarray(predict(batch))
         indices = np.asarray(indices)
@@ -80,7 +82,7 @@ def measure_accuracy(predict, batches):
     return Accuracy(images, 100 * int((ranks < 1).sum()) / images, top5, Answers(*answers))
 
 
-def _answers(scores, indices):
+def _answers(scores: np.ndarray, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """The fields of `Answers` for one batch."""
     predicted = scores.argmax(1)  # the first of equal scores, as `_ranks` has it
     numbers = np.arange(len(scores))
@@ -88,23 +90,25 @@ def _answers(scores, indices):
     return indices.astype("int64"), predicted, margins
 
 
-def _ranks(scores, indices):
-    """How many classes rank before the right one, for each image (N,)."""
-    own = np.take_along_axis(scores, indices[:, None], axis=1)
+def _ranks(scores: np.ndarray, indices: np.ndarray) -> np.ndarray:
+    """How many classes rank before the right one, for each image (N,).
+
+    `training.step` has the same rule as TensorFlow operations, which run on the device; here
+    neither Keras nor TensorFlow may be needed.
+    """
+    score = np.take_along_axis(scores, indices[:, None], axis=1)
     is_lower_class = np.arange(scores.shape[1]) < indices[:, None]
-    return ((scores > own) | ((scores == own) & is_lower_class)).sum(axis=1)
+    return ((scores > score) | ((scores == score) & is_lower_class)).sum(axis=1)
 
 
-def _check(scores, indices):
+def _check(scores: np.ndarray, indices: np.ndarray) -> None:
     if scores.ndim != 2 or len(scores) != len(indices):
         raise InputError(
             f"scores must have the shape ({len(indices)}, classes). Received: {scores.shape}"
         )
     wrong = indices[(indices < 0) | (indices >= scores.shape[1])]
     if wrong.size:
-        raise InputError(
-            f"class indices must lie in 0 to {scores.shape[1] - 1}. Received: {wrong[0]}"
-        )
+        raise InputError(f"class indices must be 0 to {scores.shape[1] - 1}. Received: {wrong[0]}")
     # A comparison with NaN is false, so NaN would rank first.
     if np.isnan(scores).any():
-        raise InputError("scores must be numbers. Received: NaN, so the model is damaged")
+        raise InputError("scores must be numbers. Received: NaN, so the model is corrupt")

@@ -1,8 +1,9 @@
-"""What an accuracy is made of: figures for each class, a confusion matrix, and the mistakes."""
+"""A report on an accuracy: figures of each class, a confusion matrix, and the mistakes."""
 
 import csv
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
@@ -10,29 +11,33 @@ from PIL import Image, ImageDraw, ImageFont
 from keras_poolformer.evaluation.accuracy import Answers
 from keras_poolformer.support.output_folders import OutputFolder
 
-CLASSES, CONFUSION, MISTAKES, PICTURE = (
-    "classes.csv", "confusion.csv", "mistakes.csv", "confusion.png"
-)  # fmt: skip
+CLASSES = "classes.csv"
+CONFUSION = "confusion.csv"
+MISTAKES = "mistakes.csv"
+PICTURE = "confusion.png"
 REPORT = OutputFolder(
     "a report of evaluate", (CLASSES, CONFUSION, MISTAKES, PICTURE), (CLASSES, CONFUSION)
 )
-_MOST_NAMED = 60  # classes whose names have room beside the picture
-_SIDE = 900  # pixels of the matrix
-_NAME = 150  # pixels of a class name
-_FONT = 12
-_NUMBERED = 40  # pixels of a cell that has room for its share
-_BACKGROUND, _TEXT, _RIGHT, _WRONG = "#ffffff", "#202124", (42, 111, 151), (214, 84, 40)
+_MOST_NAMED = 60  # classes; for more the picture has no room for names
+_SIDE = 900  # pixels, of the matrix
+_NAME = 150  # pixels, of a class name
+_FONT = 12  # pixels
+_NUMBERED = 40  # pixels, of a cell with room for its percentage
+_BACKGROUND = "#ffffff"
+_TEXT = "#202124"
+_RIGHT = (42, 111, 151)
+_WRONG = (214, 84, 40)
 
 
-def class_figures(answers: Answers, labels: Sequence[str] = ()) -> list[dict]:
+def class_figures(answers: Answers, labels: Sequence[str] = ()) -> list[dict[str, Any]]:
     """Returns the accuracy of each class that has images.
 
     Args:
-        answers: The answer to each image.
+        answers: Predictions for all images.
         labels: Class names in the order of the classes; () if unknown.
 
     Returns:
-        [{"class": index, "label": name, "images": count, "correct": count, "top1": per cent},
+        [{"class": index, "label": name, "images": count, "correct": count, "top1": percent},
         ...], in the order of the classes.
     """
     right = answers.classes[answers.predicted == answers.classes]
@@ -49,20 +54,20 @@ def class_figures(answers: Answers, labels: Sequence[str] = ()) -> list[dict]:
 def write_report(
     folder: Path, answers: Answers, images: Sequence[str], labels: Sequence[str] = ()
 ) -> None:
-    """Writes what an accuracy is made of into a folder.
+    """Writes the report into a folder.
 
-    classes.csv has a line for each class; confusion.csv is the confusion matrix, a row for each
-    class of the images and a column for each predicted one; mistakes.csv has a line for each
+    classes.csv has a line for each class; confusion.csv is the confusion matrix, with a row for
+    each true class and a column for each predicted one; mistakes.csv has a line for each
     misclassified image, the one with the largest margin first; confusion.png shows the matrix.
 
     Args:
         folder: An existing, empty folder.
-        answers: The answer to each image.
+        answers: Predictions for all images.
         images: Names of the images, in the same order.
         labels: Class names in the order of the classes; () if unknown.
     """
     figures = class_figures(answers, labels)
-    _write(folder / CLASSES, list(figures[0]), (list(row.values()) for row in figures))
+    _write(folder / CLASSES, list(figures[0]), (list(values.values()) for values in figures))
     present = np.union1d(answers.classes, answers.predicted)
     matrix = confusion_matrix(answers, present)
     names = [_label(index, labels) for index in present.tolist()]
@@ -87,8 +92,8 @@ def confusion_matrix(answers: Answers, classes: np.ndarray) -> np.ndarray:
     """Counts the images of each pair of true and predicted class.
 
     Args:
-        answers: The answer to each image.
-        classes: int (C,), sorted. Class indices, which must hold all that occur.
+        answers: Predictions for all images.
+        classes: int (C,), sorted. Class indices, with all that occur among them.
 
     Returns:
         int64 (C, C): rows are true classes, columns predicted ones.
@@ -99,51 +104,63 @@ def confusion_matrix(answers: Answers, classes: np.ndarray) -> np.ndarray:
     return matrix
 
 
-def _label(index, labels):
+def _label(index: int, labels: Sequence[str]) -> str:
     return labels[index] if labels else str(index)
 
 
-def _write(path, header, rows: Iterable):
+def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)
 
 
-def _draw(matrix, names):
-    """The matrix as a picture: the darker a cell, the more of a true class' images it holds."""
+def _draw(matrix: np.ndarray, names: Sequence[str]) -> Image.Image:
+    """Draws the matrix; the darker a cell, the more images of its true class it holds."""
     shares = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
-    colors = np.where(np.eye(len(matrix), dtype=bool)[..., None], _RIGHT, _WRONG)
-    pixels = 255 - np.sqrt(shares)[..., None] * (255 - colors)  # rare mistakes are seen, too
     cell = max(1, _SIDE // len(matrix))
-    grid = Image.fromarray(pixels.round().astype(np.uint8))
-    grid = grid.resize((cell * len(matrix),) * 2, Image.Resampling.NEAREST)
-    named = len(names) <= _MOST_NAMED
-    left, top = (_NAME, _NAME) if named else (30, 30)
-    picture = Image.new("RGB", (left + grid.width + 10, top + grid.height + 10), _BACKGROUND)
-    picture.paste(grid, (left, top))
+    grid = _grid(shares, cell)
+    has_names = len(names) <= _MOST_NAMED
+    margin = _NAME if has_names else 30
+    picture = Image.new("RGB", (margin + grid.width + 10, margin + grid.height + 10), _BACKGROUND)
+    picture.paste(grid, (margin, margin))
     draw, font = ImageDraw.Draw(picture), ImageFont.load_default(size=_FONT)
-    draw.rectangle((left, top, left + grid.width, top + grid.height), outline="#c0c0c0")
+    corner = (margin, margin, margin + grid.width, margin + grid.height)
+    draw.rectangle(corner, outline="#c0c0c0")
     draw.text((6, 4), "rows: true class, columns: predicted", _TEXT, font)
     if cell >= _NUMBERED:
         for row, column in np.argwhere(matrix).tolist():
-            center = (left + column * cell + cell // 2, top + row * cell + cell // 2)
+            center = (margin + column * cell + cell // 2, margin + row * cell + cell // 2)
             draw.text(center, f"{shares[row, column]:.0%}", _TEXT, font, anchor="mm")
-    if named:
-        for place, name in enumerate(names):
-            middle = place * cell + cell // 2
-            draw.text((left - 6, top + middle), _short(name), _TEXT, font, anchor="rm")
-            column = _upright_name(name, font)
-            picture.paste(column, (left + middle - column.width // 2, top - 4 - column.height))
+    if has_names:
+        _draw_names(picture, names, cell, margin)
     return picture
 
 
-def _upright_name(name, font):
-    """The name from bottom to top."""
+def _grid(shares: np.ndarray, cell: int) -> Image.Image:
+    """The cells, each a square of `cell` pixels."""
+    colors = np.where(np.eye(len(shares), dtype=bool)[..., None], _RIGHT, _WRONG)
+    pixels = 255 - np.sqrt(shares)[..., None] * (255 - colors)  # so that rare mistakes show
+    grid = Image.fromarray(pixels.round().astype(np.uint8))
+    return grid.resize((cell * len(shares),) * 2, Image.Resampling.NEAREST)
+
+
+def _draw_names(picture: Image.Image, names: Sequence[str], cell: int, margin: int) -> None:
+    """Writes the class names next to the rows and above the columns."""
+    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(size=_FONT)
+    for number, name in enumerate(names):
+        middle = margin + number * cell + cell // 2
+        draw.text((margin - 6, middle), _short(name), _TEXT, font, anchor="rm")
+        column = _upright_name(name, font)
+        picture.paste(column, (middle - column.width // 2, margin - 4 - column.height))
+
+
+def _upright_name(name: str, font: Any) -> Image.Image:
+    """The name, written from bottom to top."""
     text = Image.new("RGB", (_NAME - 34, _FONT + 4), _BACKGROUND)
     ImageDraw.Draw(text).text((0, 1), _short(name), _TEXT, font)
     return text.transpose(Image.Transpose.ROTATE_90)
 
 
-def _short(name):
+def _short(name: str) -> str:
     return name if len(name) <= 18 else f"{name[:16]}..."

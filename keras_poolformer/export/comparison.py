@@ -1,50 +1,55 @@
-"""What an export became: its size, its operators, and how far it is from the model."""
+"""The result of an export: its size, its operators, and how far it is from the model."""
 
 import dataclasses
 import hashlib
 import math
 import os
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 
 from keras_poolformer.data.folders import spread
 from keras_poolformer.images.transform import ImageTransform
+from keras_poolformer.models.base import PoolFormerModel
 from keras_poolformer.provenance import Provenance
 from keras_poolformer.scores import scores
-from keras_poolformer.sources.presets import ASSETS
+from keras_poolformer.shipped import ASSETS
 from keras_poolformer.support.version import __version__
 
 CHECKED_IMAGES = 8  # of each set
 # Relative error from which outputs are mostly wrong: half as long as the outputs themselves. A
-# file that answers zeros has 1; good int8 files of trained networks have less than 0.1.
+# file that returns zeros has 1; good int8 files of trained networks have less than 0.1.
 LARGE_ERROR = 0.5
 LIBRARIES = ("keras", "tensorflow", "tensorflow-cpu", "ai-edge-litert")
+
+# A function from a batch of images to {name of the output: array}.
+Run: TypeAlias = Callable[[Any], Mapping[str, Any]]
 
 
 @dataclass(frozen=True)
 class ExportResult:
-    """An exported file, and how far it is from the model it came from.
+    """An exported file, and how far it is from the model it was made of.
 
     Args:
-        path: of the file, or of the SavedModel's directory.
-        bytes: its size.
-        recipe: that it was made with.
-        inputs: "normalized" or "pixels".
-        outputs: as `export_tflite` takes it.
-        errors: {set of images: relative L2 distance of the outputs from the Keras model's},
-            over `CHECKED_IMAGES` of each set: "calibration" for int8, "photographs" (that the
-            package ships) for models of RGB images, "noise" for the others.
-        provenance: where the weights are from: source, sha256, layout, head, ...
-        operators: {name: how many a .tflite file has}.
-        partitions: into how many pieces XNNPACK takes the graph of a .tflite file here; 1 is
-            best.
-        calibration_images: how many were used; 0 where none are needed.
-        skipped: calibration files that could not be read.
-        sha256: of the file; of a SavedModel see `checksum`.
+        path: File, or folder of the SavedModel.
+        bytes: Size of the file.
+        recipe: Name of the recipe that it was made with.
+        inputs: Kind of input: "normalized", "pixels", or "any" for a SavedModel.
+        outputs: Kind of output, as `export_tflite` takes it.
+        errors: Relative L2 distance of the outputs from the Keras model's for each set of
+            `CHECKED_IMAGES` images: "calibration" for integer recipes, "photographs" (those that
+            the package ships) for models of RGB images, "noise" for the others.
+        provenance: Provenance of the weights: source, sha256, layout, head, ...
+        operators: Number of operators of a .tflite file by name.
+        partitions: Number of partitions into which XNNPACK takes the graph of a .tflite file here;
+            1 is best.
+        calibration_images: Number of calibration images; 0 where none are needed.
+        skipped: Names of calibration files that could not be read.
+        sha256: Checksum of the file; for a SavedModel see `checksum`.
     """
 
     path: Path
@@ -52,30 +57,30 @@ class ExportResult:
     recipe: str
     inputs: str
     outputs: str
-    errors: dict[str, float]
+    errors: Mapping[str, float]
     provenance: Provenance
-    operators: dict[str, int] = dataclasses.field(default_factory=dict)
+    operators: Mapping[str, int] = dataclasses.field(default_factory=dict)
     partitions: int = 0
     calibration_images: int = 0
     skipped: tuple[str, ...] = ()
     sha256: str = ""
 
     @property
-    def error(self):
-        """The largest of `errors`; not a number if one of them is not."""
+    def error(self) -> float:
+        """The largest of `errors`; NaN if one of them is."""
         return float(np.max(list(self.errors.values())))
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What a user should know before this file is used: one line for each large error."""
+        """What to know before the file is used: one line for each large error."""
         return tuple(
-            f"the outputs are far from the model's on {name}: relative error {error:.2g}, where "
+            f"the outputs are far from the model's on {name}: relative error {error:.2g}; all "
             f"zeros would have 1{self._advice(name)}"
             for name, error in self.errors.items()
             if not error < LARGE_ERROR
         )
 
-    def _advice(self, name):
+    def _advice(self, name: str) -> str:
         if not self.calibration_images:
             return ""
         if name == "calibration":
@@ -85,8 +90,8 @@ class ExportResult:
             "photographs of many kinds"
         )
 
-    def to_dict(self):
-        """Returns the result, and the versions it was made with, as JSON-ready values."""
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the result, and the versions of the libraries, as JSON-ready values."""
         return dataclasses.asdict(self) | {
             "path": str(self.path),
             "provenance": self.provenance.to_json(),
@@ -99,15 +104,15 @@ class ExportResult:
         }
 
 
-def _json_number(value):
-    """JSON has no word for what is not a number."""
+def _json_number(value: float) -> float | None:
+    """JSON has no NaN and no infinity."""
     return value if math.isfinite(value) else None
 
 
-def checksum(path: str | Path) -> str:
-    """Returns the SHA-256 of a file, or of a directory as `sha256sum` lists its files.
+def checksum(path: str | os.PathLike[str]) -> str:
+    """Returns the SHA-256 of a file, or of a folder as `sha256sum` lists its files.
 
-    Of a directory it is what `find . -type f | LC_ALL=C sort | xargs sha256sum | sha256sum` prints
+    For a folder it is what `find . -type f | LC_ALL=C sort | xargs sha256sum | sha256sum` prints
     in it.
     """
     path = Path(path)
@@ -120,12 +125,12 @@ def checksum(path: str | Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def export_provenance(model: Any, transform: ImageTransform) -> Provenance:
-    """Where an export's weights are from, and how the images that it takes are prepared."""
+def export_provenance(model: PoolFormerModel, transform: ImageTransform) -> Provenance:
+    """Returns where an export's weights are from and how its images are prepared."""
     return model.provenance.replace(transform=transform)
 
 
-def versions():
+def versions() -> dict[str, str]:
     """Returns {name: version} of this package and of the libraries that shape an export."""
     installed = {"keras-poolformer": __version__}
     for name in LIBRARIES:
@@ -136,31 +141,39 @@ def versions():
     return installed
 
 
-def compare(model, transform, run, input_kind, outputs, calibration=()):
+def compare(
+    model: PoolFormerModel,
+    transform: ImageTransform,
+    run: Run,
+    from_pixels: Callable[[np.ndarray], np.ndarray],
+    outputs: str,
+    calibration: np.ndarray | None = None,
+) -> dict[str, float]:
     """Runs an export and its model on the same images.
 
     Args:
-        model: the Keras model.
-        transform: its `ImageTransform`.
-        run: the export, a function from images to {name of the output: array}.
-        input_kind: what it takes, "pixels" or "normalized".
-        outputs: what it returns, as `export_tflite` takes it.
-        calibration: uint8 images (N, size, size, 3) that it was calibrated with.
+        model: Keras model that was exported.
+        transform: Transform of its images.
+        run: Function that runs the export on a batch.
+        from_pixels: Function from uint8 pixels (N, H, W, 3) to what the export takes.
+        outputs: What the export returns, as `export_tflite` takes it.
+        calibration: uint8 images (N, H, W, 3) that it was calibrated with, or None.
 
     Returns:
         {set of images: relative L2 distance, the largest of all outputs}, as in
         `ExportResult.errors`.
     """
-    expect, errors = _reference(model, outputs), {}
-    for name, pixels, normalized in _image_sets(model, transform, calibration):
-        expected = expect(normalized)
-        received = run(pixels if input_kind == "pixels" else normalized)
+    reference = _reference(model, outputs)
+    errors = {}
+    for name, normalized, images in _image_sets(model, transform, from_pixels, calibration):
+        expected = reference(normalized)
+        received = run(images)
         errors[name] = max(_distance(received[output], expected[output]) for output in expected)
     return errors
 
 
-def _reference(model, outputs):
-    """A function from images to {name of the output: what the Keras model makes of them}."""
+def _reference(model: PoolFormerModel, outputs: str) -> Run:
+    """A function from images to {name of the output: what the Keras model computes}."""
     if outputs == "pyramid":
         backbone = getattr(model, "backbone", model)
         return backbone.feature_extractor()
@@ -172,22 +185,28 @@ def _reference(model, outputs):
     return lambda images: {outputs: model(images, training=False)}
 
 
-def _distance(received, expected):
+def _distance(received: np.ndarray, expected: np.ndarray) -> float:
     length = np.linalg.norm(expected)
     if length == 0:  # of fresh weights
         return 0.0 if not np.any(received) else math.inf
     return float(np.linalg.norm(received - expected) / length)
 
 
-def _image_sets(model, transform, calibration):
-    """(name, uint8 pixels, the same normalised) of each set; noise has no pixels."""
+def _image_sets(
+    model: PoolFormerModel,
+    transform: ImageTransform,
+    from_pixels: Callable[[np.ndarray], np.ndarray],
+    calibration: np.ndarray | None,
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """(Name, normalized images for the model, the same as the export takes them) of each set."""
     if model.config.in_channels != 3:
-        shape = (CHECKED_IMAGES, *transform.output_shape, model.config.in_channels)
-        yield "noise", None, np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+        shape = (CHECKED_IMAGES, *(transform.output_shape or ()), model.config.in_channels)
+        noise = np.random.default_rng(0).standard_normal(shape).astype(np.float32)
+        yield "noise", noise, noise
         return
-    if len(calibration):
-        pixels = np.stack(spread(calibration, CHECKED_IMAGES))
-        yield "calibration", pixels, transform.normalize(pixels)
+    if calibration is not None and len(calibration):
+        pixels = np.stack(spread(list(calibration), CHECKED_IMAGES))
+        yield "calibration", transform.normalize(pixels), from_pixels(pixels)
     photographs = sorted((ASSETS / "photos").iterdir())
     pixels = transform.pixels(spread(photographs, CHECKED_IMAGES))
-    yield "photographs", pixels, transform.normalize(pixels)
+    yield "photographs", transform.normalize(pixels), from_pixels(pixels)

@@ -1,6 +1,12 @@
-"""Writing flatbuffer tables that are described by the names of their fields."""
+"""Writes flatbuffer tables from the names of their fields.
 
+Our own because the library that writes TFLite metadata, in the package mediapipe, brings OpenCV,
+Matplotlib and sounddevice with it; `flatbuffers` itself only writes fields by number.
+"""
+
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import flatbuffers
 import numpy as np
@@ -11,41 +17,41 @@ class Table:
     """A table to write.
 
     Args:
-        fields: names of all fields, in the order of the schema. A union has two: its type and
+        fields: Names of all fields, in the order of the schema. A union has two: its type and
             its table.
-        values: {field: value}: a str, a `Table`, a list of either, a numpy array, or a numpy
-            scalar of the field's type. None and absent fields are left out.
+        values: Value of each field: a string, a `Table`, a list of either, a numpy array, or a
+            numpy scalar of the field's type. None and absent fields are left out.
     """
 
     fields: tuple[str, ...]
-    values: dict
+    values: Mapping[str, Any]
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         unknown = self.values.keys() - set(self.fields)
         if unknown:
             raise ValueError(f"fields must be some of {self.fields}. Received: {sorted(unknown)}")
 
 
-def to_bytes(table, identifier):
+def to_bytes(table: Table, identifier: bytes) -> bytes:
     """Returns a flatbuffer whose root is a table.
 
     Args:
-        table: a `Table`.
-        identifier: the four bytes by which the schema's files are known.
+        table: Root table.
+        identifier: Four bytes that mark files of the schema.
     """
     builder = flatbuffers.Builder()
     builder.Finish(_write(builder, table), file_identifier=identifier)
     return bytes(builder.Output())
 
 
-def _write(builder, value):
+def _write(builder: flatbuffers.Builder, value: Any) -> int:
     """Writes a value and all that it refers to; returns its offset."""
     if isinstance(value, str):
         return builder.CreateString(value)
     if isinstance(value, np.ndarray):
         return builder.CreateNumpyVector(value)
     if isinstance(value, list):
-        offsets = [_write(builder, one) for one in value]
+        offsets = [_write(builder, entry) for entry in value]
         builder.StartVector(4, len(offsets), 4)
         for offset in reversed(offsets):
             builder.PrependUOffsetTRelative(offset)
@@ -53,9 +59,9 @@ def _write(builder, value):
     return _write_table(builder, value)
 
 
-def _write_table(builder, table):
+def _write_table(builder: flatbuffers.Builder, table: Table) -> int:
     present = {name: value for name, value in table.values.items() if value is not None}
-    # What a table refers to stands before it: flatbuffers are written from their end.
+    # What a table refers to is written before it: flatbuffers grow from their end.
     offsets = {
         name: _write(builder, value)
         for name, value in present.items()
@@ -70,7 +76,7 @@ def _write_table(builder, table):
     return builder.EndObject()
 
 
-def _write_scalar(builder, slot, value):
+def _write_scalar(builder: flatbuffers.Builder, slot: int, value: np.generic) -> None:
     writers = {
         np.int8: builder.PrependInt8Slot,
         np.uint8: builder.PrependUint8Slot,

@@ -1,19 +1,27 @@
 """TensorFlow graphs of a Keras model, the common ground of all exports."""
 
 import logging
+import os
+from collections.abc import Callable, Sequence
+from typing import Any, TypeAlias
 
 import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.labels import checked_labels
 from keras_poolformer.models.backbone import PoolFormerBackbone
+from keras_poolformer.models.base import PoolFormerModel
 from keras_poolformer.models.classifier import PoolFormerImageClassifier
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.quiet import logger_limited
 
+# A function of one tensor that returns a tensor or {name: tensor}.
+GraphFunction: TypeAlias = Callable[[tf.Tensor], tf.Tensor | dict[str, tf.Tensor]]
 
-def require_tensorflow():
+
+def require_tensorflow() -> None:
     """Raises InputError unless Keras runs on TensorFlow."""
     if keras.backend.backend() != "tensorflow":
         raise InputError(
@@ -22,8 +30,12 @@ def require_tensorflow():
         )
 
 
-def default_outputs(model):
-    """What an export of a model returns if nobody says: all that the model computes."""
+def default_outputs(model: PoolFormerModel) -> str:
+    """Returns what an export of a model returns by default: all that the model computes.
+
+    Raises:
+        InputError: The model is not of this package.
+    """
     if not isinstance(model, PoolFormerImageClassifier | PoolFormerBackbone):
         raise InputError(
             f"`model` must be a PoolFormerImageClassifier or PoolFormerBackbone. "
@@ -34,46 +46,57 @@ def default_outputs(model):
     return "logits" if model.config.num_classes else "embedding"
 
 
-def export_labels(model, labels=None):
-    """The class names that a file gets: those given, or the config's; () if there are none."""
+def export_labels(
+    model: PoolFormerModel, labels: Sequence[str] | np.ndarray | None = None
+) -> tuple[str, ...]:
+    """Returns the class names that a file gets, or () if there are none.
+
+    Args:
+        model: Model that is exported.
+        labels: Class names, or None for those of the model's config.
+    """
     if labels is None:
         return model.config.labels or ()
     return checked_labels(labels, model.config.num_classes)
 
 
-def probabilities(model, logits):
-    """The probabilities in a graph; a regression has none.
+def probabilities(model: PoolFormerModel, logits: tf.Tensor) -> tf.Tensor:
+    """Returns the probabilities in a graph; a regression has none.
 
     Args:
-        model: The classifier.
+        model: Classifier that the logits are from.
         logits: Tensor (N, classes).
     """
     is_sigmoid = model.config.score_function == "sigmoid"
     return tf.nn.sigmoid(logits) if is_sigmoid else tf.nn.softmax(logits)
 
 
-def has_probabilities(model):
-    """Whether the logits of a classifier stand for probabilities."""
+def has_probabilities(model: PoolFormerModel) -> bool:
+    """Returns whether the logits of a model stand for probabilities."""
     return bool(model.config.num_classes) and model.config.score_function != "identity"
 
 
-def affine_normalization(transform):
-    """Scale and offset per channel that do to pixels what `transform.normalize` does."""
+def affine_normalization(transform: ImageTransform) -> tuple[np.ndarray, np.ndarray]:
+    """Returns scale and offset of each channel that normalize pixels as the transform does."""
     black, white = transform.normalize(np.uint8([[[0, 0, 0], [255, 255, 255]]]))[0]
     return (white - black) / 255, black
 
 
-def save_graphs(path, variables, endpoints):
+def save_graphs(
+    path: str | os.PathLike[str],
+    variables: Sequence[Any],
+    endpoints: Sequence[tuple[str, GraphFunction, tf.TensorSpec]],
+) -> None:
     """Writes functions as the signatures of a SavedModel.
 
     Keras' own ExportArchive writes each weight twice, as its variable and as TensorFlow's,
     and prints what it does.
 
     Args:
-        path: the directory to write.
+        path: Folder to write.
         variables: Keras variables that the functions use.
-        endpoints: [(name, function of one tensor, its `tf.TensorSpec`), ...]; the first is
-            also `serving_default`.
+        endpoints: Name, function and input of each signature; the first is also
+            `serving_default`.
     """
     module = tf.Module()
     module.weights = [variable.value for variable in variables]

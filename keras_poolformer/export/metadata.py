@@ -1,7 +1,7 @@
 """TFLite metadata: what MediaPipe Tasks and model viewers read in a .tflite file.
 
 The fields are those of metadata_schema.fbs of the TFLite Support Library, which MediaPipe
-carries on (https://ai.google.dev/edge/litert/models/metadata). The labels that it points to lie
+maintains (https://ai.google.dev/edge/litert/models/metadata). The labels that it points to are
 in the zip archive behind the flatbuffer.
 """
 
@@ -15,18 +15,22 @@ from ai_edge_litert import schema_py_generated as schema
 from keras_poolformer.export.flatbuffer import Table, to_bytes
 from keras_poolformer.export.graphs import affine_normalization
 from keras_poolformer.images.transform import ImageTransform
-from keras_poolformer.runtime.description import DESCRIPTION, LABELS, SCORES
+from keras_poolformer.runtime.description import DESCRIPTION, LABELS, SCORES, Description
 from keras_poolformer.scores import score_function
 from keras_poolformer.support.version import __version__
 
-NAME, IDENTIFIER, MODEL_IDENTIFIER = "TFLITE_METADATA", b"M001", b"TFL3"
+NAME = "TFLITE_METADATA"
+IDENTIFIER = b"M001"  # of the metadata
+MODEL_IDENTIFIER = b"TFL3"
 PARSER = "1.0.0"  # the oldest reader that knows all that is written here
-ALIGNMENT = 16  # bytes, of every constant, as the schema of models asks
+ALIGNMENT = 16  # bytes, of every constant, as the schema of models requires
 
 # Values of the schema's enumerations and unions.
-OTHER_FILE, AXIS_LABELS = np.int8(0), np.int8(2)
-COLOR_SPACES = {3: np.int8(1), 1: np.int8(2)}
-FEATURE, IMAGE = np.uint8(1), np.uint8(2)
+OTHER_FILE = np.int8(0)
+AXIS_LABELS = np.int8(2)
+COLOR_SPACES = {3: np.int8(1), 1: np.int8(2)}  # RGB and grayscale, by the number of channels
+FEATURE = np.uint8(1)
+IMAGE = np.uint8(2)
 NORMALIZATION = np.uint8(1)
 
 # Tables and their fields, in the order of the schema; a union has two, its type and itself.
@@ -62,33 +66,35 @@ PROBABILITIES = {
 EMBEDDING = "What the classifier's linear layer sees."
 
 
-def with_metadata(flatbuffer, description):
-    """Returns a .tflite flatbuffer that also says what goes in and what comes out.
+def with_metadata(flatbuffer: bytes, description: Description) -> bytes:
+    """Returns a .tflite flatbuffer with metadata on its inputs and outputs.
 
-    Inputs and outputs get the names that they have in the signature, and weights are laid out
-    anew, each at a multiple of 16 bytes, as the converter's own are not.
+    Inputs and outputs get the names that they have in the signature. Weights are written anew,
+    each at a multiple of 16 bytes, which the converter does not care for.
 
     Args:
-        flatbuffer: bytes that the converter made, with one subgraph and one signature.
-        description: its `Description`.
+        flatbuffer: Converter's result, with one subgraph and one signature.
+        description: Description of the exported model.
     """
     model: Any = schema.ModelT.InitFromObj(schema.Model.GetRootAs(flatbuffer))
     tensors, signature = model.subgraphs[0].tensors, model.signatureDefs[0]
-    for one in (*signature.inputs, *signature.outputs):
-        tensors[one.tensorIndex].name = one.name
+    for entry in (*signature.inputs, *signature.outputs):
+        tensors[entry.tensorIndex].name = entry.name
     metadata = to_bytes(_model_metadata(model.subgraphs[0], description), IDENTIFIER)
     model.metadata.append(schema.MetadataT(NAME, len(model.buffers)))
     model.buffers.append(schema.BufferT(np.frombuffer(metadata, np.uint8)))
-    model.buffers = [_AlignedBuffer(one.data, one.offset, one.size) for one in model.buffers]
+    model.buffers = [
+        _AlignedBuffer(buffer.data, buffer.offset, buffer.size) for buffer in model.buffers
+    ]
     builder = flatbuffers.Builder(len(flatbuffer) + 2 * len(metadata))
     builder.Finish(model.Pack(builder), file_identifier=MODEL_IDENTIFIER)
     return bytes(builder.Output())
 
 
 class _AlignedBuffer(schema.BufferT):
-    """A constant that begins where the schema asks; the generated class lays it anywhere."""
+    """A constant at an aligned offset, as the schema requires; the generated class does not."""
 
-    def Pack(self, builder):
+    def Pack(self, builder: flatbuffers.Builder) -> int:
         if self.data is None:
             return super().Pack(builder)
         data = np.ascontiguousarray(self.data, np.uint8)
@@ -101,11 +107,11 @@ class _AlignedBuffer(schema.BufferT):
         return schema.BufferEnd(builder)
 
 
-def _table(table, /, **values):
+def _table(table: str, /, **values: Any) -> Table:
     return Table(FIELDS[table], values)
 
 
-def _model_metadata(graph, description):
+def _model_metadata(graph: Any, description: Description) -> Table:
     return _table(
         "ModelMetadata",
         name=f"PoolFormer {PurePath(description.provenance.source or '').name}".strip(),
@@ -132,8 +138,8 @@ def _model_metadata(graph, description):
     )
 
 
-def _image(tensor, description):
-    """What goes in."""
+def _image(tensor: Any, description: Description) -> Table:
+    """Metadata of the input."""
     _, height, width, channels = map(int, tensor.shape)
     pixels = tensor.type == schema.TensorType.UINT8
     content = _table("Content")
@@ -141,7 +147,9 @@ def _image(tensor, description):
         size = _table("ImageSize", width=np.uint32(width), height=np.uint32(height))
         image = _table("ImageProperties", color_space=COLOR_SPACES[channels], default_size=size)
         content = _table("Content", content_properties_type=IMAGE, content_properties=image)
-    mean, std = (np.float32([0]), np.float32([1])) if pixels else _mean_and_std(description)
+    mean, std = (
+        (np.float32([0]), np.float32([1])) if pixels else _mean_and_std(description.transform)
+    )
     scaling = {}
     if len(mean) in (1, channels):  # transforms are of RGB, and say nothing of other channels
         options = _table("NormalizationOptions", mean=mean, std=std)
@@ -160,9 +168,9 @@ def _image(tensor, description):
     )
 
 
-def _mean_and_std(description):
-    """Of pixels: one of each where the channels agree, else one for each channel."""
-    scale, offset = affine_normalization(ImageTransform.from_dict(description.transform))
+def _mean_and_std(transform: ImageTransform) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of pixels: one value where the channels agree, else one a channel."""
+    scale, offset = affine_normalization(transform)
     std = 1 / scale
     mean = -offset * std
     if np.ptp(mean) == np.ptp(std) == 0:
@@ -170,8 +178,8 @@ def _mean_and_std(description):
     return mean.astype(np.float32), std.astype(np.float32)
 
 
-def _output(tensor, description):
-    """What comes out."""
+def _output(tensor: Any, description: Description) -> Table:
+    """Metadata of an output."""
     name = tensor.name.decode()
     function = score_function(description.problem_type, int(tensor.shape[-1]))
     texts = {"logits": LOGITS.get(function), "probabilities": PROBABILITIES.get(function)}

@@ -1,7 +1,8 @@
 """int8 files in a form that microcontrollers run: GELU becomes a table of its 256 values.
 
-TensorFlow Lite Micro has kernels for all operators of an int8 file but GELU. LiteRT's own kernel
-looks its results up in a table; the same table as a constant, read by GATHER, gives the same bytes.
+TensorFlow Lite Micro has kernels for all operators of an int8 file except GELU. LiteRT's own
+kernel looks its results up in a table; the same table as a constant, read by GATHER, gives the
+same bytes.
 """
 
 from typing import Any
@@ -12,7 +13,7 @@ import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 
 MODEL_IDENTIFIER = b"TFL3"
-LEVELS = np.arange(-128, 128)  # of an int8 tensor
+LEVELS = np.arange(-128, 128)  # values of an int8 tensor
 GATHER_VERSION = 2  # the first that takes int8
 
 
@@ -38,15 +39,18 @@ def without_gelu(flatbuffer: bytes) -> bytes:
 class _Writer:
     """Adds constants, tensors and operators to a model."""
 
-    def __init__(self, model):
-        self.model, self.graph = model, model.subgraphs[0]
-        self._codes, self._offset = {}, None
+    def __init__(self, model: Any) -> None:
+        self.model = model
+        self.graph = model.subgraphs[0]
+        self._codes: dict[int, int] = {}  # index of each builtin operator that was added
+        self._offset: int | None = None  # index of the tensor that holds 128
 
-    def builtin_code(self, operator):
+    def builtin_code(self, operator: Any) -> int:
+        """Returns the number of an operator in the schema."""
         return self.model.operatorCodes[operator.opcodeIndex].builtinCode
 
-    def table_lookup(self, gelu):
-        """The operators that do what a GELU operator does: table[int32(x) + 128]."""
+    def table_lookup(self, gelu: Any) -> list[Any]:
+        """Returns operators that do what a GELU operator does: table[int32(x) + 128]."""
         source = self.graph.tensors[gelu.inputs[0]]
         result = self.graph.tensors[gelu.outputs[0]]
         values = _table(source.quantization, result.quantization, gelu.builtinOptions)
@@ -65,20 +69,24 @@ class _Writer:
             self._operator("Gather", [table, index], gelu.outputs[0], schema.GatherOptionsT()),
         ]
 
-    def _constant(self, name, values, kind, quantization=None):
+    def _constant(
+        self, name: str, values: np.ndarray | np.generic, kind: int, quantization: Any = None
+    ) -> int:
         buffer = schema.BufferT()
         buffer.data = np.frombuffer(values.tobytes(), np.uint8)
         self.model.buffers.append(buffer)
         return self._tensor(name, values.shape, kind, len(self.model.buffers) - 1, quantization)
 
-    def _tensor(self, name, shape, kind, buffer=0, quantization=None):
+    def _tensor(
+        self, name: str, shape: Any, kind: int, buffer: int = 0, quantization: Any = None
+    ) -> int:
         tensor: Any = schema.TensorT()
         tensor.name, tensor.shape, tensor.type = name, np.int32(shape), kind
         tensor.buffer, tensor.quantization = buffer, quantization
         self.graph.tensors.append(tensor)
         return len(self.graph.tensors) - 1
 
-    def _operator(self, name, inputs, output, options):
+    def _operator(self, name: str, inputs: list[int], output: int, options: Any) -> Any:
         operator: Any = schema.OperatorT()
         operator.opcodeIndex = self._code(getattr(schema.BuiltinOperator, name.upper()))
         operator.inputs, operator.outputs = np.int32(inputs), np.int32([output])
@@ -86,7 +94,7 @@ class _Writer:
         operator.builtinOptions = options
         return operator
 
-    def _code(self, builtin):
+    def _code(self, builtin: int) -> int:
         if builtin not in self._codes:
             code: Any = schema.OperatorCodeT()
             code.builtinCode = code.deprecatedBuiltinCode = builtin
@@ -96,8 +104,8 @@ class _Writer:
         return self._codes[builtin]
 
 
-def _table(source, result, options):
-    """GELU of each of the 256 values of an int8 tensor, quantized as its result is."""
+def _table(source: Any, result: Any, options: Any) -> np.ndarray:
+    """GELU of each of the 256 values of an int8 tensor, quantized as the operator's result is."""
     inputs = (LEVELS - source.zeroPoint[0]) * float(source.scale[0])
     outputs = tf.nn.gelu(tf.constant(inputs, tf.float64), approximate=bool(options.approximate))
     levels = np.round(outputs.numpy() / float(result.scale[0])) + result.zeroPoint[0]

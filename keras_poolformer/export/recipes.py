@@ -1,10 +1,12 @@
-"""How weights and arithmetic are stored in a .tflite file: one named recipe each."""
+"""How weights and arithmetic are stored in an exported file: one row of a table for each recipe."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
+from keras_poolformer.config import NORMS, PoolFormerConfig
 from keras_poolformer.runtime.description import DESCRIPTION, EXTRA, LABELS, SCORES
 from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.messages import shown
 from keras_poolformer.support.output_folders import OutputFolder
 
 SAVED_MODEL = OutputFolder(
@@ -24,8 +26,8 @@ INPUTS = ("normalized", "pixels")
 OUTPUTS = (*SCORES, "embedding", "pyramid")
 
 
-def device_inputs(config) -> str:
-    """What a file for devices takes: what cameras give, and MediaPipe Tasks wants.
+def device_inputs(config: PoolFormerConfig) -> str:
+    """Returns what a file for devices takes: what cameras give and MediaPipe Tasks requires.
 
     Args:
         config: Config of the model.
@@ -38,68 +40,81 @@ class Recipe:
     """A way to export.
 
     Args:
-        name: that users type.
-        description: when to use it.
-        configure: sets up a `tf.lite.TFLiteConverter`.
-        is_integer: Whether the arithmetic is that of 8-bit integers, whose ranges are chosen by
-            calibration images.
-        has_gelu: Whether GELU is left to a kernel of its own.
+        name: Name that selects the recipe.
+        weights: dtype in which the weights are stored.
+        is_integer: Whether all arithmetic is done in 8-bit integers.
+        needs_calibration: Whether calibration images choose the range of each tensor.
+        inputs: Kinds of input that a file can take; the first is the default.
+        output_dtype: dtype of the file's outputs.
+        byte_outputs: Outputs that are uint8 instead, because MediaPipe Tasks reads no signed bytes.
+        norms: Norms that the recipe has a form for.
+        gelu_as_table: Whether GELU is a table of its results instead of an operator.
+        folder: Kind of folder that is written, or None for a .tflite file.
     """
 
     name: str
-    description: str
-    configure: Callable
+    weights: str = "float32"
     is_integer: bool = False
-    has_gelu: bool = True
+    needs_calibration: bool = False
+    inputs: tuple[str, ...] = INPUTS
+    output_dtype: str = "float32"
+    byte_outputs: tuple[str, ...] = ()
+    norms: tuple[str, ...] = NORMS
+    gelu_as_table: bool = False
+    folder: OutputFolder | None = None
+
+    def configure(self, converter: Any, outputs: str) -> None:
+        """Sets up a converter.
+
+        Args:
+            converter: `tf.lite.TFLiteConverter` to set up.
+            outputs: What the file returns, one of `OUTPUTS`.
+        """
+        import tensorflow as tf
+
+        if self.weights != "float32":
+            converter.optimizations = [tf.lite.Optimize.DEFAULT]
+        if self.weights == "float16":
+            converter.target_spec.supported_types = [tf.float16]
+        if self.is_integer:
+            dtype = "uint8" if outputs in self.byte_outputs else self.output_dtype
+            converter.inference_input_type = tf.uint8
+            converter.inference_output_type = tf.as_dtype(dtype)
 
 
-def fp32(converter):
-    """Single precision: the reference that the others are measured against."""
-
-
-def fp16(converter):
-    """Half-precision weights: half the size, for GPUs; CPUs expand them when loading."""
-    import tensorflow as tf
-
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.target_spec.supported_types = [tf.float16]
-
-
-def dynamic_int8(converter):
-    """8-bit weights, floats between: the first choice on phone and desktop CPUs."""
-    import tensorflow as tf
-
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-
-
-def int8(converter):
-    """8-bit integers throughout, uint8 pixels in, int8 out (probabilities uint8): for NPUs."""
-    import tensorflow as tf
-
-    converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    converter.inference_input_type = tf.uint8
-    converter.inference_output_type = tf.int8
-
-
-def int8_micro(converter):
-    """int8 with GELU as a table, the same bytes: for microcontrollers (TFLite Micro)."""
-    int8(converter)
-
-
-RECIPES = {
-    configure.__name__: Recipe(
-        configure.__name__,
-        configure.__doc__ or "",
-        configure,
-        is_integer=configure in (int8, int8_micro),
-        has_gelu=configure is not int8_micro,
-    )
-    for configure in (fp32, fp16, dynamic_int8, int8, int8_micro)
+_INTEGER: dict[str, Any] = {
+    "weights": "int8",
+    "is_integer": True,
+    "needs_calibration": True,
+    "inputs": ("pixels",),
+    "output_dtype": "int8",
+    "byte_outputs": ("probabilities", "embedding"),
+    "norms": ("group_norm",),
 }
+_TFLITE = (
+    # Single precision: the reference that the others are measured against.
+    Recipe("fp32"),
+    # Half-precision weights: half the size, for GPUs; CPUs expand them when loading.
+    Recipe("fp16", weights="float16"),
+    # 8-bit weights, floats in between: the first choice for the CPUs of phones and desktops.
+    Recipe("dynamic_int8", weights="int8"),
+    # 8-bit integers throughout: for NPUs.
+    Recipe("int8", **_INTEGER),
+    # The same bytes as int8 with GELU as a table: for microcontrollers (TFLite Micro).
+    Recipe("int8_micro", **_INTEGER, gelu_as_table=True),
+)
+SAVED_MODEL_RECIPE = Recipe("saved_model", inputs=(), folder=SAVED_MODEL)
+
+RECIPES = {recipe.name: recipe for recipe in _TFLITE}
+ALL_RECIPES = RECIPES | {SAVED_MODEL_RECIPE.name: SAVED_MODEL_RECIPE}
 
 
-def get_recipe(name):
-    """Returns a recipe by its name."""
+def get_recipe(name: str) -> Recipe:
+    """Returns the recipe of a .tflite file by its name.
+
+    Raises:
+        InputError: There is no such recipe.
+    """
     if name not in RECIPES:
-        raise InputError(f"`recipe` must be one of {', '.join(RECIPES)}. Received: {name!r}")
+        raise InputError(f"`recipe` must be one of {', '.join(RECIPES)}. Received: {shown(name)}")
     return RECIPES[name]

@@ -1,7 +1,10 @@
-"""Export to a TensorFlow SavedModel with a signature for each way to hand over images."""
+"""Export to a TensorFlow SavedModel with a signature for each form of images."""
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 
+import numpy as np
 import tensorflow as tf
 
 from keras_poolformer.data.decoding import decode_in_graph
@@ -12,6 +15,7 @@ from keras_poolformer.export.comparison import (
     export_provenance,
 )
 from keras_poolformer.export.graphs import (
+    GraphFunction,
     default_outputs,
     export_labels,
     has_probabilities,
@@ -19,49 +23,60 @@ from keras_poolformer.export.graphs import (
     require_tensorflow,
     save_graphs,
 )
-from keras_poolformer.export.recipes import SAVED_MODEL
-from keras_poolformer.images.transform import checked_transform
+from keras_poolformer.export.recipes import SAVED_MODEL, SAVED_MODEL_RECIPE
+from keras_poolformer.images.transform import ImageTransform, checked_transform
+from keras_poolformer.models.base import PoolFormerModel
 from keras_poolformer.runtime.description import Description, add_description
 from keras_poolformer.support.files import refuse_existing, replacing, size_of
 from keras_poolformer.support.patterns import without_patterns
 
 
-def export_saved_model(model, path, transform=None, labels=None, overwrite=False):
-    """Writes a model as a SavedModel directory.
+def export_saved_model(
+    model: PoolFormerModel,
+    path: str | os.PathLike[str],
+    *,
+    transform: ImageTransform | None = None,
+    labels: Sequence[str] | np.ndarray | None = None,
+    overwrite: bool = False,
+) -> Path:
+    """Writes a model as a SavedModel folder.
 
-    Signatures, each of which returns {"logits", "probabilities"}, float32 (N, num_classes);
-    {"logits"} of a regression, {"embedding"} of a model without classes, {"P2", "P3", ...} of a
-    backbone:
+    Each signature returns {"logits", "probabilities"}, float32 (N, num_classes); {"logits"} for a
+    regression, {"embedding"} for a model without classes, {"P2", "P3", ...} for a backbone:
 
     - `normalized(images)`: float32 (N, H, W, C), as the Keras model takes them.
-    - `pixels(images)`: uint8 (N, H, W, 3) of any size; resized, cropped and normalised in
-      the graph, within 1 of 255 of `ImageTransform` before normalisation.
+    - `pixels(images)`: uint8 (N, H, W, 3) of any size; resized, cropped and normalized in
+      the graph, within 1 of 255 of `ImageTransform` before normalization.
     - `encoded(image_bytes)`: strings (N,), each a whole JPEG or PNG file, as TF Serving
-      clients send them; also `serving_default`. The pixels are those of `load_image`, upright
-      as EXIF says, but for CMYK, which is within 4 of 255. Other formats are refused.
+      clients send them; also `serving_default`. The pixels are those of `load_image`, turned
+      upright by their EXIF orientation, except that CMYK is within 4 of 255. Other formats are
+      rejected.
 
-    Models whose images are not RGB get `normalized` alone, as `serving_default`.
+    Models whose images are not RGB get only `normalized`, which is then `serving_default`.
 
     assets.extra/keras_poolformer.json says how images are prepared and where the weights are
     from, and assets.extra/labels.txt names the classes, if they have names.
 
     Args:
-        model: a `PoolFormerImageClassifier` or `PoolFormerBackbone`.
-        path: the directory to write.
-        transform: the `ImageTransform` of the model; by default the one it was loaded with.
-        labels: class names; by default the config's.
-        overwrite: whether an existing directory may be replaced.
+        model: `PoolFormerImageClassifier` or `PoolFormerBackbone` to export.
+        path: Folder to write.
+        transform: Transform of the model's images; by default the model's own.
+        labels: Class names; by default the config's.
+        overwrite: Whether to replace an existing folder.
 
     Returns:
         The path.
+
+    Raises:
+        InputError: An argument is not valid, or `path` cannot be written.
     """
     require_tensorflow()
     refuse_existing(path, overwrite, SAVED_MODEL)
     transform = checked_transform(transform) or model.transform
     description = Description(
-        recipe="saved_model",
+        recipe=SAVED_MODEL_RECIPE.name,
         outputs=default_outputs(model),
-        transform=transform.to_dict(),
+        transform=transform,
         labels=export_labels(model, labels),
         provenance=export_provenance(model, transform),
         problem_type=model.config.problem_type,
@@ -72,15 +87,15 @@ def export_saved_model(model, path, transform=None, labels=None, overwrite=False
     return Path(path)
 
 
-def examine(model, path):
+def examine(model: PoolFormerModel, path: str | os.PathLike[str]) -> ExportResult:
     """Loads a SavedModel that `export_saved_model` wrote, and compares it with its model.
 
     Args:
-        model: that it was made of.
-        path: the directory.
+        model: Model that was exported.
+        path: Folder of the SavedModel.
 
     Returns:
-        An `ExportResult`.
+        The folder's size, and distance from the model.
     """
     with without_patterns(path) as folder:
         normalized = tf.saved_model.load(folder).signatures["normalized"]
@@ -88,14 +103,14 @@ def examine(model, path):
     return ExportResult(
         path=Path(path),
         bytes=size_of(path),
-        recipe="saved_model",
+        recipe=SAVED_MODEL_RECIPE.name,
         inputs="any",
         outputs="logits and probabilities" if has_probabilities(model) else outputs,
         errors=compare(
             model,
             model.transform,
             lambda images: normalized(images=tf.constant(images)),
-            "normalized",
+            model.transform.normalize,
             outputs,
         ),
         provenance=export_provenance(model, model.transform),
@@ -103,7 +118,9 @@ def examine(model, path):
     )
 
 
-def _endpoints(model, transform):
+def _endpoints(
+    model: PoolFormerModel, transform: ImageTransform
+) -> list[tuple[str, GraphFunction, tf.TensorSpec]]:
     """(name, function, input) of each signature; the first becomes `serving_default`."""
     outputs = default_outputs(model)
     network = model.feature_extractor() if outputs == "pyramid" else model
@@ -111,16 +128,16 @@ def _endpoints(model, transform):
     floats = tf.TensorSpec((None, None, None, channels), tf.float32, "images")
 
     @tf.function(input_signature=[floats], autograph=False)  # one network for all signatures
-    def normalized(images):
+    def normalized(images: tf.Tensor) -> dict[str, tf.Tensor]:
         result = network(images, training=False)
         if outputs == "logits" and has_probabilities(model):
             return {"logits": result, "probabilities": probabilities(model, result)}
         return result if outputs == "pyramid" else {outputs: result}
 
-    def pixels(images):
+    def pixels(images: tf.Tensor) -> dict[str, tf.Tensor]:
         return normalized(transform.tf(images))
 
-    def encoded(image_bytes):
+    def encoded(image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
         shape = transform.output_shape or (None, None)
         prepared = tf.map_fn(
             lambda content: transform.tf(decode_in_graph(content)),

@@ -1,8 +1,10 @@
 """Export to .tflite: builtin operators only, batch 1, static shapes."""
 
 import dataclasses
+import os
 import tempfile
 from collections import Counter
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +18,7 @@ from keras_poolformer.export.comparison import (
     export_provenance,
 )
 from keras_poolformer.export.graphs import (
+    GraphFunction,
     affine_normalization,
     default_outputs,
     export_labels,
@@ -26,88 +29,95 @@ from keras_poolformer.export.graphs import (
 )
 from keras_poolformer.export.metadata import with_metadata
 from keras_poolformer.export.micro import without_gelu
-from keras_poolformer.export.networks.calibration import calibrate, read_calibration
+from keras_poolformer.export.networks.calibration import (
+    Calibration,
+    Progress,
+    calibrate,
+    read_calibration,
+)
 from keras_poolformer.export.networks.folding import fold
+from keras_poolformer.export.networks.places import PIXELS, PROBABILITIES
 from keras_poolformer.export.networks.ranges import Quantizer
-from keras_poolformer.export.recipes import INPUTS, OUTPUTS, get_recipe
-from keras_poolformer.images.transform import checked_transform
+from keras_poolformer.export.recipes import INPUTS, OUTPUTS, Recipe, get_recipe
+from keras_poolformer.images.transform import ImageTransform, checked_transform
 from keras_poolformer.models.backbone import PoolFormerBackbone
+from keras_poolformer.models.base import PoolFormerModel
 from keras_poolformer.runtime.description import SCORES, Description, append_description
 from keras_poolformer.runtime.tflite_model import TFLiteModel
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.files import refuse_existing, replacing, size_of
+from keras_poolformer.support.messages import shown
 
 PROBABILITIES_RANGE = (0.0, 255 / 256)  # what LiteRT's integer softmax and logistic have
 
 
 def export_tflite(
-    model,
-    path,
-    recipe="fp32",
-    inputs=None,
-    outputs=None,
-    calibration=None,
-    transform=None,
-    labels=None,
-    overwrite=False,
-    skip_broken=False,
-    progress=None,
-):
+    model: PoolFormerModel,
+    path: str | os.PathLike[str],
+    recipe: str = "fp32",
+    *,
+    inputs: str | None = None,
+    outputs: str | None = None,
+    calibration: Calibration | None = None,
+    transform: ImageTransform | None = None,
+    labels: Sequence[str] | np.ndarray | None = None,
+    overwrite: bool = False,
+    skip_broken: bool = False,
+    progress: Progress | None = None,
+) -> ExportResult:
     """Writes a model as a .tflite file, runs it, and compares it with the model.
 
     Args:
-        model: a `PoolFormerImageClassifier` or `PoolFormerBackbone`.
-        path: the file to write.
-        recipe: "fp32", "fp16", "dynamic_int8", "int8" or "int8_micro".
-        inputs: "normalized" takes float32 as the model does, the default; "pixels" takes
-            uint8 and normalises inside the graph, the only way and the default of the integer
-            recipes.
-        outputs: "logits", the default, or "probabilities", by softmax or, of several labels, by
-            sigmoid, as the config's `problem_type` says; "embedding", what the classifier's
-            linear layer sees, and all that a model without classes has; "pyramid", the outputs
-            P2, P3, ... of the stages, un-normed unless the model has `feature_norms`, the
-            default of a backbone.
-        calibration: what the integer recipes choose their ranges by: a few hundred images like
-            those that the model will see, none of them test images; a folder, or a list or array
+        model: `PoolFormerImageClassifier` or `PoolFormerBackbone` to export.
+        path: File to write.
+        recipe: How weights and arithmetic are stored: "fp32", "fp16", "dynamic_int8", "int8" or
+            "int8_micro".
+        inputs: Kind of input. "normalized" is float32 as the model takes it, the default; "pixels"
+            is uint8, normalized inside the graph, the only kind of the integer recipes.
+        outputs: What the file returns: "logits", the default; "probabilities", by softmax or, for
+            several labels, by sigmoid, as the config's `problem_type` says; "embedding", the input
+            of the classifier's linear layer, the default of a model without classes; or "pyramid",
+            the outputs P2, P3, ... of the stages, un-normed unless the model has `feature_norms`,
+            the default of a backbone.
+        calibration: Images that the integer recipes choose their ranges by: a few hundred like
+            those that the model will see, none of them test images. A folder, or a list or array
             of uint8 images of any size.
-        transform: the `ImageTransform` of the model; by default the one it was loaded with.
-        labels: class names; by default the config's.
-        overwrite: whether an existing file may be replaced.
-        skip_broken: whether unreadable calibration images are left out instead of refused.
-        progress: called with (done, in all) while int8 calibrates, or None.
+        transform: Transform of the model's images; by default the model's own.
+        labels: Class names; by default the config's.
+        overwrite: Whether to replace an existing file.
+        skip_broken: Whether to skip corrupt calibration images instead of rejecting them.
+        progress: Function that is called with (passes done, number of passes) while an integer
+            recipe calibrates, or None.
 
     Returns:
-        An `ExportResult`.
+        The file's size, operators, and distance from the model.
 
     Raises:
-        InputError: an argument is none of these, or `path` cannot be written.
+        InputError: An argument is not valid, or `path` cannot be written.
     """
     require_tensorflow()
     chosen = get_recipe(recipe)
-    inputs = inputs or ("pixels" if chosen.is_integer else "normalized")
-    usual = default_outputs(model)
-    outputs = outputs or usual
-    for name, value, choices in (("inputs", inputs, INPUTS), ("outputs", outputs, OUTPUTS)):
-        if value not in choices:
-            raise InputError(f"`{name}` must be one of {', '.join(choices)}. Received: {value!r}")
+    inputs, outputs = _checked_kinds(model, chosen, inputs, outputs)
     refuse_existing(path, overwrite)
     transform = checked_transform(transform) or model.transform
     labels = export_labels(model, labels)
     _require_exportable(model, transform, chosen, inputs, outputs)
-    if chosen.is_integer:
+    images = np.empty(0, np.uint8)
+    skipped: list[str] = []
+    if chosen.needs_calibration:
         images, skipped = read_calibration(calibration, transform, skip_broken)
+    if chosen.is_integer:
         function = _integer_function(model, transform, images, outputs, progress)
     else:
-        images, skipped = [], []
         function = _float_function(model, transform, inputs, outputs)
     spec = _image_spec(model, transform, chosen, inputs)
-    flatbuffer = convert(spec, function, _with_byte_outputs(chosen, outputs))
-    if not chosen.has_gelu:
+    flatbuffer = convert(spec, function, lambda converter: chosen.configure(converter, outputs))
+    if chosen.gelu_as_table:
         flatbuffer = without_gelu(flatbuffer)
     description = Description(
         recipe=recipe,
         outputs=outputs,
-        transform=transform.to_dict(),
+        transform=transform,
         labels=labels,
         provenance=export_provenance(model, transform),
         problem_type=model.config.problem_type,
@@ -117,7 +127,7 @@ def export_tflite(
         append_description(written, description)
         size, sha256 = size_of(written), checksum(written)
         exported = TFLiteModel(written)
-        errors = compare(model, transform, exported.run, exported.input_kind, outputs, images)
+        errors = compare(model, transform, exported.run, exported.from_pixels, outputs, images)
     return ExportResult(
         path=Path(path),
         bytes=size,
@@ -134,25 +144,52 @@ def export_tflite(
     )
 
 
-def _require_exportable(model, transform, recipe, inputs, outputs):
+def _checked_kinds(
+    model: PoolFormerModel, recipe: Recipe, inputs: str | None, outputs: str | None
+) -> tuple[str, str]:
+    """What goes in and what comes out, by default what recipe and model suggest."""
+    kinds = {
+        "inputs": (inputs or recipe.inputs[0], INPUTS),
+        "outputs": (outputs or default_outputs(model), OUTPUTS),
+    }
+    for name, (value, choices) in kinds.items():
+        if value not in choices:
+            raise InputError(
+                f"`{name}` must be one of {', '.join(choices)}. Received: {shown(value)}"
+            )
+    return kinds["inputs"][0], kinds["outputs"][0]
+
+
+def _require_exportable(
+    model: PoolFormerModel, transform: ImageTransform, recipe: Recipe, inputs: str, outputs: str
+) -> None:
+    default_outputs(model)  # rejects models of other kinds
     if isinstance(model, PoolFormerBackbone) and outputs != "pyramid":
-        raise InputError(f"a backbone has `outputs`='pyramid' alone. Received: {outputs!r}")
+        raise InputError(f"a backbone has only `outputs`='pyramid'. Received: {outputs!r}")
     if not model.config.num_classes and outputs in SCORES:
-        raise InputError(f"a model without classes has no {outputs}: `outputs`='embedding'")
+        raise InputError(
+            f"a model without classes has no {outputs}, only `outputs`='embedding'. "
+            f"Received: {outputs!r}"
+        )
     if outputs == "probabilities" and not has_probabilities(model):
         raise InputError(
-            "a regression has no probabilities: `outputs`='logits' are its values. "
+            "a regression has no probabilities; `outputs`='logits' returns its values. "
             "Received: problem_type='regression'"
         )
     if transform.output_shape is None:
-        raise InputError("export needs a fixed size, but the transform does not crop")
-    if recipe.is_integer and model.config.norm != "group_norm":
         raise InputError(
-            f"recipe {recipe.name} has no form of norm {model.config.norm} in 8 bits: use recipe "
-            f"dynamic_int8. Received: norm={model.config.norm!r}"
+            "an export needs images of one size, so the transform must crop. "
+            "Received: do_center_crop=False"
         )
-    if recipe.is_integer and inputs != "pixels":
-        raise InputError(f"recipe {recipe.name} takes `inputs`='pixels'. Received: 'normalized'")
+    if model.config.norm not in recipe.norms:
+        raise InputError(
+            f"recipe {recipe.name} supports only norm {' or '.join(recipe.norms)}; dynamic_int8 "
+            f"supports all. Received: norm={model.config.norm!r}"
+        )
+    if inputs not in recipe.inputs:
+        raise InputError(
+            f"recipe {recipe.name} takes `inputs`='{recipe.inputs[0]}'. Received: {inputs!r}"
+        )
     if inputs == "pixels" and model.config.in_channels != 3:
         raise InputError(
             f"`inputs`='pixels' needs a model of RGB images. "
@@ -160,19 +197,23 @@ def _require_exportable(model, transform, recipe, inputs, outputs):
         )
 
 
-def _image_spec(model, transform, recipe, inputs):
-    """The input of one image; the converter itself makes int8's floats uint8."""
+def _image_spec(
+    model: PoolFormerModel, transform: ImageTransform, recipe: Recipe, inputs: str
+) -> tf.TensorSpec:
+    """The input of one image. In integer recipes it is the converter that turns floats to uint8."""
     dtype = tf.uint8 if inputs == "pixels" and not recipe.is_integer else tf.float32
-    shape = (1, *transform.output_shape, model.config.in_channels)
+    shape = (1, *(transform.output_shape or ()), model.config.in_channels)
     return tf.TensorSpec(shape, dtype, "images")
 
 
-def _float_function(model, transform, inputs, outputs):
-    """The folded network, with what goes before and after it."""
+def _float_function(
+    model: PoolFormerModel, transform: ImageTransform, inputs: str, outputs: str
+) -> GraphFunction:
+    """The folded network, with normalization before it and probabilities after it."""
     network = _as_tensors(fold(model, outputs))
     scale, offset = affine_normalization(transform)
 
-    def run(images):
+    def run(images: tf.Tensor) -> dict[str, tf.Tensor]:
         if inputs == "pixels":
             images = tf.cast(images, tf.float32) * scale + offset
         if outputs == "pyramid":
@@ -183,20 +224,8 @@ def _float_function(model, transform, inputs, outputs):
     return run
 
 
-def _with_byte_outputs(recipe, outputs):
-    """What MediaPipe Tasks takes leaves integer files as uint8: it reads no signed bytes."""
-    if not recipe.is_integer or outputs not in ("probabilities", "embedding"):
-        return recipe
-
-    def configure(converter):
-        recipe.configure(converter)
-        converter.inference_output_type = tf.uint8
-
-    return dataclasses.replace(recipe, configure=configure)
-
-
-def _as_tensors(part) -> Any:
-    """The same folded network, its arrays as tensors: graphs capture them instead of copies."""
+def _as_tensors(part: Any) -> Any:
+    """The same folded network with tensors for arrays: graphs capture them instead of copies."""
     if isinstance(part, np.ndarray):
         return tf.constant(part, tf.float32)
     if isinstance(part, tuple):
@@ -206,33 +235,43 @@ def _as_tensors(part) -> Any:
     return part
 
 
-def _integer_function(model, transform, images, outputs, progress):
+def _integer_function(
+    model: PoolFormerModel,
+    transform: ImageTransform,
+    images: np.ndarray,
+    outputs: str,
+    progress: Progress | None,
+) -> GraphFunction:
     """The integer network, every tensor rounded to the 8 bits of its range."""
     network, ranges = calibrate(fold(model, outputs), transform, images, progress)
-    quantizer = Quantizer(ranges | {"probabilities": PROBABILITIES_RANGE})
+    quantizer = Quantizer(ranges | {PROBABILITIES: PROBABILITIES_RANGE})
 
-    def run(images):
-        result = network(quantizer("pixels", images), quantizer)
+    def run(images: tf.Tensor) -> dict[str, tf.Tensor]:
+        result = network(quantizer(PIXELS, images), quantizer)
+        if isinstance(result, dict):
+            return result
         if outputs == "probabilities":
-            result = quantizer("probabilities", probabilities(model, result))
-        return result if outputs == "pyramid" else {outputs: result}
+            result = quantizer(PROBABILITIES, probabilities(model, result))
+        return {outputs: result}
 
     return run
 
 
-def convert(images, function, recipe):
+def convert(
+    images: tf.TensorSpec, function: GraphFunction, configure: Callable[[Any], None]
+) -> bytes:
     """Returns the flatbuffer of a function of one tensor.
 
     A static batch of 1 makes a missing kernel fail here, not on a phone.
 
     Args:
-        images: the `tf.TensorSpec` of its input.
-        function: that returns a tensor or {name: tensor}.
-        recipe: a `Recipe`.
+        images: Type and shape of the function's argument.
+        function: Function to convert.
+        configure: Function that sets up the `tf.lite.TFLiteConverter`.
     """
     with tempfile.TemporaryDirectory() as folder:
         save_graphs(folder, [], [("serving_default", function, images)])
         converter = tf.lite.TFLiteConverter.from_saved_model(folder)
         converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-        recipe.configure(converter)
+        configure(converter)
         return converter.convert()

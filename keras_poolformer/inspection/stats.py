@@ -1,9 +1,9 @@
 """What a model costs at a resolution: parameters, multiply-accumulates, activations.
 
 Counted as fvcore counts them for the model cards of timm and in the authors'
-misc/mac_count_with_fvcore.py: convolutions and linear layers by their multiplications, and
-5 for each element that a norm takes, by fvcore's own estimate. What is elementwise, the
-pooling of the token mixer among it, costs nothing there.
+misc/mac_count_with_fvcore.py: convolutions and linear layers by their multiplications, and norms
+by 5 for each input element, fvcore's own estimate. Elementwise operations and the pooling of the
+token mixer are free.
 """
 
 import contextlib
@@ -11,16 +11,21 @@ import dataclasses
 import functools
 import math
 import numbers
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from keras import layers
 
 from keras_poolformer.config import PoolFormerConfig
+from keras_poolformer.models.base import PoolFormerModel
 from keras_poolformer.models.classifier import PoolFormerImageClassifier
 from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.messages import shown
 
 MAX_SIDE = 65_536  # pixels; nothing is computed on them, only counted
-NORM_COST = 5  # of an element of an affine norm, "just a rough estimate" (fvcore, jit_handles.py)
+# MACs for each element of an affine norm, "just a rough estimate" (fvcore, jit_handles.py)
+NORM_COST = 5
 _NORMS = (layers.GroupNormalization, layers.LayerNormalization)
 
 
@@ -29,14 +34,14 @@ class RowStats:
     """The costs of one part of a network.
 
     Args:
-        name: "stem", "stage 1" to "stage 4" (from the second on with the convolution that
-            opens it) or "head".
-        resolution: (height, width) of what it returns.
-        width: channels of what it returns.
-        blocks: PoolFormer blocks in it.
-        params: numbers in its weights.
-        macs: multiply-accumulates for one image.
-        activations: elements of the outputs of its convolutions and linear layers.
+        name: Name of the part: "stem", "stage 1" to "stage 4" (from the second on with the
+            convolution that opens it) or "head".
+        resolution: (height, width) of its output.
+        width: Number of channels of its output.
+        blocks: Number of PoolFormer blocks.
+        params: Number of parameters.
+        macs: Multiply-accumulates for one image.
+        activations: Number of elements in the outputs of its convolutions and linear layers.
     """
 
     name: str
@@ -54,12 +59,11 @@ class Stats:
 
     Args:
         size: (height, width) of the image.
-        params: numbers in its weights.
-        macs: multiply-accumulates.
-        macs_by_kind: the same of "conv", "linear", "norm" and "pool".
-        activations: elements of the outputs of all convolutions and linear layers.
-        rows: a `RowStats` for each part, from the image to the logits; they add up to the
-            whole.
+        params: Number of parameters.
+        macs: Multiply-accumulates.
+        macs_by_kind: Multiply-accumulates of "conv", "linear", "norm" and "pool".
+        activations: Number of elements in the outputs of all convolutions and linear layers.
+        rows: Costs of each part, from the image to the logits; they add up to the whole.
     """
 
     size: tuple[int, int]
@@ -69,7 +73,7 @@ class Stats:
     activations: int
     rows: tuple[RowStats, ...]
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Returns the fields as JSON-ready values."""
         fields = dataclasses.asdict(self)
         rows = [vars(row) | {"resolution": list(row.resolution)} for row in self.rows]
@@ -87,31 +91,35 @@ class _Cost:
     output_shape: tuple[int, ...]
 
 
-def model_stats(model_or_config, size=224):
-    """Counts the costs of a network, along a symbolic call of it.
+def model_stats(
+    model_or_config: PoolFormerModel | PoolFormerConfig, size: int | Sequence[int] = 224
+) -> Stats:
+    """Counts the costs of a network along a symbolic call of it.
 
-    Every layer of the model is asked for the shapes that it really takes and returns;
-    nothing is computed, so that any resolution takes the same few seconds.
+    Every layer of the model reports the shapes that it takes and returns; nothing is computed, so
+    that any resolution takes the same few seconds.
 
     Args:
-        model_or_config: a `PoolFormerImageClassifier`, a `PoolFormerBackbone`, or a
-            `PoolFormerConfig`, which is taken for the classifier.
-        size: of the image in pixels, one number or (height, width).
+        model_or_config: Classifier or backbone, or the config of a classifier.
+        size: Size of the image in pixels, one number or (height, width).
 
     Returns:
-        A `Stats`. Its `macs` are those of fvcore 0.1.5 for the PyTorch class that has the
-        same head: with pool_norm for timm's, with norm_pool for the authors', whose mean
-        over H and W fvcore does not count.
+        The costs. `macs` are those of fvcore 0.1.5 for the PyTorch class with the same head: with
+        pool_norm timm's, with norm_pool the authors', whose mean over H and W fvcore does not
+        count.
 
     Raises:
-        InputError: `size` is no size, or too small for the network.
+        InputError: `size` is not a size, or is too small for the network.
     """
-    model = model_or_config
-    config = model if isinstance(model, PoolFormerConfig) else model.config
-    height, width = _checked_size(size, config)
-    if model is config:
+    if isinstance(model_or_config, PoolFormerConfig):
+        config = model_or_config
+        height, width = _checked_size(size, config)
         model = PoolFormerImageClassifier(config)
-    # Norms on the stages' outputs are not on the way to a backbone's own output.
+    else:
+        model = model_or_config
+        config = model.config
+        height, width = _checked_size(size, config)
+    # A backbone's own output does not pass through the norms on its stages' outputs.
     network = model.feature_extractor() if config.normed_levels else model
     with _costs_recorded(model) as costs:
         call = layers.Lambda(functools.partial(network, training=False))
@@ -130,8 +138,8 @@ def model_stats(model_or_config, size=224):
     )
 
 
-def least_side(config):
-    """The smallest height and width, in pixels, that leave every stage a pixel."""
+def least_side(config: PoolFormerConfig) -> int:
+    """Returns the smallest height and width in pixels that leave every stage at least one."""
     side = 1
     openings = zip(config.patch_sizes, config.strides, config.paddings, strict=True)
     for patch_size, stride, padding in reversed(list(openings)):
@@ -139,27 +147,28 @@ def least_side(config):
     return side
 
 
-def _checked_size(size, config):
+def _checked_size(size: Any, config: PoolFormerConfig) -> tuple[int, int]:
     sides = (size, size) if isinstance(size, numbers.Integral) else size
     least = least_side(config)
-    plain = isinstance(sides, list | tuple) and len(sides) == 2
-    if not plain or not all(_is_side(side, least) for side in sides):
+    is_pair = isinstance(sides, list | tuple) and len(sides) == 2
+    if not is_pair or not all(_is_side(side, least) for side in sides):
         raise InputError(
-            f"`size` must be a whole number of pixels from {least} to {MAX_SIDE}, or two, height "
-            f"and width. Received: {repr(size)[:80]}"
+            f"`size` must be a whole number of pixels from {least} to {MAX_SIDE}, or (height, "
+            f"width). Received: {shown(size)}"
         )
-    return tuple(map(int, sides))
+    height, width = sides
+    return int(height), int(width)
 
 
-def _is_side(value, least):
-    whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    return whole and least <= int(value) <= MAX_SIDE
+def _is_side(value: Any, least: int) -> bool:
+    is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    return is_whole and least <= int(value) <= MAX_SIDE
 
 
-def _parts(model):
+def _parts(model: PoolFormerModel) -> dict[str, list[layers.Layer]]:
     """{row: the layers that belong to it}, in the order of the network."""
     backbone = getattr(model, "backbone", None)  # a backbone has none
-    parts = {}
+    parts: dict[str, list[layers.Layer]] = {}
     norms = getattr(model, "feature_norm_layers", ())
     for layer in [*(backbone.layers if backbone else ()), *model.layers, *norms]:
         if layer is not backbone and not isinstance(layer, layers.InputLayer):
@@ -167,7 +176,7 @@ def _parts(model):
     return parts
 
 
-def _row_of(layer):
+def _row_of(layer: layers.Layer) -> str:
     if layer.name == "stages_0_embedding":
         return "stem"
     if layer.name.startswith("stages_"):
@@ -175,29 +184,30 @@ def _row_of(layer):
     return "head"
 
 
-def _row_stats(name, part, costs):
-    own = [cost for cost in costs if cost.row == name]
-    *resolution, width = own[-1].output_shape[1:]
+def _row_stats(name: str, part: list[layers.Layer], costs: list[_Cost]) -> RowStats:
+    row_costs = [cost for cost in costs if cost.row == name]
+    shape = row_costs[-1].output_shape
     return RowStats(
         name=name,
-        resolution=tuple(resolution) or (1, 1),
-        width=width,
+        resolution=(shape[1], shape[2]) if len(shape) == 4 else (1, 1),
+        width=shape[-1],
         blocks=sum("_blocks_" in layer.name for layer in part),
         params=sum(layer.count_params() for layer in part),
-        macs=sum(cost.macs for cost in own),
-        activations=sum(cost.activations for cost in own),
+        macs=sum(cost.macs for cost in row_costs),
+        activations=sum(cost.activations for cost in row_costs),
     )
 
 
 @contextlib.contextmanager
-def _costs_recorded(model):
-    """Yields a list that gets the `_Cost` of each call of an innermost layer of the model."""
-    costs, hooked = [], []
+def _costs_recorded(model: PoolFormerModel) -> Iterator[list[_Cost]]:
+    """Yields a list that gets the cost of each call of an innermost layer of the model."""
+    costs: list[_Cost] = []
+    hooked: list[layers.Layer] = []
 
-    def hook(layer, row):
+    def hook(layer: layers.Layer, row: str) -> None:
         call = layer.call
 
-        def recorded(inputs, *args, **kwargs):
+        def recorded(inputs: Any, *args: Any, **kwargs: Any) -> Any:
             outputs = call(inputs, *args, **kwargs)
             kind, macs, activations = _cost(layer, inputs.shape, outputs.shape, model.config)
             costs.append(_Cost(row, kind, macs, activations, tuple(outputs.shape)))
@@ -209,6 +219,7 @@ def _costs_recorded(model):
     try:
         for row, part in _parts(model).items():
             for layer in part:
+                # Private in Keras (here of 3.15): no public list has nested layers too.
                 for inner in layer._flatten_layers():
                     if not any(inner._flatten_layers(include_self=False)):
                         hook(inner, row)
@@ -218,7 +229,12 @@ def _costs_recorded(model):
             del layer.call
 
 
-def _cost(layer, input_shape, output_shape, config):
+def _cost(
+    layer: layers.Layer,
+    input_shape: tuple[int, ...],
+    output_shape: tuple[int, ...],
+    config: PoolFormerConfig,
+) -> tuple[str, int, int]:
     """(kind, multiply-accumulates, activations) of one call for one image."""
     outputs = math.prod(output_shape)
     if isinstance(layer, layers.Conv2D):

@@ -1,4 +1,4 @@
-"""Runs exported .tflite files with LiteRT only: neither Keras nor TensorFlow is imported."""
+"""Runs exported .tflite files with LiteRT, without importing Keras or TensorFlow."""
 
 from keras_poolformer.runtime.backbone import TFLiteBackbone
 from keras_poolformer.runtime.classifier import TFLiteClassifier

@@ -1,5 +1,7 @@
 """Feature maps with an exported .tflite file."""
 
+import numpy as np
+
 from keras_poolformer.runtime.tflite_model import TFLiteModel
 
 
@@ -7,23 +9,26 @@ class TFLiteBackbone(TFLiteModel):
     """A .tflite file that was exported with `outputs="pyramid"`.
 
     Args:
-        path: the file.
-        num_threads: threads inside one image.
-        num_workers: interpreters that share the images of a batch.
+        path: File to run.
+        num_threads: Number of threads that share the work on one image.
+        num_workers: Number of interpreters that share the images of a batch.
 
     Raises:
-        InputError: the file is no TFLite model of one image.
+        InputError: The file is not a valid TFLite model of one image.
         MissingExtraError: ai-edge-litert is not installed.
     """
 
-    def predict(self, images):
+    def predict(self, images: np.ndarray) -> dict[str, np.ndarray]:
         """Runs the network.
 
         Args:
-            images: (N, size, size, channels), uint8 pixels or float32 normalised, as
-                `input_kind` says.
+            images: Images (N, H, W, channels), uint8 pixels or normalized float32, as
+                `input_kind` says; `prepare` makes them.
 
         Returns:
-            {"P2": float32 (N, size/4, size/4, C), ...}, the output of each stage.
+            Output of each stage: {"P2": float32 (N, H/4, W/4, C), ...}.
+
+        Raises:
+            InputError: The images have the wrong shape or dtype.
         """
         return dict(sorted(self.run(images).items()))

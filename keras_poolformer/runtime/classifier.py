@@ -1,5 +1,10 @@
 """Classification with an exported .tflite file."""
 
+import os
+from typing import Any
+
+import numpy as np
+
 from keras_poolformer.runtime.description import SCORES
 from keras_poolformer.runtime.tflite_model import TFLiteModel
 from keras_poolformer.scores import scores, top_classes
@@ -10,18 +15,20 @@ class TFLiteClassifier(TFLiteModel):
     """An exported .tflite file, ready to classify.
 
     Args:
-        path: the file.
-        num_threads: threads inside one image.
-        num_workers: interpreters that share the images of a batch. For throughput, as many
-            workers as cores with one thread each beat one worker with many threads.
+        path: File to run.
+        num_threads: Number of threads that share the work on one image.
+        num_workers: Number of interpreters that share the images of a batch. For throughput, as
+            many workers as cores with one thread each beat one worker with many threads.
 
     Raises:
-        InputError: the file is no TFLite model of one image with one output, or does not name
-            all of its classes.
+        InputError: The file is not a valid TFLite model of one image with one output, or does not
+            name all of its classes.
         MissingExtraError: ai-edge-litert is not installed.
     """
 
-    def __init__(self, path, num_threads=1, num_workers=1):
+    def __init__(
+        self, path: str | os.PathLike[str], num_threads: int = 1, num_workers: int = 1
+    ) -> None:
         super().__init__(path, num_threads, num_workers)
         if len(self.output_names) != 1:
             raise InputError(
@@ -37,50 +44,47 @@ class TFLiteClassifier(TFLiteModel):
 
     @property
     def num_classes(self) -> int:
-        """Length of what the file returns for an image."""
+        """Number of values that the file returns for an image."""
         (output,) = self._outputs.values()
         return int(output["shape"][-1]) if len(output["shape"]) else 1
 
-    def predict(self, images):
+    def predict(self, images: np.ndarray) -> np.ndarray:
         """Runs the network.
 
         Args:
-            images: (N, size, size, channels), uint8 pixels or float32 normalised, as
-                `input_kind` says.
+            images: Images (N, H, W, channels), uint8 pixels or normalized float32, as
+                `input_kind` says; `prepare` makes them.
 
         Returns:
-            float32 (N, num_classes), logits or probabilities as exported.
+            Logits or probabilities, as exported: float32 (N, num_classes).
+
+        Raises:
+            InputError: The images have the wrong shape or dtype.
         """
         return next(iter(self.run(images).values()))
 
-    def classify(self, image, top_k=5):
-        """Classifies a picture.
+    def classify(self, image: Any, top_k: int = 5) -> list[tuple[str, float]]:
+        """Classifies an image.
 
         Args:
-            image: a path, a PIL image or a uint8 array (H, W, 3).
-            top_k: how many classes to return.
+            image: Path, PIL image or uint8 array (H, W, 3).
+            top_k: Number of classes to return.
 
         Returns:
-            [(label, score), ...], the highest score first. Scores are probabilities, of a
-            regression its values. Without labels in the file the label is the class's number.
+            [(label, score), ...], the highest score first. Scores are probabilities, or the values
+            of a regression. Without labels in the file the label is the class's number.
 
         Raises:
-            InputError: the image cannot be read, `top_k` is not a number of classes, or the file
+            InputError: The image cannot be read, `top_k` is not a number of classes, or the file
                 does not say how to prepare images, or returns no scores.
         """
-        if self.description is None or self.transform is None:
-            raise InputError(
-                f"{self.path.name} does not say how images are prepared: it was not exported "
-                f"by this package. Prepare them and call predict"
-            )
-        if self.description.outputs not in SCORES:
+        description = self.description
+        if description and description.outputs not in SCORES:
             raise InputError(
                 f"{self.path.name} must return {' or '.join(SCORES)} to classify. "
-                f"Received: {self.description.outputs}"
+                f"Received: {description.outputs}"
             )
-        pixels = self.transform.pixels(image)
-        prepared = pixels if self.input_kind == "pixels" else self.transform.normalize(pixels)
-        outputs = self.predict(prepared[None])[0]
-        if self.description.outputs == "logits":
-            outputs = scores(outputs, self.description.problem_type)
+        outputs = self.predict(self.prepare(image)[None])[0]
+        if description and description.outputs == "logits":
+            outputs = scores(outputs, description.problem_type)
         return top_classes(outputs, self.labels, top_k)

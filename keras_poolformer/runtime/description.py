@@ -1,4 +1,4 @@
-"""What an exported model says of itself: labels and preprocessing.
+"""The description inside an exported model: labels, preprocessing, and where its weights are from.
 
 TFLite's own convention for files that belong to a model is a zip archive behind the
 flatbuffer; interpreters ignore it and Python's zipfile reads it. TensorFlow's convention for a
@@ -6,11 +6,14 @@ SavedModel is its folder assets.extra.
 """
 
 import json
+import os
 import zipfile
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 from keras_poolformer.config import MAX_CLASSES
+from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.labels import checked_labels
 from keras_poolformer.provenance import Provenance
 from keras_poolformer.scores import PROBLEM_TYPES
@@ -20,68 +23,81 @@ from keras_poolformer.support.messages import shown
 from keras_poolformer.support.regular_files import is_regular, open_regular, read_bytes
 from keras_poolformer.support.zip_files import ZipEntries
 
-LABELS, DESCRIPTION = "labels.txt", "keras_poolformer.json"
+LABELS = "labels.txt"
+DESCRIPTION = "keras_poolformer.json"
 EXTRA = "assets.extra"
-_MAX_BYTES = {LABELS: 16 * 2**20, DESCRIPTION: MAX_JSON_BYTES}
 SCORES = ("logits", "probabilities")  # the outputs of classifiers
+_MAX_BYTES = {LABELS: 16 * 2**20, DESCRIPTION: MAX_JSON_BYTES}
 
 
 @dataclass(frozen=True)
 class Description:
-    """How to feed an exported file and read what it answers.
+    """How to feed an exported file and read what it returns.
 
     Args:
-        recipe: that the file was exported with.
-        outputs: "logits", "probabilities", "embedding" or "pyramid".
-        transform: arguments of `ImageTransform`.
-        labels: class names in order; () if unknown.
-        provenance: of the weights.
+        recipe: Name of the recipe that the file was exported with.
+        outputs: Kind of output: "logits", "probabilities", "embedding" or "pyramid".
+        transform: Transform that prepares images.
+        labels: Class names in order; () if unknown.
+        provenance: Provenance of the weights.
         problem_type: What the outputs of a classifier mean, as in `PoolFormerConfig`; None in
             files that do not say.
     """
 
     recipe: str
     outputs: str
-    transform: dict
+    transform: ImageTransform
     labels: tuple[str, ...] = ()
     provenance: Provenance = field(default_factory=Provenance)
     problem_type: str | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
+        for name in ("recipe", "outputs"):
+            value = getattr(self, name)
+            if not isinstance(value, str):
+                raise InputError(f"`{name}` must be a string. Received: {shown(value)}")
         if self.problem_type not in (*PROBLEM_TYPES, None):
             raise InputError(
                 f"problem_type must be one of {', '.join(PROBLEM_TYPES)} or null. "
                 f"Received: {shown(self.problem_type)}"
             )
 
+    def to_dict(self) -> dict[str, Any]:
+        """Returns all but the labels, which have a file of their own, as JSON-ready values."""
+        return {
+            "recipe": self.recipe,
+            "outputs": self.outputs,
+            "transform": self.transform.to_dict(),
+            "provenance": self.provenance.to_json(),
+            "problem_type": self.problem_type,
+        }
 
-def append_description(path, description):
+
+def append_description(path: str | os.PathLike[str], description: Description) -> None:
     """Appends a description to a .tflite file."""
     with zipfile.ZipFile(path, "a") as archive:
         for name, text in _texts(description).items():
             archive.writestr(name, text)
 
 
-def add_description(folder, description):
-    """Puts a description into a SavedModel directory."""
+def add_description(folder: str | os.PathLike[str], description: Description) -> None:
+    """Adds a description to a SavedModel folder."""
     extra = Path(folder) / EXTRA
     extra.mkdir()
     for name, text in _texts(description).items():
         (extra / name).write_text(text, encoding="utf-8", newline="\n")
 
 
-def _texts(description):
+def _texts(description: Description) -> dict[str, str]:
     """{file name: text} of a description."""
-    document = asdict(description) | {"provenance": description.provenance.to_json()}
-    labels = document.pop("labels")
-    texts = {DESCRIPTION: json.dumps(document, indent=2)}
-    if labels:
-        texts[LABELS] = "".join(f"{label}\n" for label in labels)
+    texts = {DESCRIPTION: json.dumps(description.to_dict(), indent=2)}
+    if description.labels:
+        texts[LABELS] = "".join(f"{label}\n" for label in description.labels)
     return texts
 
 
-def read_description(path):
-    """Reads the description of a .tflite file or a SavedModel directory; None if it has none.
+def read_description(path: str | os.PathLike[str]) -> Description | None:
+    """Returns the description of a .tflite file or a SavedModel folder; None if it has none.
 
     Raises:
         InputError: The description is corrupt, or larger than one can be.
@@ -95,28 +111,20 @@ def read_description(path):
         labels = files.get(LABELS, b"")
         if labels.count(b"\n") > MAX_CLASSES:
             raise InputError(f"{LABELS} must have at most {MAX_CLASSES:,} lines")
-        return _checked(Description(**fields, labels=_lines(labels.decode())))
+        options: Any = fields.get("transform")
+        fields["transform"] = ImageTransform.from_dict(options)
+        return Description(**fields, labels=_lines(labels.decode()))
     except (ValueError, TypeError) as error:
         raise InputError(f"{path}: its description is corrupt: {error}") from None
 
 
-def _checked(description):
-    """The description, if its fields have the types that they should have."""
-    types = {"recipe": str, "outputs": str, "transform": dict}
-    for name, kind in types.items():
-        value = getattr(description, name)
-        if not isinstance(value, kind):
-            raise InputError(f"`{name}` must be a {kind.__name__}. Received: {shown(value)}")
-    return description
-
-
-def _lines(text):
+def _lines(text: str) -> tuple[str, ...]:
     """The labels. `str.splitlines` would also split at other characters, some in old labels."""
     lines = text.replace("\r\n", "\n").removesuffix("\n").split("\n")
     return checked_labels(lines, name=LABELS) if text else ()
 
 
-def _read_zip(path):
+def _read_zip(path: str | os.PathLike[str]) -> dict[str, bytes]:
     with open_regular(path) as file:
         if not zipfile.is_zipfile(file):
             return {}
@@ -128,6 +136,6 @@ def _read_zip(path):
         }
 
 
-def _read_folder(folder):
+def _read_folder(folder: Path) -> dict[str, bytes]:
     found = {name: most for name, most in _MAX_BYTES.items() if is_regular(folder / name)}
     return {name: read_bytes(folder / name, most) for name, most in found.items()}

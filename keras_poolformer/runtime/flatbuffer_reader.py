@@ -1,7 +1,7 @@
-"""Reading flatbuffers of unknown origin: no offset leads out of the file.
+"""Reads flatbuffers of unknown origin; no offset leads out of the file.
 
-LiteRT follows the offsets of a file as they are. What is read here was compared with the file's
-length first (https://flatbuffers.dev/internals).
+Our own because the library `flatbuffers` and LiteRT follow the offsets of a file unchecked. What
+is read here was compared with the file's length first (https://flatbuffers.dev/internals).
 """
 
 import struct
@@ -16,13 +16,13 @@ class CorruptError(ValueError):
 
 @dataclass(frozen=True)
 class Table:
-    """Place of a table.
+    """Position of a table in the file.
 
     Args:
         position: First byte of the table.
-        vtable: First byte of the list that says where the table's fields are.
-        slots: Number of fields that the list has room for.
-        size: Bytes of the table.
+        vtable: First byte of the list of the fields' offsets.
+        slots: Number of fields in that list.
+        size: Size of the table in bytes.
     """
 
     position: int
@@ -45,7 +45,7 @@ class FlatbufferReader:
         self.content = content
 
     def root(self) -> Table:
-        """Returns the table that everything else belongs to."""
+        """Returns the table that contains all others."""
         return self.table(self._number("<I", 0))
 
     def table(self, position: int) -> Table:
@@ -87,7 +87,8 @@ class FlatbufferReader:
         self._require(start, count + 1)  # with the zero byte behind it
         return self.content[start : start + count].decode()
 
-    def _vector(self, table, slot, item_size):
+    def _vector(self, table: Table, slot: int, item_size: int) -> tuple[int, int]:
+        """(Position of the first item, number of items) of a vector; (0, 0) if it is absent."""
         position = self._referred(table, slot)
         if position is None:
             return 0, 0
@@ -95,26 +96,26 @@ class FlatbufferReader:
         self._require(position + 4, count * item_size)
         return position + 4, count
 
-    def _referred(self, table, slot):
+    def _referred(self, table: Table, slot: int) -> int | None:
         offset = self._field(table, slot, 4)
         if not offset:
             return None
         position = table.position + offset
         return position + self._number("<I", position)
 
-    def _field(self, table, slot, size):
-        """Where a field is within its table, 0 where it is absent."""
+    def _field(self, table: Table, slot: int, size: int) -> int:
+        """Offset of a field within its table, 0 if it is absent."""
         if slot >= table.slots:
             return 0
         offset = self._number("<H", table.vtable + 4 + 2 * slot)
         if offset and not 4 <= offset <= table.size - size:
-            raise CorruptError("a field lies outside of its table")
+            raise CorruptError("a field is outside of its table")
         return offset
 
-    def _number(self, kind, position):
+    def _number(self, kind: str, position: int) -> int:
         self._require(position, struct.calcsize(kind))
         return struct.unpack_from(kind, self.content, position)[0]
 
-    def _require(self, start, count):
+    def _require(self, start: int, count: int) -> None:
         if start < 0 or start + count > len(self.content):
             raise CorruptError("an offset leads out of the file")

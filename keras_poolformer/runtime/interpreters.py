@@ -1,14 +1,20 @@
-"""LiteRT's interpreter of a file, and errors that name the file."""
+"""Loads LiteRT interpreters; errors name the file."""
+
+# LiteRT has no type stubs.
+# pyright: reportMissingTypeStubs=false
 
 import contextlib
-from collections.abc import Iterator
+import os
+from collections.abc import Generator
 from pathlib import Path
+from types import ModuleType
+from typing import Any
 
 from keras_poolformer.runtime.model_check import check_model
 from keras_poolformer.support.errors import InputError, MissingExtraError
 
 
-def import_litert():
+def import_litert() -> ModuleType:
     """Returns the module `ai_edge_litert.interpreter`.
 
     Raises:
@@ -21,8 +27,8 @@ def import_litert():
     return interpreter
 
 
-def litert_version():
-    """Returns the version of LiteRT that is installed.
+def litert_version() -> str:
+    """Returns the installed version of LiteRT.
 
     Raises:
         MissingExtraError: ai-edge-litert is not installed.
@@ -33,11 +39,11 @@ def litert_version():
     return ai_edge_litert.__version__
 
 
-def read_model(path):
-    """Returns the bytes of a .tflite file whose structure is sound.
+def read_model(path: str | os.PathLike[str]) -> bytes:
+    """Returns the bytes of a .tflite file after checking its structure.
 
     Raises:
-        InputError: there is no such file, or it is corrupt.
+        InputError: There is no such file, or it is corrupt.
     """
     path = Path(path)
     if not path.is_file():
@@ -49,14 +55,19 @@ def read_model(path):
     return content
 
 
-def load_interpreter(model, path, num_threads=1, without_delegates=False):
-    """Makes an interpreter that is ready to run.
+def load_interpreter(
+    model: bytes,
+    path: str | os.PathLike[str],
+    num_threads: int = 1,
+    without_delegates: bool = False,
+) -> Any:
+    """Loads an interpreter that is ready to run.
 
     Args:
-        model: the bytes of the file.
-        path: of the file, for the error's message.
-        num_threads: threads inside one call.
-        without_delegates: whether LiteRT's own kernels run everything, without XNNPACK.
+        model: Bytes of the file.
+        path: Path of the file, for the error's message.
+        num_threads: Number of threads inside one call.
+        without_delegates: Whether LiteRT's own kernels run everything, without XNNPACK.
 
     Returns:
         An `ai_edge_litert.interpreter.Interpreter` with its tensors allocated.
@@ -79,11 +90,11 @@ def load_interpreter(model, path, num_threads=1, without_delegates=False):
 
 
 @contextlib.contextmanager
-def litert_errors(path: str | Path) -> Iterator[None]:
-    """Turns what LiteRT raises while it loads, describes or runs a file into an InputError.
+def litert_errors(path: str | os.PathLike[str]) -> Generator[None, None, None]:
+    """Turns errors of LiteRT while it loads, describes or runs a file into an InputError.
 
     Args:
-        path: The file, for the error's message.
+        path: Path of the file, for the error's message.
     """
     try:
         yield

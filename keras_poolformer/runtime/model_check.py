@@ -1,12 +1,13 @@
-"""A .tflite file's structure, checked before LiteRT sees it.
+"""Checks the structure of a .tflite file before LiteRT reads it.
 
-LiteRT believes what a file says of itself, so that a corrupt one can end the process or take all
-memory. This finds what can be found without knowing what each operator does: offsets and indices
-out of range, operators that read what nothing has written, and tensors far larger than the image
-that they are made from. The layout is that of schema.fbs in LiteRT's repository.
+LiteRT trusts a file, so that a corrupt one can crash the process or take all memory. This finds
+what can be found without knowing what each operator does: offsets and indices out of range,
+operators that read what nothing has written, and tensors far larger than the image that they are
+computed from. The layout is that of schema.fbs in LiteRT's repository.
 """
 
 import math
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -15,17 +16,20 @@ from keras_poolformer.runtime.flatbuffer_reader import CorruptError, FlatbufferR
 IDENTIFIER = b"TFL3"
 MAX_INPUT = 2**29  # bytes of all inputs: an image of 4096 x 4096 floats in RGB has 201 MB
 MIN_LIMIT = 2**26  # bytes that any tensor may have, however small the input is
-EXPANSION = 128  # bytes of a tensor for each of the input's; wide first layers have up to 86
+EXPANSION = 128  # bytes of a tensor for each byte of input; wide first layers have up to 86
 MAX_RANK = 8
+# Bytes of a number: {type in TensorType: bytes}.
 BYTES = {0: 4, 1: 2, 2: 4, 4: 8, 7: 2, 8: 8, 10: 8, 11: 16, 12: 8, 15: 4, 16: 2, 18: 2}
 ZERO_POINTS = {3: (0, 255), 7: (-(2**15), 2**15 - 1), 9: (-128, 127)}  # of uint8, int16, int8
-OPTIONAL = -1  # index of an input that an operator does without
+OPTIONAL = -1  # index of an input that is absent
 # Options that refer to vectors of whole numbers: {type in BuiltinOptions: field}.
-RESHAPE, SQUEEZE, BUCKETIZE = 17, 30, 115
+RESHAPE = 17
+SQUEEZE = 30
+BUCKETIZE = 115
 VECTOR_OPTIONS = {RESHAPE: 0, SQUEEZE: 0, BUCKETIZE: 0}
 LSTM = (16, 44, 52)  # builtin operators whose second input is optional too
-SUMS = (0, 41)  # ADD and SUB, whose kernels end the process where a result's steps are too fine
-FINEST_STEP = 2**-14  # of a quantized sum, by that of its terms; it would clip everything
+SUMS = (0, 41)  # ADD and SUB, whose kernels crash if the steps of a result are too fine
+FINEST_STEP = 2**-14  # of a quantized sum, relative to its terms; it would clip everything
 
 
 def check_model(content: bytes) -> None:
@@ -39,15 +43,16 @@ def check_model(content: bytes) -> None:
 
 
 class _Model:
-    """What the checks of one file share."""
+    """One file, and what the checks of its graphs share."""
 
-    def __init__(self, reader):
+    def __init__(self, reader: FlatbufferReader) -> None:
         self.reader = reader
         self.root = reader.root()
         self.has_data = [self._buffer_has_data(buffer) for buffer in reader.children(self.root, 4)]
         self.codes = [self._code(code) for code in reader.children(self.root, 1)]
 
-    def check(self):
+    def check(self) -> None:
+        """Raises CorruptError unless all graphs are sound."""
         read, graphs = self.reader, self.reader.children(self.root, 2)
         read.text(self.root, 3)
         if not graphs:
@@ -64,13 +69,13 @@ class _Model:
                 read.text(tensor, 0)
                 _require_index(read.scalar(tensor, 1, "I"), counts[graph], "tensor")
 
-    def _buffer_has_data(self, buffer):
+    def _buffer_has_data(self, buffer: Table) -> bool:
         start, size = (self.reader.scalar(buffer, slot, "Q") for slot in (1, 2))
         if start > 1 and start + size > len(self.reader.content):
-            raise CorruptError("a buffer lies outside of the file")
+            raise CorruptError("a buffer is outside of the file")
         return start > 1 or len(self.reader.numbers(buffer, 0, "u1")) > 0
 
-    def _code(self, table):
+    def _code(self, table: Table) -> int:
         self.reader.text(table, 1)
         return max(self.reader.scalar(table, 0, "b"), self.reader.scalar(table, 3, "i"))
 
@@ -99,7 +104,7 @@ class _Graph:
             raise CorruptError("nothing computes one of its outputs")
         return len(self.tensors)
 
-    def _check_sizes(self):
+    def _check_sizes(self) -> None:
         sizes = [self._checked_bytes(tensor) for tensor in self.tensors]
         of_inputs = sum(sizes[index] for index in self.inputs)
         if of_inputs > MAX_INPUT:
@@ -111,7 +116,8 @@ class _Graph:
                     f"a tensor has {size:,} bytes; the limit for its inputs is {limit:,}"
                 )
 
-    def _checked_bytes(self, tensor):
+    def _checked_bytes(self, tensor: Table) -> int:
+        """Size of a tensor in bytes."""
         read = self.read
         read.text(tensor, 3)
         _require_index(read.scalar(tensor, 2, "I"), len(self.model.has_data), "buffer")
@@ -128,7 +134,7 @@ class _Graph:
             read.children(sparsity, 2)
         return math.prod(shape) * BYTES.get(read.scalar(tensor, 1, "b"), 1)
 
-    def _check_quantization(self, table, shape, kind):
+    def _check_quantization(self, table: Table, shape: Sequence[int], kind: int) -> None:
         read = self.read
         scales, zero_points = read.numbers(table, 2, "<f4"), read.numbers(table, 3, "<i8")
         read.numbers(table, 0, "<f4")
@@ -145,13 +151,14 @@ class _Graph:
         if ((zero_points < low) | (zero_points > high)).any():
             raise CorruptError("the zero point of a tensor is not one of its values")
 
-    def _is_constant(self, tensor):
+    def _is_constant(self, tensor: Table) -> bool:
         return self.model.has_data[self.read.scalar(tensor, 2, "I")]
 
-    def _is_stored(self, tensor):
+    def _is_stored(self, tensor: Table) -> bool:
         return self._is_constant(tensor) or bool(self.read.scalar(tensor, 5, "B"))
 
-    def _check_operator(self, operator, written):
+    def _check_operator(self, operator: Table, written: set[int]) -> None:
+        """Checks one operator, and adds its outputs to the tensors that are written."""
         read, count = self.read, len(self.tensors)
         index = read.scalar(operator, 0, "I")
         _require_index(index, len(self.model.codes), "operator code")
@@ -163,11 +170,11 @@ class _Graph:
             _require_index(tensor, count, "tensor")
             if int(tensor) not in written:
                 raise CorruptError("an operator reads what nothing has computed")
-        for tensor in read.numbers(operator, 2):
+        for tensor in map(int, read.numbers(operator, 2)):
             _require_index(tensor, count, "tensor")
-            if self._is_constant(self.tensors[tensor]) or int(tensor) in self.inputs:
+            if self._is_constant(self.tensors[tensor]) or tensor in self.inputs:
                 raise CorruptError("an operator writes to a constant or to an input")
-            written.add(int(tensor))
+            written.add(tensor)
         for tensor in read.numbers(operator, 8):
             if tensor != OPTIONAL:
                 _require_index(tensor, count, "tensor")
@@ -175,21 +182,21 @@ class _Graph:
             self._check_steps(operator)
         self._check_options(operator)
 
-    def _check_steps(self, operator):
+    def _check_steps(self, operator: Table) -> None:
         terms, results = (
-            [self._scale(self.tensors[index]) for index in self.read.numbers(operator, slot)]
+            [self._scale(self.tensors[int(i)]) for i in self.read.numbers(operator, slot)]
             for slot in (1, 2)
         )
         if min(results, default=1.0) < FINEST_STEP * max(terms, default=0.0):
             raise CorruptError("the scale of a sum does not fit its terms")
 
-    def _scale(self, tensor):
-        """The step of a quantized tensor, 1 of others."""
+    def _scale(self, tensor: Table) -> float:
+        """Step of a quantized tensor, 1 for others."""
         quantization = self.read.child(tensor, 4)
         scales = self.read.numbers(quantization, 2, "<f4") if quantization else ()
         return float(scales[0]) if len(scales) == 1 else 1.0
 
-    def _check_options(self, operator):
+    def _check_options(self, operator: Table) -> None:
         read = self.read
         read.numbers(operator, 5, "u1")
         read.numbers(operator, 7, "u1")
@@ -199,9 +206,9 @@ class _Graph:
         read.child(operator, 12)
         start, size = read.scalar(operator, 9, "Q"), read.scalar(operator, 10, "Q")
         if start > 1 and start + size > len(read.content):
-            raise CorruptError("the options of an operator lie outside of the file")
+            raise CorruptError("the options of an operator are outside of the file")
 
 
-def _require_index(index, count, name):
+def _require_index(index: int, count: int, name: str) -> None:
     if not 0 <= index < count:
         raise CorruptError(f"it refers to {name} {index} of {count}")

@@ -1,7 +1,7 @@
-"""Threads with an interpreter each, and what becomes of them in a forked process.
+"""Threads with an interpreter each, safe across a fork.
 
 A fork copies interpreters without the threads that they and their pool work with: a child that
-used them would wait for ever, and one that freed them would crash.
+used them would wait forever, and one that freed them would crash.
 """
 
 import ctypes
@@ -10,16 +10,19 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, TypeVar
 
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import shown
 
 MAX_THREADS = 1024
 
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
 
 def check_threads(**counts: object) -> None:
-    """Raises InputError unless numbers of threads or workers, by their names, are usable."""
+    """Raises InputError unless every count, given by its name, is a valid number of threads."""
     for name, count in counts.items():
         if isinstance(count, bool) or not isinstance(count, int) or not 1 <= count <= MAX_THREADS:
             raise InputError(
@@ -28,15 +31,15 @@ def check_threads(**counts: object) -> None:
 
 
 class Workers:
-    """Loads an interpreter for each thread that runs something, and shares work among threads.
+    """Shares work among threads, each of which loads an interpreter of its own.
 
     Args:
         load: Function that returns a new interpreter.
-        count: Number of threads; with 1 the caller's own thread does the work.
+        count: Number of threads; with 1 the calling thread does the work.
     """
 
     def __init__(self, load: Callable[[], Any], count: int) -> None:
-        self.process = os.getpid()
+        self.process: int = os.getpid()
         self._load = load
         self._count = count
         self._local = threading.local()
@@ -49,54 +52,55 @@ class Workers:
             self._local.interpreter = _kept_in_forks(self._load())
         return self._local.interpreter
 
-    def map(self, function: Callable, items: Iterable) -> list:
+    def map(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
         """Returns `function` of each item, in order."""
-        return list((self._pool.map if self._pool else map)(function, items))
+        if self._pool is None:
+            return [function(item) for item in items]
+        return list(self._pool.map(function, items))
 
-    def on_each(self, function: Callable[[], Any]) -> None:
+    def on_each(self, function: Callable[[], object]) -> None:
         """Calls a function once in every thread."""
         if self._pool is None:
             function()
             return
-        # No thread continues before all have arrived: one that had finished would serve again
-        # in place of another that had not started. Two such meetings at once would each wait
-        # for threads that the other holds.
-        meeting = threading.Barrier(self._count)
+        # A barrier, since an idle thread would otherwise take a second call and some threads
+        # would never start. Two barriers at once would wait for each other's threads.
+        barrier = threading.Barrier(self._count)
 
-        def meet_and_call(_):
-            meeting.wait()
+        def meet_and_call(_: int) -> None:
+            barrier.wait()
             function()
 
         with self._warming_up:
             try:
                 list(self._pool.map(meet_and_call, range(self._count)))
             finally:
-                meeting.abort()
+                barrier.abort()
 
 
-_interpreters: weakref.WeakSet = weakref.WeakSet()
-_held: list = []
+_interpreters: weakref.WeakSet[Any] = weakref.WeakSet()
+_held: list[Any] = []
 _lock = threading.Lock()
 
 
-def _kept_in_forks(interpreter):
+def _kept_in_forks(interpreter: Any) -> Any:
     """Registers an interpreter, so that forked processes never free their copies of it."""
     with _lock:
         _interpreters.add(interpreter)
     return interpreter
 
 
-def _before_fork():
+def _before_fork() -> None:
     _lock.acquire()
     _held.extend(_interpreters)
 
 
-def _after_fork_in_parent():
+def _after_fork_in_parent() -> None:
     _held.clear()
     _lock.release()
 
 
-def _after_fork_in_child():
+def _after_fork_in_child() -> None:
     for interpreter in _held:  # even when the process ends
         ctypes.pythonapi.Py_IncRef(ctypes.py_object(interpreter))
     _interpreters.clear()

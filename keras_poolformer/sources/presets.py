@@ -6,7 +6,7 @@ from pathlib import Path
 
 from keras_poolformer.config import VARIANTS
 from keras_poolformer.images.transform import ImageTransform
-from keras_poolformer.shipped import ASSETS as ASSETS
+from keras_poolformer.shipped import ASSETS
 from keras_poolformer.sources.released import CIFAR10_LABELS as CIFAR10_LABELS
 from keras_poolformer.sources.released import RELEASES, imagenet_labels
 from keras_poolformer.sources.torch_source import TorchSource

@@ -1,4 +1,9 @@
-"""Training on one device, several, or a TPU pod: one loop on tf.distribute."""
+"""Training on one device, several, or a TPU pod: one loop on tf.distribute.
+
+The loop is not Keras' `fit`: a run that is interrupted anywhere resumes to the same bytes, with the
+same numbers on one device, on many and in parts of a batch, and `fit` keeps neither the position
+in the data nor the seeds of its layers in a form that allows it.
+"""
 
 from typing import TYPE_CHECKING
 
@@ -12,7 +17,18 @@ if TYPE_CHECKING:
     from keras_poolformer.training.trainer import Trainer
 
 STRATEGIES = ("one_device", "mirrored", "multiworker", "tpu")
+# Here and not in `recipes`, so that --help lists them without importing TensorFlow.
+RECIPE_SUMMARIES = {
+    "poolformer_s12_in1k": "ImageNet-1k as the authors train: batch 4096, 300 epochs; 77.2 % top-1",
+    "poolformer_s24_in1k": "the same for poolformer_s24; 80.3 % top-1",
+    "poolformer_s36_in1k": "the same for poolformer_s36; 81.4 % top-1",
+    "poolformer_m36_in1k": "the same for poolformer_m36; 82.1 % top-1",
+    "poolformer_m48_in1k": "the same for poolformer_m48; 82.5 % top-1",
+    "finetune": "trained weights (--init) on classes of your own, 20 epochs",
+    "poolformer_tiny_cifar10": "the demo's network on CIFAR-10, minutes on a CPU",
+}
 __all__ = [
+    "RECIPE_SUMMARIES",
     "STRATEGIES",
     "AdamW",
     "Run",

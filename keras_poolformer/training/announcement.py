@@ -1,30 +1,37 @@
-"""What is said at the start of a run: what trains, from which weights, at which rates."""
+"""The lines at the start of a run: what trains, from which weights, at which rates."""
 
 import dataclasses
 
 import numpy as np
 
+from keras_poolformer.models.classifier import PoolFormerImageClassifier
+from keras_poolformer.training.recipe import Recipe
+from keras_poolformer.training.run import Run
+from keras_poolformer.training.starting import StartingPoint
+
 _FOLLOWS_FROM_DATA = ("num_classes", "labels", "problem_type", "feature_norms")
 _SHOWN_OF_TRANSFORM = ("size", "crop_pct", "interpolation", "mean", "std")
 
 
-def start_lines(run, model, start):
-    """Returns the lines that a person reads before training starts.
+def start_lines(
+    run: Run, model: PoolFormerImageClassifier, start: StartingPoint | None
+) -> list[str]:
+    """Returns the lines to print before training starts.
 
     Args:
-        run: A `Run`, with the recipe that is really trained.
-        model: Its model.
-        start: The `StartingPoint` of the weights, or None for new ones.
+        run: Run with its effective recipe.
+        model: Model of the run.
+        start: Where the weights come from, or None for fresh ones.
     """
     return [_weights_line(run, model, start), _rates_line(run)]
 
 
-def _weights_line(run, model, start):
+def _weights_line(run: Run, model: PoolFormerImageClassifier, start: StartingPoint | None) -> str:
     recipe, classes = run.recipe, f"{len(run.training.class_names):,} classes"
     if start is None:
-        origin = f"new weights, {classes}"
+        origin = f"fresh weights, {classes}"
     else:
-        classifier = "new classifier" if start.fresh_classifier else "its classifier kept"
+        classifier = "fresh classifier" if start.fresh_classifier else "its classifier kept"
         origin = f"weights of {run.init}, {classifier}, {classes}"
     trained, total = (
         sum(int(np.prod(variable.shape)) for variable in variables)
@@ -38,19 +45,19 @@ def _weights_line(run, model, start):
     return f"{origin}; {trained:,} of {total:,} parameters train{frozen}; {transform}{changes}"
 
 
-def _changes(recipe, start):
-    """What differs from the checkpoint, with its own values."""
+def _changes(recipe: Recipe, start: StartingPoint) -> str:
+    """The options that differ from the checkpoint's, with both values."""
     changes = [
         f"{field.name}={_value(new)} instead of {_value(old)}"
-        for theirs, ours in ((start.config, recipe.config), (start.transform, recipe.transform))
-        for field in dataclasses.fields(theirs)
+        for before, after in ((start.config, recipe.config), (start.transform, recipe.transform))
+        for field in dataclasses.fields(before)
         if field.name not in _FOLLOWS_FROM_DATA
-        and (old := getattr(theirs, field.name)) != (new := getattr(ours, field.name))
+        and (old := getattr(before, field.name)) != (new := getattr(after, field.name))
     ]
     return f"; overridden: {', '.join(changes)}" if changes else "; all as in the checkpoint"
 
 
-def _rates_line(run):
+def _rates_line(run: Run) -> str:
     recipe, steps = run.recipe, run.steps_per_epoch
     if "learning_rate" in recipe.chosen:
         reason = " as set"
@@ -68,7 +75,7 @@ def _rates_line(run):
     )
 
 
-def _value(value):
+def _value(value: object) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     if isinstance(value, tuple):

@@ -1,39 +1,57 @@
-"""The model and the optimizer of a recipe, made inside a strategy's scope."""
+"""Builds the model and the optimizer of a recipe, inside the scope of a strategy."""
 
 import contextlib
 import dataclasses
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import keras
 import tensorflow as tf
 
 from keras_poolformer import lineage
 from keras_poolformer.checkpoints.quantization import refuse_quantized
+from keras_poolformer.config import PoolFormerConfig
 from keras_poolformer.models.classifier import PoolFormerImageClassifier
 from keras_poolformer.models.weights import STEM, copy_weights
+from keras_poolformer.provenance import Provenance
 from keras_poolformer.training import starting
 from keras_poolformer.training.optimizer import AdamW, WarmupCosine
+from keras_poolformer.training.recipe import Recipe
+from keras_poolformer.training.run import Run
+from keras_poolformer.training.starting import StartingPoint
 
 
-def build_model(recipe, class_names, init, seed):
-    """Makes the model, and says in a recipe what it is.
+class Built(NamedTuple):
+    """A model to train.
+
+    Attributes:
+        model: The model.
+        recipe: The effective recipe, with the config and the transform of the model.
+        start: Where the weights come from, or None for fresh ones.
+    """
+
+    model: PoolFormerImageClassifier
+    recipe: Recipe
+    start: StartingPoint | None
+
+
+def build_model(recipe: Recipe, class_names: Sequence[str], init: str | None, seed: int) -> Built:
+    """Builds the model of a recipe.
 
     Args:
-        recipe: A `Recipe`.
-        class_names: Names of the data's classes, which become the model's labels.
-        init: Preset or checkpoint whose architecture, weights and transform are taken (a
+        recipe: Recipe of the run.
+        class_names: Class names of the data, which become the model's labels.
+        init: Preset or checkpoint whose architecture, weights and transform are used (a
             classifier for other classes starts fresh), or None for fresh weights of the recipe's
-            own architecture.
+            architecture.
         seed: Seed of the fresh weights.
 
-    Returns:
-        (the model, the recipe with the model's config and transform, the `StartingPoint` or None).
-
     Raises:
-        InputError: `init` cannot be used, or the recipe's settings do not fit it.
+        InputError: `init` cannot be used, or the settings of the recipe do not fit it.
     """
     recipe.check_init(init)
-    keras.utils.set_random_seed(seed)  # Keras' initializers draw their seeds from Python's
+    keras.utils.set_random_seed(seed)  # Keras' initializers seed themselves from Python's generator
     with _policy(recipe.precision):
         if init is None:
             config, start = starting.for_classes(recipe.config, class_names), None
@@ -51,11 +69,13 @@ def build_model(recipe, class_names, init, seed):
             recipe = starting.recipe_on(recipe, config, start.transform)
     if recipe.frozen == "backbone":
         model.backbone.trainable = False
-    return model, recipe, start
+    return Built(model, recipe, start)
 
 
-def _with_weights(config, loaded, fresh_classifier):
-    """A model with the weights of a loaded one, but perhaps the classifier's."""
+def _with_weights(
+    config: PoolFormerConfig, loaded: PoolFormerImageClassifier, fresh_classifier: bool
+) -> PoolFormerImageClassifier:
+    """A model with the weights of a loaded one, those of a fresh classifier excepted."""
     model = PoolFormerImageClassifier(config)
     head = [variable.path for variable in model.weights if variable.path.startswith("head/")]
     copy_weights(loaded, model, head if fresh_classifier else ())
@@ -68,7 +88,8 @@ def _with_weights(config, loaded, fresh_classifier):
 
 
 @contextlib.contextmanager
-def _policy(precision):
+def _policy(precision: str) -> Iterator[None]:
+    """Sets Keras' dtype policy within the block."""
     if precision == "auto":
         on_tpu = isinstance(tf.distribute.get_strategy(), tf.distribute.TPUStrategy)
         precision = "mixed_bfloat16" if on_tpu else "float32"
@@ -80,15 +101,14 @@ def _policy(precision):
         keras.config.set_dtype_policy(before)
 
 
-def build_optimizer(recipe, model, steps_per_epoch):
-    """Makes AdamW with the recipe's schedule, its variables made.
+def build_schedule(recipe: Recipe, steps_per_epoch: int) -> WarmupCosine:
+    """Makes the recipe's schedule of the learning rate.
 
     Args:
-        recipe: a `Recipe`.
-        model: whose trainable variables it updates.
-        steps_per_epoch: of the data.
+        recipe: Recipe of the run.
+        steps_per_epoch: Number of steps in an epoch of the data.
     """
-    schedule = WarmupCosine(
+    return WarmupCosine(
         recipe.learning_rate,
         recipe.all_epochs * steps_per_epoch,
         round(recipe.warmup_epochs * steps_per_epoch),
@@ -96,6 +116,18 @@ def build_optimizer(recipe, model, steps_per_epoch):
         recipe.warmup_learning_rate,
         recipe.min_learning_rate,
     )
+
+
+def build_optimizer(
+    recipe: Recipe, model: PoolFormerImageClassifier, schedule: WarmupCosine
+) -> AdamW:
+    """Makes AdamW with the recipe's settings, its variables made.
+
+    Args:
+        recipe: Recipe of the run.
+        model: Model whose trainable variables it updates.
+        schedule: Learning rate of each step.
+    """
     optimizer = AdamW(
         schedule,
         recipe.weight_decay,
@@ -106,7 +138,6 @@ def build_optimizer(recipe, model, steps_per_epoch):
         use_ema=recipe.ema_decay > 0,
         ema_momentum=recipe.ema_decay,
     )
-    optimizer.schedule = schedule
     optimizer.build(model.trainable_variables)
     optimizer.scale_learning_rate(
         model.backbone.trainable_variables, recipe.backbone_learning_rate_scale
@@ -114,14 +145,14 @@ def build_optimizer(recipe, model, steps_per_epoch):
     return optimizer
 
 
-def trained_provenance(run, model):
-    """Returns what a trained model says of its origin: what it is, and what it began as.
+def trained_provenance(run: Run, model: PoolFormerImageClassifier) -> Provenance:
+    """Returns the provenance of a trained model: the training, and the weights it started from.
 
     Args:
-        run: The `Run`, with the recipe that is really trained.
-        model: The model, as `build_model` made it.
+        run: Run with its effective recipe.
+        model: Model as `build_model` returned it.
     """
-    # The source of trained weights says what they were trained on, and is not a name.
+    # The source of trained weights says what they were trained on, which is not their name.
     name = Path(run.init).name if model.provenance.training else ""
     started = lineage.started_from(model.provenance, name)
     return started.replace(

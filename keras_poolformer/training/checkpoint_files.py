@@ -1,7 +1,8 @@
-"""Checkpoints as files: written whole, listed by step, and read whatever their folder is called.
+"""Checkpoint files: written atomically, listed by step, in folders of any name.
 
-TensorFlow's own `CheckpointManager` takes paths for patterns: in a folder called `lr=[1e-3]` it
-finds nothing. Here a checkpoint is known by its index file, which is written last.
+This replaces TensorFlow's `CheckpointManager`, which takes paths for patterns: in a folder called
+`lr=[1e-3]` it finds nothing. Here a checkpoint exists once its index file does, which is written
+last.
 """
 
 import contextlib
@@ -9,12 +10,15 @@ import os
 import re
 import shutil
 from pathlib import Path
+from typing import Any, TypeAlias
 
 import tensorflow as tf
 
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.patterns import refuse_patterns, without_patterns
 
+# TensorFlow loads its submodules lazily, so type checkers do not see tf.train.Checkpoint.
+Checkpoint: TypeAlias = Any
 _INDEX = re.compile(r"ckpt-(\d+)\.index", re.ASCII)
 _FILE = re.compile(r"ckpt-(\d+)(?:\.index|\.data-\d+-of-\d+|_temp/?)", re.ASCII)
 
@@ -23,7 +27,7 @@ class CheckpointFiles:
     """The checkpoints in one folder.
 
     Args:
-        folder: Local path, or address as in gs://bucket/run.
+        folder: Local path, or address, as in gs://bucket/run.
         kept: Number of checkpoints to keep.
 
     Raises:
@@ -31,22 +35,27 @@ class CheckpointFiles:
     """
 
     def __init__(self, folder: str | Path, kept: int) -> None:
-        self.folder, self._kept = str(folder), kept
+        self.folder: str = str(folder)
+        self._kept = kept
         refuse_patterns(self.folder, "an address of checkpoints")
 
     def path(self, step: int) -> str:
-        """Path of a checkpoint, without the suffixes of its files."""
+        """Returns the path of a checkpoint, without the suffixes of its files."""
         return f"{self.folder}/ckpt-{step}"
 
     def steps(self) -> list[int]:
-        """Steps of the complete checkpoints, in ascending order."""
+        """Returns the steps of the complete checkpoints, in ascending order."""
         found = [_INDEX.fullmatch(name) for name in self._names()]
         return sorted(int(match[1]) for match in found if match)
 
-    def write(self, checkpoint: tf.train.Checkpoint, step: int) -> None:
-        """Writes a checkpoint, then deletes old ones and those of steps after it.
+    def write(self, checkpoint: Checkpoint, step: int) -> None:
+        """Writes a checkpoint, then deletes old ones and those of later steps.
 
-        Later ones are corrupt: the run was resumed from an earlier one.
+        Later ones are corrupt, since the run was resumed from an earlier one.
+
+        Args:
+            checkpoint: State to write.
+            step: Step of the state.
         """
         tf.io.gfile.makedirs(self.folder)
         if _is_address(self.folder):  # an object appears there when it is complete
@@ -60,8 +69,8 @@ class CheckpointFiles:
             if match and (int(match[1]) not in kept or _is_temporary(name)):
                 _delete(f"{self.folder}/{name}")
 
-    def _write_and_rename(self, checkpoint: tf.train.Checkpoint, step: int) -> None:
-        """Puts the files in place when they are on the disk, the index last."""
+    def _write_and_rename(self, checkpoint: Checkpoint, step: int) -> None:
+        """Moves the files into place once they are on disk, the index last."""
         target, temporary = Path(self.path(step)), Path(f"{self.path(step)}_temp")
         shutil.rmtree(temporary, ignore_errors=True)
         try:
@@ -75,11 +84,15 @@ class CheckpointFiles:
         finally:
             shutil.rmtree(temporary, ignore_errors=True)
 
-    def read(self, checkpoint: tf.train.Checkpoint, step: int) -> None:
-        """Reads a checkpoint into the variables of `checkpoint`.
+    def read(self, checkpoint: Checkpoint, step: int) -> None:
+        """Reads a checkpoint.
+
+        Args:
+            checkpoint: Object whose variables get the values.
+            step: Step of the checkpoint.
 
         Raises:
-            InputError: The checkpoint is corrupt, or another model's.
+            InputError: The checkpoint is corrupt, or one of another model.
         """
         try:
             with without_patterns(self.folder) as folder:
@@ -96,7 +109,7 @@ class CheckpointFiles:
             ValueError,
         ) as error:
             raise InputError(
-                f"{self.path(step)} must be a whole checkpoint of this model. "
+                f"{self.path(step)} must be an intact checkpoint of this model. "
                 f"Received: {' '.join(str(error).split())[:300]}"
             ) from None
 
@@ -116,7 +129,7 @@ def _is_temporary(name: str) -> bool:
 
 
 def _flush(path: Path) -> None:
-    """Waits until a file is on the disk, so that a power cut leaves no empty one."""
+    """Waits until a file is on disk, so that a power cut does not leave an empty one."""
     with path.open("rb") as file:
         os.fsync(file.fileno())
 

@@ -1,8 +1,11 @@
-"""All the state that a run has, on disk: the last steps, and the best one."""
+"""The checkpoints of a run: its complete state at the last steps, and at the best one."""
 
 import contextlib
 import sys
+from collections.abc import Iterator
+from pathlib import Path
 
+import keras
 import numpy as np
 import tensorflow as tf
 
@@ -10,27 +13,34 @@ from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import one_line
 from keras_poolformer.training.checkpoint_files import CheckpointFiles
 
-KEPT = 2  # of the last ones: where the newest is corrupt, the one before it is read
+KEPT = 2  # last checkpoints; if the newest is corrupt, the one before it is read
 
 
 class Checkpoints:
-    """Saves and restores weights, optimizer, averaged weights and position.
+    """Saves and restores weights, optimizer, averaged weights and step.
 
-    A position is a step: data, mixing and random layers are functions of (seed, step).
+    There is no more state: data, mixing and random layers are functions of seed and step.
 
     Args:
-        folder: of the checkpoints, local or gs://.
-        model, optimizer: built.
-        chief: whether this process writes; the others only read.
+        folder: Folder of the checkpoints, local or gs://.
+        model: Built model.
+        optimizer: Built optimizer.
+        chief: Whether this process writes; the others only read.
     """
 
-    def __init__(self, folder, model, optimizer, chief=True):
+    def __init__(
+        self,
+        folder: str | Path,
+        model: keras.Model,
+        optimizer: keras.optimizers.Optimizer,
+        chief: bool = True,
+    ) -> None:
         self._chief, self._folder = chief, str(folder)
         self._step = tf.Variable(0, dtype=tf.int64, name="step")
         self._best_step = tf.Variable(-1, dtype=tf.int64, name="best_step")
         self._best_score = tf.Variable(-1.0, dtype=tf.float64, name="best_score")
-        # As lists of variables: tf.train.Checkpoint(model=) leaves out what Keras does not
-        # track, without a word.
+        # As lists of variables: tf.train.Checkpoint(model=model) silently omits what Keras does
+        # not track.
         checkpoint = tf.train.Checkpoint(
             step=self._step,
             best_step=self._best_step,
@@ -43,19 +53,19 @@ class Checkpoints:
         self._best = CheckpointFiles(f"{folder}/best", 1)
 
     @property
-    def best(self):
-        """(step, top-1) of the best evaluation; step -1 before the first."""
+    def best(self) -> tuple[int, float]:
+        """Step and top-1 of the best evaluation; step -1 before the first one."""
         return int(self._best_step.numpy()), float(self._best_score.numpy())
 
-    def restore(self):
-        """Restores the last state there is; returns its step, 0 where there is none.
+    def restore(self) -> int:
+        """Restores the last state; returns its step, or 0 if there are no checkpoints.
 
-        Where the last checkpoint is corrupt, the one before it is restored, and stderr says so.
+        If the last checkpoint is corrupt, the one before it is restored, and stderr says so.
 
         Raises:
-            InputError: No checkpoint can be read: all are corrupt, or another model's.
+            InputError: No checkpoint can be read: all are corrupt, or of another model.
         """
-        errors = []
+        errors: list[InputError] = []
         for step in reversed(self._last.steps()):
             try:
                 self._last.read(self._checkpoint, step)
@@ -71,7 +81,7 @@ class Checkpoints:
             )
         return 0
 
-    def restore_best(self):
+    def restore_best(self) -> int:
         """Restores the state of the best evaluation; returns its step.
 
         Raises:
@@ -83,21 +93,26 @@ class Checkpoints:
         self._best.read(self._checkpoint, step)
         return step
 
-    def save(self, step):
+    def save(self, step: int) -> None:
         """Writes the state after `step` steps."""
         self._step.assign(step)
         self._write(self._last, step)
 
-    def save_if_best(self, step, score):
-        """Writes the state if `score` is the highest so far; the earlier of two equal ones."""
+    def save_if_best(self, step: int, score: float) -> None:
+        """Writes the state if its score is higher than all before.
+
+        Args:
+            step: Number of steps that were taken.
+            score: Top-1 of the evaluation.
+        """
         self._step.assign(step)
-        # A run that was stopped between the two saves comes here twice with the same step.
+        # A run that was stopped between the two saves gets here twice with the same step.
         if score > self.best[1] or step == self.best[0]:
             self._best_step.assign(step)
             self._best_score.assign(score)
             self._write(self._best, step)
 
-    def _write(self, files, step):
+    def _write(self, files: CheckpointFiles, step: int) -> None:
         if not self._chief:
             return
         try:
@@ -110,23 +125,24 @@ class Checkpoints:
 
 
 @contextlib.contextmanager
-def averaged_weights(model, optimizer):
-    """Within the block the model has the optimizer's averaged weights, where it keeps any."""
+def averaged_weights(model: keras.Model, optimizer: keras.optimizers.Optimizer) -> Iterator[None]:
+    """Gives the model the optimizer's averaged weights within the block, if there are any."""
     if not optimizer.use_ema:
         yield
         return
     variables = model.trainable_variables
-    own = [np.array(variable) for variable in variables]
+    values = [np.array(variable) for variable in variables]
+    # Private: Keras 3.12 to 3.15 have it, and no public name for it.
     averages = optimizer._model_variables_moving_average
     for variable, average in zip(variables, averages, strict=True):
         variable.assign(np.array(average))
     try:
         yield
     finally:
-        for variable, value in zip(variables, own, strict=True):
+        for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
 
 
-def has_checkpoint(folder):
+def has_checkpoint(folder: str | Path) -> bool:
     """Whether there is a checkpoint to resume from."""
     return bool(CheckpointFiles(f"{folder}/last", KEPT).steps())

@@ -1,6 +1,8 @@
-"""Losses and accuracies of a run as a picture."""
+"""Draws the losses and accuracies of a run."""
 
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from keras_poolformer.training.tables import (
     EVALUATION_FIELDS,
@@ -19,8 +21,8 @@ def draw_curve(workdir: str | Path) -> Path:
     from matplotlib.figure import Figure
 
     workdir = Path(workdir)
-    steps = read_table(workdir / LOG, STEP_FIELDS)
-    evaluations = read_table(workdir / EVALUATIONS, EVALUATION_FIELDS)
+    steps: list[dict[str, Any]] = read_table(workdir / LOG, STEP_FIELDS)
+    evaluations: list[dict[str, Any]] = read_table(workdir / EVALUATIONS, EVALUATION_FIELDS)
     figure = Figure(figsize=(9, 3.5), layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
@@ -42,8 +44,8 @@ def draw_curve(workdir: str | Path) -> Path:
     return path
 
 
-def _line(axes, steps, values, label):
-    """The values, and over them their running mean, which an eye can follow."""
+def _line(axes: Any, steps: Sequence[float], values: Sequence[float], label: str) -> None:
+    """Draws the values, and their running mean over them."""
     axes.plot(steps, values, color="tab:blue", alpha=0.25, linewidth=0.7)
     window = max(len(values) // 100, 1)
     means = [

@@ -1,4 +1,4 @@
-"""TensorBoard's event files: what a resumed run will write again is cut off."""
+"""Truncates TensorBoard's event files to the step that a run is resumed from."""
 
 import struct
 from pathlib import Path
@@ -11,7 +11,7 @@ _HEADER, _FOOTER = 12, 4  # bytes around a record: its length and checksums
 
 
 def cut_events(folder: Path, last_step: int) -> None:
-    """Cuts event files off where they go beyond a step, or are corrupt.
+    """Truncates event files where they go beyond a step, or are corrupt.
 
     Args:
         folder: Folder of event files; it may be missing.
@@ -24,7 +24,7 @@ def cut_events(folder: Path, last_step: int) -> None:
 
 
 def _end(file: BinaryIO, last_step: int, size: int) -> int:
-    """Where the first event begins that is not to be kept."""
+    """Position of the first event to remove."""
     start = 0
     while start + _HEADER + _FOOTER < size:
         (length,) = struct.unpack("<Q4x", file.read(_HEADER))

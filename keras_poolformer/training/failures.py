@@ -1,4 +1,4 @@
-"""What ends a training from outside, in one line: broken images, or another worker's end."""
+"""Names the cause, in one line, when images or another worker end a training."""
 
 import contextlib
 from collections.abc import Iterator
@@ -7,12 +7,14 @@ import tensorflow as tf
 
 from keras_poolformer.data.splits.validation import name_broken
 from keras_poolformer.support.errors import InputError
+from keras_poolformer.training.run import Run
+from keras_poolformer.training.strategy import Strategy
 
 _DATA_ERRORS = (
     tf.errors.DataLossError,
     tf.errors.InvalidArgumentError,
     tf.errors.NotFoundError,
-    UnicodeDecodeError,  # of an error that quotes bytes of the data
+    UnicodeDecodeError,  # from an error whose message quotes bytes of the data
 )
 _PEER_ERRORS = (
     tf.errors.AbortedError,
@@ -25,11 +27,11 @@ _PEER_ERRORS = (
 
 
 @contextlib.contextmanager
-def failures_named(run, strategy: tf.distribute.Strategy) -> Iterator[None]:
+def failures_named(run: Run, strategy: Strategy) -> Iterator[None]:
     """Turns TensorFlow's errors within the block into an InputError that names the cause.
 
     Args:
-        run: The `Run`.
+        run: Run that is trained.
         strategy: Strategy that it is trained with.
 
     Raises:
@@ -47,6 +49,6 @@ def failures_named(run, strategy: tf.distribute.Strategy) -> Iterator[None]:
         if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy):
             raise
         raise InputError(
-            "another worker is gone, or cannot be reached: start all of them again with the same "
-            f"command to resume from the last checkpoint in {run.workdir} ({type(error).__name__})"
+            "another worker has ended or cannot be reached: rerun the same command on all of them "
+            f"to resume from the last checkpoint in {run.workdir} ({type(error).__name__})"
         ) from error

@@ -1,6 +1,7 @@
-"""The end of a run: the model, the best one where it is another, the curve and the figures."""
+"""Writes the results of a run: the model, the best one if it is another, curve and figures."""
 
 import contextlib
+import dataclasses
 import json
 import sys
 from collections.abc import Iterator
@@ -8,72 +9,79 @@ from pathlib import Path
 
 import tensorflow as tf
 
+from keras_poolformer.models.classifier import PoolFormerImageClassifier
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.files import replacing
 from keras_poolformer.support.messages import one_line
+from keras_poolformer.training.checkpoints import Checkpoints
 from keras_poolformer.training.curve import draw_curve
-from keras_poolformer.training.run import RESULT
+from keras_poolformer.training.optimizer import AdamW
+from keras_poolformer.training.results import TrainingResult
+from keras_poolformer.training.run import RESULT, Run
 from keras_poolformer.training.tables import last_evaluation
 from keras_poolformer.training.writing import write_model
 
 
-def finish(run, model, optimizer, checkpoints, step: int, chief: bool) -> dict:
+def finish(
+    run: Run,
+    model: PoolFormerImageClassifier,
+    optimizer: AdamW,
+    checkpoints: Checkpoints,
+    step: int,
+    chief: bool,
+) -> TrainingResult:
     """Writes the results of a run that has ended.
 
     Args:
-        run: A `Run`.
+        run: Run that has ended.
         model: Trained model.
         optimizer: Optimizer that trained it.
-        checkpoints: Its `Checkpoints`.
+        checkpoints: Checkpoints of the run.
         step: Last step.
         chief: Whether this process writes.
-
-    Returns:
-        {"step", "finished", ...} and, where there is an evaluation, its last figures.
 
     Raises:
         InputError: A file cannot be written.
     """
-    result: dict = {"step": step, "finished": True}
-    if step < run.last_step:
-        result["stopped_early"] = True
+    best_step, best_top1 = checkpoints.best if run.evaluation else (-1, None)
+    result = TrainingResult(step, True, step < run.last_step, best_top1)
     with _writing(run.workdir):
-        if chief:
-            write_model(run.workdir / "model", model, optimizer, step)
-            draw_curve(run.workdir)
+        if not chief:
+            return result
+        write_model(run.workdir / "model", model, optimizer, step)
+        draw_curve(run.workdir)
         if run.evaluation:
-            best_step, result["best_top1"] = checkpoints.best
-            if chief:
-                result |= last_evaluation(run.workdir)
-            if chief and best_step == step:
-                _remove_best(run.workdir)
-            elif chief and best_step >= 0:
-                _write_best(run, model, optimizer, checkpoints)
-        if chief:
-            with replacing(run.workdir / RESULT, overwrite=True) as written:
-                written.write_text(json.dumps(result, indent=2) + "\n")
+            result = dataclasses.replace(result, evaluation=last_evaluation(run.workdir))
+        if best_step == step:
+            _remove_best(run.workdir)
+        elif best_step >= 0:
+            _write_best(run, model, optimizer, checkpoints)
+        with replacing(run.workdir / RESULT, overwrite=True) as written:
+            written.write_text(json.dumps(result.to_dict(), indent=2) + "\n")
     return result
 
 
-def _write_best(run, model, optimizer, checkpoints):
-    """Writes the best model; without its checkpoint, everything else is finished all the same."""
+def _write_best(
+    run: Run, model: PoolFormerImageClassifier, optimizer: AdamW, checkpoints: Checkpoints
+) -> None:
+    """Writes the best model; a missing checkpoint of it does not stop the rest."""
     try:
         step = checkpoints.restore_best()
     except InputError as error:
-        print(f"best.keras is not written: {error}", file=sys.stderr)
+        print(f"best.keras was not written: {error}", file=sys.stderr)
         return
     write_model(run.workdir / "best", model, optimizer, step)
 
 
-def _remove_best(workdir):
-    """Removes what a shorter run left: the model of the last step is the best one now."""
+def _remove_best(workdir: Path) -> None:
+    """Removes the best model of a shorter run, since that of the last step is better."""
     for suffix in (".keras", ".safetensors"):
         (workdir / "best").with_suffix(suffix).unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
 def _writing(workdir: Path) -> Iterator[None]:
-    """Says how to repeat what failed: nothing but the writing is left to do."""
+    """Says how to repeat the writing, which is all that is left to do."""
     try:
         yield
     except (OSError, tf.errors.OpError) as error:

@@ -1,9 +1,11 @@
-"""A recipe: everything about a training run besides its data."""
+"""A recipe: everything about a training run except its data."""
 
 import ast
 import dataclasses
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Any
 
 from keras_poolformer.config import PoolFormerConfig
 from keras_poolformer.data.augmentation.augment import Augmentation
@@ -12,7 +14,7 @@ from keras_poolformer.images.transform import INTERPOLATIONS, ImageTransform
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import did_you_mean, shown
 
-CHOICES = {
+CHOICES: dict[str, tuple[str, ...]] = {
     "precision": ("auto", "float32", "mixed_bfloat16"),
     "frozen": ("", "backbone"),
     "classifier": ("auto", "fresh", "keep"),
@@ -25,17 +27,17 @@ class Recipe:
     """How a model is trained.
 
     Args:
-        config: Architecture of the model; its classes are those of the data, and with `init` the
+        config: Architecture of the model. Its classes are those of the data, and with `init` the
             shapes are those of the checkpoint.
-        augmentation: What happens to a training image.
-        mixing: What happens to a batch.
-        transform: Preprocessing of the images for evaluation.
-        batch_size: Images in a step, on all devices together.
-        epochs: Epochs with warm-up, without cool-down.
-        warmup_epochs: Epochs, or a fraction of one, from `warmup_learning_rate` up to
-            `learning_rate`.
-        cooldown_epochs: Epochs after the others, at `min_learning_rate`.
-        learning_rate: Highest learning rate, at this batch size.
+        augmentation: Augmentation of the training images.
+        mixing: Mixing of the training batches.
+        transform: Preprocessing of the evaluation images.
+        batch_size: Number of images in a step, on all devices together.
+        epochs: Number of epochs, warm-up included, cool-down not.
+        warmup_epochs: Number of epochs, or fraction of one, in which the learning rate rises from
+            `warmup_learning_rate` to `learning_rate`.
+        cooldown_epochs: Number of epochs after the others, at `min_learning_rate`.
+        learning_rate: Highest learning rate, for this batch size.
         warmup_learning_rate: First learning rate.
         min_learning_rate: Last learning rate.
         backbone_learning_rate_scale: Factor of the learning rate for the backbone, which is
@@ -43,23 +45,33 @@ class Recipe:
         batch_scaling: How `replace` adapts the learning rates to another `batch_size`: in
             proportion to it ("linear"), to its square root ("sqrt"), or not ("none"). A
             `learning_rate` that is given in the same call stays as it is.
-        weight_decay, beta_1, beta_2, epsilon: Arguments of AdamW.
+        weight_decay: Argument of `AdamW`.
+        beta_1: Argument of `AdamW`.
+        beta_2: Argument of `AdamW`.
+        epsilon: Argument of `AdamW`.
         clip_norm: L2 norm that gradients are clipped to; 0 for no clipping.
         ema_decay: Decay of the averaged weights, which are evaluated and written; 0 for none.
-        accumulate_steps: Parts that a device's batch is worked through in, to save memory.
-        precision: "auto" is mixed_bfloat16 on TPUs and float32 elsewhere.
+        accumulate_steps: Number of parts in which a device processes its batch, to save memory.
+        precision: Dtype policy; "auto" is mixed_bfloat16 on TPUs and float32 elsewhere.
         jit_compile: Whether XLA compiles the step on CPUs and GPUs, with several replicas the
             gradients; on TPUs it always compiles everything.
-        steps_per_call: Steps between two looks at the world: log, progress, signals.
-        save_every: Steps between checkpoints, besides the one at the end of each epoch.
-        held_out: Training images that are kept for evaluation, in place of another split.
-        patience: Epochs without a higher top-1 after which training ends early; 0 for never.
-        frozen: "backbone" trains the head alone, "" everything.
-        needs_init: Whether the recipe makes sense only with trained weights to begin with.
-        classifier: What happens to a checkpoint's classifier for as many classes: "keep" keeps
-            it, "fresh" replaces it, "auto" keeps it only if its labels are the data's class
-            names or unknown. For another number of classes it is always fresh.
+        steps_per_call: Number of steps run per host call; logging, progress and SIGTERM are
+            handled in between.
+        save_every: Number of steps between checkpoints, in addition to the one at the end of each
+            epoch.
+        held_out: Number of training images that are held out for evaluation, instead of another
+            split; 0 for none.
+        patience: Number of epochs without a higher top-1 after which training ends early; 0 for
+            never.
+        frozen: "backbone" trains only the head, "" everything.
+        needs_init: Whether the recipe makes sense only with trained weights to start from.
+        classifier: What happens to a checkpoint's classifier for the same number of classes:
+            "keep" keeps it, "fresh" replaces it, "auto" keeps it only if its labels are the
+            class names of the data or unknown. For another number of classes it is always fresh.
         chosen: Names of the fields that `replace` was called with.
+
+    Raises:
+        InputError: A value is out of range, or not one of its choices.
     """
 
     config: PoolFormerConfig
@@ -93,7 +105,7 @@ class Recipe:
     classifier: str = "auto"
     chosen: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         for name, low in _LOWEST.items():
             value = getattr(self, name)
             if not value >= low:
@@ -116,21 +128,25 @@ class Recipe:
             )
 
     @property
-    def all_epochs(self):
-        """Epochs and cool-down epochs."""
+    def all_epochs(self) -> int:
+        """Number of epochs, cool-down included."""
         return self.epochs + self.cooldown_epochs
 
-    def replace(self, **values):
+    def replace(self, **values: Any) -> "Recipe":
         """Returns a copy with some fields replaced, of the recipe or of a part of it.
 
-        Another `batch_size` without a `learning_rate` scales the learning rates, as the recipe's
+        Another `batch_size` without a `learning_rate` scales the learning rates, as
         `batch_scaling` says.
 
+        Args:
+            **values: Fields of the recipe or of its parts.
+
         Raises:
-            InputError: a field does not exist, has another type, or the values do not fit.
+            InputError: A field does not exist, has another type, or the values do not fit.
         """
         chosen = frozenset(values)
-        values, parts = self._scaled_rates(values) | values, {}
+        values = self._scaled_rates(values) | values
+        parts: dict[str, dict[str, Any]] = {}
         for name, value in values.items():
             part = _part_of(name)
             _check_type(name, value, getattr(getattr(self, part) if part else self, name))
@@ -142,8 +158,8 @@ class Recipe:
             changed[part] = dataclasses.replace(getattr(self, part), **fields)
         return dataclasses.replace(self, **changed, chosen=self.chosen | chosen)
 
-    def _scaled_rates(self, values):
-        """The learning rates for another batch size, where none is given with it."""
+    def _scaled_rates(self, values: dict[str, Any]) -> dict[str, float]:
+        """The learning rates for another batch size, if none is given with it."""
         batch_size = values.get("batch_size")
         if type(batch_size) is not int or batch_size < 1 or "learning_rate" in values:
             return {}
@@ -152,14 +168,14 @@ class Recipe:
         scale = (batch_size / self.batch_size) ** exponent
         return {name: getattr(self, name) * scale for name in _RATES} if scale != 1 else {}
 
-    def with_settings(self, settings):
-        """Returns a copy with what a command line says.
+    def with_settings(self, settings: Iterable[str]) -> "Recipe":
+        """Returns a copy with the settings of a command line.
 
         Args:
-            settings: texts like "batch_size=32"; the value as Python writes it, or bare text.
+            settings: Texts like "batch_size=32"; the value as a Python literal, or bare text.
 
         Raises:
-            InputError: as `replace`.
+            InputError: One is not a setting, or `replace` rejects it.
         """
         values = {}
         for setting in settings:
@@ -169,26 +185,26 @@ class Recipe:
             values[name.strip()] = _parsed(text.strip())
         return self.replace(**values)
 
-    def to_dict(self):
+    def to_dict(self) -> dict[str, Any]:
         """Returns all fields as JSON-ready values."""
         fields = dataclasses.asdict(self)
         del fields["chosen"]
         return fields
 
-    def check_init(self, init):
-        """Rejects a run without trained weights where the recipe needs them.
+    def check_init(self, init: str | None) -> None:
+        """Rejects a run without trained weights if the recipe needs them.
 
         Args:
-            init: Preset or checkpoint to begin with, or None.
+            init: Preset or checkpoint to start from, or None.
 
         Raises:
-            InputError: There is none.
+            InputError: The recipe needs one, and there is none.
         """
         if self.needs_init and init is None:
             raise InputError(
                 "this recipe fine-tunes trained weights: name them with --init, as in "
                 "--init poolformer_s12 (in Python: Run(init=...)); "
-                "--set needs_init=false trains a new network. Received: no --init"
+                "--set needs_init=false trains fresh weights. Received: no --init"
             )
 
 
@@ -199,38 +215,42 @@ _LOWEST = {
     "save_every": 1, "held_out": 0, "patience": 0, "backbone_learning_rate_scale": 0,
 }  # fmt: skip
 
-PARTS = {
+PARTS: dict[str, type] = {
     "config": PoolFormerConfig,
     "augmentation": Augmentation,
     "mixing": Mixing,
     "transform": ImageTransform,
 }
-_SHARED = ("size", "mean", "std")  # what the network sees, in training and in evaluation
-# What follows from the data or from another field.
+_SHARED = ("size", "mean", "std")  # the same in training and in evaluation
+# Fields that follow from the data or from another field.
 _NOT_SETTABLE = {*PARTS, "num_classes", "labels", "problem_type", "chosen"}
 _RATES = ("learning_rate", "warmup_learning_rate", "min_learning_rate")
 
 
-def fields_of(kind):
-    """Returns the names of the settable fields of a recipe or of one of its parts."""
+def fields_of(kind: Any) -> list[str]:
+    """Returns the names of the settable fields of a recipe or of one of its parts.
+
+    Args:
+        kind: `Recipe`, or the class of a part.
+    """
     return [field.name for field in dataclasses.fields(kind) if field.name not in _NOT_SETTABLE]
 
 
-def _part_of(name):
+def _part_of(name: str) -> str:
     """The part of a recipe that has a field, "" for the recipe itself."""
     if name in fields_of(Recipe):
         return ""
     for part, kind in PARTS.items():
         if name in fields_of(kind):
             return part
-    known = sorted({name for kind in (Recipe, *PARTS.values()) for name in fields_of(kind)})
+    names = sorted({name for kind in (Recipe, *PARTS.values()) for name in fields_of(kind)})
     raise InputError(
-        f"a recipe has no field {shown(name)}.{did_you_mean(name, known)} "
-        f"Its fields are {', '.join(known)}"
+        f"a recipe has no field {shown(name)}.{did_you_mean(name, names)} "
+        f"Its fields are {', '.join(names)}"
     )
 
 
-def _parsed(text):
+def _parsed(text: str) -> Any:
     named = {"true": True, "false": False, "none": None}
     if text.lower() in named:
         return named[text.lower()]
@@ -240,9 +260,9 @@ def _parsed(text):
         return text
 
 
-def _check_type(name, value, present):
-    """Refuses a value of another type than the present one; parts check the rest themselves."""
-    kind: type | tuple[type, ...] = type(present)
+def _check_type(name: str, value: Any, present: Any) -> None:
+    """Rejects a value of another type than the present one; parts check the rest themselves."""
+    kind: Any = type(present)
     if isinstance(present, float):
         kind = (int, float)
     elif isinstance(present, tuple):

@@ -1,10 +1,11 @@
-"""What a run says while it trains: CSV files, TensorBoard, a progress bar, a line an epoch."""
+"""Reports a run while it trains: CSV files, TensorBoard, a progress bar, a line an epoch."""
 
 import contextlib
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -13,6 +14,7 @@ from tqdm import tqdm
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import one_line
 from keras_poolformer.training.events import cut_events
+from keras_poolformer.training.results import Evaluation
 from keras_poolformer.training.tables import (
     EVALUATION_FIELDS,
     EVALUATIONS,
@@ -22,7 +24,7 @@ from keras_poolformer.training.tables import (
 )
 
 TENSORBOARD = "tensorboard"
-_SILENT_SECONDS = 60  # at most, where there is no terminal for a progress bar
+_SILENT_SECONDS = 60  # between two lines where there is no terminal for a progress bar
 
 
 class Reports:
@@ -51,7 +53,7 @@ class Reports:
     ) -> None:
         self._chief, self._batch_size = chief, batch_size
         self._total_steps, self._epochs = total_steps, epochs
-        self._top1 = None
+        self._top1: float | None = None
         self._bar = tqdm(
             total=total_steps,
             initial=start_step,
@@ -78,7 +80,7 @@ class Reports:
         self._began = self._spoke = time.monotonic()
         self._seconds = 0.0
 
-    def steps(self, rows: Sequence[Sequence]) -> None:
+    def steps(self, rows: Sequence[Sequence[Any]]) -> None:
         """Reports steps: (step, loss, accuracy, learning rate) each."""
         if not self._chief:
             return
@@ -100,34 +102,35 @@ class Reports:
         self._bar.update(len(rows))
         self._learning_rate = rows[-1][3]
 
-    def end_epoch(self, step: int, result: Mapping[str, float] | None = None) -> None:
+    def end_epoch(self, step: int, result: Evaluation | None = None) -> None:
         """Reports the end of an epoch and its evaluation, where there is one."""
         if result:
-            self._top1 = result["top1"]
+            self._top1 = result.top1
         if not self._chief:
             return
         if result:
-            values = [result.get(name, "") for name in EVALUATION_FIELDS[2:]]
+            top5 = "" if result.top5 is None else result.top5
+            values = [result.loss, result.top1, top5]
             self._evaluations.append([(step, self._epoch, *values)])
         with self._writing_board(), self._board.as_default():
-            for name, value in (result or {}).items():
+            for name, value in (result.to_dict() if result else {}).items():
                 tf.summary.scalar(f"evaluation/{name}", value, step)
             self._board.flush()
         self._say(step, result)
 
     def warning(self, text: str) -> None:
-        """Prints a line of warning beside the progress bar."""
+        """Prints a warning above the progress bar."""
         if self._chief:
             self._bar.write(f"keras-poolformer train: warning: {text}", file=sys.stderr)
 
-    def _say(self, step: int, result: Mapping[str, float] | None = None) -> None:
-        """One line on stderr: means over the epoch so far, and its evaluation."""
+    def _say(self, step: int, result: Evaluation | None = None) -> None:
+        """Prints one line on stderr: means over the epoch so far, and its evaluation."""
         parts = [f"epoch {self._epoch}/{self._epochs}", f"step {step}/{self._total_steps}"]
         if self._count:  # else the epoch was trained before the run was resumed
             loss, accuracy = self._sums / self._count
             parts += [f"loss {loss:.4f}", f"accuracy {accuracy:.1%}"]
         if result:
-            parts += [f"evaluation loss {result['loss']:.4f}", f"top-1 {result['top1']:.2f} %"]
+            parts += [f"evaluation loss {result.loss:.4f}", f"top-1 {result.top1:.2f} %"]
         if self._count:
             parts += [f"learning rate {self._learning_rate:.2e}", f"{self._rate()} images/s"]
         self._bar.write(", ".join(parts), file=sys.stderr)
@@ -138,10 +141,10 @@ class Reports:
         return f"{images / self._seconds:.0f}" if self._seconds else "0"
 
     def close(self) -> None:
-        """Ends the bar and writes what is left."""
+        """Closes the progress bar and the event file."""
         self._bar.close()
         if self._chief:
-            with contextlib.suppress(tf.errors.OpError):  # another error may be on its way
+            with contextlib.suppress(tf.errors.OpError):  # another error may be being raised
                 self._board.close()
 
     @contextlib.contextmanager

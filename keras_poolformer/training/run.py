@@ -1,11 +1,13 @@
-"""What a training run is: recipe, data, seed, and the folder that it has to itself."""
+"""A training run: recipe, data, seed, and a folder of its own."""
 
+import contextlib
 import json
 import sys
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from typing import Any
 
-from keras_poolformer.data.splits.opening import Split
+from keras_poolformer.data.splits.split import Split
 from keras_poolformer.sources.source_folders import RUN
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.files import replacing
@@ -16,28 +18,29 @@ from keras_poolformer.training.recipe import PARTS, Recipe
 from keras_poolformer.training.recipes import get_recipe
 from keras_poolformer.training.run_lock import locked
 
-CHECKPOINTS, RESULT = "checkpoints", "result.json"
+CHECKPOINTS = "checkpoints"
+RESULT = "result.json"
 VERSION = 2  # of run.json
 _EXTENSIONS = "extensions"
-_MAY_CHANGE = ("patience",)  # when it ends, and not what it is until then
-_CLASSES = ("num_classes", "labels", "problem_type")  # of a config: they follow from the data
-# Fields of a recipe that can change too, and those that do nothing once the run has begun.
+_MAY_CHANGE = ("patience",)  # changes when the run ends, not what it does until then
+_CLASSES = ("num_classes", "labels", "problem_type")  # fields of a config that follow from the data
+# Fields of a recipe that may change, too, or have no effect once the run has started.
 _NOT_DESCRIBED = ("steps_per_call", "save_every", "batch_scaling", "needs_init")
 
 
 @dataclass(frozen=True)
 class Run:
-    """What is trained, on what, where.
+    """A training run.
 
     Args:
-        recipe: A `Recipe`, or the name of one.
-        training: `Split` to train on.
-        evaluation: `Split` to evaluate on, or None.
-        workdir: Path of a folder; a run that was interrupted there is resumed.
-        seed: Seed of all that is random.
-        init: Preset or checkpoint to begin with, or None for fresh weights.
-        max_steps: Step to stop at before the recipe's end, or None.
-        checkpoints: Folder of the checkpoints, if it is not in `workdir`; may be gs://.
+        recipe: Recipe, or the name of one.
+        training: Split to train on.
+        evaluation: Split to evaluate on, or None.
+        workdir: Folder of the run; if a run was interrupted there, it is resumed.
+        seed: Seed of everything random; `data.randomness` lists what that is.
+        init: Preset or checkpoint to start from, or None for fresh weights.
+        max_steps: Number of steps after which to stop before the recipe's end, or None.
+        checkpoints: Folder of the checkpoints if it is not in `workdir`; it may be gs://.
 
     Raises:
         InputError: An argument has another type, or the recipe does not fit the data.
@@ -52,7 +55,7 @@ class Run:
     max_steps: int | None = None
     checkpoints: str | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         set_field = object.__setattr__  # the dataclass is frozen
         if isinstance(self.recipe, str):
             set_field(self, "recipe", get_recipe(self.recipe))
@@ -75,40 +78,40 @@ class Run:
             )
 
     @property
-    def steps_per_epoch(self):
-        """Whole batches in the training split."""
+    def steps_per_epoch(self) -> int:
+        """Number of full batches in the training split."""
         return self.training.num_examples // self.recipe.batch_size
 
     @property
-    def total_steps(self):
-        """Steps of the recipe's schedule."""
+    def total_steps(self) -> int:
+        """Number of steps of the recipe's schedule."""
         return self.steps_per_epoch * self.recipe.all_epochs
 
     @property
-    def warmup_steps(self):
-        """Steps of the warm-up."""
+    def warmup_steps(self) -> int:
+        """Number of steps of the warm-up."""
         return round(self.recipe.warmup_epochs * self.steps_per_epoch)
 
     @property
-    def last_step(self):
-        """Where this run ends."""
+    def last_step(self) -> int:
+        """Number of steps after which the run ends."""
         return min(self.total_steps, self.max_steps or self.total_steps)
 
     @property
-    def checkpoint_folder(self):
+    def checkpoint_folder(self) -> str:
         """Folder of the checkpoints."""
         return self.checkpoints or str(self.workdir / CHECKPOINTS)
 
     @property
-    def begun(self):
+    def begun(self) -> bool:
         """Whether there is a checkpoint to resume from."""
         return has_checkpoint(self.checkpoint_folder)
 
-    def locked(self):
-        """A context within which no other training writes to the folders of this run.
+    def locked(self) -> contextlib.AbstractContextManager[None]:
+        """Returns a context within which no other training writes to the folders of this run.
 
         Raises:
-            InputError: Another training does, when the context is entered.
+            InputError: On entering it, another training writes to them.
         """
         folders = [self.workdir]
         if self.checkpoints and "://" not in self.checkpoints:
@@ -117,10 +120,10 @@ class Run:
             folder.mkdir(parents=True, exist_ok=True)
         return locked(*folders)
 
-    def claim(self):
-        """Writes what the run is into `workdir`.
+    def claim(self) -> None:
+        """Writes the description of the run to `workdir`.
 
-        A finished run may be extended by more `epochs`: this is recorded, with the step.
+        A finished run may be extended by more `epochs`, which is recorded, with the step.
 
         Raises:
             InputError: Another run is there.
@@ -156,10 +159,10 @@ class Run:
             )
         _write(path, description | ({_EXTENSIONS: extensions} if extensions else {}))
 
-    def _steps(self, found):
+    def _steps(self, found: dict[str, Any]) -> int:
         return self.steps_per_epoch * (found["epochs"] + found["cooldown_epochs"])
 
-    def _extends(self, found):
+    def _extends(self, found: dict[str, Any]) -> bool:
         """Whether this run only adds epochs to one that has reached the end of its schedule."""
         try:
             ended = read_json(self.workdir / RESULT).get("step") == self._steps(found)
@@ -167,11 +170,10 @@ class Run:
             return False
         return ended and self.recipe.epochs > found["epochs"]
 
-    def describe(self):
-        """What must not change when a run goes on, as JSON-ready values.
+    def describe(self) -> dict[str, Any]:
+        """Returns what must not change when a run is resumed, as JSON-ready values.
 
-        Of a run that the trainer has started, the config and the transform are those of the
-        model that is trained.
+        Once the trainer has started the run, config and transform are those of its model.
         """
         recipe = {
             name: value
@@ -189,11 +191,11 @@ class Run:
         }
 
 
-def _upgraded(found, description):
-    """The description of a run, as an earlier version may have written it, with all fields.
+def _upgraded(found: dict[str, Any], description: dict[str, Any]) -> dict[str, Any]:
+    """Adds the fields that an earlier version did not write to the description of a run.
 
-    Version 1 had no field "version", and described the recipe before it met the data: with the
-    recipe's own classes, and for a run with `init` another network's config.
+    Version 1 had no field "version", and described the recipe before it was adapted to the data:
+    with the classes of the recipe, and with `init` the config of another network.
     """
     defaults = {field.name: field.default for field in fields(Recipe)}
     before = defaults | {"classifier": description["classifier"], "version": VERSION} | found
@@ -205,17 +207,17 @@ def _upgraded(found, description):
     return before
 
 
-def _write(path, description):
+def _write(path: Path, description: dict[str, Any]) -> None:
     with replacing(path, overwrite=True) as written:
         written.write_text(json.dumps(description, indent=2) + "\n")
 
 
-def _check_type(run, name, kind, meaning):
+def _check_type(run: Run, name: str, kind: Any, meaning: str) -> None:
     if not isinstance(getattr(run, name), kind):
         raise InputError(f"`{name}` must be {meaning}. Received: {shown(getattr(run, name))}")
 
 
-def _check_number(run, name, lowest):
+def _check_number(run: Run, name: str, lowest: int) -> None:
     value = getattr(run, name)
     if not isinstance(value, int) or isinstance(value, bool) or not lowest <= value < 2**31:
         raise InputError(

@@ -1,4 +1,4 @@
-"""A lock that one training at a time holds on its folders; it ends with its process."""
+"""A lock on the folders of a run, which one training at a time holds until its process ends."""
 
 import contextlib
 import errno
@@ -18,11 +18,11 @@ _UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 def locked(*folders: str | Path) -> Iterator[None]:
     """Holds a lock on each folder within the block.
 
-    The kernel releases it when the process ends, however it ends. File systems that know no
-    locks, such as some that are mounted over a network, are used without one; addresses are, too.
+    The kernel releases it when the process ends, in whatever way. File systems without locks,
+    such as some that are mounted over a network, and addresses are used without one.
 
     Args:
-        folders: Existing folders, or addresses as in gs://bucket/run.
+        folders: Existing folders, or addresses, as in gs://bucket/run.
 
     Raises:
         InputError: Another training holds the lock of one of them.

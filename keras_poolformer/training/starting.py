@@ -1,31 +1,33 @@
-"""What a recipe becomes on a checkpoint: its architecture and transform, save what was chosen."""
+"""Adapts a recipe to a checkpoint: architecture and transform, except for what was chosen."""
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from keras_poolformer.config import PoolFormerConfig
 from keras_poolformer.images.options import as_pair
 from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import shown
-from keras_poolformer.training.recipe import fields_of
+from keras_poolformer.training.recipe import Recipe, fields_of
 
-CHANNELS = 3  # of the images that training reads
-# Always the recipe's: regularization belongs to the training, not to the weights.
+CHANNELS = 3  # of training images
+# Always the recipe's, because regularization belongs to the training and not to the weights.
 _REGULARIZATION = ("drop_path_rate", "dropout_rate")
-# Fields that can differ from the checkpoint's; of a chosen activation, head or pool size the
-# weights know nothing, and a first convolution for other channels is adapted.
+# Fields that can differ from the checkpoint's: weights do not depend on activation, head and pool
+# size, and the first convolution is adapted to other channels.
 _OVERRIDABLE = ("activation", "head", "in_channels", "initializer_range", "pool_size")
 
 
 @dataclass(frozen=True)
 class StartingPoint:
-    """What is known of the weights that a run begins with.
+    """The checkpoint that a run starts from.
 
     Args:
-        config: `PoolFormerConfig` of the checkpoint.
-        transform: `ImageTransform` of the checkpoint.
-        fresh_classifier: Whether its classifier was replaced by a new one.
+        config: Architecture of the checkpoint.
+        transform: Preprocessing of the checkpoint.
+        fresh_classifier: Whether its classifier was replaced by a fresh one.
     """
 
     config: PoolFormerConfig
@@ -33,17 +35,16 @@ class StartingPoint:
     fresh_classifier: bool
 
 
-def config_on(recipe, config, class_names, init):
-    """The architecture that a recipe trains on a checkpoint.
+def config_on(
+    recipe: Recipe, config: PoolFormerConfig, class_names: Sequence[str], init: str
+) -> PoolFormerConfig:
+    """Returns the architecture of the model that a recipe trains on a checkpoint.
 
     Args:
-        recipe: A `Recipe`.
-        config: `PoolFormerConfig` of the checkpoint.
-        class_names: Names of the data's classes.
+        recipe: Recipe of the run.
+        config: Architecture of the checkpoint.
+        class_names: Class names of the data.
         init: Name of the checkpoint, for errors.
-
-    Returns:
-        The `PoolFormerConfig` of the model to train.
 
     Raises:
         InputError: A chosen field contradicts the weights.
@@ -61,18 +62,26 @@ def config_on(recipe, config, class_names, init):
     return for_classes(config.replace(**replaced, feature_norms=False), class_names)
 
 
-def for_classes(config, class_names):
-    """The architecture for the classes of the data, of which each image has one."""
+def for_classes(config: PoolFormerConfig, class_names: Sequence[str]) -> PoolFormerConfig:
+    """Returns the architecture for the classes of the data, one for each image.
+
+    Args:
+        config: Architecture for other classes.
+        class_names: Class names of the data.
+    """
     return config.replace(
         num_classes=len(class_names), labels=tuple(class_names), problem_type=None
     )
 
 
-def check_channels(config):
-    """Rejects a network for images that training does not read.
+def check_channels(config: PoolFormerConfig) -> None:
+    """Rejects an architecture for other images than RGB.
+
+    Args:
+        config: Architecture of the model to train.
 
     Raises:
-        InputError: The network is not for RGB images.
+        InputError: Its images are not RGB.
     """
     if config.in_channels != CHANNELS:
         raise InputError(
@@ -81,28 +90,30 @@ def check_channels(config):
         )
 
 
-def needs_fresh_classifier(recipe, config, class_names):
-    """Whether the classifier of a checkpoint is replaced by a new one.
+def needs_fresh_classifier(
+    recipe: Recipe, config: PoolFormerConfig, class_names: Sequence[str]
+) -> bool:
+    """Whether the classifier of a checkpoint is replaced by a fresh one.
 
     Args:
-        recipe: A `Recipe`.
-        config: `PoolFormerConfig` of the checkpoint.
-        class_names: Names of the data's classes.
+        recipe: Recipe of the run.
+        config: Architecture of the checkpoint.
+        class_names: Class names of the data.
     """
     if recipe.classifier == "fresh" or config.num_classes != len(class_names):
         return True
-    others = config.labels is not None and config.labels != tuple(class_names)
-    return recipe.classifier == "auto" and others
+    differ = config.labels is not None and config.labels != tuple(class_names)
+    return recipe.classifier == "auto" and differ
 
 
-def recipe_on(recipe, config, transform):
-    """The recipe with what is really trained: the model's config, the checkpoint's transform.
+def recipe_on(recipe: Recipe, config: PoolFormerConfig, transform: ImageTransform) -> Recipe:
+    """Returns the effective recipe, with the model's config and the checkpoint's transform.
 
     Args:
-        recipe: A `Recipe`.
-        config: `PoolFormerConfig` of the model.
-        transform: `ImageTransform` of the checkpoint, of which mean, std, crop and interpolation
-            are kept unless they were chosen; its size is the recipe's.
+        recipe: Recipe of the run.
+        config: Architecture of the model.
+        transform: Preprocessing of the checkpoint. Its mean, std, crop and interpolation are kept
+            unless they were chosen; the size is the recipe's.
     """
     chosen = {
         name: getattr(recipe.transform, name)
@@ -117,24 +128,30 @@ def recipe_on(recipe, config, transform):
     )
 
 
-def _shares_interpolation(recipe):
+def _shares_interpolation(recipe: Recipe) -> bool:
     return recipe.augmentation.interpolation == recipe.transform.interpolation
 
 
-def _at_size(transform, size):
-    """The transform for square images of another size; the crop keeps its share of the image."""
-    options = {"size": size, "crop_size": None, "do_resize": True, "do_center_crop": True}
+def _at_size(transform: ImageTransform, size: Any) -> ImageTransform:
+    """The transform for square images of another size, with the same fraction cropped."""
+    options: dict[str, Any] = {
+        "size": size,
+        "crop_size": None,
+        "do_resize": True,
+        "do_center_crop": True,
+    }
     if transform.crop_size is not None:
         cropped, resized = (as_pair(side)[0] for side in (transform.crop_size, transform.size))
         options["crop_pct"] = min(1.0, cropped / resized)
     return transform.replace(**options)
 
 
-def _seen_statistics(transform):
-    """Mean and std, of values from 0 to 1, that normalize as the transform does."""
+def _seen_statistics(
+    transform: ImageTransform,
+) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and std, for values from 0 to 1, that normalize as the transform does."""
     unit = 255 * transform.rescale_factor if transform.do_rescale else 255.0
     if not transform.do_normalize:
         return (0.0,) * CHANNELS, (1 / unit,) * CHANNELS
-    return tuple(
-        tuple(value / unit for value in values) for values in (transform.mean, transform.std)
-    )
+    mean = tuple(value / unit for value in transform.mean)
+    return mean, tuple(value / unit for value in transform.std)

@@ -1,34 +1,49 @@
-"""Where a model is trained: one device, several, several machines, TPUs."""
+"""The strategies of tf.distribute: one device, several, several machines, TPUs."""
 
 import contextlib
 import os
 import re
+from typing import Any, TypeAlias
 
 import tensorflow as tf
 
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.json_files import parse_json
 from keras_poolformer.training import STRATEGIES
+from keras_poolformer.training.recipe import Recipe
+
+# TensorFlow loads its submodules lazily, so type checkers do not see tf.distribute.Strategy.
+Strategy: TypeAlias = Any
 
 
-def create_strategy(kind, replicas=None, tpu_name=None, zone=None, project=None):
-    """Makes a strategy by name.
+def create_strategy(
+    kind: str,
+    replicas: int | None = None,
+    tpu_name: str | None = None,
+    zone: str | None = None,
+    project: str | None = None,
+) -> Strategy:
+    """Creates a strategy by name.
 
     Args:
-        kind: one of `STRATEGIES`.
-        replicas: for "mirrored".
-        tpu_name, zone, project: for "tpu".
+        kind: One of `STRATEGIES`.
+        replicas: Number of devices of "mirrored"; None for all GPUs.
+        tpu_name: Name of the TPU of "tpu", as `tpu` takes it.
+        zone: Zone of the TPU.
+        project: Project of the TPU.
 
     Raises:
-        InputError: there is no such strategy, an option belongs to another one, or as the
-            strategy's own function says.
+        InputError: There is no such strategy, an option belongs to another one, or the devices
+            are not there.
     """
     if kind not in STRATEGIES:
         raise InputError(f"`strategy` must be one of {', '.join(STRATEGIES)}. Received: {kind!r}")
     if replicas is not None and kind != "mirrored":
-        raise InputError(f"`replicas` goes with mirrored. Received: strategy {kind}")
+        raise InputError(f"`replicas` requires strategy mirrored. Received: strategy {kind}")
     if kind != "tpu" and any((tpu_name, zone, project)):
-        raise InputError(f"`tpu`, `zone` and `project` go with tpu. Received: strategy {kind}")
+        raise InputError(
+            f"`tpu`, `zone` and `project` require strategy tpu. Received: strategy {kind}"
+        )
     if kind == "mirrored":
         return mirrored(replicas)
     if kind == "multiworker":
@@ -38,21 +53,21 @@ def create_strategy(kind, replicas=None, tpu_name=None, zone=None, project=None)
     return one_device()
 
 
-def one_device():
-    """The first GPU, or else the CPU."""
+def one_device() -> Strategy:
+    """Returns the strategy of the first GPU, or of the CPU if there is none."""
     device = "/GPU:0" if tf.config.list_physical_devices("GPU") else "/CPU:0"
     return tf.distribute.OneDeviceStrategy(device)
 
 
-def mirrored(replicas=None):
-    """The devices of one machine, each with a copy of the weights.
+def mirrored(replicas: int | None = None) -> Strategy:
+    """Returns the strategy of several devices of one machine, each with a copy of the weights.
 
     Args:
-        replicas: so many GPUs; on a machine without GPUs, so many logical devices on the CPU,
-            which TensorFlow makes only before it has done anything else. By default all GPUs.
+        replicas: Number of GPUs, by default all. On a machine without GPUs, number of logical
+            devices on the CPU, which TensorFlow creates only before it does anything else.
 
     Raises:
-        InputError: there are not so many GPUs, or TensorFlow has begun already.
+        InputError: There are not that many GPUs, or TensorFlow was used already.
     """
     gpus = tf.config.list_physical_devices("GPU")
     if replicas is not None and replicas < 1:
@@ -60,7 +75,7 @@ def mirrored(replicas=None):
     if gpus:
         if replicas and replicas > len(gpus):
             raise InputError(
-                f"`replicas` must be at most {len(gpus)}, one a GPU. Received: {replicas}"
+                f"`replicas` must be at most {len(gpus)}, the number of GPUs. Received: {replicas}"
             )
         return tf.distribute.MirroredStrategy([f"/GPU:{i}" for i in range(replicas or len(gpus))])
     replicas = replicas or 1
@@ -68,43 +83,43 @@ def mirrored(replicas=None):
     return tf.distribute.MirroredStrategy([f"/CPU:{i}" for i in range(replicas)])
 
 
-def _split_cpu(count):
+def _split_cpu(count: int) -> None:
     cpu = tf.config.list_physical_devices("CPU")[0]
-    with contextlib.suppress(RuntimeError):  # TensorFlow has begun: it keeps what it has
+    with contextlib.suppress(RuntimeError):  # TensorFlow was used: it keeps its devices
         tf.config.set_logical_device_configuration(
             cpu, [tf.config.LogicalDeviceConfiguration() for _ in range(count)]
         )
     present = len(tf.config.list_logical_devices("CPU"))
     if present < count:
         raise InputError(
-            f"`replicas` must be at most {present}: TensorFlow has begun already with so many "
-            f"logical devices. Received: {count}"
+            f"`replicas` must be at most {present}, the number of logical devices with which "
+            f"TensorFlow was initialized. Received: {count}"
         )
 
 
-def multiworker():
-    """This machine as one worker of those that the environment variable TF_CONFIG names.
+def multiworker() -> Strategy:
+    """Returns the strategy of the workers that the environment variable TF_CONFIG names.
 
-    All workers run the same command, and see the same working directory: the first one writes.
+    All workers run the same command and see the same working directory; the first one writes.
 
     Raises:
-        InputError: TF_CONFIG is missing or broken, or the other workers cannot be reached.
+        InputError: TF_CONFIG is missing or not valid, or the other workers cannot be reached.
     """
     _check_tf_config(os.environ.get("TF_CONFIG"))
     try:
         return tf.distribute.MultiWorkerMirroredStrategy()
     except (tf.errors.OpError, RuntimeError, ValueError) as error:
         raise InputError(
-            f"the workers of TF_CONFIG cannot be joined: {_first_line(error)}"
+            f"the workers of TF_CONFIG cannot be reached: {_first_line(error)}"
         ) from None
 
 
 _TF_CONFIG = '{"cluster": {"worker": ["host:port", ...]}, "task": {"type": "worker", "index": 0}}'
 
 
-def _check_tf_config(text):
+def _check_tf_config(text: str | None) -> None:
     if not text:
-        raise InputError(f"multiworker needs TF_CONFIG, as in {_TF_CONFIG}. Received: none")
+        raise InputError(f"multiworker requires TF_CONFIG, as in {_TF_CONFIG}. Received: none")
     try:
         config = parse_json(text.encode(), "TF_CONFIG")
         cluster, task = config["cluster"], config["task"]
@@ -115,8 +130,8 @@ def _check_tf_config(text):
                          f"({type(error).__name__}: {error})") from None  # fmt: skip
     lists = [cluster.get(role, []) for role in ("chief", "worker")]
     ports = all(
-        isinstance(one, str) and re.fullmatch(r"[^\s/]+:\d{1,5}", one)
-        for addresses in lists if isinstance(addresses, list) for one in addresses
+        isinstance(address, str) and re.fullmatch(r"[^\s/]+:\d{1,5}", address)
+        for addresses in lists if isinstance(addresses, list) for address in addresses
     )  # fmt: skip
     if not set(cluster) <= {"chief", "worker"} or not ports or not isinstance(addresses, list):
         raise InputError(
@@ -128,16 +143,17 @@ def _check_tf_config(text):
         )
 
 
-def tpu(name=None, zone=None, project=None):
-    """A TPU: a Cloud TPU VM's own with the name "local", or one by name; pods alike.
+def tpu(name: str | None = None, zone: str | None = None, project: str | None = None) -> Strategy:
+    """Returns the strategy of a TPU or a pod.
 
     Args:
-        name: of the TPU, its grpc:// address, or "local" on a TPU VM; None to ask the
-            environment.
-        zone, project: of Google Cloud, where the name alone does not tell.
+        name: Name of the TPU, its grpc:// address, or "local" on a Cloud TPU VM; None to use what
+            the environment says.
+        zone: Zone of the TPU, where the name is not enough.
+        project: Project of the TPU, where the name is not enough.
 
     Raises:
-        InputError: no TPU is found there.
+        InputError: The TPU is not found.
     """
     try:
         resolver = tf.distribute.cluster_resolver.TPUClusterResolver(
@@ -149,34 +165,34 @@ def tpu(name=None, zone=None, project=None):
         return tf.distribute.TPUStrategy(resolver)
     except (tf.errors.OpError, ImportError, OSError, RuntimeError, ValueError) as error:
         raise InputError(
-            f"no TPU is found as {name!r}: on a TPU VM use `--tpu local` with the package "
+            f"the TPU {name!r} was not found: on a TPU VM use `--tpu local` with the package "
             f"tensorflow-tpu, elsewhere name, zone and project. Received: {_first_line(error)}"
         ) from None
 
 
-def check_batch(strategy, recipe):
-    """Refuses a batch that the replicas cannot share evenly.
+def check_batch(strategy: Strategy, recipe: Recipe) -> None:
+    """Rejects a batch that the replicas cannot share evenly.
 
     Args:
-        strategy: a `tf.distribute.Strategy`.
-        recipe: a `Recipe`.
+        strategy: Strategy of the run.
+        recipe: Recipe of the run.
 
     Raises:
-        InputError: the batch is no multiple of replicas times parts, or a part is odd where
-            images are mixed with their neighbours.
+        InputError: The batch is not a multiple of replicas times parts, or a part is odd and
+            images are mixed with their neighbors.
     """
     replicas, parts = strategy.num_replicas_in_sync, recipe.accumulate_steps
     evenly = replicas * parts * (2 if recipe.mixing.mixes else 1)
     if recipe.batch_size % evenly:
         factors = f"{replicas} replicas x {parts} accumulate_steps"
-        pairs = " x 2, for mixup and cutmix pair images" if recipe.mixing.mixes else ""
+        pairs = " x 2, because mixup and cutmix pair images" if recipe.mixing.mixes else ""
         raise InputError(
             f"`batch_size` must be a multiple of {evenly} ({factors}{pairs}). "
             f"Received: {recipe.batch_size}"
         )
 
 
-def is_chief(strategy):
+def is_chief(strategy: Strategy) -> bool:
     """Whether this process is the one that writes files."""
     resolver = strategy.cluster_resolver
     if not isinstance(strategy, tf.distribute.MultiWorkerMirroredStrategy) or resolver is None:
@@ -186,10 +202,10 @@ def is_chief(strategy):
     return kind == "chief" if has_chief else index == 0
 
 
-def _first_line(error):
+def _first_line(error: Exception) -> str:
     lines = str(error).strip().splitlines()
     return lines[0] if lines else type(error).__name__
 
 
-def _short(text):
+def _short(text: str) -> str:
     return text if len(text) <= 200 else text[:200] + "..."

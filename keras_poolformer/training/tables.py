@@ -1,12 +1,14 @@
-"""The figures of a run as CSV files that grow while it trains."""
+"""CSV files with the figures of a run, which grow while it trains."""
 
 import contextlib
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.files import replacing
+from keras_poolformer.training.results import Evaluation
 
 STEP_FIELDS = ("step", "loss", "accuracy", "learning_rate")
 EVALUATION_FIELDS = ("step", "epoch", "loss", "top1", "top5")
@@ -16,15 +18,15 @@ _OPTIONAL = ("top5",)
 
 
 class Table:
-    """A CSV file that grows by rows; what is in it depends on nothing but the training.
+    """A CSV file that grows by rows, and whose content depends only on the training.
 
-    Lines that are not valid rows, as a power cut may leave them, are dropped; a copy of the file
-    as it was stays beside it, and stderr says so.
+    Lines that are not valid rows, as a power cut may leave them, are dropped; a copy of the
+    original file is kept, and stderr says so.
 
     Args:
         path: Path of the file; rows of an earlier process are kept.
         fields: Names of the columns, the first of which is the step.
-        last_step: Last step to keep: later rows will be written again.
+        last_step: Last step to keep, since later rows will be written again.
     """
 
     def __init__(self, path: Path, fields: Sequence[str], last_step: int) -> None:
@@ -38,8 +40,11 @@ class Table:
         with replacing(path, overwrite=True) as written:
             written.write_text("\n".join([",".join(fields), *kept]) + "\n")
 
-    def append(self, rows: Iterable[Sequence]) -> None:
-        """Adds rows: sequences of numbers, which come back exactly as float32.
+    def append(self, rows: Iterable[Sequence[Any]]) -> None:
+        """Adds rows.
+
+        Args:
+            rows: Sequences of numbers, which read back exactly as float32.
 
         Raises:
             InputError: The file cannot be written.
@@ -64,26 +69,24 @@ def read_table(path: Path, fields: Sequence[str]) -> list[dict[str, float | None
         fields: Names of its columns.
 
     Returns:
-        A dictionary of numbers for each row, whole for steps and epochs; None where there is none.
+        {field: number} for each row; ints for steps and epochs, None for a missing number.
     """
     lines, _ = _valid_lines(path, fields)
     return [dict(zip(fields, _numbers(line, fields) or (), strict=True)) for line in lines]
 
 
-def last_evaluation(workdir: str | Path) -> dict[str, float]:
-    """Returns the figures of the last row of WORKDIR's evaluations: {"loss", "top1", ...}.
+def last_evaluation(workdir: str | Path) -> Evaluation | None:
+    """Returns the last row of WORKDIR's evaluations.
 
-    Empty where there is no row: the folder is a new one, and the checkpoints are elsewhere.
+    None where there is no row: the folder is a new one, and the checkpoints are elsewhere.
     """
     rows = read_table(Path(workdir) / EVALUATIONS, EVALUATION_FIELDS)
-    if not rows:
-        return {}
-    figures = {name: rows[-1][name] for name in EVALUATION_FIELDS[2:]}
-    return {name: value for name, value in figures.items() if value is not None}
+    figures: dict[str, Any] = rows[-1] if rows else {}
+    return Evaluation(figures["loss"], figures["top1"], figures["top5"]) if figures else None
 
 
 def _valid_lines(path: Path, fields: Sequence[str]) -> tuple[list[str], int]:
-    """Lines that are rows, and the number of others; neither header nor a last line cut short."""
+    """The lines that are valid rows, and the number of others; no header, no partial last line."""
     content = path.read_bytes() if path.exists() else b""
     lines = content.decode(errors="replace").split("\n")[:-1]
     if lines and lines[0] == ",".join(fields):

@@ -1,49 +1,60 @@
 """The training loop: the same on one device, several, several machines, and TPUs.
 
-Several steps run in one call of a `tf.function`, each a `strategy.run` of `TrainStep`. Whatever
-is random is a function of (seed, step), so a run that goes on from a checkpoint is the run that
-would have been.
+Several steps run in one call of a `tf.function`, each a `strategy.run` of `TrainStep`. Everything
+random is a function of the seed and the step (`data.randomness`), so a run that is resumed from a
+checkpoint gives the same bytes as one that was not interrupted. For that, and for several machines,
+this is a loop of its own and not Keras' `fit`.
 """
 
 import contextlib
 import dataclasses
 import math
 import threading
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from keras_poolformer.data.pipeline import evaluation_batches, training_epoch
+from keras_poolformer.data.splits.split import Dataset, Split
 from keras_poolformer.evaluation.accuracy import TOP
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.interruptions import stop_requested
 from keras_poolformer.training.announcement import start_lines
-from keras_poolformer.training.building import build_model, build_optimizer, trained_provenance
+from keras_poolformer.training.building import (
+    build_model,
+    build_optimizer,
+    build_schedule,
+    trained_provenance,
+)
 from keras_poolformer.training.checkpoints import Checkpoints, averaged_weights
 from keras_poolformer.training.failures import failures_named
 from keras_poolformer.training.finishing import finish
 from keras_poolformer.training.loss_watch import LossWatch
 from keras_poolformer.training.reports import Reports
-from keras_poolformer.training.step import EvaluationStep, TrainStep
-from keras_poolformer.training.strategy import check_batch, is_chief
+from keras_poolformer.training.results import Evaluation, TrainingResult
+from keras_poolformer.training.run import Run
+from keras_poolformer.training.step import EvaluationStep, EvaluationSums, TrainStep
+from keras_poolformer.training.strategy import Strategy, check_batch, is_chief
 from keras_poolformer.training.writing import refuse_unwritable
 
 
 class Trainer:
-    """Trains, evaluates after each epoch, saves, and goes on where it was interrupted.
+    """Trains, evaluates after each epoch, saves, and resumes where it was interrupted.
 
     Args:
-        run: a `Run`.
-        strategy: a `tf.distribute.Strategy`.
+        run: Run to train.
+        strategy: Strategy to train it with.
 
-    `start_lines` are lines of text that say what is trained, from which weights, at which rates.
+    Attributes:
+        start_lines: Lines of text that say what is trained, from which weights, at which rates.
 
     Raises:
-        InputError: the batch does not fit the strategy or the data, the weights to begin with
+        InputError: The batch does not fit the strategy or the data, the weights to start from
             cannot be used or do not fit the recipe, or `workdir` holds another run.
     """
 
-    def __init__(self, run, strategy):
+    def __init__(self, run: Run, strategy: Strategy) -> None:
         self._run, self._strategy, self._chief = run, strategy, is_chief(strategy)
         check_batch(strategy, run.recipe)
         if not run.steps_per_epoch:
@@ -57,8 +68,9 @@ class Trainer:
             )
             self._run = run = dataclasses.replace(run, recipe=recipe)
             self._model.provenance = trained_provenance(run, self._model)
-            self._optimizer = build_optimizer(recipe, self._model, run.steps_per_epoch)
-        self.start_lines = start_lines(run, self._model, start)
+            self._schedule = build_schedule(recipe, run.steps_per_epoch)
+            self._optimizer = build_optimizer(recipe, self._model, self._schedule)
+        self.start_lines: list[str] = start_lines(run, self._model, start)
         self._watch = LossWatch(len(run.training.class_names), run.warmup_steps, run.last_step)
         run.workdir.mkdir(parents=True, exist_ok=True)
         if self._chief:
@@ -81,20 +93,17 @@ class Trainer:
         self._train_steps = tf.function(self._train_loop)
         self._evaluate_steps = tf.function(self._evaluation_loop)
 
-    def train(self):
+    def train(self) -> TrainingResult:
         """Trains to the end, or until SIGTERM or Ctrl-C.
 
-        Returns:
-            {"step", "finished", ...} and, where there is an evaluation, its last figures.
-
         Raises:
-            InputError: Another training uses the folder, an image is broken, a disk is full, the
-                loss became NaN, or another worker is gone; one line that says which.
+            InputError: Another training uses the folder, an image is corrupt, a disk is full, the
+                loss became NaN or infinite, or another worker has ended.
         """
         with self._run.locked() if self._chief else contextlib.nullcontext():
             return self._train()
 
-    def _train(self):
+    def _train(self) -> TrainingResult:
         run, recipe = self._run, self._run.recipe
         start = self._checkpoints.restore()
         reports = Reports(
@@ -107,10 +116,10 @@ class Trainer:
             finally:
                 reports.close()
         if step < run.last_step and not self._patience_ended(step):
-            return {"step": step, "finished": False}
+            return TrainingResult(step, finished=False)
         return finish(run, self._model, self._optimizer, self._checkpoints, step, self._chief)
 
-    def _epochs(self, step, reports):
+    def _epochs(self, step: int, reports: Reports) -> int:
         run = self._run
         while step < run.last_step and not self._stop.is_set() and not self._patience_ended(step):
             epoch = step // run.steps_per_epoch
@@ -127,23 +136,23 @@ class Trainer:
             self._checkpoints.save(step)
         return step
 
-    def _evaluated(self, step):
-        """Figures of the evaluation split, or None; the best state so far is saved."""
+    def _evaluated(self, step: int) -> Evaluation | None:
+        """Evaluates, if there is a split for it, and saves the state if it is the best so far."""
         if not self._run.evaluation:
             return None
         with averaged_weights(self._model, self._optimizer):
             result = self.evaluate(self._run.evaluation)
-        self._checkpoints.save_if_best(step, result["top1"])
+        self._checkpoints.save_if_best(step, result.top1)
         return result
 
-    def _patience_ended(self, step):
-        """Whether so many epochs have ended since the best evaluation as the recipe allows."""
+    def _patience_ended(self, step: int) -> bool:
+        """Whether as many epochs have ended since the best evaluation as the recipe allows."""
         patience, best_step = self._run.recipe.patience, self._checkpoints.best[0]
         if not patience or best_step < 0:
             return False
         return step >= best_step + patience * self._run.steps_per_epoch
 
-    def _epoch(self, epoch, step, end, reports):
+    def _epoch(self, epoch: int, step: int, end: int, reports: Reports) -> int:
         """Trains up to step `end`, or until it is asked to stop; returns the step reached."""
         recipe = self._run.recipe
         iterator = iter(self._training_data(epoch, step % self._run.steps_per_epoch))
@@ -154,75 +163,86 @@ class Trainer:
             rates = [self._rate(step + i) for i in range(count)]
             if not np.isfinite(results[:, 0]).all():
                 raise InputError(
-                    f"the loss of step {step + 1} to {step + count} is no number: a lower "
-                    f"learning_rate helps; the last checkpoint in {self._run.workdir} is whole"
+                    f"the loss became NaN or infinite between steps {step + 1} and {step + count}. "
+                    "Try a lower learning_rate; the last checkpoint in "
+                    f"{self._run.workdir} is intact"
                 )
             reports.steps([
-                (step + i + 1, *map(float, row), rate)
-                for i, (row, rate) in enumerate(zip(results, rates, strict=True))
+                (step + i + 1, *map(float, figures), rate)
+                for i, (figures, rate) in enumerate(zip(results, rates, strict=True))
             ])  # fmt: skip
             self._watch.add(map(float, results[:, 0]))
             step += count
             if stopped:
-                self._stop.set()  # another worker may have been the one to be asked
+                self._stop.set()  # perhaps another worker was asked
                 break
             if count == to_save and step < end:
                 self._checkpoints.save(step)
         return step
 
-    def take_steps(self, iterator, step, count):
-        """Takes some steps in one call.
+    def take_steps(self, iterator: Any, step: int, count: int) -> tuple[np.ndarray, bool]:
+        """Takes several steps in one call.
 
         Args:
-            iterator: of distributed batches.
-            step: how many were taken before.
-            count: how many to take, at most the recipe's `steps_per_call`.
+            iterator: Iterator of distributed batches.
+            step: Number of steps that were taken before.
+            count: Number of steps to take, at most the recipe's `steps_per_call`.
 
         Returns:
-            (float32 (count, 2): loss and accuracy of each; whether a worker was asked to stop).
+            (float32 (count, 2), loss and accuracy of each step; whether a worker was asked to
+            stop).
         """
         draws, seeds = self._random(step)
         stop = tf.constant(float(self._stop.is_set()))
         results, stopped = self._train_steps(iterator, tf.constant(count), draws, seeds, stop)
-        return results.numpy(), stopped.numpy() > 0
+        return results.numpy(), bool(stopped.numpy() > 0)
 
-    def _random(self, step):
-        """What the next steps draw: float32 (n, 4) and int32 (n, 2)."""
+    def _random(self, step: int) -> tuple[tf.Tensor, tf.Tensor]:
+        """What the next steps draw: a `MixingDraw` each, float32 (n, 4); int32 (n, 2) seeds."""
         run, count = self._run, self._run.recipe.steps_per_call
         draws = [run.recipe.mixing.draw(run.seed, step + i) for i in range(count)]
         seeds = [(run.seed, step + i) for i in range(count)]
         return tf.constant(np.stack(draws)), tf.constant(seeds, tf.int32)
 
-    def _rate(self, step):
-        return float(self._optimizer.schedule(step))
+    def _rate(self, step: int) -> float:
+        return float(self._schedule(step))
 
-    def _train_loop(self, iterator, count, draws, seeds, stop):
-        """`count` steps; float32 (count, 2) losses and accuracies, and whether anyone stops."""
+    def _train_loop(
+        self,
+        iterator: Any,
+        count: tf.Tensor,
+        draws: tf.Tensor,
+        seeds: tf.Tensor,
+        stop: tf.Tensor,
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Takes `count` steps.
+
+        Returns:
+            float32 (count, 2) losses and accuracies; number of replicas that are to stop.
+        """
         results = tf.TensorArray(tf.float32, count, element_shape=(2,))
         for index in tf.range(count):
             images, labels = next(iterator)
             loss, correct = self._strategy.run(
-                self._replica_step, (images, labels, draws[index], seeds[index])
+                self._train_step.__call__, (images, labels, draws[index], seeds[index])
             )
             results = results.write(index, tf.stack([self._sum(loss), self._sum(correct)]))
         return results.stack(), self._sum(self._strategy.run(lambda: tf.identity(stop)))
 
-    def _replica_step(self, images, labels, draw, seed):
-        return self._train_step(images, labels, draw, seed)
-
-    def _sum(self, values):
+    def _sum(self, values: Any) -> tf.Tensor:
         return self._strategy.reduce(tf.distribute.ReduceOp.SUM, values, axis=None)
 
-    def evaluate(self, split):
-        """Returns {"loss", "top1", "top5"} of the model as it is, on every example once.
+    def evaluate(self, split: Split) -> Evaluation:
+        """Evaluates the model as it is, on every example of a split once.
 
-        There is no "top5" where there are fewer than five classes.
+        Args:
+            split: Split to evaluate on.
         """
         recipe, strategy = self._run.recipe, self._strategy
         batch = recipe.batch_size // recipe.accumulate_steps
 
         @tf.autograph.experimental.do_not_convert
-        def dataset(context):
+        def dataset(context: tf.distribute.InputContext) -> Dataset:
             return evaluation_batches(
                 split,
                 recipe.transform,
@@ -233,28 +253,27 @@ class Trainer:
 
         iterator = iter(strategy.distribute_datasets_from_function(dataset))
         count = tf.constant(math.ceil(split.num_examples / batch))
-        loss, first, among_five, images = self._evaluate_steps(iterator, count).numpy()
-        result = {"loss": float(loss / images), "top1": 100 * float(first / images)}
-        if len(split.class_names) >= TOP:
-            result["top5"] = 100 * float(among_five / images)
-        return result
+        sums = EvaluationSums(*self._evaluate_steps(iterator, count).numpy().tolist())
+        has_top5 = len(split.class_names) >= TOP
+        return Evaluation(
+            loss=sums.loss / sums.images,
+            top1=100 * (sums.top1 / sums.images),
+            top5=100 * (sums.top5 / sums.images) if has_top5 else None,
+        )
 
-    def _evaluation_loop(self, iterator, count):
+    def _evaluation_loop(self, iterator: Any, count: tf.Tensor) -> tf.Tensor:
         sums = tf.zeros((4,), tf.float64)
         for _ in tf.range(count):
             images, labels = next(iterator)
-            batch = self._sum(self._strategy.run(self._replica_evaluation, (images, labels)))
+            batch = self._sum(self._strategy.run(self._evaluation_step.__call__, (images, labels)))
             sums += tf.cast(batch, tf.float64)
         return sums
 
-    def _replica_evaluation(self, images, labels):
-        return self._evaluation_step(images, labels)
-
-    def _training_data(self, epoch, skip_steps):
+    def _training_data(self, epoch: int, skip_steps: int) -> Any:
         run, recipe = self._run, self._run.recipe
 
         @tf.autograph.experimental.do_not_convert
-        def dataset(context):
+        def dataset(context: tf.distribute.InputContext) -> Dataset:
             return training_epoch(
                 run.training,
                 recipe.augmentation,

@@ -1,4 +1,4 @@
-"""The trained model as files."""
+"""Writes the trained model."""
 
 from pathlib import Path
 
@@ -9,40 +9,42 @@ from keras_poolformer.checkpoints.saving import save_torch_weights
 from keras_poolformer.models.classifier import PoolFormerImageClassifier
 from keras_poolformer.support.files import refuse_existing, replacing
 from keras_poolformer.training.checkpoints import averaged_weights
+from keras_poolformer.training.optimizer import AdamW
 
 
 def refuse_unwritable(workdir: Path) -> None:
-    """Checks, before anything is trained, that `write_model` can write its files.
+    """Rejects, before anything is trained, a folder that `write_model` cannot write to.
 
     Args:
         workdir: Folder of the run.
 
     Raises:
-        InputError: Something else than a file has the name of one of them.
+        InputError: Something other than a file has the name of one of the files.
     """
     for name in ("model", "best"):
         for suffix in (".keras", ".safetensors"):
             refuse_existing(workdir / f"{name}{suffix}", overwrite=True)
 
 
-def write_model(path, model, optimizer, step):
-    """Writes PATH.keras, and PATH.safetensors in the names of sail-sg, for PyTorch.
+def write_model(path: Path, model: PoolFormerImageClassifier, optimizer: AdamW, step: int) -> None:
+    """Writes PATH.keras, and for PyTorch PATH.safetensors with the tensor names of sail-sg.
 
-    In float32, and with the averaged weights where the optimizer keeps any. A classifier whose
-    head is not sail-sg's has other logits there; its feature maps are the same.
+    Weights are in float32, averaged if the optimizer averages them. A classifier whose head is not
+    sail-sg's has other logits there; its feature maps are the same.
 
     Args:
-        path: without suffix.
-        model, optimizer: as they were trained.
-        step: how long, which the model's provenance says.
+        path: Path without suffix.
+        model: Trained model.
+        optimizer: Optimizer that trained it.
+        step: Number of steps that were taken, for the model's provenance.
     """
     provenance = lineage.after_steps(model.provenance, step)
-    # Outside of any strategy, whose variables a file does not know.
-    plain = PoolFormerImageClassifier(model.config, provenance=provenance, dtype="float32")
+    # Outside of any strategy, whose variables a file cannot hold.
+    copy = PoolFormerImageClassifier(model.config, provenance=provenance, dtype="float32")
     with averaged_weights(model, optimizer):
-        for own, trained in zip(plain.weights, model.weights, strict=True):
-            own.assign(np.array(trained))
+        for variable, trained in zip(copy.weights, model.weights, strict=True):
+            variable.assign(np.array(trained))
     with replacing(path.with_suffix(".keras"), overwrite=True) as written:
-        plain.save(written)
+        copy.save(written)
     weights = path.with_suffix(".safetensors")
-    save_torch_weights(plain, weights, layout="sail", allow_other_head=True, overwrite=True)
+    save_torch_weights(copy, weights, layout="sail", allow_other_head=True, overwrite=True)

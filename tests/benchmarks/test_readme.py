@@ -1,14 +1,12 @@
 """The tables of the documents are those that the commands wrote."""
 
 import json
-from pathlib import Path
 
 import pytest
 
 from benchmarks import accuracy, finetune, front_page, readme, tables, training
 from keras_poolformer.support.errors import InputError
-
-ROOT = Path(__file__).parents[2]
+from tests.helpers import ROOT
 
 
 def block(document, name):

@@ -4,7 +4,7 @@ import json
 
 from benchmarks.web.contestants import CONTESTANTS, PAIRS
 from benchmarks.web.tables import markdown
-from tests.conftest import ROOT
+from tests.helpers import ROOT
 
 
 def test_pairs_are_contestants_with_as_many_threads():

@@ -12,11 +12,11 @@ from keras_poolformer.support.errors import InputError
 oracles = pytest.importorskip("conversion.oracles")
 
 CONFIGS = {
-    **VARIANTS,
     "odd": PoolFormerConfig(
         depths=(1, 3, 2), widths=(24, 40, 72), in_channels=4, num_classes=7
     ),
     "one stage": PoolFormerConfig(depths=(2,), widths=(8,), num_classes=1),
+    **VARIANTS,
     "no layer scale": PoolFormerConfig.from_variant("poolformer_s12", use_layer_scale=False),
     "no classes": PoolFormerConfig.from_variant("poolformer_s12", num_classes=0),
 }  # fmt: skip
@@ -31,6 +31,7 @@ def torch_shapes(config, layout):
     return {ours.get(name, name): tuple(tensor.shape) for name, tensor in state.items()}
 
 
+@pytest.mark.first(9)  # an odd network, one stage, and the smallest variant
 @pytest.mark.parametrize("layout", layouts.LAYOUTS)
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_expected_tensors_are_pytorchs(config, layout):
@@ -39,6 +40,7 @@ def test_expected_tensors_are_pytorchs(config, layout):
     assert len({tensor.path for tensor in table}) == len(table)
 
 
+@pytest.mark.first(9)  # an odd network, one stage, and the smallest variant
 @pytest.mark.parametrize("layout", layouts.LAYOUTS)
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_architecture_is_read_off_the_shapes(config, layout):

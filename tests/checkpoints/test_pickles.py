@@ -287,14 +287,14 @@ BOMB = 200_000  # far more levels than the C stack holds
 )
 def test_bombs_are_refused_quickly(tmp_path, container, stream, refusal):
     path = container(tmp_path / "x.pth", PROTO + stream + b".")
-    start = time.monotonic()
+    start = time.process_time()
     tracemalloc.start()
     try:
         refusal(path)
         assert tracemalloc.get_traced_memory()[1] < 2**28
     finally:
         tracemalloc.stop()
-    assert time.monotonic() - start < 20
+    assert time.process_time() - start < 20  # of this process, however busy the machine is
 
 
 def test_the_pickled_part_is_bounded(tmp_path, container, monkeypatch, refusal):

@@ -15,6 +15,7 @@ from keras_poolformer import (
     save_torch_weights,
 )
 from keras_poolformer.support.errors import InputError
+from tests.helpers import TOLERANCE, randomized_model, relative_error
 
 torch = pytest.importorskip("torch")
 safetensors_torch = pytest.importorskip("safetensors.torch")
@@ -25,30 +26,11 @@ transformers = pytest.importorskip("transformers")
 CONFIG = PoolFormerConfig(depths=(1, 2), widths=(8, 12), num_classes=3)
 LABELS = ("cat", "dog", "owl")
 LAYOUT_OF_HEAD = {"norm_pool": ("sail", "hf"), "pool_norm": ("timm",)}
-TOLERANCE = 2e-6  # relative L2 in float32; measured up to 7e-7
-
-
-def randomized(config, model_class=PoolFormerImageClassifier, seed=0, **options):
-    """A model with every weight randomised, large enough to matter."""
-    model = model_class(config, **options)
-    generator = np.random.default_rng(seed)
-    for variable in model.weights:
-        noise = generator.standard_normal(variable.shape)
-        is_kernel = len(variable.shape) > 1
-        fan_in = np.prod(variable.shape[:-1])
-        variable.assign(noise * fan_in**-0.5 if is_kernel else 0.5 + 0.2 * noise)
-    return model
 
 
 @pytest.fixture(scope="module")
 def model():
-    return randomized(CONFIG.replace(labels=LABELS))
-
-
-def error(received, expected):
-    received, expected = np.asarray(received), np.asarray(expected)
-    assert received.shape == expected.shape
-    return np.linalg.norm(received - expected) / np.linalg.norm(expected)
+    return randomized_model(CONFIG.replace(labels=LABELS))
 
 
 def to_torch(images):
@@ -74,7 +56,7 @@ def weights_of(model):
 )
 def test_pytorch_reads_a_file(tmp_path, images, head, layout):
     """The authors' names included: sail-sg's network is transformers' under other names."""
-    model = randomized(CONFIG.replace(head=head))
+    model = randomized_model(CONFIG.replace(head=head))
     path = tmp_path / "saved.safetensors"
     report = save_torch_weights(model, path, layout=layout)
     assert report.to_dict() == {
@@ -86,22 +68,23 @@ def test_pytorch_reads_a_file(tmp_path, images, head, layout):
     state = safetensors_torch.load_file(path)
     names = {oracle.names.get(name, name): tensor for name, tensor in state.items()}
     oracle.module.load_state_dict(names, strict=True)
-    assert error(model(images), oracle.run(images)["logits"]) <= TOLERANCE
+    assert relative_error(model(images), oracle.run(images)["logits"]) <= TOLERANCE
     again = PoolFormerImageClassifier(CONFIG.replace(head=head))
     load_torch_weights(again, path)
     saved = weights_of(model)
     assert all(np.array_equal(value, saved[name]) for name, value in weights_of(again).items())
 
 
+@pytest.mark.slow
 def test_timms_own_loader_reads_a_file(tmp_path, images):
     """Strictly, by a name of timm; and timm's own translation of the authors' names."""
     config = PoolFormerConfig.from_variant("poolformer_s12", num_classes=5, head="pool_norm")
-    model = randomized(config)
+    model = randomized_model(config)
     path = tmp_path / "x.safetensors"
     save_torch_weights(model, path, layout="timm")
     theirs = timm.create_model("poolformer_s12", num_classes=5, checkpoint_path=str(path))
     expected = logits_of(theirs, images)
-    assert error(model(images), expected) <= TOLERANCE
+    assert relative_error(model(images), expected) <= TOLERANCE
     save_torch_weights(model, path, allow_other_head=True, overwrite=True)
     state = timm.models.metaformer.checkpoint_filter_fn(safetensors_torch.load_file(path), theirs)
     theirs.load_state_dict(state, strict=True)
@@ -122,7 +105,7 @@ def test_a_directory_for_transformers(model, tmp_path, images, photographs):
         tmp_path / "out", output_loading_info=True
     )
     assert not any(info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
-    assert error(model(images), logits_of(theirs, images)) <= TOLERANCE
+    assert relative_error(model(images), logits_of(theirs, images)) <= TOLERANCE
     assert theirs.config.id2label == dict(enumerate(LABELS))
     processor = transformers.PoolFormerImageProcessorPil.from_pretrained(tmp_path / "out")
     with Image.open(photographs[0]) as photo:
@@ -140,13 +123,13 @@ def test_a_directory_for_timm(tmp_path, images):
     config = PoolFormerConfig.from_variant(
         "poolformer_s12", num_classes=3, labels=LABELS, head="pool_norm", pool_size=5
     )
-    model = randomized(config)
+    model = randomized_model(config)
     transform = ImageTransform(size=96, crop_pct=0.8)
     report = save_torch_weights(model, tmp_path / "out", layout="timm", transform=transform)
     assert report.files == ("model.safetensors", "config.json")
     assert report.logits_equal and not report.notes
     theirs = timm.create_model(f"local-dir:{tmp_path / 'out'}", pretrained=True)
-    assert error(model(images), logits_of(theirs, images)) <= TOLERANCE
+    assert relative_error(model(images), logits_of(theirs, images)) <= TOLERANCE
     again = PoolFormerImageClassifier.from_preset(tmp_path / "out")
     assert again.config == config
     assert ImageTransform.from_preset(tmp_path / "out") == transform
@@ -154,13 +137,12 @@ def test_a_directory_for_timm(tmp_path, images):
 
 
 def test_timm_has_no_name_for_an_odd_network(tmp_path, images):
-    model = randomized(CONFIG.replace(head="pool_norm"))
+    model = randomized_model(CONFIG.replace(head="pool_norm"))
     report = save_torch_weights(model, tmp_path / "out", layout="timm")
     assert report.files == ("model.safetensors",)
     (note,) = report.notes
-    assert note.startswith("no config.json: timm has names only for poolformer_s12") and note in str(
-        report
-    )
+    assert note.startswith("no config.json: timm has names only for poolformer_s12")
+    assert note in str(report)
     assert report.logits_equal
     again = PoolFormerImageClassifier.from_preset(tmp_path / "out")
     np.testing.assert_array_equal(again(images), model(images))
@@ -173,16 +155,16 @@ def test_a_directory_in_the_authors_names(model, tmp_path):
 
 
 def test_four_channels_have_no_image_processor(tmp_path, images):
-    model = randomized(CONFIG.replace(in_channels=4))
+    model = randomized_model(CONFIG.replace(in_channels=4))
     report = save_torch_weights(model, tmp_path / "out", layout="hf")
     assert report.files == ("model.safetensors", "config.json")
     theirs = transformers.PoolFormerForImageClassification.from_pretrained(tmp_path / "out")
     four = np.concatenate([images, images[..., :1]], axis=-1)
-    assert error(model(four), logits_of(theirs, four)) <= TOLERANCE
+    assert relative_error(model(four), logits_of(theirs, four)) <= TOLERANCE
 
 
 def test_a_backbone(tmp_path, images):
-    backbone = randomized(CONFIG, PoolFormerBackbone)
+    backbone = randomized_model(CONFIG, PoolFormerBackbone)
     report = save_torch_weights(backbone, tmp_path / "out", layout="hf")
     assert report.logits_equal is None
     theirs, info = transformers.PoolFormerModel.from_pretrained(
@@ -191,16 +173,16 @@ def test_a_backbone(tmp_path, images):
     assert not any(info[key] for key in ("missing_keys", "unexpected_keys", "mismatched_keys"))
     with torch.inference_mode():
         features = theirs.eval()(to_torch(images)).last_hidden_state.numpy()
-    assert error(backbone(images), features.transpose(0, 2, 3, 1)) <= TOLERANCE
+    assert relative_error(backbone(images), features.transpose(0, 2, 3, 1)) <= TOLERANCE
     report = save_torch_weights(backbone, tmp_path / "timm", layout="timm")  # has no head to differ
     assert report.files == ("model.safetensors",) and "whole classifiers" in report.notes[0]
 
 
 def test_a_network_without_classes(tmp_path, images):
-    model = randomized(CONFIG.replace(num_classes=0))
+    model = randomized_model(CONFIG.replace(num_classes=0))
     save_torch_weights(model, tmp_path / "out", layout="hf")
     theirs = transformers.PoolFormerForImageClassification.from_pretrained(tmp_path / "out")
-    assert error(model(images), logits_of(theirs, images)) <= TOLERANCE
+    assert relative_error(model(images), logits_of(theirs, images)) <= TOLERANCE
 
 
 def test_crops_that_lie_a_pixel_off_are_said(model, tmp_path):
@@ -252,8 +234,9 @@ def test_a_failed_directory_leaves_the_old_one(model, tmp_path, monkeypatch):
 # Heads
 
 
+@pytest.mark.slow
 def test_another_head_is_only_written_on_request(tmp_path, images):
-    model = randomized(PoolFormerConfig.from_variant("poolformer_s12", num_classes=3))
+    model = randomized_model(PoolFormerConfig.from_variant("poolformer_s12", num_classes=3))
     path = tmp_path / "timm"
     with pytest.raises(InputError, match="head is pool_norm, the model's is norm_pool"):
         save_torch_weights(model, path, layout="timm")
@@ -264,8 +247,8 @@ def test_another_head_is_only_written_on_request(tmp_path, images):
     theirs = timm.create_model(f"local-dir:{path}", pretrained=True)
     with torch.inference_mode():
         features = theirs.eval().forward_features(to_torch(images)).numpy()
-    assert error(model.backbone(images), features.transpose(0, 2, 3, 1)) <= TOLERANCE
-    assert error(model(images), logits_of(theirs, images)) > 0.01
+    assert relative_error(model.backbone(images), features.transpose(0, 2, 3, 1)) <= TOLERANCE
+    assert relative_error(model(images), logits_of(theirs, images)) > 0.01
 
 
 @pytest.mark.parametrize(

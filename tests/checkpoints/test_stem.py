@@ -10,6 +10,7 @@ from keras_poolformer import (
 )
 from keras_poolformer.checkpoints.stem import adapt_stem
 from keras_poolformer.support.errors import InputError
+from tests.helpers import randomized_module
 
 torch = pytest.importorskip("torch")
 oracles = pytest.importorskip("conversion.oracles")
@@ -37,11 +38,11 @@ def test_the_way_back_from_four_channels():
 
 
 @pytest.fixture(scope="module", params=["sail", "timm", "hf", "keras"])
-def source(request, tmp_path_factory, randomize):
+def source(request, tmp_path_factory):
     """(a checkpoint, PyTorch's kernel of its stem)."""
     folder = tmp_path_factory.mktemp("weights")
     oracle = oracles.build_oracle(CONFIG, "hf" if request.param == "keras" else request.param)
-    module = randomize(oracle.module)
+    module = randomized_module(oracle.module)
     ours = {theirs: name for name, theirs in oracle.names.items()}
     state = {ours.get(name, name): one for name, one in module.state_dict().items()}
     torch.save(state, folder / "weights.pth")
@@ -52,6 +53,7 @@ def source(request, tmp_path_factory, randomize):
     return folder / "x.keras", kernel
 
 
+@pytest.mark.first(3)
 @pytest.mark.parametrize("channels", [1, 5])
 def test_a_preset_for_other_channels(source, channels):
     path, kernel = source
@@ -66,9 +68,11 @@ def test_a_preset_for_other_channels(source, channels):
     assert "adapted_tensors" not in original.provenance
 
 
-def test_timms_network_with_one_channel(images, tmp_path, randomize):
+def test_timms_network_with_one_channel(images, tmp_path):
     """The whole network, with the stem that timm would give it."""
-    torch.save(randomize(oracles.build_oracle(CONFIG, "timm").module).state_dict(), tmp_path / "x")
+    torch.save(
+        randomized_module(oracles.build_oracle(CONFIG, "timm").module).state_dict(), tmp_path / "x"
+    )
     module = oracles.build_oracle(CONFIG.replace(in_channels=1), "timm").module
     state = torch.load(tmp_path / "x")
     state["stem.conv.weight"] = adapt_input_conv(1, state["stem.conv.weight"])
@@ -81,8 +85,10 @@ def test_timms_network_with_one_channel(images, tmp_path, randomize):
     assert error <= 2e-6  # measured 4e-7
 
 
-def test_one_channel_sees_what_three_alike_show(images, tmp_path, randomize):
-    torch.save(randomize(oracles.build_oracle(CONFIG, "hf").module).state_dict(), tmp_path / "x")
+def test_one_channel_sees_what_three_alike_show(images, tmp_path):
+    torch.save(
+        randomized_module(oracles.build_oracle(CONFIG, "hf").module).state_dict(), tmp_path / "x"
+    )
     gray = images.mean(-1, keepdims=True)
     expected = PoolFormerImageClassifier.from_preset(tmp_path / "x")(np.repeat(gray, 3, -1))
     received = PoolFormerImageClassifier.from_preset(tmp_path / "x", in_channels=1)(gray)

@@ -11,6 +11,7 @@ from keras_poolformer import (
 )
 from keras_poolformer.config import VARIANTS
 from keras_poolformer.support.errors import InputError
+from tests.helpers import randomized_module
 
 torch = pytest.importorskip("torch")
 safetensors_torch = pytest.importorskip("safetensors.torch")
@@ -21,9 +22,9 @@ HALVES = {"float16": torch.float16, "bfloat16": torch.bfloat16}
 WAY = ("timm", "hf", "sail")
 
 
-def sail_state(config, randomize, dtype=torch.float32):
+def sail_state(config, dtype=torch.float32):
     """A randomised state dict in the authors' names, from transformers' class."""
-    module = randomize(oracles.build_oracle(config, "hf").module)
+    module = randomized_module(oracles.build_oracle(config, "hf").module)
     state = module.state_dict()
     return {oracles.sail_name(name): tensor.to(dtype) for name, tensor in state.items()}
 
@@ -48,9 +49,9 @@ def variants():
 
 @pytest.mark.first(1)
 @pytest.mark.parametrize(("name", "dtype"), list(variants()))
-def test_from_sail_by_way_of_timm_and_transformers(name, dtype, tmp_path, randomize):
+def test_from_sail_by_way_of_timm_and_transformers(name, dtype, tmp_path):
     """sail -> Keras -> timm -> Keras -> hf -> Keras -> sail."""
-    state = sail_state(VARIANTS[name], randomize, dtype)
+    state = sail_state(VARIANTS[name], randomized_module, dtype)
     path = tmp_path / "source.pth"
     torch.save(state, path)
     for layout in WAY:
@@ -65,8 +66,8 @@ def test_from_sail_by_way_of_timm_and_transformers(name, dtype, tmp_path, random
 @pytest.mark.first(2)
 @pytest.mark.parametrize("kind", ["directories", "keras files"])
 @pytest.mark.parametrize("dtype", HALVES)
-def test_half_precision_leaves_as_it_came(dtype, kind, tmp_path, randomize):
-    state = sail_state(TINY, randomize, HALVES[dtype])
+def test_half_precision_leaves_as_it_came(dtype, kind, tmp_path):
+    state = sail_state(TINY, randomized_module, HALVES[dtype])
     path = tmp_path / "source.safetensors"
     safetensors_torch.save_file(state, path)
     for layout in WAY:
@@ -82,12 +83,12 @@ def test_half_precision_leaves_as_it_came(dtype, kind, tmp_path, randomize):
 
 
 @pytest.mark.parametrize("dtype", HALVES)
-def test_transformers_reads_half_precision(dtype, tmp_path, randomize):
+def test_transformers_reads_half_precision(dtype, tmp_path):
     """config.json says so, and transformers makes its model of that dtype."""
     from transformers import PoolFormerForImageClassification
 
     safetensors_torch.save_file(
-        sail_state(TINY, randomize, HALVES[dtype]), tmp_path / "x.safetensors"
+        sail_state(TINY, randomized_module, HALVES[dtype]), tmp_path / "x.safetensors"
     )
     model = PoolFormerImageClassifier.from_preset(tmp_path / "x.safetensors")
     save_torch_weights(model, tmp_path / "hf", layout="hf")
@@ -99,10 +100,10 @@ def test_transformers_reads_half_precision(dtype, tmp_path, randomize):
 
 @pytest.mark.parametrize("dtype", HALVES)
 @pytest.mark.parametrize("step", [1e-7, 1e6])
-def test_weights_that_changed_leave_in_single_precision(dtype, step, tmp_path, randomize):
+def test_weights_that_changed_leave_in_single_precision(dtype, step, tmp_path):
     """One weight off by a little, or too large for float16, is enough."""
     safetensors_torch.save_file(
-        sail_state(TINY, randomize, HALVES[dtype]), tmp_path / "x.safetensors"
+        sail_state(TINY, randomized_module, HALVES[dtype]), tmp_path / "x.safetensors"
     )
     model = PoolFormerImageClassifier.from_preset(tmp_path / "x.safetensors")
     kernel = model.head.kernel.numpy()
@@ -116,8 +117,8 @@ def test_weights_that_changed_leave_in_single_precision(dtype, step, tmp_path, r
 
 
 @pytest.mark.parametrize("dtype", HALVES)
-def test_half_precision_on_demand_is_torchs_rounding(dtype, tmp_path, randomize):
-    state = sail_state(TINY, randomize)
+def test_half_precision_on_demand_is_torchs_rounding(dtype, tmp_path):
+    state = sail_state(TINY, randomized_module)
     safetensors_torch.save_file(state, tmp_path / "x.safetensors")
     model = PoolFormerImageClassifier.from_preset(tmp_path / "x.safetensors")
     report = save_torch_weights(model, tmp_path / "out.safetensors", dtype=dtype)

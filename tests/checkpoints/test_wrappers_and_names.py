@@ -8,6 +8,7 @@ import pytest
 from keras_poolformer.checkpoints import transplant
 from keras_poolformer.checkpoints.checkpoint import read_checkpoint
 from keras_poolformer.checkpoints.reading import archives, readers
+from tests.helpers import randomized_module, relative_error
 
 torch = pytest.importorskip("torch")
 
@@ -235,7 +236,7 @@ def test_an_openmmlab_classifier(tmp_path, stages, seeded, save):
     assert checkpoint.ignored == ()
 
 
-def test_timms_features_only_model(tmp_path, tiny_config, randomize, save):
+def test_timms_features_only_model(tmp_path, tiny_config, save):
     oracles = pytest.importorskip("conversion.oracles")
     from timm.models._features import FeatureListNet
 
@@ -243,7 +244,7 @@ def test_timms_features_only_model(tmp_path, tiny_config, randomize, save):
 
     # timm has no convolution between stages of equal width.
     config = tiny_config.replace(widths=(8, 12, 16, 24))
-    module = randomize(oracles.build_oracle(config, "timm").module)
+    module = randomized_module(oracles.build_oracle(config, "timm").module)
     features = FeatureListNet(module, out_indices=(0, 1, 2, 3), flatten_sequential=True).eval()
     model = PoolFormerBackbone.from_preset(save(features.state_dict(), tmp_path / "x.pth"))
     images = torch.rand(1, 3, 64, 64)
@@ -254,12 +255,12 @@ def test_timms_features_only_model(tmp_path, tiny_config, randomize, save):
     assert relative_error(received, expected) < 2e-6
 
 
-def test_a_report_names_what_was_left_aside(tmp_path, tiny_config, randomize, save):
+def test_a_report_names_what_was_left_aside(tmp_path, tiny_config, save):
     oracles = pytest.importorskip("conversion.oracles")
     from keras_poolformer import PoolFormerImageClassifier
 
     oracle = oracles.build_oracle(tiny_config, "sail")
-    randomize(oracle.module)
+    randomized_module(oracle.module)
     state = {oracles.sail_name(n): t for n, t in oracle.module.state_dict().items()}
     state = {f"model.{n}": t for n, t in state.items()} | {"loss\x1b.weight": torch.ones(2)}
     model = PoolFormerImageClassifier(tiny_config)
@@ -272,7 +273,7 @@ def test_a_report_names_what_was_left_aside(tmp_path, tiny_config, randomize, sa
     assert relative_error(np.asarray(model(images)), oracle.run(images)["logits"]) < 2e-6
 
 
-def test_many_names_beside_the_network_are_abridged(tmp_path, tiny_config, randomize, save):
+def test_many_names_beside_the_network_are_abridged(tmp_path, tiny_config, save):
     oracles = pytest.importorskip("conversion.oracles")
     from keras_poolformer import PoolFormerBackbone
 
@@ -282,7 +283,3 @@ def test_many_names_beside_the_network_are_abridged(tmp_path, tiny_config, rando
     model = PoolFormerBackbone(tiny_config)
     report = transplant.load_torch_weights(model, save(state, tmp_path / "x.pth"))
     assert report.ignored_tensors == (*(f"neck.{i:03}" for i in range(50)), "and 30 more")
-
-
-def relative_error(received, expected):
-    return np.linalg.norm(received - expected) / np.linalg.norm(expected)

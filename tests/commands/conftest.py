@@ -1,29 +1,17 @@
 """What the tests of the command line share: one network in every format, and running a command."""
 
-import os
 import re
 import shutil
 
 import pytest
-from filelock import FileLock
 
 from keras_poolformer.cli import main
-from keras_poolformer.sources.presets import ASSETS
-
-PRESET = "poolformer_tiny_cifar10"
-PHOTOS = sorted((ASSETS / "photos").glob("cifar10_test_*_*.png"))
-EXPORTS = {
-    "saved_model": ("--recipe", "saved_model"),
-    "fp32.tflite": ("--recipe", "fp32", "--inputs", "normalized"),
-    "fp16.tflite": ("--recipe", "fp16"),
-    "dynamic_int8.tflite": ("--recipe", "dynamic_int8"),
-    "pixels.tflite": ("--inputs", "pixels", "--outputs", "probabilities"),
-}
+from tests.helpers import CIFAR10_PHOTOS
 
 
 @pytest.fixture(scope="session")
 def random_weights(tiny_config):
-    """random_weights(seed): {sail-sg's name: tensor}, every parameter randomised."""
+    """random_weights(seed): {sail-sg's name: tensor}, every parameter randomized."""
     torch = pytest.importorskip("torch")
     from conversion.oracles import build_oracle, sail_name
 
@@ -115,25 +103,10 @@ def convert_refusal(refusal, out):
     return convert_refusal
 
 
-@pytest.fixture(scope="session")
-def exports(tmp_path_factory):
-    """The tiny preset in every format; made once, also where several processes run tests."""
-    root = tmp_path_factory.getbasetemp()
-    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
-    folder = root / "exports"
-    with FileLock(f"{folder}.lock"):
-        if not folder.exists():
-            unfinished = tmp_path_factory.mktemp("exports")
-            for name, options in EXPORTS.items():
-                assert main(["export", PRESET, *options, "-o", str(unfinished / name)]) == 0
-            unfinished.rename(folder)
-    return folder
-
-
 @pytest.fixture
 def data(tmp_path):
     """The shipped CIFAR-10 images in class folders."""
-    for photo in PHOTOS:
+    for photo in CIFAR10_PHOTOS:
         label = photo.stem.rpartition("_")[2]
         (tmp_path / "data" / label).mkdir(parents=True, exist_ok=True)
         shutil.copy(photo, tmp_path / "data" / label)
@@ -143,7 +116,7 @@ def data(tmp_path):
 @pytest.fixture
 def numbered(tmp_path):
     """Nine photographs in the class folders 0, 1 and 2: two, three and four of them."""
-    for number, photo in zip((0, 0, 1, 1, 1, 2, 2, 2, 2), PHOTOS[:9], strict=True):
+    for number, photo in zip((0, 0, 1, 1, 1, 2, 2, 2, 2), CIFAR10_PHOTOS[:9], strict=True):
         (tmp_path / "numbered" / str(number)).mkdir(parents=True, exist_ok=True)
         shutil.copy(photo, tmp_path / "numbered" / str(number))
     return tmp_path / "numbered"

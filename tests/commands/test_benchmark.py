@@ -1,13 +1,13 @@
-"""What `benchmark` prints and what it refuses."""
+"""What `benchmark` prints and rejects."""
 
 import json
 import os
 import re
-from pathlib import Path
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.helpers import ROOT, run_python
+
 QUICK = ("--runs", "2", "--threads", "1,2", "--workers", "2")
 
 
@@ -100,7 +100,7 @@ def test_files_that_are_none(exports, refusal, tmp_path):
 CODE = "import sys; from keras_poolformer.cli import main; sys.exit(main())"
 
 
-def test_it_needs_no_framework(exports, run_python, tmp_path):
+def test_it_needs_no_framework(exports, tmp_path):
     """Neither here nor in the process that measures memory."""
     for name in ("keras", "tensorflow"):
         (tmp_path / f"{name}.py").write_text("raise RuntimeError('imported')")
@@ -111,7 +111,7 @@ def test_it_needs_no_framework(exports, run_python, tmp_path):
     assert json.loads(done.stdout)["files"][0]["peak_memory_bytes"] > 0
 
 
-def test_the_runtime_that_is_missing_is_named(run_python):
+def test_the_runtime_that_is_missing_is_named():
     code = "import sys; sys.modules['ai_edge_litert'] = None; " + CODE
     done = run_python("-c", code, "benchmark", "m.tflite")
     assert (done.returncode, done.stdout) == (2, "")

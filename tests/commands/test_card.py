@@ -3,7 +3,6 @@
 import json
 import re
 import shutil
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,20 +10,17 @@ import yaml
 
 from keras_poolformer import ImageTransform, PoolFormerImageClassifier
 from keras_poolformer.runtime.description import read_description
-from keras_poolformer.sources.presets import ASSETS
-
-PRESET = "poolformer_tiny_cifar10"
-ROOT = Path(__file__).parents[2]
+from keras_poolformer.shipped import ASSETS
+from tests.helpers import CIFAR10_PHOTOS, PRESET
 
 
 @pytest.fixture(scope="module")
 def repository(tmp_path_factory):
     """The tiny preset as a repository, with accuracies on the shipped images."""
     from keras_poolformer.cli import main
-    from tests.commands.conftest import PHOTOS
 
     folder = tmp_path_factory.mktemp("card")
-    for photo in PHOTOS:
+    for photo in CIFAR10_PHOTOS:
         label = folder / "data" / photo.stem.rpartition("_")[2]
         label.mkdir(parents=True, exist_ok=True)
         shutil.copy(photo, label)
@@ -111,6 +107,7 @@ def test_without_data_there_is_no_accuracy(run, out):
     assert "cifar10" not in text.split("---")[1]
 
 
+@pytest.mark.slow
 def test_mediapipe_opens_its_files(repository, mediapipe_tasks):
     files = sorted(map(str, repository.glob("*.tflite")))
     photos = sorted((ASSETS / "photos").glob("cifar10_test_*_*.png"))
@@ -143,6 +140,7 @@ def test_refusals(options, message, run, out):
     assert message in lines[-1] and not list(out.iterdir())
 
 
+@pytest.mark.slow
 def test_an_existing_folder_is_kept(refusal, run, out):
     (out / "x").mkdir()
     arguments = ("card", PRESET, "-o", out / "x", "--recipes", "none")

@@ -15,21 +15,20 @@ from keras_poolformer import (
     export_saved_model,
 )
 from keras_poolformer.cli import main
-from keras_poolformer.sources.presets import ASSETS, CIFAR10_LABELS
+from keras_poolformer.shipped import ASSETS
+from keras_poolformer.sources.presets import CIFAR10_LABELS
+from tests.helpers import CIFAR10_PHOTOS, PRESET, ROOT, run_python
 
-PRESET = "poolformer_tiny_cifar10"
-PHOTOS = sorted((ASSETS / "photos").glob("cifar10_test_*_*.png"))
 NUMBERED = (0, 0, 1, 1, 1, 2, 2, 2, 2)
-ROOT = Path(__file__).parents[2]
-FORMATS = ("saved_model", "fp32.tflite", "fp16.tflite", "dynamic_int8.tflite", "pixels.tflite")
+FORMATS = ("saved_model", "fp32.tflite", "dynamic_int8.tflite", "pixels.tflite")
 
 
 @pytest.fixture(scope="session")
 def ranked():
     """{photograph: its classes, the likeliest first}, of the Keras model."""
     model = PoolFormerImageClassifier.from_preset(PRESET)
-    logits = np.asarray(model(ImageTransform.from_preset(PRESET)(PHOTOS)))
-    return dict(zip(PHOTOS, np.argsort(-logits, kind="stable").tolist(), strict=True))
+    logits = np.asarray(model(ImageTransform.from_preset(PRESET)(CIFAR10_PHOTOS)))
+    return dict(zip(CIFAR10_PHOTOS, np.argsort(-logits, kind="stable").tolist(), strict=True))
 
 
 def counted(ranked, truth):
@@ -61,6 +60,7 @@ def test_every_format_counts_the_same(name, exports, data, ranked, run):
     )
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("name", [None, "saved_model", "fp32.tflite"])
 def test_wrong_labels_are_counted_as_wrong(name, exports, data, tmp_path, ranked, run):
     """Each folder under the name of the next class, so that most images are wrong."""
@@ -92,7 +92,7 @@ def test_a_limit_keeps_every_class(exports, data, run):
         path.unlink()
     for folder in data.iterdir():
         for number in range(4):
-            shutil.copy(next(p for p in PHOTOS if p.stem.endswith(folder.name)),
+            shutil.copy(next(p for p in CIFAR10_PHOTOS if p.stem.endswith(folder.name)),
                         folder / f"{number}.png")  # fmt: skip
     source = exports / "fp32.tflite"
     whole = result_of(run("evaluate", source, "--data", data, "--json"))
@@ -101,12 +101,13 @@ def test_a_limit_keeps_every_class(exports, data, run):
     assert whole["images"] == 4 * classes
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("name", ["tiny.keras", "tiny.pth.tar", "tiny.tflite"])
 def test_a_model_without_labels_takes_class_numbers(name, files, numbered, run):
     result = result_of(run("evaluate", files / name, "--data", numbered, "--json"))
     assert result.keys() == {"images", "top1"}  # three classes have no top-5
     model = PoolFormerImageClassifier.from_preset(files / "tiny.keras")
-    predicted = np.asarray(model(ImageTransform()(PHOTOS[:9]))).argmax(1)
+    predicted = np.asarray(model(ImageTransform()(CIFAR10_PHOTOS[:9]))).argmax(1)
     assert result == {"images": 9, "top1": 100 * (predicted == NUMBERED).sum() / 9}
 
 
@@ -122,10 +123,10 @@ def test_the_figures_of_each_class(exports, data, ranked, run):
     classes = result_of(run(*arguments, "--json"))["classes"]
     right = {photo: order[0] == true_class(photo) for photo, order in ranked.items()}
     for figures in classes:
-        ours = [right[photo] for photo in PHOTOS if true_class(photo) == figures["class"]]
+        ours = [right[photo] for photo in CIFAR10_PHOTOS if true_class(photo) == figures["class"]]
         assert (figures["images"], figures["correct"]) == (len(ours), sum(ours))
     assert [figures["label"] for figures in classes] == sorted({
-        CIFAR10_LABELS[true_class(photo)] for photo in PHOTOS
+        CIFAR10_LABELS[true_class(photo)] for photo in CIFAR10_PHOTOS
     })  # fmt: skip
     status, printed, _ = run(*arguments)
     assert status == 0
@@ -142,7 +143,7 @@ def test_a_report_lists_the_mistakes(exports, data, ranked, run, out):
     wrong = {photo.name for photo, order in ranked.items() if order[0] != true_class(photo)}
     assert {Path(mistake["image"]).name for mistake in mistakes} == wrong
     for mistake in mistakes:
-        photo = next(photo for photo in PHOTOS if photo.name == Path(mistake["image"]).name)
+        photo = next(photo for photo in CIFAR10_PHOTOS if photo.name == Path(mistake["image"]).name)
         assert CIFAR10_LABELS[ranked[photo][0]] == mistake["predicted"]
     assert run(*arguments)[0] == 2  # exists
     (out / "report" / "notes.txt").write_text("mine")
@@ -184,7 +185,7 @@ def test_progress_advances_per_batch(data, exports, monkeypatch):
     assert advanced == [(10, 24), (20, 24), (24, 24)]
 
 
-def test_a_tflite_file_needs_no_framework(exports, data, ranked, run_python):
+def test_a_tflite_file_needs_no_framework(exports, data, ranked):
     """As on a small board: a fresh process in which neither Keras nor TensorFlow exists."""
     heavy = ("keras", "tensorflow", "torch", "jax", "safetensors", "h5py")
     code = (
@@ -199,10 +200,25 @@ def test_a_tflite_file_needs_no_framework(exports, data, ranked, run_python):
     done = run_python("-W", "error", "-c", code, *arguments)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout) == counted(ranked, true_class)
+    arguments = ("predict", exports / "fp32.tflite", *CIFAR10_PHOTOS[:2], "--json", "--top-k", 1)
+    done = run_python("-W", "error", "-c", code, *arguments)
+    assert done.returncode == 0, done.stderr
+    likeliest = [top[0]["label"] for top in json.loads(done.stdout).values()]
+    assert likeliest == [CIFAR10_LABELS[ranked[photo][0]] for photo in CIFAR10_PHOTOS[:2]]
 
 
-@pytest.mark.parametrize("module", ["evaluation", "data.folders", "scorers", "commands"])
-def test_importing_evaluation_imports_no_framework(module, run_python):
+@pytest.mark.parametrize(
+    "module",
+    [
+        "evaluation.measurement",
+        "evaluation.report",
+        "data.splits.opening",
+        "commands.evaluate",
+        "commands.predict",
+        "commands.train",
+    ],
+)
+def test_importing_evaluation_imports_no_framework(module):
     code = (
         f"import sys, keras_poolformer.{module}\n"
         "print({'keras', 'tensorflow', 'torch', 'jax'} & set(sys.modules))"
@@ -241,7 +257,7 @@ def test_bad_folders_are_said_before_the_model_is_loaded(data, tmp_path, refusal
 @pytest.fixture
 def broken(data):
     """Three images that cannot be read."""
-    good = (data / "cat" / PHOTOS[0].name).read_bytes()
+    good = (data / "cat" / CIFAR10_PHOTOS[0].name).read_bytes()
     paths = [data / "cat" / "aaa.png", data / "dog" / "zzz.jpg", data / "ship" / "link.png"]
     paths[0].write_bytes(good[: len(good) // 2])
     paths[1].write_text("<!DOCTYPE html>")
@@ -255,6 +271,7 @@ def test_a_broken_image_stops_and_is_named(name, exports, data, broken, refusal)
     assert str(broken[0]) in message and "cannot be read as an image" in message
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("name", [None, "fp32.tflite"])
 def test_broken_images_are_skipped_if_asked(name, exports, data, broken, ranked, run):
     source = exports / name if name else PRESET

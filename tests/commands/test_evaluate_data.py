@@ -41,6 +41,7 @@ def test_a_folder_of_splits(root, measured):
     assert measured(root) == measured(root / "val")
 
 
+@pytest.mark.slow
 def test_a_saved_model_in_a_folder_of_any_name(exports, data, run, tmp_path):
     """TensorFlow takes its path for a pattern, and then finds no weights."""
     model = shutil.copytree(exports / "saved_model", tmp_path / "lr=[1e-3]")
@@ -79,8 +80,8 @@ def test_splits_that_are_not_there(root, data, exports, refusal, tmp_path):
         f"--split must be one of test, train in {root}. Did you mean 'test'? Received: 'tets'"
     )
     shutil.rmtree(root / "test")
-    assert "must hold one of val, validation, test beside train" in refusal(*arguments, root)
-    assert "--split must be left out" in refusal(*arguments, data, "--split", "test")
+    assert "must hold one of val, validation, test next to train" in refusal(*arguments, root)
+    assert "--split must be omitted" in refusal(*arguments, data, "--split", "test")
     assert main(["prepare", str(root), "-o", str(tmp_path / "records")]) == 0
     message = refusal(*arguments, tmp_path / "records")
     assert message.endswith("has no split 'validation': --split names one of train")

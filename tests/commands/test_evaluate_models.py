@@ -33,11 +33,11 @@ def test_a_tflite_file_with_too_few_labels(line, exports, data, tmp_path, refusa
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
-        ("saved_model.pb", b"no protocol buffer", "no usable SavedModel"),
-        ("saved_model.pb", b"", "no usable SavedModel"),
-        ("variables/variables.index", b"no table", "no usable SavedModel"),
-        ("variables/variables.data-00000-of-00001", b"short", "no usable SavedModel"),
-        ("variables/variables.index", None, "no usable SavedModel"),
+        ("saved_model.pb", b"no protocol buffer", "not a usable SavedModel"),
+        ("saved_model.pb", b"", "not a usable SavedModel"),
+        ("variables/variables.index", b"no table", "not a usable SavedModel"),
+        ("variables/variables.data-00000-of-00001", b"short", "not a usable SavedModel"),
+        ("variables/variables.index", None, "not a usable SavedModel"),
         ("assets.extra/keras_poolformer.json", None, "does not say how images are prepared"),
         ("assets.extra/keras_poolformer.json", b"{", "its description is corrupt"),
         ("assets.extra/keras_poolformer.json", b"[]", "its description is corrupt"),

@@ -3,23 +3,22 @@
 import json
 import re
 import shutil
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from keras_poolformer.data.class_matching import match_classes
 from keras_poolformer.data.folders import spread
-from keras_poolformer.data.splits import tfds_source
+from keras_poolformer.data.splits.opening import open_labeled
 from keras_poolformer.evaluation.scorer import open_scorer
-from keras_poolformer.sources.presets import ASSETS, CIFAR10_LABELS
+from keras_poolformer.sources.presets import CIFAR10_LABELS
 from keras_poolformer.support.errors import InputError
+from tests.helpers import CIFAR10_PHOTOS, PRESET, run_python
 
 pytestmark = pytest.mark.slow  # minutes of exports and trainings
 
-PRESET = "poolformer_tiny_cifar10"
-PHOTOS = sorted((ASSETS / "photos").glob("cifar10_test_*_*.png"))
-LABELS = [photo.stem.rpartition("_")[2] for photo in PHOTOS]
+LABELS = [photo.stem.rpartition("_")[2] for photo in CIFAR10_PHOTOS]
 REVERSED = CIFAR10_LABELS[::-1]
 FAILURES = {
     "unreachable": ConnectionError("host\nnot found"),
@@ -47,7 +46,7 @@ def tfds():
             return {"test": self._generate_examples()}
 
         def _generate_examples(self):
-            for photo, label in zip(PHOTOS, LABELS, strict=True):
+            for photo, label in zip(CIFAR10_PHOTOS, LABELS, strict=True):
                 yield photo.name, {"image": str(photo), "label": label}
 
     return tfds
@@ -61,12 +60,12 @@ def features(tfds, names=REVERSED, **changes):
 
 
 @pytest.fixture(scope="module")
-def made(tfds, tmp_path_factory):
-    """made(name, splits, **features): a prepared data set; returns the folder it lies in."""
+def write_dataset(tfds, tmp_path_factory):
+    """write_dataset(name, splits, **features): the folder of a prepared data set."""
 
-    def made(name, splits=None, **changes):
+    def write_dataset(name, splits=None, **changes):
         folder = tmp_path_factory.mktemp(name)
-        splits = splits or {"test": pairs(PHOTOS, LABELS)}
+        splits = splits or {"test": pairs(CIFAR10_PHOTOS, LABELS)}
         tfds.dataset_builders.store_as_tfds_dataset(
             name=name,
             version="1.0.0",
@@ -77,7 +76,7 @@ def made(tfds, tmp_path_factory):
         )
         return folder
 
-    return made
+    return write_dataset
 
 
 def pairs(photos, labels):
@@ -87,8 +86,8 @@ def pairs(photos, labels):
 
 
 @pytest.fixture(scope="module")
-def photos(made):
-    return made("photos")
+def photos(write_dataset):
+    return write_dataset("photos")
 
 
 def result_of(done, notes=()):
@@ -110,10 +109,12 @@ def test_the_result_is_that_of_class_folders(name, exports, photos, data, run):
     assert folders["images"] == 24 and folders["top1"] > 50
 
 
-def test_wrong_labels_are_counted_as_wrong(made, data, exports, tmp_path, run):
+def test_wrong_labels_are_counted_as_wrong(write_dataset, data, exports, tmp_path, run):
     """Each image is said to be of the next class, there and here."""
     following = {label: CIFAR10_LABELS[n - 9] for n, label in enumerate(CIFAR10_LABELS)}
-    folder = made("wrong", {"test": pairs(PHOTOS, [following[label] for label in LABELS])})
+    folder = write_dataset(
+        "wrong", {"test": pairs(CIFAR10_PHOTOS, [following[label] for label in LABELS])}
+    )
     for label in set(LABELS):
         shutil.move(data / label, tmp_path / "shifted" / following[label])
     source = exports / "fp32.tflite"
@@ -123,7 +124,7 @@ def test_wrong_labels_are_counted_as_wrong(made, data, exports, tmp_path, run):
     assert expected["top1"] < 20 < expected["top5"] < 100
 
 
-def test_pixels_and_scores_are_those_of_the_files(made, photographs, exports, tmp_path):
+def test_pixels_and_scores_are_those_of_the_files(write_dataset, photographs, exports, tmp_path):
     """Colour and grey, JPEG and PNG, one lying on its side: bit for bit, in the same order."""
     sideways, grey = tmp_path / "sideways.jpg", tmp_path / "grey.png"
     exif = Image.Exif()
@@ -131,13 +132,13 @@ def test_pixels_and_scores_are_those_of_the_files(made, photographs, exports, tm
     with Image.open(photographs[0]) as image:
         image.save(sideways, exif=exif)
         image.convert("L").save(grey)
-    files = [*photographs, sideways, grey, PHOTOS[0]]
-    folder = made("mixed", {"test": pairs(files, ["cat"] * len(files))})
-    split = tfds_source.open_split("mixed", data_dir=folder)
+    files = [*photographs, sideways, grey, CIFAR10_PHOTOS[0]]
+    folder = write_dataset("mixed", {"test": pairs(files, ["cat"] * len(files))})
+    labeled = open_labeled("mixed", data_dir=folder)
     scorer = open_scorer(exports / "fp32.tflite")
-    indices, by_number = split.class_indices(scorer.labels, scorer.num_classes)
-    assert not by_number
-    images, classes = zip(*split.examples(indices), strict=True)
+    examples = labeled.examples_for(scorer.labels, scorer.num_classes)
+    assert not examples.note
+    images, classes = zip(*examples.pairs, strict=True)
     assert set(classes) == {CIFAR10_LABELS.index("cat")}
     assert [image.content for image in images] == [file.read_bytes() for file in files]
     ours, theirs = (np.stack([scorer.prepare(one) for one in group]) for group in (images, files))
@@ -146,47 +147,51 @@ def test_pixels_and_scores_are_those_of_the_files(made, photographs, exports, tm
 
 
 def test_a_limit_takes_what_it_takes_of_folders(photos, exports, run):
-    split = tfds_source.open_split("photos", data_dir=photos)
+    labeled = open_labeled("photos", data_dir=photos)
     for limit in (1, 5, 23, 24, 99, None):
-        chosen = [image.content for image, _ in split.examples(range(10), limit)]
-        assert chosen == [photo.read_bytes() for photo in spread(PHOTOS, limit)]
+        examples = labeled.examples_for(CIFAR10_LABELS, 10, limit)
+        chosen = [image.content for image, _ in examples.pairs]
+        assert chosen == [photo.read_bytes() for photo in spread(CIFAR10_PHOTOS, limit)]
+        assert examples.total == len(chosen)
     arguments = ("--data", "photos", "--data-dir", photos, "--limit", 5, "--json")
     assert result_of(run("evaluate", exports / "fp32.tflite", *arguments))["images"] == 5
 
 
-def test_the_split_is_test_or_validation_or_what_is_asked_for(made, exports, run):
+def test_the_split_is_test_or_validation_or_what_is_asked_for(write_dataset, exports, run):
     def images(name, *options):
         arguments = ("--data", name, "--data-dir", folders[name], *options, "--json")
         return result_of(run("evaluate", exports / "fp32.tflite", *arguments))["images"]
 
     parts = {"train": 9, "validation": 4, "test": 3}
-    splits = {name: pairs(PHOTOS[:count], LABELS[:count]) for name, count in parts.items()}
-    folders = {"three": made("three", splits)}
+    splits = {name: pairs(CIFAR10_PHOTOS[:count], LABELS[:count]) for name, count in parts.items()}
+    folders = {"three": write_dataset("three", splits)}
     del splits["test"]
-    folders["two"] = made("two", splits)
+    folders["two"] = write_dataset("two", splits)
     assert (images("three"), images("two")) == (3, 4)
     assert images("three", "--split", "validation") == 4
     assert images("three", "--split", "train[2:7]") == 5
     assert images("three", "--split", "train+test") == 12
 
 
-def test_classes_of_other_names_are_taken_by_number(made, data, exports, run):
+def test_classes_of_other_names_are_taken_by_number(write_dataset, data, exports, run):
     wordnet = [f"n0{number}" for number in range(10)]
     known = [wordnet[CIFAR10_LABELS.index(label)] for label in LABELS]
-    folder = made("imagenet_like", {"test": pairs(PHOTOS, known)}, names=wordnet)
+    folder = write_dataset("imagenet_like", {"test": pairs(CIFAR10_PHOTOS, known)}, names=wordnet)
     source = exports / "fp32.tflite"
     note = (
-        "the classes of imagenet_like are taken for the model's by number, not by name: 'n00' for "
-        "'airplane', and so on"
+        "the classes of imagenet_like test are taken for the model's by number, not by name: "
+        "'n00' for 'airplane', and so on"
     )
     arguments = ("--data", "imagenet_like", "--data-dir", folder, "--json")
     expected = result_of(run("evaluate", source, "--data", data, "--json"))
     assert result_of(run("evaluate", source, *arguments), [note]) == expected
 
 
-def test_a_model_without_labels_takes_numbers(made, files, run):
+def test_a_model_without_labels_takes_numbers(write_dataset, files, run):
     truth = ["x", "z", "y"]
-    folder = made("unnamed", {"test": pairs(PHOTOS[:3], truth)}, names=["x", "y", "z"])
+    folder = write_dataset(
+        "unnamed", {"test": pairs(CIFAR10_PHOTOS[:3], truth)}, names=["x", "y", "z"]
+    )
     arguments = ("--data", "unnamed", "--data-dir", folder, "--json")
     status, printed, (note,) = run("evaluate", files / "tiny.tflite", *arguments)
     assert (status, json.loads(printed)["images"]) == (0, 3)
@@ -210,7 +215,7 @@ def test_a_folder_that_exists_wins(data, exports, monkeypatch, run, refusal):
     message = refusal("evaluate", source, "--data", "cifar10", "--data-dir", "test")
     assert message == "--data-dir goes with a tfds data set. Received: cifar10, a path"
     message = refusal("evaluate", source, "--data", "cifar10", "--split", "test")
-    assert message == "--split must be left out: there are no splits in cifar10. Received: 'test'"
+    assert message == "--split must be omitted: there are no splits in cifar10. Received: 'test'"
 
 
 # ---------------------------------------------------------------------------------------
@@ -249,8 +254,8 @@ def test_splits_that_hold_nothing(split, message, photos, refusal):
     assert message in refusal("evaluate", "nosuch", *arguments)
 
 
-def test_neither_test_nor_validation(made, refusal):
-    folder = made("training", {"train": pairs(PHOTOS[:2], LABELS[:2])})
+def test_neither_test_nor_validation(write_dataset, refusal):
+    folder = write_dataset("training", {"train": pairs(CIFAR10_PHOTOS[:2], LABELS[:2])})
     message = refusal("evaluate", "nosuch", "--data", "training", "--data-dir", folder)
     assert message == "training has neither test nor validation: --split names one of train"
 
@@ -277,7 +282,7 @@ def test_files_that_must_be_fetched_by_hand(tmp_path, run):
 
 
 @pytest.mark.parametrize("kind", ["text", "bare", "deep", "four"])
-def test_other_features(kind, tfds, made, refusal):
+def test_other_features(kind, tfds, write_dataset, refusal):
     changes, splits, shown = {
         "text": ({"label": tfds.features.Text()}, None, "label (Text)"),
         "bare": (
@@ -296,9 +301,9 @@ def test_other_features(kind, tfds, made, refusal):
             "image (Image (2, 2, 4) uint8)",
         ),
     }[kind]
-    folder = made(kind, splits, **changes)
+    folder = write_dataset(kind, splits, **changes)
     message = refusal("evaluate", "nosuch", "--data", kind, "--data-dir", folder)
-    assert f"{kind} must have the features image, of 8-bit RGB or grey pixels, and label" in message
+    assert f"{kind} must have the features image, of 8-bit RGB or gray pixels, and label" in message
     assert shown in message
 
 
@@ -314,10 +319,9 @@ def test_other_features(kind, tfds, made, refusal):
         ([str(i) for i in range(12)], [], "12 classes (0 ... 11), none of them a label"),
     ],
 )
-def test_classes_that_are_not_the_models(names, labels, message, tfds):
-    split = labelled_as(tfds, names)
+def test_classes_that_are_not_the_models(names, labels, message):
     with pytest.raises(InputError, match=re.escape(message)) as raised:
-        split.class_indices(labels, len(labels) or 3)
+        match_classes(names, labels, len(labels) or 3, "owls")
     assert "class folder" not in str(raised.value) and "class number" not in str(raised.value)
 
 
@@ -330,29 +334,26 @@ def test_classes_that_are_not_the_models(names, labels, message, tfds):
         (["x", "y"], [], ([0, 1], True)),
     ],
 )
-def test_classes_that_are_the_models(names, labels, expected, tfds):
-    assert labelled_as(tfds, names).class_indices(labels, len(labels) or 2) == expected
+def test_classes_that_are_the_models(names, labels, expected):
+    assert match_classes(names, labels, len(labels) or 2, "owls") == expected
 
 
-def labelled_as(tfds, names):
-    builder = SimpleNamespace(info=SimpleNamespace(features=features(tfds, names)))
-    return tfds_source.TfdsSplit("owls", "test", builder, 1)
-
-
-def test_images_without_a_class(made, exports, refusal):
+def test_images_without_a_class(write_dataset, exports, refusal):
     """As in the test split of imagenet2012."""
-    folder = made("secret", {"test": pairs(PHOTOS[:3], [3, -1, 2])})
+    folder = write_dataset("secret", {"test": pairs(CIFAR10_PHOTOS[:3], [3, -1, 2])})
     arguments = ("--data", "secret", "--data-dir", folder)
     message = refusal("evaluate", exports / "fp32.tflite", *arguments)
     assert message.startswith("example 1 of secret test must have a class, 0 to 9. Received: -1")
 
 
 @pytest.fixture
-def broken(made, tmp_path):
+def broken(write_dataset, tmp_path):
     """A data set whose second image is half a file."""
     half = tmp_path / "half.png"
-    half.write_bytes(PHOTOS[1].read_bytes()[:1000])
-    return made("broken", {"test": pairs([PHOTOS[0], half, PHOTOS[2]], LABELS[:3])})
+    half.write_bytes(CIFAR10_PHOTOS[1].read_bytes()[:1000])
+    return write_dataset(
+        "broken", {"test": pairs([CIFAR10_PHOTOS[0], half, CIFAR10_PHOTOS[2]], LABELS[:3])}
+    )
 
 
 def test_broken_images_are_named_or_skipped(broken, exports, run, refusal):
@@ -376,7 +377,7 @@ def test_damaged_files_of_a_data_set(damage, photos, exports, tmp_path, refusal)
     assert message.startswith("photos test cannot be read: ")
 
 
-def test_tensorflow_datasets_is_not_installed(exports, data, run_python):
+def test_tensorflow_datasets_is_not_installed(exports, data):
     code = (
         "import sys\nsys.modules['tensorflow_datasets'] = None\n"
         "from keras_poolformer.cli import main\nraise SystemExit(main(sys.argv[1:]))"
@@ -392,7 +393,7 @@ def test_tensorflow_datasets_is_not_installed(exports, data, run_python):
     assert run_python(*arguments, data).returncode == 0
 
 
-def test_a_fresh_process_says_nothing_else(exports, photos, run_python):
+def test_a_fresh_process_says_nothing_else(exports, photos):
     """No log of a library, and no warning of one, gets between a person and the result."""
     code = "import sys\nfrom keras_poolformer.cli import main\nraise SystemExit(main(sys.argv[1:]))"
     arguments = ("evaluate", exports / "fp32.tflite", "--data", "photos", "--data-dir", photos)

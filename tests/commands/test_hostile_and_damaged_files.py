@@ -120,6 +120,7 @@ def test_a_flipped_bit_in_a_safetensors_header(place, files, tmp_path, convert_r
     convert_refusal(tmp_path / "x.safetensors")
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("name", ["photo.png", "photo.jpg"])
 def test_a_truncated_image(name, files, tmp_path, run, refusal, photographs):
     Image.open(photographs[0]).save(tmp_path / name)

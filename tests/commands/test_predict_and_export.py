@@ -1,4 +1,4 @@
-"""What `predict` and `export` print, write and refuse."""
+"""What `predict` and `export` print, write and reject."""
 
 import hashlib
 import json
@@ -10,7 +10,8 @@ import pytest
 from PIL import Image
 
 from keras_poolformer import ImageTransform, PoolFormerImageClassifier
-from keras_poolformer.sources.presets import ASSETS, CIFAR10_LABELS
+from keras_poolformer.shipped import ASSETS
+from keras_poolformer.sources.presets import CIFAR10_LABELS
 from keras_poolformer.support.version import __version__
 
 # ---------------------------------------------------------------------------------------
@@ -35,6 +36,21 @@ def test_predict_agrees_with_the_model(name, files, run, photographs):
         received = {row["label"]: row["probability"] for row in rows[str(photo)]}
         assert list(received) == [str(i) for i in np.argsort(-expected)]
         np.testing.assert_allclose([received[str(i)] for i in range(3)], expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["saved_model", "fp32.tflite"])
+def test_predict_gives_the_classes_of_the_exported_source(name, exports, run, photographs):
+    preset, exported = (
+        run("predict", source, *photographs[:3], "--json")
+        for source in ("poolformer_tiny_cifar10", exports / name)
+    )
+    assert preset[0] == exported[0] == 0
+    expected, received = (json.loads(printed) for _, printed, _ in (preset, exported))
+    assert list(received) == [str(photo) for photo in photographs[:3]]
+    for photo, top in expected.items():
+        assert [row["label"] for row in received[photo]] == [row["label"] for row in top]
+        for ours, theirs in zip(received[photo], top, strict=True):
+            assert ours["probability"] == pytest.approx(theirs["probability"], abs=1e-5)
 
 
 def test_predict_takes_files_and_folders_in_order(files, run, tmp_path, photographs):
@@ -97,6 +113,18 @@ def test_predict_says_which_image_is_missing(files, refusal, tmp_path, photograp
     assert "holds no image files" in refusal("predict", files / "tiny.keras", tmp_path)
 
 
+def test_predict_of_more_images_than_a_batch(files, run, tmp_path, photographs, monkeypatch):
+    """Batches are made of the images that can be read, whatever lies between them."""
+    for number in range(7):
+        Image.open(photographs[number % 3]).resize((60, 40)).save(tmp_path / f"{number}.png")
+    (tmp_path / "3.png").write_bytes(b"oops")
+    arguments = ("predict", files / "tiny.tflite", tmp_path, "--skip-broken", "--json")
+    whole = run(*arguments)
+    monkeypatch.setattr("keras_poolformer.commands.predict.BATCH_SIZE", 2)
+    assert run(*arguments) == whole
+    assert [Path(name).stem for name in json.loads(whole[1])] == list("012456")
+
+
 def test_predict_refuses_files_that_are_no_models(files, refusal, tmp_path, photographs):
     (tmp_path / "x.tflite").write_text("no model")
     assert "not a usable TFLite model" in refusal("predict", tmp_path / "x.tflite", photographs[0])
@@ -149,11 +177,9 @@ def test_export_reports_what_it_wrote(files, run, out):
     assert sorted(path.name for path in out.iterdir()) == ["x.tflite", "x.tflite.json"]
 
 
-def test_export_records_the_checkpoint(run, out):
-    output = out / "preset.tflite"
-    assert run("export", "poolformer_tiny_cifar10", "-o", output)[0] == 0
+def test_export_records_the_checkpoint(exports):
     weights = ASSETS / "poolformer_tiny_cifar10" / "model.safetensors"
-    record = json.loads((out / "preset.tflite.json").read_text())
+    record = json.loads((exports / "pixels.tflite.json").read_text())
     assert record["source_sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
 
 

@@ -6,9 +6,7 @@ import signal
 
 import pytest
 
-from keras_poolformer.sources.presets import ASSETS
-
-PHOTOS = sorted((ASSETS / "photos").glob("cifar10_test_*_*.png"))
+from tests.helpers import CIFAR10_PHOTOS
 
 
 @pytest.fixture
@@ -32,7 +30,7 @@ def test_a_folder_becomes_records(split_folders, out, run):
     assert evaluation.startswith("validation  24 images in 3 files, 0.")
     for split in open_splits(out / "records"):
         images = [one["image"] for one in split.stream().map(split.load).as_numpy_iterator()]
-        assert sorted(images) == sorted(photo.read_bytes() for photo in PHOTOS)
+        assert sorted(images) == sorted(photo.read_bytes() for photo in CIFAR10_PHOTOS)
 
 
 def test_the_report_is_the_description(data, out, run):

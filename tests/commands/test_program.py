@@ -1,19 +1,21 @@
 """The program: its usage and options, its light commands, and a process of its own."""
 
+import argparse
 import functools
+import importlib
 import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 import keras_poolformer
+from tests.helpers import ROOT, run_python
 
-ROOT = Path(__file__).parents[2]
 COMMANDS = (
-    "presets", "summary", "convert", "predict", "explain", "evaluate", "export", "benchmark"
+    "presets", "summary", "convert", "predict", "explain", "evaluate", "train", "prepare",
+    "export", "benchmark", "card",
 )  # fmt: skip
 
 
@@ -45,6 +47,18 @@ def test_help_has_an_example(command, run):
     status, printed, lines = run(command, "--help")
     assert (status, lines) == (0, [])
     assert f"example: keras-poolformer {command}" in printed
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_every_default_in_one_style(command):
+    group = argparse.ArgumentParser().add_subparsers()
+    importlib.import_module(f"keras_poolformer.commands.{command}").add_parser(group)
+    for action in group.choices[command]._actions:
+        text = action.help or ""
+        takes_value = action.nargs != 0
+        if takes_value and action.default not in (None, "", [], argparse.SUPPRESS):
+            assert "(default: " in text, action.dest
+        assert text and not text.endswith("."), action.dest
 
 
 def test_unknown_options_name_the_commands_own_help(run):
@@ -81,7 +95,7 @@ def test_presets(run):
 
 
 @pytest.fixture
-def program(run_python):
+def program():
     """Runs the command line in a process of its own."""
     code = "import sys; from keras_poolformer.cli import main; sys.exit(main())"
     return functools.partial(run_python, "-c", code)

@@ -53,6 +53,7 @@ def test_a_misshaped_tensor_is_named(name, shape, state, tmp_path, convert_refus
     assert name in message and str(shape) in message
 
 
+@pytest.mark.first(3)
 @pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
 @pytest.mark.parametrize("name", ["patch_embed.proj.weight", "network.4.0.norm1.bias", "head.bias"])
 def test_weights_that_are_not_finite_are_named(name, value, state, tmp_path, convert_refusal):

@@ -4,14 +4,13 @@ import os
 import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 
 from keras_poolformer.cli import one_line_errors
 from keras_poolformer.support.progress import Progress
+from tests.helpers import ROOT, run_python
 
-ROOT = Path(__file__).parents[2]
 # A command that says what it does, writes argument 1, and prints its result.
 PROGRAM = """
 import sys
@@ -155,13 +154,13 @@ def test_steps_are_printable(capsys):
         (signal.SIGHUP, "terminated"),
     ],
 )
-def test_a_stopped_command_leaves_nothing(number, ending, swallowed, tmp_path, run_python):
+def test_a_stopped_command_leaves_nothing(number, ending, swallowed, tmp_path):
     done = run_python("-c", STOPPED, tmp_path / "out", int(number), swallowed)
     assert (done.returncode, done.stderr) == (128 + number, f"program: {ending}\n")
     assert names(tmp_path) == []
 
 
-def test_ctrl_c_while_modules_are_imported(tmp_path, run_python):
+def test_ctrl_c_while_modules_are_imported(tmp_path):
     """Code that is interrupted may also turn it into another error."""
     for ending in ("", "\nraise ImportError('numpy: failed')"):
         stop = "import contextlib, os, signal\nwith contextlib.suppress(KeyboardInterrupt):\n"

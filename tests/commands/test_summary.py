@@ -1,4 +1,4 @@
-"""What `summary` counts, prints and refuses."""
+"""What `summary` counts, prints and rejects."""
 
 import json
 

@@ -7,8 +7,7 @@ import pytest
 from conversion.__main__ import main
 from keras_poolformer.cli import main as keras_main
 from keras_poolformer.shipped import ASSETS
-
-PRESET = "poolformer_tiny_cifar10"
+from tests.helpers import PRESET
 
 
 @pytest.fixture

@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from keras_poolformer import PoolFormerConfig, PoolFormerImageClassifier
+from keras_poolformer.shipped import ASSETS
 from keras_poolformer.sources import torch_source
+from tests.helpers import randomized_module
 
 torch = pytest.importorskip("torch")
 oracles = pytest.importorskip("conversion.oracles")
@@ -17,16 +19,17 @@ from conversion import __main__ as command_line  # noqa: E402
 from conversion.verify import TOLERANCE, verify  # noqa: E402
 
 CONFIG = PoolFormerConfig(depths=(1, 1, 2, 1), widths=(8, 16, 24, 32), num_classes=5)
+PHOTO = ASSETS / "photos" / "chelsea.jpg"
 HEADS = {"sail": "norm_pool", "hf": "norm_pool", "timm": "pool_norm"}
 
 
 @pytest.fixture
-def checkpoint(randomize, tmp_path):
+def checkpoint(tmp_path):
     """A function that writes randomised weights in a layout."""
 
     def write(layout):
         oracle = oracles.build_oracle(CONFIG, layout)
-        state = randomize(oracle.module).state_dict()
+        state = randomized_module(oracle.module).state_dict()
         if layout == "sail":
             state = {oracles.sail_name(name): tensor for name, tensor in state.items()}
         torch.save({"state_dict": state}, tmp_path / "weights.pth")
@@ -39,6 +42,11 @@ def run(*arguments):
     return command_line.main([str(one) for one in arguments])
 
 
+def run_verify(*arguments):
+    """Verifies on one photograph: all that are shipped take seconds."""
+    return run("verify", *arguments, "--photos", PHOTO)
+
+
 def test_sail_names_are_those_that_timm_knows():
     """timm's own reader of the authors' checkpoints judges our independent name map."""
     hf, timm = (oracles.build_oracle(CONFIG, layout).module for layout in ("hf", "timm"))
@@ -49,7 +57,7 @@ def test_sail_names_are_those_that_timm_knows():
 
 @pytest.mark.parametrize("layout", HEADS)
 def test_verify_passes(checkpoint, capsys, layout):
-    assert run("verify", checkpoint(layout)) == 0
+    assert run_verify(checkpoint(layout)) == 0
     printed = capsys.readouterr().out
     assert "equal (tolerance 2e-06)" in printed
     for name in ("P2", "P3", "P4", "P5", "logits"):
@@ -69,16 +77,17 @@ def test_the_checkpoint_is_read_once(checkpoint, photographs, monkeypatch):
     assert paths == [path]
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("layout", ["hf", "timm"])
 def test_the_other_head_compares_the_stages_only(checkpoint, layout):
     other = {"norm_pool": "pool_norm", "pool_norm": "norm_pool"}[HEADS[layout]]
-    _, verification = verify(checkpoint(layout), overrides={"head": other})
+    _, verification = verify(checkpoint(layout), [PHOTO], overrides={"head": other})
     assert set(verification.errors) == {"P2", "P3", "P4", "P5"}
     assert "logits not compared" in str(verification)
 
 
 def test_a_new_classifier_compares_the_stages_only(checkpoint, capsys):
-    assert run("verify", checkpoint("hf"), "--num-classes", 9) == 0
+    assert run_verify(checkpoint("hf"), "--num-classes", 9) == 0
     assert "logits not compared" in capsys.readouterr().out
 
 
@@ -91,18 +100,18 @@ def test_a_backbone_without_a_head_compares_the_stages_only(checkpoint, capsys):
         if name.startswith("poolformer.")
     }
     torch.save(bare, path)
-    assert run("verify", path) == 2
+    assert run_verify(path) == 2
     assert "lacks norm.bias, norm.weight (without a head it loads as a backbone)" in (
         capsys.readouterr().err
     )
-    assert run("verify", path, "--backbone") == 0
+    assert run_verify(path, "--backbone") == 0
     assert "logits not compared" in capsys.readouterr().out
 
 
 def test_verify_fails_when_the_models_differ(checkpoint, capsys):
-    assert run("verify", checkpoint("hf"), "--activation", "gelu_tanh") == 0  # both have it
+    assert run_verify(checkpoint("hf"), "--activation", "gelu_tanh") == 0  # both have it
     path = checkpoint("timm")
-    model, verification = verify(path)
+    model, verification = verify(path, [PHOTO])
     assert verification.passed
     model.head.bias.assign_add(np.full(5, 1e-3, "float32"))
     from conversion.verify import compare
@@ -127,11 +136,13 @@ def test_convert_writes_the_model_and_its_provenance(checkpoint, tmp_path, photo
 
 def test_a_failed_proof_leaves_no_file(checkpoint, tmp_path, capsys, monkeypatch):
     monkeypatch.setattr("conversion.verify.TOLERANCE", 0.0)
-    assert run("convert", checkpoint("sail"), "-o", tmp_path / "model.keras") == 2
+    assert (
+        run("convert", checkpoint("sail"), "-o", tmp_path / "model.keras", "--photos", PHOTO) == 2
+    )
     assert "differ" in capsys.readouterr().err
     assert [file.name for file in tmp_path.iterdir()] == ["weights.pth"]
 
 
 def test_timms_class_refuses_what_it_cannot_be(checkpoint, capsys):
-    assert run("verify", checkpoint("timm"), "--activation", "relu") == 2
+    assert run_verify(checkpoint("timm"), "--activation", "relu") == 2
     assert "timm's PoolFormer has activation=gelu" in capsys.readouterr().err

@@ -117,6 +117,7 @@ def test_crops_of_tiny_images_have_pixels(run):
             np.testing.assert_array_equal(result, np.broadcast_to((9, 99, 200), (32, 32, 3)))
 
 
+@pytest.mark.first(3)
 @pytest.mark.parametrize("interpolation", ["bilinear", "bicubic"])
 @pytest.mark.parametrize("subsampling", [0, 1, 2])
 def test_pixels_are_pillows(fix_box, photo, interpolation, subsampling):

@@ -15,6 +15,7 @@ from keras_poolformer.images.transform import IMAGENET_MEAN, IMAGENET_STD
 
 tf = pytest.importorskip("tensorflow")
 augment = pytest.importorskip("keras_poolformer.data.augmentation.augment")
+rectangles = pytest.importorskip("keras_poolformer.data.augmentation.rectangles")
 
 Augmentation = augment.Augmentation
 DRAWS = 2000
@@ -57,13 +58,14 @@ def distance(ours, theirs):
 
 
 def uniform(seed=(1, 2)):
-    return tf.random.stateless_uniform((DRAWS, augment.RECTANGLE_DRAWS), seed)
+    return tf.random.stateless_uniform((DRAWS, rectangles.RECTANGLE_DRAWS), seed)
 
 
 def crop_boxes(options, width, height):
+    ranges = options.crop_scale, options.crop_ratio
     draw = tf.function(
         lambda draws: tf.map_fn(
-            lambda own: augment.crop_box(options, height, width, own),
+            lambda own: rectangles.crop_box(*ranges, height, width, own),
             draws,
             fn_output_signature=tf.int32,
         )
@@ -104,7 +106,7 @@ def test_law_of_the_erased_rectangle(timm_data):
     torch = pytest.importorskip("torch")
     draw = tf.function(
         lambda draws: tf.map_fn(
-            lambda own: augment.erased_rectangle(224, own),
+            lambda own: rectangles.erased_rectangle(224, own),
             draws,
             fn_output_signature=(tf.int32, tf.bool),
         )

@@ -1,4 +1,4 @@
-"""Class folders: what is listed, how it is labelled, and what is refused."""
+"""Class folders: what is listed, how it is labeled, and what is refused."""
 
 import os
 
@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from keras_poolformer.data.folders import find_class_folders, label_images, read_batches, spread
-from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.errors import ImageError, InputError
 
 LABELS = ("cat", "dog", "owl")
 
@@ -26,7 +26,7 @@ def root(tmp_path):
     return root
 
 
-def labelled(root, labels=LABELS, num_classes=3):
+def labeled(root, labels=LABELS, num_classes=3):
     examples = label_images(find_class_folders(root), labels, num_classes)
     return [(path.relative_to(root).as_posix(), index) for path, index in examples]
 
@@ -37,7 +37,7 @@ def labelled(root, labels=LABELS, num_classes=3):
 
 def test_images_are_sorted_and_labelled(root):
     folder = root("owl/b.png", "owl/a.JPEG", "cat/10.jpg", "cat/9.webp")
-    assert labelled(folder) == [
+    assert labeled(folder) == [
         ("cat/10.jpg", 0),
         ("cat/9.webp", 0),
         ("owl/a.JPEG", 2),
@@ -48,19 +48,19 @@ def test_images_are_sorted_and_labelled(root):
 def test_hidden_names_and_other_files_are_ignored(root):
     folder = root("cat/1.png", "cat/.2.png", "cat/notes.txt", "cat/.thumbs/3.png", ".git/4.png")
     root("README.md", ".5.png")
-    assert labelled(folder) == [("cat/1.png", 0)]
+    assert labeled(folder) == [("cat/1.png", 0)]
 
 
 def test_every_suffix_that_pillow_reads_counts(root):
     names = ["a.avif", "b.jfif", "c.jp2", "d.jpe", "e.mpo", "f.pgm", "g.qoi", "h.tga", "i.TIFF"]
     folder = root(*(f"cat/{name}" for name in names), "cat/x.h5", "cat/x.eps", "cat/x.mpg")
-    assert [name for name, _ in labelled(folder)] == [f"cat/{name}" for name in names]
+    assert [name for name, _ in labeled(folder)] == [f"cat/{name}" for name in names]
 
 
 def test_a_file_without_a_suffix_is_known_by_its_header(root):
     folder = root("cat/LICENSE", "cat/1.png")
     Image.new("RGB", (3, 2)).save(folder / "cat" / "photo", "PNG")
-    assert labelled(folder) == [("cat/1.png", 0), ("cat/photo", 0)]
+    assert labeled(folder) == [("cat/1.png", 0), ("cat/photo", 0)]
 
 
 def test_what_is_left_out_is_said_in_one_line(root):
@@ -80,7 +80,7 @@ def test_what_is_left_out_is_said_in_one_line(root):
 def test_links_are_followed(root, tmp_path):
     folder = root("cat/1.png")
     (folder / "dog").symlink_to(folder / "cat")
-    assert labelled(folder) == [("cat/1.png", 0), ("dog/1.png", 1)]
+    assert labeled(folder) == [("cat/1.png", 0), ("dog/1.png", 1)]
 
 
 @pytest.mark.parametrize(
@@ -109,26 +109,26 @@ def test_a_file_is_refused(root):
 
 
 # ---------------------------------------------------------------------------------------
-# How it is labelled
+# How it is labeled
 
 
 @pytest.mark.parametrize("labels", [None, (), LABELS])
 def test_folders_are_named_by_class_number(root, labels):
     folder = root("2/a.png", "0/b.png", "01/c.png")
-    assert labelled(folder, labels) == [("0/b.png", 0), ("01/c.png", 1), ("2/a.png", 2)]
+    assert labeled(folder, labels) == [("0/b.png", 0), ("01/c.png", 1), ("2/a.png", 2)]
 
 
 def test_labels_that_look_like_numbers_are_labels(root):
     folder = root("2/a.png", "0/b.png")
-    assert labelled(folder, ("2", "1", "0")) == [("0/b.png", 2), ("2/a.png", 0)]
+    assert labeled(folder, ("2", "1", "0")) == [("0/b.png", 2), ("2/a.png", 0)]
 
 
 def test_a_label_that_two_classes_have_needs_numbers(root):
     labels, folder = ("crane", "dog", "crane"), root("dog/a.png")
-    assert labelled(folder, labels) == [("dog/a.png", 1)]
+    assert labeled(folder, labels) == [("dog/a.png", 1)]
     root("crane/b.png")
     with pytest.raises(InputError, match=r"2 classes .* label 'crane'; .* number, 0 to 2"):
-        labelled(folder, labels)
+        labeled(folder, labels)
 
 
 @pytest.mark.parametrize(
@@ -149,17 +149,17 @@ def test_a_label_that_two_classes_have_needs_numbers(root):
 )
 def test_folders_that_are_no_class_are_refused(root, name, labels, message):
     with pytest.raises(InputError, match=message):
-        labelled(root(f"{name}/a.png"), labels)
+        labeled(root(f"{name}/a.png"), labels)
 
 
 def test_labels_and_numbers_do_not_mix(root):
     with pytest.raises(InputError, match="Received: '1'"):
-        labelled(root("cat/a.png", "1/b.png"))
+        labeled(root("cat/a.png", "1/b.png"))
 
 
 def test_many_labels_are_not_all_shown(root):
     with pytest.raises(InputError, match=r"\(class 0 ... class 999\)"):
-        labelled(root("x/a.png"), [f"class {i}" for i in range(1000)], 1000)
+        labeled(root("x/a.png"), [f"class {i}" for i in range(1000)], 1000)
 
 
 # ---------------------------------------------------------------------------------------
@@ -181,7 +181,7 @@ EXAMPLES = [(f"{index}.png", index) for index in range(7)]
 def prepare(path):
     number = int(path.removesuffix(".png"))
     if number in (2, 6):
-        raise InputError(f"{path} is broken")
+        raise ImageError(f"{path} is broken")
     return np.full((2, 2), number)
 
 

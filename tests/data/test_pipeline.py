@@ -67,7 +67,7 @@ def numbers_of(images):
 # Training
 
 
-@pytest.mark.first(2)
+@pytest.mark.first(1)
 @pytest.mark.parametrize("kind", KINDS)
 def test_any_number_of_hosts_and_replicas_gives_the_same_batches(kind, numbered, open_kind):
     split, _ = open_kind(kind)
@@ -135,7 +135,7 @@ def test_number_of_streams(files, batch, hosts, streams, open_kind):
     assert pipeline._num_streams(split, batch, hosts) == streams
 
 
-@pytest.mark.first(2)
+@pytest.mark.first(1)
 @pytest.mark.parametrize("kind", KINDS)
 def test_skipped_steps_leave_the_rest_as_it_was(kind, numbered, open_kind):
     split, _ = open_kind(kind)
@@ -237,7 +237,7 @@ def test_batches_that_do_not_divide(options, message, open_kind):
 # Evaluation
 
 
-@pytest.mark.first(3)
+@pytest.mark.first(1)
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(
     ("hosts", "global_batch", "replica_batch"), [(1, 4, 4), (1, 10, 5), (3, 6, 1)]

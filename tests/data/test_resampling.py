@@ -58,6 +58,7 @@ def assert_close(ours, theirs, cubic, name=""):
     assert difference.sum() <= max(2, most), f"{name}: {difference.mean()}"
 
 
+@pytest.mark.first(4)
 @pytest.mark.parametrize("cubic", [True, False])
 @pytest.mark.parametrize("size", [224, 64, 65, 29, 1])
 def test_pixels_are_pillows(resized_crop, photographs_of, size, cubic):

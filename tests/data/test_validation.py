@@ -23,6 +23,7 @@ def broken(tmp_path, photographs, write_folder):
     return splits[0]
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("kind", ["folder", "tfds", "records"])
 def test_what_can_be_read_passes(kind, open_kind):
     for split in open_kind(kind):

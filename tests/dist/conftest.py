@@ -8,8 +8,8 @@ import time
 from pathlib import Path
 
 import pytest
+from tests.helpers import ROOT
 
-ROOT = Path(__file__).parents[2]
 
 
 class Environment:

@@ -14,14 +14,13 @@ from email import message_from_string
 import pytest
 from packaging.metadata import Metadata
 
-from keras_poolformer.sources.presets import ASSETS
+from keras_poolformer.shipped import ASSETS
 from keras_poolformer.scores import softmax
 from keras_poolformer.support.version import __version__
-from tests.dist.conftest import ROOT
+from tests.helpers import PRESET, ROOT
 
 pytestmark = pytest.mark.dist
 
-PRESET = "poolformer_tiny_cifar10"
 RUNTIME = "keras-poolformer[runtime]"
 FULL = "keras-poolformer[keras,tensorflow-cpu,runtime]"
 NAME = f"keras_poolformer-{__version__}"

@@ -6,10 +6,10 @@ import socket
 import pytest
 from safetensors.torch import load_file
 
-from keras_poolformer.sources.presets import ASSETS
+from keras_poolformer.shipped import ASSETS
+from tests.helpers import PRESET
 
 PHOTOS = ASSETS / "photos"
-PRESET = "poolformer_tiny_cifar10"
 
 
 @pytest.fixture(autouse=True)
@@ -23,17 +23,17 @@ def offline(monkeypatch):
 
 
 @pytest.fixture
-def belongings(tmp_path, monkeypatch):
-    """belongings(names): makes those of the names that readers have; works in their folder."""
+def reader_files(tmp_path, monkeypatch):
+    """reader_files(names): makes those of the names that readers have; works in their folder."""
 
-    def belongings(names):
+    def reader_files(names):
         for name in names:
             if name in GIVEN:
                 GIVEN[name](tmp_path / name)
         return tmp_path
 
     monkeypatch.chdir(tmp_path)
-    return belongings
+    return reader_files
 
 
 def _photo(path):

@@ -11,12 +11,11 @@ import importlib
 import os
 import re
 import sys
-from pathlib import Path
 from unittest import mock
 
 from tests.docs.reading import WrongDocument
+from tests.helpers import ROOT
 
-ROOT = Path(__file__).parents[2]
 OURS = ("keras_poolformer", "conversion", "benchmarks")
 VARIABLE = re.compile(r"[A-Z_]+=")
 

@@ -14,25 +14,23 @@ import pytest
 
 from tests.docs import programs
 from tests.docs.reading import WrongDocument, read, split
+from tests.helpers import ROOT
 
-ROOT = programs.ROOT
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")])
 NAMES = [str(path.relative_to(ROOT)) for path in DOCUMENTS]
-SLOW = ("docs/export.md", "docs/features.md")  # half a minute each
 WRITTEN = re.compile(r"(?:-o|--output|--workdir|save_to_preset\(|\.save\()[ =]*[\"']?([\w.-]+)")
 
 
-@pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=[pytest.mark.slow] * (name in SLOW)) for name in NAMES]
-)
-def test_every_command_works(name, belongings, capfd):
-    assert_works(name, (ROOT / name).read_text(encoding="utf-8"), belongings, capfd)
+@pytest.mark.docs
+@pytest.mark.parametrize("name", NAMES)
+def test_every_command_works(name, reader_files, capfd):
+    assert_works(name, (ROOT / name).read_text(encoding="utf-8"), reader_files, capfd)
 
 
-def assert_works(name, text, belongings, capfd):
+def assert_works(name, text, reader_files, capfd):
     """Works through a document; shows all that failed, each with its line and one line more."""
     steps = list(read(text))
-    belongings(_used(steps))
+    reader_files(_used(steps))
     namespace, failures, durations = {}, [], []
     for step in steps:
         capfd.readouterr()

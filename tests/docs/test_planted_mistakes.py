@@ -7,12 +7,12 @@ from tests.docs.test_documents import assert_works
 
 
 @pytest.fixture
-def mistakes(belongings, capfd):
+def mistakes(reader_files, capfd):
     """What is said of a document that must be refused."""
 
     def mistakes(text):
         with pytest.raises((pytest.fail.Exception, WrongDocument)) as refusal:
-            assert_works("x.md", text, belongings, capfd)
+            assert_works("x.md", text, reader_files, capfd)
         return str(refusal.value)
 
     return mistakes
@@ -67,7 +67,7 @@ def test_in_a_block_or_sentence(block, said, mistakes):
     assert said in mistakes(f"# Title\n\n{block}\n")
 
 
-def test_what_is_right_passes(belongings, capfd):
+def test_what_is_right_passes(reader_files, capfd):
     text = """
     make test  # the tests
     pip install 'keras-poolformer[keras,tensorflow]' torch
@@ -92,7 +92,7 @@ val x = 1
 assert x == 1
 ```
 """
-    assert_works("x.md", text, belongings, capfd)
+    assert_works("x.md", text, reader_files, capfd)
     steps = list(read(text))
     assert [step.line for step in steps if step.kind == "command"] == [2, 3, 5]
     assert steps[2].text == "adb push a b && adb shell 'two words'"

@@ -22,7 +22,7 @@ def sorted_hits(scores, indices, top):
     return hits
 
 
-def test_by_hand():
+def test_accuracy_of_known_ranks():
     scores = np.array(
         [
             [9.0, 0.0, 1.0, 2.0, 3.0, 4.0],  # ranking 0 5 4 3 2 1
@@ -88,8 +88,8 @@ def test_top5_needs_five_classes(classes, has_top5):
 @pytest.mark.parametrize(
     ("scores", "indices", "message"),
     [
-        (np.zeros((2, 3)), [0, 3], r"in 0 to 2. Received: 3"),
-        (np.zeros((2, 3)), [-1, 0], r"in 0 to 2. Received: -1"),
+        (np.zeros((2, 3)), [0, 3], r"0 to 2. Received: 3"),
+        (np.zeros((2, 3)), [-1, 0], r"0 to 2. Received: -1"),
         (np.zeros((1, 3)), [0, 0], r"shape \(2, classes\). Received: \(1, 3\)"),
         (np.zeros(3), [0], r"shape \(1, classes\). Received: \(3,\)"),
         (np.array([[0.0, np.nan]]), [1], "NaN"),

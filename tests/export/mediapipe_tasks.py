@@ -15,7 +15,7 @@ from mediapipe.tasks.python import vision
 
 
 def classify(model, images):
-    """Returns [{label: score}], or the line that MediaPipe refuses the model with."""
+    """Returns [{label: score}], or the line with which MediaPipe rejects the model."""
     options = vision.ImageClassifierOptions(tasks.BaseOptions(model_asset_path=model))
     try:
         classifier = vision.ImageClassifier.create_from_options(options)
@@ -30,7 +30,7 @@ def classify(model, images):
 
 
 def embed(model, images):
-    """Returns [[number]], or the line that MediaPipe refuses the model with."""
+    """Returns [[number]], or the line with which MediaPipe rejects the model."""
     options = vision.ImageEmbedderOptions(tasks.BaseOptions(model_asset_path=model))
     try:
         embedder = vision.ImageEmbedder.create_from_options(options)

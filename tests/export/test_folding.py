@@ -4,9 +4,10 @@ import keras
 import numpy as np
 import pytest
 
-from keras_poolformer import PoolFormerBackbone, PoolFormerConfig, PoolFormerImageClassifier
+from keras_poolformer import PoolFormerBackbone, PoolFormerConfig
 from keras_poolformer.config import ACTIVATIONS, NORMS
 from keras_poolformer.export.networks.folding import fold
+from tests.helpers import randomized_model, relative_error
 
 TINY = PoolFormerConfig(depths=(1, 2, 1), widths=(8, 12, 16), num_classes=5)
 CONFIGS = {
@@ -29,30 +30,14 @@ CONFIGS = {
 TOLERANCE = 1e-12  # relative L2 in float64; measured up to 5e-16
 
 
-def randomized(model_class, config):
-    model = model_class(config, dtype="float64")
-    rng = np.random.default_rng(0)
-    for variable in model.weights:
-        scale = np.prod(variable.shape[:-1]) ** -0.5 if len(variable.shape) > 1 else 0.3
-        offset = 0.7 if "gamma" in variable.path else 0.0
-        variable.assign(offset + scale * rng.standard_normal(variable.shape))
-    return model
-
-
 def photographs_like(config, images):
     return images[:1, :65, :90][..., np.arange(config.in_channels) % 3].astype("float64")
 
 
-def relative_error(received, expected):
-    assert received.shape == expected.shape
-    assert received.dtype == expected.dtype
-    return np.linalg.norm(received - expected) / np.linalg.norm(expected)
-
-
-@pytest.mark.first(14)
+@pytest.mark.first(6)
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_classifier_and_its_stages(config, images):
-    model = randomized(PoolFormerImageClassifier, config)
+    model = randomized_model(config, dtype="float64")
     inputs = keras.ops.convert_to_tensor(photographs_like(config, images), "float64")
     network = fold(model)
     assert relative_error(network(inputs), model(inputs)) <= TOLERANCE
@@ -63,7 +48,7 @@ def test_classifier_and_its_stages(config, images):
 
 
 def test_backbone(images):
-    model = randomized(PoolFormerBackbone, TINY)
+    model = randomized_model(TINY, PoolFormerBackbone, dtype="float64")
     inputs = keras.ops.convert_to_tensor(photographs_like(TINY, images), "float64")
     assert relative_error(fold(model)(inputs), model(inputs)) <= TOLERANCE
 
@@ -72,7 +57,7 @@ def test_backbone(images):
 @pytest.mark.parametrize("norms", [True, ["P3"]])
 def test_norms_on_the_stages(norms, norm, images):
     config = TINY.replace(feature_norms=norms, norm=norm)
-    model = randomized(PoolFormerBackbone, config)
+    model = randomized_model(config, PoolFormerBackbone, dtype="float64")
     inputs = keras.ops.convert_to_tensor(photographs_like(config, images), "float64")
     network, expected = fold(model), model.feature_extractor()(inputs)
     folded = network.pyramid(inputs)
@@ -83,7 +68,7 @@ def test_norms_on_the_stages(norms, norm, images):
 
 @pytest.mark.parametrize("part", ["mixer_scale", "fc1_kernel", "fc1_bias", "fc2_bias"])
 def test_a_wrong_constant_is_seen(part, images):
-    network = fold(randomized(PoolFormerImageClassifier, TINY))
+    network = fold(randomized_model(TINY, dtype="float64"))
     inputs = keras.ops.convert_to_tensor(photographs_like(TINY, images), "float64")
     right = network(inputs)
     getattr(network.stages[1].blocks[1], part)[..., 0] *= 1 + 1e-6
@@ -93,7 +78,7 @@ def test_a_wrong_constant_is_seen(part, images):
 def test_a_large_mean_does_not_cancel_in_float32(images):
     """As E[x^2] - E[x]^2 would: the stream's mean is 300, its deviation about 1."""
     config = CONFIGS["one stage"]
-    model = randomized(PoolFormerImageClassifier, config)
+    model = randomized_model(config, dtype="float64")
     embedding = model.backbone.get_layer("stages_0_embedding").projection
     embedding.bias.assign_add(np.full(embedding.bias.shape, 300.0))
     inputs = photographs_like(config, images)

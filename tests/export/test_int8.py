@@ -18,8 +18,9 @@ from keras_poolformer.export.networks.folding import fold
 from keras_poolformer.export.networks.integer import IntegerNetwork
 from keras_poolformer.export.networks.ranges import Marker, Quantizer, fit_range
 from keras_poolformer.runtime import TFLiteClassifier
-from keras_poolformer.sources.presets import ASSETS
+from keras_poolformer.shipped import ASSETS
 from keras_poolformer.support.errors import InputError
+from tests.helpers import PHOTOS, randomized_model, relative_error
 
 TRANSFORM = ImageTransform(size=64, crop_pct=1.0)
 TINY = PoolFormerConfig(depths=(1, 2), widths=(8, 12), num_classes=5)
@@ -35,21 +36,6 @@ CONFIGS = {
         depths=(1, 1, 1, 2), widths=(8, 8, 8, 12), num_classes=3, strides=(4, 4, 4, 4)
     ),
 }
-PHOTOS = sorted((ASSETS / "photos").iterdir())
-
-
-def randomized(config):
-    model = PoolFormerImageClassifier(config)
-    rng = np.random.default_rng(0)
-    for variable in model.weights:
-        scale = np.prod(variable.shape[:-1]) ** -0.5 if len(variable.shape) > 1 else 0.3
-        offset = 0.7 if "gamma" in variable.path else 0.0
-        variable.assign(offset + scale * rng.standard_normal(variable.shape))
-    return model
-
-
-def relative_error(received, expected):
-    return np.linalg.norm(received - expected) / np.linalg.norm(expected)
 
 
 @pytest.fixture(scope="module")
@@ -57,10 +43,11 @@ def preset():
     return PoolFormerImageClassifier.from_preset("poolformer_tiny_cifar10")
 
 
+@pytest.mark.first(3)
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_without_rounding_it_is_the_model(config):
     """Whatever the channel scales are; measured 7e-7 in float32."""
-    model = randomized(config)
+    model = randomized_model(config)
     rng = np.random.default_rng(1)
     scales = tuple(np.exp(rng.standard_normal(width)) for width in config.widths)
     network = IntegerNetwork(fold(model), scales, *affine_normalization(TRANSFORM))
@@ -69,12 +56,12 @@ def test_without_rounding_it_is_the_model(config):
     assert relative_error(received, model(TRANSFORM.normalize(pixels))) <= 3e-6
 
 
-@pytest.mark.first(2)
+@pytest.mark.first(1)
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_every_tensor_of_the_file_is_integer(config, tmp_path):
     path = tmp_path / "m.tflite"
     export_tflite(
-        randomized(config), path, recipe="int8", calibration=PHOTOS[:4], transform=TRANSFORM
+        randomized_model(config), path, recipe="int8", calibration=PHOTOS[:4], transform=TRANSFORM
     )
     interpreter = Interpreter(
         model_path=str(path),
@@ -102,7 +89,7 @@ def test_every_tensor_of_the_file_is_integer(config, tmp_path):
 
 @pytest.mark.slow
 def test_the_preset_stays_close(preset, tmp_path):
-    """Few images to calibrate by; docs/quantisation.md has the figures of a fair test."""
+    """Few images to calibrate by; docs/quantization.md has the figures of a fair test."""
     images = [photo for photo in PHOTOS if photo.name.startswith("cifar10")]
     path = tmp_path / "m.tflite"
     result = export_tflite(preset, path, recipe="int8", calibration=images)
@@ -147,6 +134,27 @@ def test_correcting_biases_keeps_the_mean_of_the_stream(preset):
         for one in (network, uncorrected)
     )
     assert corrected < drifted / 3  # measured 0.08
+
+
+def test_statistics_are_gathered_by_place(preset):
+    """Each stage's stream is its embedding and both sums of each of its blocks."""
+    places = []
+
+    class Listing(Marker):
+        def __call__(self, place, tensor):
+            places.append(place)
+            return tensor
+
+    transform = ImageTransform.from_preset("poolformer_tiny_cifar10")
+    scales = tuple(np.ones(width) for width in preset.config.widths)
+    network = IntegerNetwork(fold(preset), scales, *affine_normalization(transform))
+    network(tf.constant(transform.pixels(PHOTOS[:1]), tf.float32), Listing())
+    assert len(places) == len(set(places))
+    for stage, depth in enumerate(preset.config.depths):
+        stream = [place for place in places if place.stage == stage and place.is_stream]
+        assert len(stream) == 1 + 2 * depth
+        outputs = [place.block for place in stream if place.is_block_output]
+        assert outputs == list(range(depth))
 
 
 def test_a_range_clips_a_long_tail():

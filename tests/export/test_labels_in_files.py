@@ -13,7 +13,7 @@ from keras_poolformer import (
 )
 from keras_poolformer.runtime import TFLiteClassifier
 from keras_poolformer.runtime.description import read_description
-from keras_poolformer.sources.presets import ASSETS
+from keras_poolformer.shipped import ASSETS
 from keras_poolformer.support.errors import InputError
 
 PHOTO = ASSETS / "photos" / "chelsea.jpg"

@@ -8,9 +8,8 @@ from keras_poolformer import ImageTransform, PoolFormerImageClassifier
 from keras_poolformer.export.tflite import export_tflite
 from keras_poolformer.runtime import TFLiteClassifier
 from keras_poolformer.scores import softmax
-from keras_poolformer.sources.presets import ASSETS
+from tests.helpers import PHOTOS
 
-PHOTOS = sorted((ASSETS / "photos").iterdir())
 # Largest difference of a probability from Keras, on images of the model's classes; measured
 # 1.2e-6, 1.1e-3, 1.7e-2 and, its ranges chosen by these 24 images, 8.5e-2.
 TOLERANCES = {"fp32": 1e-5, "fp16": 2e-3, "dynamic_int8": 4e-2, "int8": 0.2}
@@ -39,35 +38,40 @@ def transform():
 
 
 @pytest.fixture(scope="module")
-def files(preset, tmp_path_factory):
-    """{name: path} of `EXPORTS`."""
+def exported(preset, tmp_path_factory):
+    """exported(name): the path of one of `EXPORTS`."""
     folder = tmp_path_factory.mktemp("exported")
-    paths = {name: folder / f"{name}.tflite" for name in EXPORTS}
-    for name, arguments in EXPORTS.items():
-        calibration = known(PHOTOS) if name == "int8" else None
-        export_tflite(preset, paths[name], calibration=calibration, **arguments)
-    return paths
+
+    def exported(name):
+        path = folder / f"{name}.tflite"
+        if not path.exists():
+            calibration = known(PHOTOS) if name == "int8" else None
+            export_tflite(preset, path, calibration=calibration, **EXPORTS[name])
+        return path
+
+    return exported
 
 
 @pytest.fixture(scope="module")
-def classified(files, mediapipe_tasks):
-    """A function from image files to {name of the export: what MediaPipe says of each}."""
-
-    def classified(images):
-        results = mediapipe_tasks("classify", files.values(), images)
-        return {name: results[str(path)] for name, path in files.items()}
-
-    return classified
-
-
-@pytest.fixture(scope="module")
-def on_prepared_images(classified, transform, tmp_path_factory):
-    """What MediaPipe says of the photographs, resized and cropped by our transform."""
+def prepared(transform, tmp_path_factory):
+    """Files of the photographs, resized and cropped by our transform."""
     folder = tmp_path_factory.mktemp("prepared")
     paths = [folder / f"{photo.stem}.png" for photo in PHOTOS]
     for path, pixels in zip(paths, transform.pixels(PHOTOS), strict=True):
         Image.fromarray(pixels).save(path)
-    return classified(paths)
+    return paths
+
+
+@pytest.fixture(scope="module")
+def classified(exported, mediapipe_tasks):
+    """classified(images, names): what MediaPipe says of each image, for each export."""
+
+    def classified(images, *names):
+        files = [exported(name) for name in names]
+        results = mediapipe_tasks("classify", files, images)
+        return [results[str(file)] for file in files]
+
+    return classified
 
 
 def probabilities(results, labels):
@@ -75,10 +79,17 @@ def probabilities(results, labels):
     return np.array([[one[label] for label in labels] for one in results])
 
 
-@pytest.mark.parametrize("recipe", TOLERANCES)
-def test_probabilities_and_labels(preset, transform, files, on_prepared_images, recipe):
-    received = probabilities(on_prepared_images[recipe], preset.config.labels)
-    on_litert = TFLiteClassifier(files[recipe]).predict(transform.pixels(PHOTOS))
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        "dynamic_int8",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("fp32", "fp16", "int8")),
+    ],
+)
+def test_probabilities_and_labels(preset, transform, exported, classified, prepared, recipe):
+    (results,) = classified(prepared, recipe)
+    received = probabilities(results, preset.config.labels)
+    on_litert = TFLiteClassifier(exported(recipe)).predict(transform.pixels(PHOTOS))
     assert np.abs(received - on_litert).max() <= 1e-6  # measured 0
     known_rows = [PHOTOS.index(photo) for photo in known(PHOTOS)]
     of_keras = softmax(preset.predict_on_batch(transform(PHOTOS)))
@@ -88,18 +99,20 @@ def test_probabilities_and_labels(preset, transform, files, on_prepared_images, 
     assert (received.argmax(1) == of_keras.argmax(1))[known_rows].all()
 
 
-def test_one_mean_and_std_can_stay_outside(preset, on_prepared_images):
-    """MediaPipe normalises by one mean and one std itself, and refuses one for each channel."""
-    received = probabilities(on_prepared_images["one mean and std"], preset.config.labels)
+def test_one_mean_and_std_can_stay_outside(preset, classified, prepared):
+    """MediaPipe normalizes by one mean and one std itself, and rejects one for each channel."""
+    results, refused = classified(prepared, "one mean and std", "one for each channel")
+    received = probabilities(results, preset.config.labels)
     expected = softmax(preset.predict_on_batch(GREY(PHOTOS)))
     assert np.abs(received - expected).max() <= 1e-5  # measured 1.9e-6
-    assert "Per-channel image normalization" in on_prepared_images["one for each channel"]
+    assert "Per-channel image normalization" in refused
 
 
 def test_image_files(preset, transform, classified):
     """MediaPipe resizes them itself, otherwise than PIL."""
     photos = known(PHOTOS)
-    received = probabilities(classified(photos)["dynamic_int8"], preset.config.labels)
+    (results,) = classified(photos, "dynamic_int8")
+    received = probabilities(results, preset.config.labels)
     expected = preset.predict_on_batch(transform(photos))
     assert (received.argmax(1) == expected.argmax(1)).all()
 

@@ -7,15 +7,13 @@ from ai_edge_litert.interpreter import Interpreter, OpResolverType
 from keras_poolformer import (
     ImageTransform,
     PoolFormerConfig,
-    PoolFormerImageClassifier,
     export_tflite,
 )
 from keras_poolformer.export.micro import without_gelu
-from keras_poolformer.sources.presets import ASSETS
+from tests.helpers import PHOTOS, randomized_model
 
 micro = pytest.importorskip("tflite_micro", reason="x86-64 Linux has it").runtime
 
-PHOTOS = sorted((ASSETS / "photos").iterdir())
 TRANSFORM = ImageTransform(size=32, crop_pct=1.0)
 TINY = PoolFormerConfig(depths=(1,), widths=(8,), num_classes=5)
 CASES = {
@@ -26,16 +24,6 @@ ARENA = 2_000_000  # bytes
 # Micro's kernels and LiteRT's reference ones do not round alike everywhere, in files without any
 # GELU either: measured, at most 3 levels of 256 in 3.3 % of the outputs.
 LEVELS, SHARE = 6, 0.07
-
-
-def randomized(config):
-    model = PoolFormerImageClassifier(config)
-    rng = np.random.default_rng(0)
-    for variable in model.weights:
-        scale = np.prod(variable.shape[:-1]) ** -0.5 if len(variable.shape) > 1 else 0.3
-        offset = 0.7 if "gamma" in variable.path else 0.0
-        variable.assign(offset + scale * rng.standard_normal(variable.shape))
-    return model
 
 
 def on_litert(path, pixels, resolver=OpResolverType.BUILTIN_REF):
@@ -74,7 +62,7 @@ def assert_close_on_micro(path, pixels):
 
 def exported(path, recipe, config, outputs):
     return export_tflite(
-        randomized(config),
+        randomized_model(config),
         path,
         recipe=recipe,
         outputs=outputs,

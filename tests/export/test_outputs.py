@@ -1,55 +1,36 @@
 """Embeddings and feature maps as .tflite files, from classifiers and backbones, by recipe."""
 
 import keras
-import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 
-from benchmarks.build import randomize
 from keras_poolformer import (
     ImageTransform,
     PoolFormerBackbone,
     PoolFormerConfig,
-    PoolFormerImageClassifier,
     export_tflite,
 )
 from keras_poolformer.runtime import TFLiteBackbone, TFLiteClassifier
-from keras_poolformer.sources.presets import ASSETS
 from keras_poolformer.support.errors import InputError
+from tests.helpers import PHOTOS, randomized_model, relative_error
 
 TRANSFORM = ImageTransform(size=64, crop_pct=1.0)
-PHOTOS = sorted((ASSETS / "photos").iterdir())
 CONFIG = PoolFormerConfig(depths=(1, 2, 1), widths=(16, 24, 32), num_classes=3)
-# Relative L2 error; measured at most 3e-7, 4e-4, 0.012 and 0.044 on these randomised weights.
+# Relative L2 error; measured at most 3e-7, 4e-4, 0.012 and 0.044 on these randomized weights.
 TOLERANCES = {"fp32": 2e-6, "fp16": 1e-3, "dynamic_int8": 0.03, "int8": 0.1}
 
 
 @pytest.fixture(scope="module")
 def classifier():
-    model = PoolFormerImageClassifier(CONFIG)
-    randomize(model)
-    return model
+    return randomized_model(CONFIG)
 
 
 @pytest.fixture(scope="module", params=[False, True], ids=["maps", "normed maps"])
 def backbone(request):
-    model = PoolFormerBackbone(CONFIG.replace(feature_norms=request.param))
-    randomize(model)
-    return model
+    return randomized_model(CONFIG.replace(feature_norms=request.param), PoolFormerBackbone)
 
 
-def prepared(runner, images):
-    pixels = TRANSFORM.pixels(images)
-    return pixels if runner.input_kind == "pixels" else TRANSFORM.normalize(pixels)
-
-
-def relative_error(received, expected):
-    expected = np.asarray(expected)
-    assert received.shape == expected.shape
-    return np.linalg.norm(received - expected) / np.linalg.norm(expected)
-
-
-@pytest.mark.first(4)
+@pytest.mark.first(2)
 @pytest.mark.parametrize("recipe", TOLERANCES)
 def test_feature_maps_of_a_backbone(recipe, backbone, tmp_path):
     path = tmp_path / "m.tflite"
@@ -58,7 +39,7 @@ def test_feature_maps_of_a_backbone(recipe, backbone, tmp_path):
     )
     assert result.outputs == "pyramid"
     exported = TFLiteBackbone(path, num_workers=2)
-    maps = exported.predict(prepared(exported, PHOTOS[20:24]))
+    maps = exported.predict(exported.prepare(PHOTOS[20:24]))
     assert list(maps) == ["P2", "P3", "P4"]
     # By these names other runtimes ask for them, in the signature and in the graph.
     interpreter = Interpreter(str(path))
@@ -72,7 +53,7 @@ def test_feature_maps_of_a_backbone(recipe, backbone, tmp_path):
     assert 0 < result.error <= TOLERANCES[recipe]
 
 
-@pytest.mark.first(2)
+@pytest.mark.first(1)
 @pytest.mark.parametrize("recipe", TOLERANCES)
 def test_embedding_of_a_classifier(recipe, classifier, tmp_path):
     path = tmp_path / "m.tflite"
@@ -85,7 +66,7 @@ def test_embedding_of_a_classifier(recipe, classifier, tmp_path):
         calibration=PHOTOS[:12],
     )
     exported = TFLiteClassifier(path)
-    received = exported.predict(prepared(exported, PHOTOS[20:24]))
+    received = exported.predict(exported.prepare(PHOTOS[20:24]))
     error = relative_error(received, classifier.embed(TRANSFORM(PHOTOS[20:24])))
     assert error <= TOLERANCES[recipe]
     assert 0 < result.error <= TOLERANCES[recipe]
@@ -119,6 +100,6 @@ def test_something_else_is_no_model(tmp_path):
 
 
 def test_a_backbone_has_no_logits(backbone, tmp_path):
-    with pytest.raises(InputError, match=r"'pyramid' alone\. Received: 'logits'"):
+    with pytest.raises(InputError, match=r"'pyramid'\. Received: 'logits'"):
         export_tflite(backbone, tmp_path / "m.tflite", outputs="logits", transform=TRANSFORM)
     assert not list(tmp_path.iterdir())

@@ -11,7 +11,7 @@ import numpy as np
 from PIL import Image
 
 from keras_poolformer import PoolFormerConfig
-from keras_poolformer.sources.presets import ASSETS
+from keras_poolformer.shipped import ASSETS
 
 CONFIG = PoolFormerConfig(
     depths=(1, 1, 1, 1), widths=(8, 8, 16, 16), num_classes=3, labels=("a", "b", "c")

@@ -39,6 +39,7 @@ def photo(rgb_photographs):
     return np.array(rgb_photographs[0].resize((97, 61)))
 
 
+@pytest.mark.first(4)
 @pytest.mark.parametrize(
     "options",
     [
@@ -60,6 +61,7 @@ def test_pixels_are_pillows(options, photographs_of):
         assert_same_pixels(pixels(np.array(image)).numpy(), transform.pixels(image), image.size)
 
 
+@pytest.mark.first(3)
 @pytest.mark.parametrize("interpolation", ["bilinear", "box", "hamming", "lanczos", "nearest"])
 def test_every_interpolation(interpolation, photographs_of):
     transform = ImageTransform(size=80, interpolation=interpolation)
@@ -85,6 +87,7 @@ def test_without_a_crop(photographs_of):
             assert_same_pixels(pixels(np.array(image)).numpy(), transform.pixels(image))
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize(
     "options",
     [{}, {"crop_mode": "hf"}, {"do_normalize": False}, {"do_rescale": False}, {"std": 0.3}],

@@ -112,6 +112,7 @@ def test_training():
     assert_equal(received, plain)
 
 
+@pytest.mark.slow
 def test_training_as_timm_reads():
     """With exif=False the stored picture is cropped."""
     from keras_poolformer.data.augmentation.augment import Augmentation, augment
@@ -140,6 +141,7 @@ def model(tiny_config):
     return PoolFormerImageClassifier(config, provenance={"transform": TRANSFORM.to_dict()})
 
 
+@pytest.mark.slow
 def test_saved_model(model, tmp_path):
     from keras_poolformer import export_saved_model
 

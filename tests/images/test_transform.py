@@ -9,6 +9,7 @@ from PIL import Image
 
 from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.support.errors import InputError
+from tests.helpers import run_python
 
 # (width, height): square, landscape, portrait, smaller than the crop, thin, and odd margins
 SIZES = [
@@ -60,6 +61,7 @@ def hf_values(processor, image):
     return np.asarray(processor(image)["pixel_values"])[0].transpose(1, 2, 0)
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize(("size", "crop_pct"), RECIPES)
 def test_bit_equal_to_timm(timm_transform, size, crop_pct, photographs_of):
     oracle = timm_transform(size, crop_pct)
@@ -79,6 +81,7 @@ def test_every_interpolation_is_timms(timm_transform, interpolation, rgb_photogr
         np.testing.assert_array_equal(ours(image), oracle(image).numpy().transpose(1, 2, 0))
 
 
+@pytest.mark.first(3)
 @pytest.mark.parametrize(("size", "crop_pct"), [*RECIPES, (224, None), (64, None)])
 def test_bit_equal_to_transformers(hf_processor, size, crop_pct, photographs_of):
     crop = {"height": size, "width": size}
@@ -90,6 +93,7 @@ def test_bit_equal_to_transformers(hf_processor, size, crop_pct, photographs_of)
         np.testing.assert_array_equal(values, hf_values(oracle, image), str(image.size))
 
 
+@pytest.mark.first(4)
 @pytest.mark.parametrize(
     "options",
     [
@@ -245,7 +249,7 @@ def test_from_preset_takes_the_presets_options(monkeypatch):
     assert ImageTransform.from_preset("tiny") == ImageTransform(size=64, crop_pct=1.0)
 
 
-def test_needs_neither_tensorflow_nor_keras(run_python):
+def test_needs_neither_tensorflow_nor_keras():
     code = (
         "import sys, numpy; from keras_poolformer.images.transform import ImageTransform;"
         "ImageTransform()(numpy.zeros((9, 9, 3), numpy.uint8));"

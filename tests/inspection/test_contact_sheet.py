@@ -2,7 +2,7 @@ import numpy as np
 from PIL import Image
 
 from keras_poolformer.inspection import contact_sheet
-from keras_poolformer.inspection.contact_sheet import CAPTION, MARGIN, PAIR_SIDE
+from keras_poolformer.inspection.contact_sheet import CAPTION_HEIGHT, MARGIN, PAIR_SIDE
 
 
 def test_bars_are_as_long_as_the_probabilities(tmp_path, photographs):
@@ -20,17 +20,17 @@ def test_bars_are_as_long_as_the_probabilities(tmp_path, photographs):
 
 
 def test_pairs_lie_side_by_side(tmp_path, rgb_photographs):
-    colours = ["red", "lime", "blue"]
+    colors = ["red", "lime", "blue"]
     pairs = [
-        (photo, Image.new("RGB", (30, 60), colour), "a caption " * 30)
-        for photo, colour in zip(rgb_photographs, colours, strict=True)
+        (photo, Image.new("RGB", (30, 60), color), "a caption " * 30)
+        for photo, color in zip(rgb_photographs, colors, strict=True)
     ]
     contact_sheet.draw_pairs(tmp_path / "sheet.png", pairs)
     with Image.open(tmp_path / "sheet.png") as file:
         sheet = file.convert("RGB")
     step = (
         2 * PAIR_SIDE + 2 + MARGIN,
-        PAIR_SIDE + CAPTION + MARGIN,
+        PAIR_SIDE + CAPTION_HEIGHT + MARGIN,
     )
     for place, (photo, other, _) in enumerate(pairs):
         x = MARGIN + place % 2 * step[0]

@@ -5,8 +5,9 @@ import pytest
 from PIL import Image
 
 from keras_poolformer import PoolFormerBackbone, PoolFormerImageClassifier, load_torch_weights
-from keras_poolformer.inspection.grad_cam import COLOURS, MAX_OPACITY, grad_cam, overlay, resize_cam
+from keras_poolformer.inspection.grad_cam import COLORS, MAX_OPACITY, grad_cam, overlay, resize_cam
 from keras_poolformer.support.errors import InputError
+from tests.helpers import randomized_module
 
 torch = pytest.importorskip("torch")
 oracles = pytest.importorskip("conversion.oracles")
@@ -47,11 +48,11 @@ class Logits(torch.nn.Module):
 
 
 @pytest.fixture(scope="module", params=LAYOUTS)
-def judged(request, odd_config, images, randomize, tmp_path_factory):
+def oracle_and_model(request, odd_config, images, tmp_path_factory):
     """An odd network of one head in PyTorch and in Keras, and photographs for it."""
     config = odd_config.replace(head=request.param)
     oracle = oracles.build_oracle(config, LAYOUTS[request.param])
-    randomize(oracle.module)
+    randomized_module(oracle.module)
     file = tmp_path_factory.mktemp("weights") / "weights.pth"
     torch.save(oracle.module.state_dict(), file)
     model = PoolFormerImageClassifier(config)
@@ -83,11 +84,11 @@ def hooked_cam(module, stage, images, class_index):
     return maps / maps.max((1, 2), keepdims=True)
 
 
-@pytest.mark.first(7)
+@pytest.mark.first(3)
 @pytest.mark.parametrize("class_index", [None, 5])
 @pytest.mark.parametrize("layer", ["P2", "P3", "P4"])
-def test_maps_equal_pytorchs(judged, layer, class_index):
-    module, model, photographs = judged
+def test_maps_equal_pytorchs(oracle_and_model, layer, class_index):
+    module, model, photographs = oracle_and_model
     expected = hooked_cam(module, int(layer[1]) - 2, photographs, class_index)
     received = grad_cam(model, photographs, class_index, layer)
     assert received.dtype == np.float32 and received.shape == expected.shape
@@ -97,10 +98,10 @@ def test_maps_equal_pytorchs(judged, layer, class_index):
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_maps_equal_the_packages_that_the_authors_use(judged):
+def test_maps_equal_the_packages_that_the_authors_use(oracle_and_model):
     """grad-cam, by default, at the image's size: the authors' misc/cam_image.py."""
     package = pytest.importorskip("pytorch_grad_cam", reason="needs pip install grad-cam")
-    module, model, photographs = judged
+    module, model, photographs = oracle_and_model
     with package.GradCAM(module, module.stages[-1:]) as cam:
         expected = cam(torch_input(photographs), targets=None)
     height, width = photographs.shape[1:3]
@@ -115,16 +116,16 @@ def tiny(tiny_config):
     return PoolFormerImageClassifier(tiny_config.replace(initializer_range=0.5))
 
 
-def test_the_last_stage_and_the_likeliest_class_are_the_default(judged):
-    _, model, photographs = judged
+def test_the_last_stage_and_the_likeliest_class_are_the_default(oracle_and_model):
+    _, model, photographs = oracle_and_model
     likeliest = np.argmax(model(photographs), -1)
     maps = grad_cam(model, photographs)
     assert np.array_equal(maps, grad_cam(model, photographs, likeliest, "P4"))
     assert np.array_equal(maps, grad_cam(model, photographs, None, "stages_2_blocks_1"))
 
 
-def test_each_image_may_have_a_class_of_its_own(judged):
-    _, model, photographs = judged
+def test_each_image_may_have_a_class_of_its_own(oracle_and_model):
+    _, model, photographs = oracle_and_model
     maps = grad_cam(model, photographs, [1, 6])
     for image, cam, class_index in zip(photographs, maps, (1, 6), strict=True):
         (alone,) = grad_cam(model, image[None], class_index)
@@ -176,18 +177,18 @@ def test_what_does_not_fit_is_refused(tiny, images, tiny_config):
         overlay(Image.new("RGB", (8, 8)), np.zeros((1, 2, 2)))
 
 
-def test_an_overlay_is_grey_where_nothing_speaks_and_red_where_most_does(rgb_photographs):
+def test_an_overlay_is_gray_where_nothing_speaks_and_red_where_most_does(rgb_photographs):
     photograph = rgb_photographs[0]
     painted = overlay(photograph, np.linspace(0, 1, 9)[None])
     assert (painted.size, painted.mode) == (photograph.size, "RGB")
     pixels = np.asarray(painted).astype(float)
-    grey = np.asarray(photograph.convert("L")).astype(float)[..., None]
-    assert np.array_equal(pixels[:, 0], np.repeat(grey[:, 0], 3, -1))
-    expected = (1 - MAX_OPACITY) * grey[:, -1] + MAX_OPACITY * np.array(COLOURS[-1])
+    gray = np.asarray(photograph.convert("L")).astype(float)[..., None]
+    assert np.array_equal(pixels[:, 0], np.repeat(gray[:, 0], 3, -1))
+    expected = (1 - MAX_OPACITY) * gray[:, -1] + MAX_OPACITY * np.array(COLORS[-1])
     assert np.abs(pixels[:, -1] - expected).max() <= 0.5001
-    flat = overlay(Image.new("RGB", (90, 1), "grey"), np.linspace(0, 1, 90)[None])
-    colourfulness = np.ptp(np.asarray(flat)[0, ::5].astype(int), axis=-1)
-    assert (np.diff(colourfulness) > 0).all()
+    flat = overlay(Image.new("RGB", (90, 1), "gray"), np.linspace(0, 1, 90)[None])
+    colorfulness = np.ptp(np.asarray(flat)[0, ::5].astype(int), axis=-1)
+    assert (np.diff(colorfulness) > 0).all()
 
 
 def test_a_map_is_enlarged_as_pytorch_does_it():

@@ -15,11 +15,12 @@ from keras_poolformer import PoolFormerBackbone, PoolFormerConfig, PoolFormerIma
 from keras_poolformer.config import VARIANTS
 from keras_poolformer.inspection.stats import MAX_SIDE, least_side, model_stats
 from keras_poolformer.support.errors import InputError
+from tests.helpers import run_python
 
 torch = pytest.importorskip("torch")
 oracles = pytest.importorskip("conversion.oracles")
 
-# GMACs of the paper (table 1, by fvcore); activations of timm's model card, of m36 alone.
+# GMACs of the paper (table 1, by fvcore); activations of timm's model card, only of m36.
 PUBLISHED = {
     "poolformer_s12": (11.9, 1.82, None),
     "poolformer_s24": (21.4, 3.41, None),
@@ -36,17 +37,17 @@ def stats_of_variant(name, size=224):
     return model_stats(PoolFormerConfig.from_variant(name, head="pool_norm"), size)
 
 
-def judge(config, size):
+def module_and_image(config, size):
     """The PyTorch class of a config's head, without weights, and an image for it."""
     height, width = (size, size) if isinstance(size, int) else size
-    with torch.device("meta"):  # shapes alone: nothing is computed
+    with torch.device("meta"):  # only shapes: nothing is computed
         module = oracles.build_oracle(config, LAYOUTS[config.head]).module
         return module, torch.zeros(1, config.in_channels, height, width)
 
 
 def hooked_counts(config, size):
     """{"conv": MACs, "linear": MACs} and activations of a PyTorch class, by forward hooks."""
-    module, image = judge(config, size)
+    module, image = module_and_image(config, size)
     macs, activations = {"conv": 0, "linear": 0}, []
 
     def hook(layer, _, output):
@@ -91,7 +92,7 @@ def test_odd_networks_and_sizes_equal_pytorchs_by_hooks(head, size, odd_config):
 
 
 class Logits(torch.nn.Module):
-    """transformers' class, whose result is no tensor, as fvcore wants it."""
+    """transformers' class with a tensor for its result, as fvcore requires."""
 
     def __init__(self, module):
         super().__init__()
@@ -146,7 +147,7 @@ def test_rows_are_the_parts_of_the_network(odd_config):
     assert [row.blocks for row in stats.rows] == [0, *config.depths, 0]
     for count in ("params", "macs", "activations"):
         assert sum(getattr(row, count) for row in stats.rows) == getattr(stats, count)
-    module, image = judge(config, WIDE)
+    module, image = module_and_image(config, WIDE)
     maps = module.forward_intermediates(image, intermediates_only=True)
     shapes = [(row.width, *row.resolution) for row in stats.rows]
     assert shapes[1:-1] == [tuple(one.shape[1:]) for one in maps]
@@ -241,7 +242,7 @@ print(backend.backend(), stats.macs, stats.activations)
 
 
 @pytest.mark.slow
-def test_another_backend_counts_the_same(run_python, monkeypatch):
+def test_another_backend_counts_the_same(monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "torch")
     done = run_python("-c", BACKEND_SCRIPT)
     stats = model_stats(PoolFormerConfig((1, 1), (8, 16), num_classes=3), (33, 65))

@@ -7,8 +7,7 @@ from scipy import special
 
 from keras_poolformer import ImageTransform, PoolFormerConfig, PoolFormerImageClassifier
 from keras_poolformer.support.errors import InputError
-
-PRESET = "poolformer_tiny_cifar10"
+from tests.helpers import PRESET
 
 
 @pytest.fixture(scope="module")

@@ -12,12 +12,12 @@ from keras_poolformer import (
     save_torch_weights,
 )
 from keras_poolformer.support.errors import InputError
+from tests.helpers import TOLERANCE, randomized_module, relative_error
 
 torch = pytest.importorskip("torch")
 oracles = pytest.importorskip("conversion.oracles")
 safetensors_torch = pytest.importorskip("safetensors.torch")
 
-TOLERANCE = 2e-6  # relative L2 in float32; measured up to 3e-7
 CONFIG = PoolFormerConfig(depths=(1, 1, 1, 1), widths=(8, 12, 16, 24), num_classes=3)
 LEVELS = ("P2", "P3", "P4", "P5")
 NORMS = {f"norm{2 * stage}.{leaf}" for stage in range(4) for leaf in ("weight", "bias")}
@@ -48,9 +48,9 @@ class ForkFeat(torch.nn.Module):
 
 
 @pytest.fixture(scope="module")
-def detector(randomize):
+def detector():
     classifier = oracles.build_oracle(CONFIG, "hf").module
-    return randomize(ForkFeat(classifier, CONFIG.widths)).eval()
+    return randomized_module(ForkFeat(classifier, CONFIG.widths)).eval()
 
 
 @pytest.fixture(scope="module")
@@ -79,12 +79,6 @@ def largest_error(outputs, backbone, images, expected):
     )
 
 
-def relative_error(received, expected):
-    received = keras.ops.convert_to_numpy(received)
-    assert received.shape == expected.shape
-    return np.linalg.norm(received - expected) / np.linalg.norm(expected)
-
-
 def values(model):
     return {variable.path: variable.numpy() for variable in model.weights}
 
@@ -108,10 +102,10 @@ def test_a_detectors_backbone(saved, images, expected):
     assert relative_error(one["P3"], normed[1]) <= TOLERANCE
 
 
-def test_a_detector_without_the_first_norm(randomize, images, tmp_path):
+def test_a_detector_without_the_first_norm(images, tmp_path):
     """FORK_LAST3, as the authors train RetinaNet: P2 is handed out as it is."""
     classifier = oracles.build_oracle(CONFIG, "hf").module
-    module = randomize(ForkFeat(classifier, CONFIG.widths, first=1)).eval()
+    module = randomized_module(ForkFeat(classifier, CONFIG.widths, first=1)).eval()
     torch.save(module.checkpoint(), tmp_path / "retinanet.pth")
     backbone = PoolFormerBackbone.from_preset(tmp_path / "retinanet.pth")
     assert backbone.config.feature_norms == ("P3", "P4", "P5")
@@ -121,6 +115,7 @@ def test_a_detector_without_the_first_norm(randomize, images, tmp_path):
     assert largest_error(backbone.pyramid_outputs, backbone, images, maps) <= TOLERANCE
 
 
+@pytest.mark.first(2)
 def test_keras_file_round_trip(saved, tmp_path):
     backbone = PoolFormerBackbone.from_preset(saved)
     backbone.save(tmp_path / "x.keras")
@@ -156,11 +151,12 @@ def test_loading_into_a_model_that_exists_stays_strict(saved, tmp_path, detector
         load_torch_weights(backbone, tmp_path / "x")
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("kind", ["sail", "timm", "keras"])
-def test_norms_start_fresh_on_a_classifiers_weights(kind, randomize, tmp_path):
+def test_norms_start_fresh_on_a_classifiers_weights(kind, tmp_path):
     layout = "timm" if kind == "timm" else "hf"
     path = tmp_path / "classifier.pth"
-    torch.save(randomize(oracles.build_oracle(CONFIG, layout).module).state_dict(), path)
+    torch.save(randomized_module(oracles.build_oracle(CONFIG, layout).module).state_dict(), path)
     if kind == "keras":
         PoolFormerImageClassifier.from_preset(path).save(tmp_path / "classifier.keras")
         path = tmp_path / "classifier.keras"

@@ -63,7 +63,7 @@ def flags(model):
     return [layer.trainable for layer in model._flatten_layers()]
 
 
-@pytest.mark.first(4)
+@pytest.mark.first(2)
 @pytest.mark.parametrize("freeze", FREEZE)
 def test_what_is_frozen_stays_frozen(freeze, tmp_path):
     model: Any = PoolFormerImageClassifier(CONFIG)

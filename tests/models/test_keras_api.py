@@ -27,6 +27,7 @@ def path(tmp_path_factory):
     return path
 
 
+@pytest.mark.slow
 def test_several_models_in_one_have_names_of_their_own(path, tmp_path):
     parts: list[Any] = [PoolFormerBackbone.from_preset(path, dtype="float32") for _ in range(2)]
     parts += [PoolFormerImageClassifier(CONFIG).backbone, PoolFormerBackbone(CONFIG, name="mine")]

@@ -16,18 +16,18 @@ from keras_poolformer import (
     save_torch_weights,
 )
 from keras_poolformer.support.errors import InputError
+from tests.helpers import TOLERANCE, randomized_module, relative_error
 
 torch = pytest.importorskip("torch")
 oracles = pytest.importorskip("conversion.oracles")
 
 CONFIG = PoolFormerConfig(depths=(1, 2), widths=(8, 12), num_classes=3, norm="layer_norm")
-TOLERANCE = 2e-6  # relative L2, float32; measured: 3e-7
 
 
 @pytest.fixture(scope="module")
-def oracle(randomize):
+def oracle():
     oracle = oracles.build_oracle(CONFIG, "sail")
-    randomize(oracle.module)
+    randomized_module(oracle.module)
     norms = [m for m in oracle.module.modules() if isinstance(m, oracles.LayerNormChannel)]
     assert len(norms) == 2 * sum(CONFIG.depths) + 1
     return oracle
@@ -41,12 +41,7 @@ def checkpoint(oracle, tmp_path):
     return tmp_path / "mine.pth.tar"
 
 
-def relative_error(received, expected):
-    received = keras.ops.convert_to_numpy(received)
-    assert received.shape == expected.shape
-    return np.linalg.norm(received - expected) / np.linalg.norm(expected)
-
-
+@pytest.mark.first(4)
 def test_logits_and_stages_equal_pytorchs(oracle, checkpoint, images):
     expected = oracle.run(images)
     model = PoolFormerImageClassifier.from_preset(checkpoint, norm="layer_norm")

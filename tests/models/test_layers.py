@@ -9,9 +9,9 @@ from keras_poolformer.models.blocks import PoolFormerBlock
 from keras_poolformer.models.layers import LayerScale, Mlp, PatchEmbedding, make_norm
 from keras_poolformer.models.random_layers import DropPath
 from keras_poolformer.models.token_mixers import Pooling
+from tests.helpers import TOLERANCE, relative_error
 
 torch = pytest.importorskip("torch")
-TOLERANCE = 2e-6  # relative L2, float32; measured up to 1.3e-7
 
 
 def random(*shape, seed=0):
@@ -26,12 +26,6 @@ def from_torch(images):
     return images.detach().numpy().transpose(0, 2, 3, 1)
 
 
-def error(received, expected):
-    received = keras.ops.convert_to_numpy(received)
-    assert received.shape == expected.shape
-    return np.linalg.norm(received - expected) / np.linalg.norm(expected)
-
-
 @pytest.mark.parametrize("side", [32, 33, 35])
 @pytest.mark.parametrize(("size", "stride", "padding"), [(7, 4, 2), (3, 2, 1), (5, 3, 0)])
 def test_patch_embedding_pads_as_pytorch_does(side, size, stride, padding):
@@ -44,7 +38,7 @@ def test_patch_embedding_pads_as_pytorch_does(side, size, stride, padding):
     expected = torch.nn.functional.conv2d(
         to_torch(images), weight, torch.from_numpy(bias), stride, padding
     )
-    assert error(layer(images), from_torch(expected)) < TOLERANCE
+    assert relative_error(layer(images), from_torch(expected)) < TOLERANCE
     assert layer.compute_output_shape(images.shape) == tuple(from_torch(expected).shape)
 
 
@@ -70,7 +64,7 @@ def test_pooling(pool_size):
 def test_group_norm_has_pytorchs_epsilon():
     images = 0.01 * random(2, 6, 5, 8)  # so small that epsilon counts
     expected = from_torch(torch.nn.GroupNorm(1, 8)(to_torch(images)))
-    assert error(make_norm("group_norm", "norm")(images), expected) < TOLERANCE
+    assert relative_error(make_norm("group_norm", "norm")(images), expected) < TOLERANCE
 
 
 @pytest.mark.parametrize("activation", ACTIVATIONS)
@@ -100,7 +94,7 @@ def test_mlp(activation):
             linear.weight.copy_(torch.from_numpy(kernel[0, 0].T.copy()))
             linear.bias.copy_(torch.from_numpy(bias))
         expected = fc2(theirs(fc1(torch.from_numpy(images)))).numpy()
-    assert error(layer(images), expected) < TOLERANCE
+    assert relative_error(layer(images), expected) < TOLERANCE
 
 
 def test_mlp_starts_normal_with_zero_biases():

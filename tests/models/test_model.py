@@ -39,12 +39,13 @@ def restore_dtype_policy():
     keras.config.set_dtype_policy("float32")
 
 
-@pytest.mark.first(2)
+@pytest.mark.first(1)
 @pytest.mark.parametrize(("name", "parameters"), PARAMETERS.items())
 def test_variants_have_the_released_sizes(name, parameters):
     assert PoolFormerImageClassifier.from_variant(name).count_params() == parameters
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize(("height", "width"), [(224, 224), (225, 97), (32, 64), (7, 7)])
 def test_any_image_size(height, width):
     model = PoolFormerImageClassifier(TINY)
@@ -78,6 +79,7 @@ def test_embed_is_what_the_linear_layer_sees(head):
     assert np.allclose(without_classes(images), model.embed(images), atol=1e-6)
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision_gives_float32_logits(policy):
     weights = PoolFormerImageClassifier(TINY)
@@ -142,6 +144,7 @@ def compiled(config=TINY):
     return model
 
 
+@pytest.mark.slow
 def test_compile_fit_evaluate_predict():
     model = compiled(TINY.replace(drop_path_rate=0.1, dropout_rate=0.1))
     before = model.evaluate(dataset(), verbose=0)[0]

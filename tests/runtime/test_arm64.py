@@ -1,4 +1,4 @@
-"""The installed runtime on 64-bit ARM, emulated by qemu, beside this machine.
+"""The installed runtime on 64-bit ARM, emulated by qemu, compared with this machine.
 
 `make test-arm64` makes build/arm64 and runs it; it is no part of continuous integration.
 """
@@ -8,14 +8,13 @@ import os
 import re
 import shutil
 import subprocess
-from pathlib import Path
 
 import pytest
 
 from keras_poolformer import PoolFormerImageClassifier, export_tflite
 from keras_poolformer.runtime import TFLiteClassifier
+from tests.helpers import ROOT
 
-ROOT = Path(__file__).parents[2]
 ARM = ROOT / "build" / "arm64"
 PREDICT = "import sys; from keras_poolformer.cli import main; sys.exit(main(sys.argv[1:]))"
 # Largest difference of a probability allowed; measured 6e-7, 6e-7, 0.0055 and 0.

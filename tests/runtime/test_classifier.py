@@ -1,4 +1,4 @@
-"""TFLiteClassifier: what it takes, what it refuses, and its pool of workers."""
+"""TFLiteClassifier: what it takes, what it rejects, and its pool of workers."""
 
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -37,6 +37,23 @@ def test_classify_agrees_with_predict(path, photographs):
     top = classifier.classify(photographs[0], top_k=3)
     assert [label for label, _ in top] == ["abcd"[i] for i in np.argsort(-probabilities)[:3]]
     assert [p for _, p in top] == pytest.approx(sorted(probabilities, reverse=True)[:3])
+
+
+@pytest.mark.parametrize("inputs", ["normalized", "pixels"])
+def test_images_are_prepared_as_the_file_takes_them(inputs, tmp_path, photographs):
+    config = PoolFormerConfig(depths=(1,), widths=(8,), num_classes=4)
+    path = tmp_path / "m.tflite"
+    export_tflite(
+        PoolFormerImageClassifier(config), path, "fp32", inputs=inputs, transform=TRANSFORM
+    )
+    classifier = TFLiteClassifier(path)
+    prepare = {"normalized": TRANSFORM, "pixels": TRANSFORM.pixels}[inputs]
+    expected = prepare(photographs[:2])
+    received = classifier.prepare(photographs[:2])
+    assert received.dtype == expected.dtype == classifier.input_dtype
+    assert np.array_equal(received, expected)
+    assert np.array_equal(classifier.from_pixels(TRANSFORM.pixels(photographs[:2])), expected)
+    assert classifier.predict(received).shape == (2, 4)
 
 
 def test_a_pool_of_workers_keeps_the_order(path):
@@ -83,8 +100,9 @@ def test_a_file_without_a_description_predicts_but_does_not_classify(path, tmp_p
     classifier = TFLiteClassifier(bare)
     images = TRANSFORM(photographs[:1])
     assert np.array_equal(classifier.predict(images), TFLiteClassifier(path).predict(images))
-    with pytest.raises(InputError, match="does not say how images are prepared"):
-        classifier.classify(photographs[0])
+    for method in (classifier.prepare, classifier.classify):
+        with pytest.raises(InputError, match="does not say how images are prepared"):
+            method(photographs[0])
 
 
 @pytest.mark.parametrize("content", [b"", b"not a model", b"\x1c\0\0\0TFL3" + b"\xff" * 400])

@@ -16,8 +16,8 @@ from keras_poolformer import (
     export_tflite,
 )
 from keras_poolformer.runtime import TFLiteClassifier
+from tests.helpers import ROOT
 
-ROOT = Path(__file__).parents[2]
 LITERT = Path(ai_edge_litert.__file__).parent
 CONFIG = PoolFormerConfig(depths=(1,), widths=(8,), num_classes=4, initializer_range=0.5)
 TRANSFORM = ImageTransform(size=32, crop_pct=1.0)
@@ -49,6 +49,7 @@ def run(program, model, frames=b""):
     )
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("recipe", ["fp32", "dynamic_int8", "int8"])
 def test_frames_get_the_class_and_probability_that_python_gives(
     program, model, photographs, tmp_path, recipe

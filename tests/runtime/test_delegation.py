@@ -9,7 +9,7 @@ from ai_edge_litert.interpreter import Interpreter
 from keras_poolformer import PoolFormerImageClassifier, export_tflite
 from keras_poolformer.runtime import TFLiteClassifier
 from keras_poolformer.runtime.benchmark.delegation import count_partitions, operators_outside
-from keras_poolformer.sources.presets import ASSETS
+from keras_poolformer.shipped import ASSETS
 
 pytestmark = pytest.mark.slow  # minutes of exports and trainings
 

@@ -1,4 +1,4 @@
-"""Corrupt .tflite files: refused in one line before LiteRT, which some of them would crash."""
+"""Corrupt .tflite files: rejected in one line before LiteRT, which some would crash."""
 
 import struct
 
@@ -12,7 +12,7 @@ from keras_poolformer.export.tflite import export_tflite
 from keras_poolformer.runtime import TFLiteClassifier
 from keras_poolformer.runtime.flatbuffer_reader import CorruptError, FlatbufferReader
 from keras_poolformer.runtime.model_check import check_model
-from keras_poolformer.sources.presets import ASSETS
+from keras_poolformer.shipped import ASSETS
 from keras_poolformer.support.errors import InputError
 
 PHOTOS = sorted((ASSETS / "photos").glob("cifar10*"))[:4]

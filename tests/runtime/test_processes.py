@@ -12,6 +12,7 @@ import pytest
 from keras_poolformer import PoolFormerConfig, PoolFormerImageClassifier, export_tflite
 from keras_poolformer.runtime import TFLiteBackbone, TFLiteClassifier
 from keras_poolformer.support.errors import InputError
+from tests.helpers import run_python
 
 CONFIG = PoolFormerConfig(depths=(1,), widths=(8,), num_classes=4, initializer_range=0.5)
 IMAGES = np.random.default_rng(0).standard_normal((6, 224, 224, 3)).astype("float32")
@@ -60,7 +61,7 @@ def path(tmp_path_factory):
 
 
 @pytest.mark.parametrize(("num_threads", "num_workers"), [(1, 1), (2, 1), (1, 2), (2, 2)])
-def test_a_forked_process_answers_the_same(path, num_threads, num_workers, run_python):
+def test_a_forked_process_answers_the_same(path, num_threads, num_workers):
     done = run_python("-c", FORKED, path, num_threads, num_workers)
     assert done.returncode == 0, done.stderr
 

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from keras_poolformer import PoolFormerImageClassifier
+from tests.helpers import randomized_module
 
 
 @pytest.fixture(scope="session")
@@ -18,13 +19,13 @@ def images():
 
 
 @pytest.fixture(scope="session")
-def hf(images, tiny_config, randomize):
+def hf(images, tiny_config):
     """transformers' class, and its logits for the images."""
     pytest.importorskip("torch")
     from conversion.oracles import build_oracle
 
     oracle = build_oracle(tiny_config, "hf")
-    randomize(oracle.module)
+    randomized_module(oracle.module)
     return oracle.module, oracle.run(images)
 
 

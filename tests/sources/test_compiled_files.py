@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from keras_poolformer import PoolFormerImageClassifier
+from tests.helpers import run_python
 
 pytest.importorskip("tensorflow")
 
@@ -39,7 +40,7 @@ print(type(model).__name__, type(model.optimizer).__name__, len(model.optimizer.
 
 
 @pytest.fixture(scope="module")
-def saved(run_python, tmp_path_factory):
+def saved(tmp_path_factory):
     """Saves a compiled model in a process of its own."""
 
     def saved(code):
@@ -60,7 +61,7 @@ def with_our_optimizer(saved):
 @pytest.mark.parametrize(
     "imports", ["import keras\nimport keras_poolformer", "import keras_poolformer\nimport keras"]
 )
-def test_keras_loads_what_our_classes_are_in(imports, with_our_optimizer, run_python):
+def test_keras_loads_what_our_classes_are_in(imports, with_our_optimizer):
     done = run_python("-W", "error", "-c", LOAD.format(imports=imports), with_our_optimizer)
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[:2] == ["PoolFormerImageClassifier", "AdamW"]

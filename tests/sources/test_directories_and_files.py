@@ -2,35 +2,27 @@
 
 import io
 
-import keras
 import numpy as np
 import pytest
 from PIL import Image
 
 from keras_poolformer import ImageTransform, PoolFormerBackbone, PoolFormerImageClassifier
 from keras_poolformer.support.errors import InputError
+from tests.helpers import TOLERANCE, randomized_module, relative_error
 
 torch = pytest.importorskip("torch")
 save_file = pytest.importorskip("safetensors.torch").save_file
 
-TOLERANCE = 2e-6  # relative L2 in float32; measured up to 6e-7
-
-
-def error(received, expected):
-    received = keras.ops.convert_to_numpy(received)
-    assert received.shape == expected.shape
-    return np.linalg.norm(received - expected) / np.linalg.norm(expected)
-
 
 @pytest.fixture(scope="module")
-def timm_s12(images, tmp_path_factory, randomize):
+def timm_s12(images, tmp_path_factory):
     """timm's own poolformer_s12 with 5 classes, as timm saves it; and its logits."""
 
     import timm
     from timm.models import save_for_hf
 
     folder = tmp_path_factory.mktemp("timm")
-    module = randomize(timm.create_model("poolformer_s12", num_classes=5)).eval()
+    module = randomized_module(timm.create_model("poolformer_s12", num_classes=5)).eval()
     save_for_hf(module, folder / "safe", safe_serialization=True)
     save_for_hf(module, folder / "bin", safe_serialization=False)
     with torch.inference_mode():
@@ -45,7 +37,7 @@ def timm_s12(images, tmp_path_factory, randomize):
 @pytest.mark.parametrize("name", ["placeholders", "sharded", "bin", "labelled"])
 def test_a_classifier_of_transformers(name, hub, hf, images, tiny_config, class_names):
     model = PoolFormerImageClassifier.from_preset(hub / name)
-    assert error(model(images), hf[1]["logits"]) <= TOLERANCE
+    assert relative_error(model(images), hf[1]["logits"]) <= TOLERANCE
     assert model.config == tiny_config.replace(labels=class_names if name == "labelled" else None)
     assert model.provenance["layout"] == "hf"
     assert (model.provenance["tensors"], model.provenance["new_tensors"]) == (52, [])
@@ -69,20 +61,20 @@ def test_a_bare_model_of_transformers(name, hub, hf, images):
     """Its config.json goes on speaking of classes, which are no longer there."""
     backbone = PoolFormerBackbone.from_preset(hub / name)
     assert (backbone.config.num_classes, backbone.config.labels) == (0, None)
-    assert error(backbone(images), hf[1]["P5"]) <= TOLERANCE
+    assert relative_error(backbone(images), hf[1]["P5"]) <= TOLERANCE
     with pytest.raises(InputError, match=r"lacks norm\.bias, norm\.weight"):
         PoolFormerImageClassifier.from_preset(hub / name)
     model = PoolFormerImageClassifier.from_preset(hub / name, num_classes=3)
     new = ["head/bias", "head/kernel", "head_norm/beta", "head_norm/gamma"]
     assert sorted(model.provenance["new_tensors"]) == new
-    assert error(model.backbone(images), hf[1]["P5"]) <= TOLERANCE
+    assert relative_error(model.backbone(images), hf[1]["P5"]) <= TOLERANCE
 
 
 @pytest.mark.parametrize("kind", ["safe", "bin"])
 def test_a_directory_of_timm(kind, timm_s12, images):
     folder, logits = timm_s12
     model = PoolFormerImageClassifier.from_preset(folder / kind)
-    assert error(model(images), logits) <= TOLERANCE
+    assert relative_error(model(images), logits) <= TOLERANCE
     assert (model.config.head, model.config.num_classes) == ("pool_norm", 5)
     assert model.provenance["layout"] == "timm"
     assert model.transform == ImageTransform(crop_pct=0.9)
@@ -115,7 +107,7 @@ def test_a_file_tells_its_architecture_but_not_its_transform(hf, images, tmp_pat
     for name in ("x.safetensors", "x.bin"):
         model = PoolFormerImageClassifier.from_preset(tmp_path / name)
         assert model.config == tiny_config
-        assert error(model(images), hf[1]["logits"]) <= TOLERANCE
+        assert relative_error(model(images), hf[1]["logits"]) <= TOLERANCE
         assert model.provenance["source"] == name
         assert ImageTransform.from_preset(tmp_path / name) == ImageTransform()
 
@@ -141,7 +133,7 @@ def test_the_other_head(source, hub, hf, archive, images):
     }[source]
     model = PoolFormerImageClassifier.from_preset(path, head="pool_norm")
     assert model.config.head == model.provenance["head"] == "pool_norm"
-    assert error(model.backbone(images), hf[1]["P5"]) <= TOLERANCE
+    assert relative_error(model.backbone(images), hf[1]["P5"]) <= TOLERANCE
 
     pooled = hf[1]["P5"].mean((1, 2))
     normed = (pooled - pooled.mean(-1, keepdims=True)) / np.sqrt(
@@ -150,7 +142,7 @@ def test_the_other_head(source, hub, hf, archive, images):
     state = {name: value.numpy() for name, value in hf[0].state_dict().items()}
     embedding = normed * state["norm.weight"] + state["norm.bias"]
     expected = embedding @ state["classifier.weight"].T + state["classifier.bias"]
-    assert error(model(images), expected) <= TOLERANCE
+    assert relative_error(model(images), expected) <= TOLERANCE
 
 
 @pytest.mark.parametrize("source", ["directory", "archive"])
@@ -160,7 +152,7 @@ def test_other_classes_keep_the_backbone(source, hub, hf, archive, images):
     assert model(images).shape == (2, 7)
     assert model.config.labels is None
     assert sorted(model.provenance["new_tensors"]) == ["head/bias", "head/kernel"]
-    assert error(model.backbone(images), hf[1]["P5"]) <= TOLERANCE
+    assert relative_error(model.backbone(images), hf[1]["P5"]) <= TOLERANCE
     original = PoolFormerImageClassifier.from_preset(path)
     np.testing.assert_array_equal(model.embed(images), original.embed(images))
     assert sorted(original.provenance["new_tensors"]) == []
@@ -179,7 +171,7 @@ def test_an_architecture_without_its_weights(source, hub, hf, archive, images, t
     path = archive if source == "archive" else hub / source
     model = PoolFormerImageClassifier.from_preset(path, load_weights=False)
     assert model.config.replace(labels=None) == tiny_config
-    assert error(model.backbone(images), hf[1]["P5"]) > 0.1
+    assert relative_error(model.backbone(images), hf[1]["P5"]) > 0.1
     assert not (model.provenance or {}).get("tensors")
 
 
@@ -198,7 +190,7 @@ def test_unknown_fields_know_the_neighbours_words(archive):
 def test_a_backbone_of_a_classifiers_checkpoint(source, hub, hf, archive, images):
     path = archive if source == "archive" else hub / source
     backbone = PoolFormerBackbone.from_preset(path)
-    assert error(backbone(images), hf[1]["P5"]) <= TOLERANCE
+    assert relative_error(backbone(images), hf[1]["P5"]) <= TOLERANCE
     assert backbone.provenance["sha256"]
 
 

@@ -11,6 +11,7 @@ from keras_poolformer import ImageTransform, PoolFormerImageClassifier
 from keras_poolformer.models.loading import build
 from keras_poolformer.sources import resolve
 from keras_poolformer.support.errors import InputError
+from tests.helpers import run_python
 
 FRESH = """
 import json, sys
@@ -36,9 +37,7 @@ model = keras_poolformer.PoolFormerImageClassifier.from_preset(sys.argv[1])
 
 @pytest.mark.first(1)
 @pytest.mark.parametrize("way", WAYS)
-def test_an_archive_in_a_fresh_process(
-    way, archive, hub, images, tmp_path, class_names, run_python
-):
+def test_an_archive_in_a_fresh_process(way, archive, hub, images, tmp_path, class_names):
     np.save(tmp_path / "images.npy", images)
     script = FRESH.format(load=WAYS[way])
     done = run_python("-c", script, archive, tmp_path / "images.npy")

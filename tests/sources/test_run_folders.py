@@ -57,6 +57,7 @@ def test_a_run_may_become_anything_that_a_model_may(run):
     assert fresh.config.labels == LABELS
 
 
+@pytest.mark.slow
 def test_a_run_in_the_commands(run, tmp_path, capsys):
     assert main(["export", str(run), "-o", str(tmp_path / "x.tflite")]) == 0
     assert main(["convert", str(run), "-o", str(tmp_path / "x.keras")]) == 0

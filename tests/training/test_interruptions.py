@@ -107,7 +107,7 @@ def test_a_worker_that_dies_ends_the_others(photo_folders, tmp_path):
     runs.finish(second)
     status, _, last_line = runs.finish(first)
     assert status == 2
-    assert "another worker is gone" in last_line
+    assert "another worker has ended" in last_line
     done = len(runs.losses(tmp_path))
     workers = [
         runs.start(

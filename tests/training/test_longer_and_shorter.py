@@ -45,7 +45,7 @@ def test_early_stopping_and_extension(train, tmp_path):
     status, lines, result = train(*UNMOVED, "epochs=5")
     assert (status, result["step"]) == (0, 30)
     assert any(line.startswith("extending a finished run from 4 to 5 epochs") for line in lines)
-    assert any(line.startswith("best.keras is not written: ") for line in lines)
+    assert any(line.startswith("best.keras was not written: ") for line in lines)
     assert len(runs.losses(tmp_path)) == 30
     description = json.loads((tmp_path / "run.json").read_text())
     assert description["extensions"] == [{"step": 24, "epochs": 4}]

@@ -1,8 +1,10 @@
+import copy
 import math
 
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 import torch
 from timm.scheduler.cosine_lr import CosineLRScheduler
 
@@ -104,3 +106,66 @@ def test_learning_rate_is_timms():
     schedule = WarmupCosine(4e-3, 310, 5, 10, 1e-6, 1e-5)
     for epoch in range(310):
         assert float(schedule(epoch)) == pytest.approx(oracle._get_lr(epoch)[0], rel=1e-4)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        (4e-3, 315, 5, 10, 1e-6, 1e-5),
+        (2e-3, 240, 33, 0, 1e-6, 1e-5),
+        (1.5e-2, 200, 0, 0, 1e-6, 1e-6),
+        (0.0, 20, 3, 0, 0.0, 0.0),
+    ],
+)
+@pytest.mark.parametrize(("dtype", "rtol"), [("float32", 4e-7), ("float64", 1e-7)])
+def test_learning_rate_is_that_of_the_first_release(dtype, rtol, arguments):
+    """In float32 terms are added in another order: measured 2.6e-7, two roundings.
+
+    In float64 (measured: 4.8e-8) only the arguments are rounded to float32, by Keras.
+    """
+    schedule = WarmupCosine(*arguments)
+    # Keras computes in the type of this one.
+    schedule.initial_learning_rate = tf.constant(schedule.initial_learning_rate, dtype)
+    steps = range(arguments[1] + 3)
+    wanted = [formula_of_the_first_release(dtype, step, *arguments) for step in steps]
+    np.testing.assert_allclose([float(schedule(step)) for step in steps], wanted, rtol=rtol)
+
+
+def formula_of_the_first_release(
+    dtype, step, peak, steps, warmup_steps, cooldown_steps, start, floor
+):
+    """`WarmupCosine` as it was before Keras' schedule took its place."""
+    step = tf.cast(step, dtype)
+    line = start + (peak - start) * step / max(warmup_steps, 1)
+    falling = max(steps - cooldown_steps - warmup_steps, 1)
+    share = tf.clip_by_value((step - warmup_steps) / falling, 0.0, 1.0)
+    wave = 0.5 * (1 + tf.cos(math.pi * share))
+    return float(tf.where(step < warmup_steps, line, floor + (peak - floor) * wave))
+
+
+def test_a_compiled_file_of_the_first_release_has_its_schedule():
+    """What `keras.Model.save` wrote of a compiled model, word for word."""
+    saved = {
+        "module": "keras_poolformer.training.optimizer",
+        "class_name": "AdamW",
+        "config": {
+            "name": "adamw",
+            "learning_rate": {
+                "module": "keras_poolformer.training.optimizer",
+                "class_name": "WarmupCosine",
+                "config": {
+                    "peak": 0.004, "steps": 315, "warmup_steps": 5, "cooldown_steps": 10,
+                    "start": 1e-06, "floor": 1e-05,
+                },
+                "registered_name": "keras_poolformer>WarmupCosine",
+            },
+            "weight_decay": 0.05, "clipnorm": None, "global_clipnorm": None, "clipvalue": None,
+            "use_ema": False, "ema_momentum": 0.99, "ema_overwrite_frequency": None,
+            "loss_scale_factor": None, "gradient_accumulation_steps": None, "beta_1": 0.9,
+            "beta_2": 0.999, "epsilon": 1e-08, "amsgrad": False,
+        },
+        "registered_name": "keras_poolformer>AdamW",
+    }  # fmt: skip
+    optimizer = keras.saving.deserialize_keras_object(copy.deepcopy(saved))
+    assert float(optimizer.learning_rate) == pytest.approx(1e-6)
+    assert keras.saving.serialize_keras_object(optimizer) == saved

@@ -4,6 +4,7 @@ import json
 import pytest
 
 from keras_poolformer.support.errors import InputError
+from keras_poolformer.training import RECIPE_SUMMARIES
 from keras_poolformer.training.recipes import RECIPES, get_recipe
 
 # The stochastic depth of sail-sg's README and of the cards.
@@ -95,6 +96,10 @@ def test_settings_that_are_refused(setting, message):
         get_recipe("poolformer_tiny_cifar10").with_settings([setting])
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_help_has_a_line_on_each_recipe():
+    assert list(RECIPE_SUMMARIES) == list(RECIPES)
 
 
 def test_unknown_recipe():

@@ -62,7 +62,7 @@ def test_broken_images_are_named_in_the_midst_of_training(broken_folders, refusa
     assert not (tmp_path / "run" / "model.keras").exists()
 
 
-@pytest.mark.first(2)
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     ("settings", "options", "message"),
     [
@@ -109,7 +109,7 @@ def test_a_checkpoint_that_is_damaged(photo_folders, train, refusal, tmp_path):
     for damaged in (whole[:1000], whole[:2000] + b"?" + whole[2001:], None):
         data.unlink() if damaged is None else data.write_bytes(damaged)
         message = refusal(photo_folders)
-        assert message.startswith(f"{last}/ckpt-2 must be a whole checkpoint of this model")
+        assert message.startswith(f"{last}/ckpt-2 must be an intact checkpoint of this model")
 
 
 @pytest.mark.slow

@@ -14,9 +14,8 @@ from keras_poolformer import ImageTransform, PoolFormerImageClassifier, load_tor
 from keras_poolformer.cli import main
 from keras_poolformer.provenance import Provenance
 from keras_poolformer.training import building
+from tests.helpers import PRESET
 from tests.training import runs
-
-PRESET = "poolformer_tiny_cifar10"
 
 
 @pytest.fixture(scope="module")

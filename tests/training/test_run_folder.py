@@ -13,6 +13,7 @@ from keras_poolformer.training import finishing
 from keras_poolformer.training.checkpoint_files import CheckpointFiles
 from keras_poolformer.training.checkpoints import Checkpoints
 from keras_poolformer.training.reports import Reports
+from keras_poolformer.training.results import Evaluation
 from keras_poolformer.training.run import Run
 from keras_poolformer.training.run_lock import locked
 from keras_poolformer.training.tables import (
@@ -87,7 +88,7 @@ def test_the_checkpoint_before_a_corrupt_one(suffix, damage, checkpoints, tmp_pa
     assert value.numpy()[0] == 2
     if not (damage is os.remove and suffix == "index"):
         line = capfd.readouterr().err
-        assert line.startswith(f"resuming from step 2: {last}/ckpt-4 must be a whole checkpoint")
+        assert line.startswith(f"resuming from step 2: {last}/ckpt-4 must be an intact checkpoint")
         assert line.count("\n") == 1
     restored.save(3)
     assert [path.name for path in last.glob("*.index")].count("ckpt-4.index") == 0
@@ -100,7 +101,7 @@ def test_no_checkpoint_that_can_be_read(checkpoints, tmp_path):
         saved.save(step)
     for path in (tmp_path / "checkpoints" / "last").glob("*.index"):
         cut(path)
-    with pytest.raises(InputError, match=r"ckpt-4 must be a whole .* Delete .* to start again"):
+    with pytest.raises(InputError, match=r"ckpt-4 must be an intact .* Delete .* to start again"):
         checkpoints()[0].restore()
 
 
@@ -156,7 +157,7 @@ def test_a_damaged_log_is_kept_beside_the_new_one(tmp_path, capfd):
 def test_the_last_evaluation_that_is_whole(tmp_path):
     header = ",".join(EVALUATION_FIELDS)
     (tmp_path / "evaluations.csv").write_text(f"{header}\n6,1,2.0,40,\n12,2,,50,90\n")
-    assert last_evaluation(tmp_path) == {"loss": 2.0, "top1": 40.0}
+    assert last_evaluation(tmp_path) == Evaluation(loss=2.0, top1=40.0)
 
 
 # ---------------------------------------------------------------------------------------
@@ -177,7 +178,7 @@ def test_tensorboard_shows_each_step_once(tmp_path):
                 file.write(bytes(100))
         reports = Reports(tmp_path, 6, start, 1, 8)
         reports.steps(steps(start + 1, end))
-        reports.end_epoch(end, {"loss": 1.0, "top1": 50.0})
+        reports.end_epoch(end, Evaluation(loss=1.0, top1=50.0))
         reports.close()
     events = EventAccumulator(str(tmp_path / "tensorboard"), {"tensors": 0})
     events.Reload()
@@ -197,7 +198,7 @@ def test_events_that_cannot_be_written(tmp_path):
 def test_a_line_an_epoch(tmp_path, capfd):
     """Without a terminal there is no bar, and still a line that says how it goes."""
     reports = Reports(tmp_path, 12, 0, 2, 8)
-    for epoch, result in enumerate(({"loss": 1.25, "top1": 62.5}, None)):
+    for epoch, result in enumerate((Evaluation(loss=1.25, top1=62.5), None)):
         reports.start_epoch(epoch)
         reports.steps([(6 * epoch + n, 2.0 + n % 2, 0.25, 1e-3) for n in range(1, 7)])
         reports.end_epoch(6 * epoch + 6, result)
@@ -268,7 +269,7 @@ def test_the_best_model_of_a_shorter_run_goes(tmp_path, monkeypatch):
     monkeypatch.setattr(finishing, "write_model", lambda *arguments: None)
     run = SimpleNamespace(workdir=tmp_path, last_step=4, evaluation="photos")
     result = finishing.finish(run, None, None, SimpleNamespace(best=(4, 62.5)), 4, chief=True)
-    assert result == {"step": 4, "finished": True, "best_top1": 62.5}
+    assert result.to_dict() == {"step": 4, "finished": True, "best_top1": 62.5}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["curve.png", "result.json"]
 
 
@@ -280,7 +281,7 @@ def test_a_full_disk_at_the_end(error, tmp_path, monkeypatch):
         raise error
 
     monkeypatch.setattr(finishing, "write_model", write_model)
-    run = SimpleNamespace(workdir=tmp_path, last_step=4)
+    run = SimpleNamespace(workdir=tmp_path, last_step=4, evaluation=None)
     message = f"results cannot be written to {tmp_path}: .*No space left.* rerun the same command"
     with pytest.raises(InputError, match=message):
         finishing.finish(run, None, None, None, 4, chief=True)

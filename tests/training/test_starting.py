@@ -12,7 +12,7 @@ from keras_poolformer.data.augmentation.augment import normalize
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.training.recipes import get_recipe
 from keras_poolformer.training.starting import config_on, needs_fresh_classifier, recipe_on
-from tests.conftest import TINY
+from tests.helpers import TINY
 from tests.training import runs
 
 CLASSES = ("photo_0", "photo_1", "photo_2")
@@ -148,7 +148,7 @@ def test_a_run_is_what_run_json_and_the_first_lines_say(fine_tune, checkpoint, t
     assert described["transform"] == model.provenance["transform"]
     assert described["transform"]["mean"] == described["augmentation"]["mean"] == [0.5, 0.4, 0.3]
     for text in (
-        f"weights of {checkpoint}, new classifier, 3 classes",
+        f"weights of {checkpoint}, fresh classifier, 3 classes",
         f"{2 * 16 + 16 * 3 + 3:,} of {model.count_params():,} parameters train (frozen=backbone)",
         "activation=relu instead of gelu",
         "crop_pct=1 instead of 0.8",
@@ -197,11 +197,11 @@ def test_a_run_of_the_first_version_is_resumed(photo_folders, tmp_path):
 
 
 def test_fine_tuning_learns_fast_in_the_head_and_slowly_in_the_backbone(photo_batch):
-    from keras_poolformer.training.building import build_optimizer
+    from keras_poolformer.training.building import build_optimizer, build_schedule
 
     model = PoolFormerImageClassifier(TINY.replace(layer_scale_init=0.5))
     recipe = recipe_with(warmup_epochs=0.0, weight_decay=0.0)
-    optimizer = build_optimizer(recipe, model, steps_per_epoch=10)
+    optimizer = build_optimizer(recipe, model, build_schedule(recipe, steps_per_epoch=10))
     before = [variable.numpy() for variable in model.trainable_variables]
     gradients = [np.ones(variable.shape, np.float32) for variable in model.trainable_variables]
     optimizer.apply(gradients, model.trainable_variables)

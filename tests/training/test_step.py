@@ -9,6 +9,7 @@ from keras_poolformer import PoolFormerConfig, PoolFormerImageClassifier, load_t
 from keras_poolformer.data.augmentation.mixing import Mixing
 from keras_poolformer.training.optimizer import AdamW
 from keras_poolformer.training.step import EvaluationStep, TrainStep, _draw_from
+from tests.helpers import randomized_module
 
 CONFIG = PoolFormerConfig(depths=(1, 1, 2, 1), widths=(16, 24, 32, 40), num_classes=3)
 DRAW, SEED = np.array((1, 0, 0.5, 0.5), np.float32), np.array((1, 2), np.int32)
@@ -21,12 +22,12 @@ def step_of(model, mixing, batch, parts=1, learning_rate=1e-3):
 
 
 @pytest.mark.parametrize("head", ["pool_norm", "norm_pool"])
-def test_gradients_are_pytorchs(head, plain, photo_batch, randomize, tmp_path):
+def test_gradients_are_pytorchs(head, plain, photo_batch, tmp_path):
     """timm for pool_norm, transformers for norm_pool; stochastic depth off."""
     layout = "timm" if head == "pool_norm" else "hf"
     config = CONFIG.replace(head=head)
     oracle = oracles.build_oracle(config, layout)
-    randomize(oracle.module)
+    randomized_module(oracle.module)
     torch.save(oracle.module.state_dict(), tmp_path / "weights.pth")
     model = PoolFormerImageClassifier(config)
     load_torch_weights(model, tmp_path / "weights.pth")
@@ -94,6 +95,7 @@ def test_images_draw_different_masks(plain):
     assert len(np.unique(logits.numpy().round(5), axis=0)) > 2
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("rates", [(0.5, 0.0), (0.0, 0.3)])
 def test_masks_belong_to_the_example_and_not_to_the_replica(rates, photo_batch, plain):
     """The halves of a batch, each as a replica of its own has it, give the batch's gradients."""

@@ -5,6 +5,8 @@ import pytest
 
 from tests.training import runs
 
+pytestmark = pytest.mark.slow  # a process or two for each run, of half a minute
+
 SETTINGS = ["drop_path_rate=0.2", "dropout_rate=0.1", "mixup=0.8", "cutmix=1.0"]
 TOLERANCE = 1e-5  # measured: 1.2e-7 over 24 steps
 
@@ -17,7 +19,7 @@ def one_device(photo_folders, tmp_path_factory):
     return runs.losses(workdir)
 
 
-@pytest.mark.parametrize("replicas", [2, pytest.param(4, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("replicas", [2, 4])
 def test_mirrored(replicas, one_device, photo_folders, tmp_path):
     options = ["--strategy", "mirrored", "--replicas", str(replicas)]
     status, _, error = runs.finish(runs.start(photo_folders, tmp_path, SETTINGS, options))
@@ -25,7 +27,6 @@ def test_mirrored(replicas, one_device, photo_folders, tmp_path):
     compare(runs.losses(tmp_path), one_device, f"{replicas} replicas")
 
 
-@pytest.mark.slow
 def test_accumulated(one_device, photo_folders, tmp_path):
     settings = [*SETTINGS, "accumulate_steps=2"]
     status, _, error = runs.finish(runs.start(photo_folders, tmp_path, settings))
@@ -33,7 +34,6 @@ def test_accumulated(one_device, photo_folders, tmp_path):
     compare(runs.losses(tmp_path), one_device, "two parts")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("options", [[], ["--strategy", "mirrored", "--replicas=2"]])
 def test_compiled(options, one_device, photo_folders, tmp_path):
     settings = [*SETTINGS, "jit_compile=true"]
@@ -42,7 +42,6 @@ def test_compiled(options, one_device, photo_folders, tmp_path):
     compare(runs.losses(tmp_path), one_device, f"by XLA, {options}")
 
 
-@pytest.mark.slow
 def test_two_workers(one_device, photo_folders, tmp_path):
     options = ["--strategy", "multiworker"]
     workers = [

@@ -5,15 +5,14 @@ from pathlib import Path
 
 import pytest
 
-from keras_poolformer.sources.presets import ASSETS
+from keras_poolformer.shipped import ASSETS
 from keras_poolformer.support.errors import InputError, MissingExtraError
+from tests.helpers import PRESET, ROOT
 from tests.web.pages import OpenPage
 from web.chromium import launched
 from web.serve import serving
 
-ROOT = Path(__file__).parents[2]
 BUILT = ROOT / "build" / "web"
-PRESET = "poolformer_tiny_cifar10"
 
 
 def pytest_collection_modifyitems(items):
@@ -118,7 +117,7 @@ def float_file(tiny, folder):
 
 @pytest.fixture(scope="session")
 def int8_file(tiny_config, photos, folder):
-    """int8_file(outputs): a small network in integers alone, the answer too."""
+    """int8_file(outputs): a small network in integers only, its output too."""
     from keras_poolformer import ImageTransform, PoolFormerImageClassifier, export_tflite
 
     transform = ImageTransform(64)

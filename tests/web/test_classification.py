@@ -1,4 +1,4 @@
-"""The page's answers beside Python's: the same file, the same photographs."""
+"""The page's answers compared with Python's: the same file, the same photographs."""
 
 import os
 import re
@@ -9,7 +9,8 @@ import pytest
 from keras_poolformer import ImageTransform, export_tflite
 from keras_poolformer.runtime import TFLiteClassifier
 from keras_poolformer.scores import softmax
-from tests.web.conftest import BUILT, PRESET, ROOT
+from tests.helpers import PRESET, ROOT
+from tests.web.conftest import BUILT
 from tests.web.pages import run_first_in_worker
 from web.serve import serving
 

@@ -1,12 +1,12 @@
 """The page for people: keyboard, screen readers, mistakes, and no network."""
 
-import dataclasses
+import json
 import zipfile
 
 import pytest
 
-from keras_poolformer.runtime.description import append_description, read_description
-from tests.web.conftest import ROOT
+from keras_poolformer.runtime.description import DESCRIPTION, read_description
+from tests.helpers import ROOT
 from tests.web.pages import run_first_in_worker
 from web.serve import serving
 
@@ -90,7 +90,7 @@ def test_a_file_that_is_no_image(page, cat, tmp_path):
 def test_nothing_to_take(page):
     page.page.evaluate("document.body.dispatchEvent(new ClipboardEvent('paste', "
                        "{clipboardData: new DataTransfer(), bubbles: true}))")  # fmt: skip
-    assert page.problem().startswith("The clipboard holds no image")
+    assert page.problem().startswith("The clipboard contains no image")
 
 
 @pytest.fixture(scope="session")
@@ -104,14 +104,14 @@ def flatbuffer(folder):
 
 def test_models_that_cannot_be_used(open_page, tmp_path, flatbuffer, int8_file, cat):
     network, description = flatbuffer
-    maps = dataclasses.replace(description, outputs="pyramid")
+    maps = description.to_dict() | {"outputs": "pyramid"}
     signed = int8_file("logits").read_bytes()
 
     def transformed(**options):
-        return dataclasses.replace(description, transform=description.transform | options)
+        return description.to_dict() | {"transform": description.transform.to_dict() | options}
 
     contents = {
-        "text.tflite": (b"<!doctype html>", None, "is no .tflite file."),
+        "text.tflite": (b"<!doctype html>", None, "is not a .tflite file."),
         "foreign.tflite": (network, None, "does not say how images are prepared: "),
         "maps.tflite": (network, maps, "returns pyramid; a classifier returns logits or prob"),
         "int8.tflite": (signed, None, "cannot be run: it returns signed bytes"),
@@ -126,7 +126,7 @@ def test_models_that_cannot_be_used(open_page, tmp_path, flatbuffer, int8_file, 
             'has a corrupt description: its transform\'s interpolation is "__proto__".',
         ),
         "huge.tflite": (network, transformed(size=100_000), "has a corrupt description: its trans"),
-        "broken.tflite": (network[:8] + bytes(5000), description, "cannot be run: "),
+        "broken.tflite": (network[:8] + bytes(5000), description.to_dict(), "cannot be run: "),
     }
     page = open_page()
     expected = page.classify(cat)
@@ -134,7 +134,8 @@ def test_models_that_cannot_be_used(open_page, tmp_path, flatbuffer, int8_file, 
         path = tmp_path / name
         path.write_bytes(content)
         if described:
-            append_description(path, described)
+            with zipfile.ZipFile(path, "a") as archive:
+                archive.writestr(DESCRIPTION, json.dumps(described))
         page.drop(path)
         page.page.get_by_text(f"{name} {message}").wait_for()
         assert page.classify(cat) == expected  # by the model before

@@ -1,4 +1,4 @@
-"""What the network is given, bit by bit: Pillow's decoders and resize beside the browser's."""
+"""The network's input, bit by bit: Pillow's decoders and resize compared with the browser's."""
 
 import base64
 import io
@@ -9,8 +9,8 @@ from PIL import Image
 
 from keras_poolformer import ImageTransform
 from keras_poolformer.images.transform import INTERPOLATIONS
+from tests.helpers import PRESET
 from tests.images.image_kinds import STORED, image_kinds, unreadable_kinds
-from tests.web.conftest import PRESET
 
 # (width, height): small, thin, odd margins, and where Pillow changes the order of its passes.
 SIZES = [(1, 1), (2, 3), (50, 1), (37, 400), (333, 217), (71, 71), (100, 99), (99, 101),
@@ -147,7 +147,7 @@ DECODED = """async ([name, content]) => {
 
 
 def decoded_by_browser(page, name, content):
-    """The pixels that the page's decoder gives, or None where it refuses the file in one line."""
+    """The pixels of the page's decoder, or None where it rejects the file in one line."""
     result = page.evaluate(DECODED, [name, base64.b64encode(content).decode()])
     if "error" in result:
         assert name in result["error"] and "cannot be read as an image" in result["error"]

@@ -18,7 +18,7 @@ const STORED = 0;
  */
 export function readDescription(file) {
   if (new TextDecoder().decode(file.subarray(4, 8)) !== "TFL3") {
-    throw new InputError("is no .tflite file.");
+    throw new InputError("is not a .tflite file.");
   }
   try {
     const texts = readTexts(file);
@@ -26,7 +26,7 @@ export function readDescription(file) {
     const labels = lines(texts.get("labels.txt"));
     if (document?.transform) return { ...document, labels };
   } catch (error) {
-    throw new InputError(`has a damaged description: ${error.message}`);
+    throw new InputError(`has a corrupt description: ${error.message}`);
   }
   throw new InputError("does not say how images are prepared: export it with keras-poolformer.");
 }
@@ -42,7 +42,7 @@ function readTexts(file) {
   if (end === undefined) return texts;
   const count = view.getUint16(end + 10, true);
   for (let index = 0, at = view.getUint32(end + 16, true); index < count; index++) {
-    if (view.getUint32(at, true) !== ENTRY) throw new Error("its zip directory is broken");
+    if (view.getUint32(at, true) !== ENTRY) throw new Error("its zip directory is corrupt");
     const [nameLength, extra, comment] = [28, 30, 32].map((place) => view.getUint16(at + place, true));
     const name = text(file, at + 46, nameLength);
     if (view.getUint16(at + 10, true) !== STORED) throw new Error(`${name} is compressed`);
@@ -61,7 +61,7 @@ function findEnd(view) {
 }
 
 function content(file, view, at, size) {
-  if (view.getUint32(at, true) !== LOCAL) throw new Error("its zip entries are broken");
+  if (view.getUint32(at, true) !== LOCAL) throw new Error("its zip entries are corrupt");
   const header = 30 + view.getUint16(at + 26, true) + view.getUint16(at + 28, true);
   return text(file, at + header, size);
 }

@@ -35,10 +35,10 @@ export async function startLiteRt(folder, threads) {
 
 function requireWebAssembly() {
   if (typeof WebAssembly !== "object") {
-    throw new InputError("This browser has no WebAssembly, or it is switched off: a newer one is needed.");
+    throw new InputError("This browser has no WebAssembly, or it is turned off. Use a newer browser.");
   }
   if (!WebAssembly.validate(SIMD)) {
-    throw new InputError("This browser's WebAssembly has no SIMD instructions: a newer one is needed.");
+    throw new InputError("This browser's WebAssembly has no SIMD instructions. Use a newer browser.");
   }
 }
 

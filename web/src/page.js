@@ -29,7 +29,7 @@ async function load(source) {
     showProblem("");
     showModel(model);
     marks.model = model.name;
-    tell("The model is ready: choose an image.");
+    tell("The model is ready. Choose an image.");
     if (answered) classify(answered);
     return model;
   } catch (error) {
@@ -45,7 +45,7 @@ async function classify(file) {
   answered = undefined;
   showProblem("");
   showPicture(file);
-  tell("Looking …");
+  tell("Classifying …");
   try {
     const model = await loaded;
     if (turn !== newest) return;
@@ -67,7 +67,7 @@ function show(answer) {
   const { preparing, running } = answer.milliseconds;
   const best = showClasses(answer);
   showPixels(answer.pixels, preparing);
-  tell(`${best}, found in ${running.toFixed(1)} ms`);
+  tell(`${best}, in ${running.toFixed(1)} ms`);
 }
 
 async function takeExample(path) {

@@ -19,7 +19,7 @@ export function watchFiles({ onImage, onModel, onProblem }) {
   });
 
   document.addEventListener("paste", ({ clipboardData }) => {
-    take(clipboardData.files, "The clipboard holds no image: copy an image, then paste it here.");
+    take(clipboardData.files, "The clipboard contains no image. Copy an image, then paste it here.");
   });
 
   document.addEventListener("dragover", (event) => {
@@ -32,6 +32,6 @@ export function watchFiles({ onImage, onModel, onProblem }) {
   document.addEventListener("drop", (event) => {
     event.preventDefault();
     document.body.classList.remove("dropping");
-    take(event.dataTransfer.files, "What was dropped is no file: drop an image.");
+    take(event.dataTransfer.files, "What you dropped is not a file. Drop an image.");
   });
 }

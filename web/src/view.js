@@ -62,17 +62,17 @@ export function showPixels({ data, width, height }, milliseconds) {
   }
   canvas.getContext("2d").putImageData(rgba, 0, 0);
   element("given").textContent =
-    `What the network is given: ${width} × ${height} pixels, prepared in ${milliseconds.toFixed(1)} ms.`;
+    `Input of the network: ${width} × ${height} pixels, prepared in ${milliseconds.toFixed(1)} ms.`;
   element("seen").hidden = false;
 }
 
-/** Says what was loaded. */
+/** Shows what was loaded. */
 export function showModel({ name, bytes, recipe, classes, threads }) {
   element("model").textContent = [
     name,
     `${(bytes / 1e6).toFixed(1)} MB`,
     recipe,
     `${classes} classes`,
-    `${threads} ${threads === 1 ? "thread" : "threads"} of WebAssembly`,
+    `${threads} ${threads === 1 ? "thread" : "threads"} in WebAssembly`,
   ].join(" · ");
 }

@@ -1,27 +1,33 @@
-"""The augmentation of one training image, as timm's recipes have it.
+"""The augmentation of one training image, as in timm's recipes.
 
 In timm's order (timm/data/transforms_factory.py): random resized crop with random
-interpolation, horizontal flip, RandAugment, normalisation, random erasing.
+interpolation, horizontal flip, RandAugment, normalization, random erasing.
+
+It is our own code because no library has it: the layers of Keras draw from a state, per batch, and
+have other operations; timm's are Python on Pillow, and feed a TPU only through processes. Here each
+result is a function of a seed, inside tf.data, and decodes only the crop of a JPEG.
 """
 
 import math
 import numbers
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from keras_poolformer.data.augmentation.randaugment import INTERPOLATIONS, RandAugment, rand_augment
+from keras_poolformer.data.augmentation.rectangles import (
+    RECTANGLE_DRAWS,
+    crop_box,
+    erased_rectangle,
+)
 from keras_poolformer.data.augmentation.resampling import resized_crop
 from keras_poolformer.data.decoding import decode_known, is_exact, turn, turns
-from keras_poolformer.data.image_header import JPEG, read_header
+from keras_poolformer.data.image_header import JPEG, Header, read_header
+from keras_poolformer.data.randomness import fold_in
 from keras_poolformer.images.transform import IMAGENET_MEAN, IMAGENET_STD, ImageTransform
 from keras_poolformer.support.errors import InputError
-
-TRIES = 10  # for a rectangle that fits; timm's, for the crop as for the erasing
-RECTANGLE_DRAWS = 2 * TRIES + 2  # area and ratio of each try, place
-ERASED_AREA = (0.02, 1 / 3)  # timm/data/random_erasing.py
-ERASED_RATIO = (0.3, 1 / 0.3)
 
 
 @dataclass(frozen=True)
@@ -29,19 +35,19 @@ class Augmentation:
     """What happens to a training image; the defaults are those of the ImageNet recipes.
 
     Args:
-        size: side of the square result in pixels.
-        crop_scale: range of the crop's area over the image's.
-        crop_ratio: range of the crop's width over its height.
-        interpolation: "bilinear", "bicubic", or "random": one of these, each time.
-        flip: probability that left and right are exchanged.
-        rand_augment: timm's configuration string; "" for none.
-        erasing: probability that a rectangle becomes noise.
-        mean, std: per channel, of values from 0 to 1.
-        exif: whether pictures are turned as their EXIF orientation says; timm's data sets
-            ignore it.
+        size: Side of the square result in pixels.
+        crop_scale: Range of the area of the crop, as a fraction of the image's.
+        crop_ratio: Range of the aspect ratio of the crop, width over height.
+        interpolation: "bilinear", "bicubic", or "random" for one of these each time.
+        flip: Float between 0 and 1. Fraction of images that are mirrored.
+        rand_augment: timm's configuration string of RandAugment; "" for none.
+        erasing: Float between 0 and 1. Fraction of images in which a rectangle becomes noise.
+        mean: Mean of each channel, of values from 0 to 1.
+        std: Standard deviation of each channel, of values from 0 to 1.
+        exif: Whether the EXIF orientation is applied; timm's data sets ignore it.
 
     Raises:
-        InputError: an option has the wrong type or lies out of range.
+        InputError: An option has the wrong type or is out of range.
     """
 
     size: int = 224
@@ -55,9 +61,9 @@ class Augmentation:
     std: tuple[float, ...] = IMAGENET_STD
     exif: bool = True
 
-    def __post_init__(self):
-        same = ImageTransform(size=self.size, mean=self.mean, std=self.std)  # which checks them
-        values = {name: getattr(same, name) for name in ("size", "mean", "std")}
+    def __post_init__(self) -> None:
+        checked = ImageTransform(size=self.size, mean=self.mean, std=self.std)
+        values: dict[str, Any] = {name: getattr(checked, name) for name in ("size", "mean", "std")}
         values["crop_scale"] = _checked_range("crop_scale", self.crop_scale, 1.0)
         values["crop_ratio"] = _checked_range("crop_ratio", self.crop_ratio, math.inf)
         for name in ("flip", "erasing"):
@@ -74,14 +80,14 @@ class Augmentation:
             )
         if not isinstance(self.exif, bool):
             raise InputError(f"`exif` must be True or False. Received: {self.exif!r}")
-        RandAugment.parse(self.rand_augment)  # refuses what it cannot read
+        RandAugment.parse(self.rand_augment)  # rejects what is not valid
         for name, value in values.items():
             object.__setattr__(self, name, value)  # the dataclass is frozen
 
 
-def _checked_range(name, value, most):
-    plain = isinstance(value, list | tuple) and len(value) == 2
-    if not plain or not all(_is_number(end) for end in value) or not 0 < value[0] <= value[1]:
+def _checked_range(name: str, value: Any, most: float) -> tuple[float, ...]:
+    is_pair = isinstance(value, list | tuple) and len(value) == 2
+    if not is_pair or not all(_is_number(end) for end in value) or not 0 < value[0] <= value[1]:
         raise InputError(
             f"`{name}` must be two positive numbers, the lower first. Received: {value!r}"
         )
@@ -90,33 +96,34 @@ def _checked_range(name, value, most):
     return tuple(float(end) for end in value)
 
 
-def _checked_probability(name, value):
+def _checked_probability(name: str, value: Any) -> float:
     if not _is_number(value) or not 0 <= value <= 1:
         raise InputError(f"`{name}` must be a probability, 0 to 1. Received: {value!r}")
     return float(value)
 
 
-def _is_number(value):
-    real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    return real and math.isfinite(value)
+def _is_number(value: Any) -> bool:
+    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return is_real and math.isfinite(value)
 
 
 @tf.autograph.experimental.do_not_convert  # no Python here depends on values
-def augment(options, encoded, seed):
+def augment(options: Augmentation, encoded: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Decodes and augments one image; of a JPEG only the crop is decoded.
 
     Args:
-        options: an `Augmentation`.
-        encoded: scalar string tensor, an image file.
-        seed: int32 or int64 (2,): the result is a function of it, of the options and the file.
+        options: What happens to the image.
+        encoded: Scalar string tensor. Content of an image file.
+        seed: int32 or int64 (2,). The result is a function of it, of the options and the file.
 
     Returns:
-        float32 (size, size, 3), normalised.
+        float32 (size, size, 3), normalized.
 
     Raises:
-        tf.errors.InvalidArgumentError: when it runs, on what is damaged or no image.
+        tf.errors.InvalidArgumentError: When it runs: the image is corrupt, or the file is not an
+            image.
     """
-    # One call for all numbers: a call costs more than its numbers.
+    # One call for all numbers: a call costs more than drawing them.
     draws = tf.random.stateless_uniform((2 * RECTANGLE_DRAWS + 3,), seed, alg="philox")
     crop, erased, rest = tf.split(draws, (RECTANGLE_DRAWS, RECTANGLE_DRAWS, 3))
     if options.interpolation == "random":
@@ -128,7 +135,7 @@ def augment(options, encoded, seed):
     if rand_augment_options is not None:
         fill = [min(255, round(255 * value)) for value in options.mean]
         pixels = rand_augment(
-            rand_augment_options, pixels, _fold_in(seed, 1), fill, options.interpolation
+            rand_augment_options, pixels, fold_in(seed, 1), fill, options.interpolation
         )
     image = normalize(options, pixels)
     if not options.erasing:
@@ -136,46 +143,47 @@ def augment(options, encoded, seed):
     rectangle, found = erased_rectangle(options.size, erased)
     return tf.cond(
         found & (rest[2] < options.erasing),
-        lambda: _erase(image, rectangle, _fold_in(seed, 2)),
+        lambda: _erase(image, rectangle, fold_in(seed, 2)),
         lambda: image,
     )
 
 
-def _fold_in(seed, number):
-    # In 64 bits, so that no two images of a data set share the result.
-    number = tf.constant(number, tf.int64)
-    return tf.random.experimental.stateless_fold_in(seed, number, alg="philox")
-
-
-def _crop(options, encoded, draws, cubic, mirrored):
+def _crop(
+    options: Augmentation,
+    encoded: tf.Tensor,
+    draws: tf.Tensor,
+    cubic: tf.Tensor,
+    mirrored: tf.Tensor,
+) -> tf.Tensor:
     """The random resized crop: uint8 (size, size, 3)."""
     header = read_header(encoded)
+    ranges = options.crop_scale, options.crop_ratio
 
-    def part_of_jpeg():
+    def part_of_jpeg() -> tuple[tf.Tensor, tf.Tensor]:
         if not options.exif:
-            box = crop_box(options, header.height, header.width, draws)
+            box = crop_box(*ranges, header.height, header.width, draws)
             return _part_of_jpeg(encoded, header, box)
         swapped, rows, columns = turns(header.orientation)
         height = tf.where(swapped, header.width, header.height)
         width = tf.where(swapped, header.height, header.width)
-        top, left, high, wide = tf.unstack(crop_box(options, height, width, draws))
-        # The same part of the stored picture.
+        top, left, high, wide = tf.unstack(crop_box(*ranges, height, width, draws))
+        # The same part of the image as it is stored.
         top = tf.where(rows, height - top - high, top)
         left = tf.where(columns, width - left - wide, left)
         box = tf.where(swapped, (left, top, wide, high), (top, left, high, wide))
         pixels, box = _part_of_jpeg(encoded, header, box)
 
-        def turned():
+        def turned() -> tuple[tf.Tensor, tf.Tensor]:
             left, width = box[1], box[3]
             part = turn(pixels[:, left : left + width], header.orientation)
             return part, tf.concat(([0, 0], tf.shape(part)[:2]), axis=0)
 
         return tf.cond(header.orientation > 1, turned, lambda: (pixels, box))
 
-    def part_of_other():
+    def part_of_other() -> tuple[tf.Tensor, tf.Tensor]:
         pixels = decode_known(header, encoded, options.exif)
         height, width = tf.unstack(tf.shape(pixels)[:2])
-        top, left, height, width = tf.unstack(crop_box(options, height, width, draws))
+        top, left, height, width = tf.unstack(crop_box(*ranges, height, width, draws))
         pixels = pixels[top : top + height, left : left + width]
         return pixels, tf.stack((0, 0, height, width))
 
@@ -184,15 +192,17 @@ def _crop(options, encoded, draws, cubic, mirrored):
     return resized_crop(pixels, box, options.size, cubic, mirrored)
 
 
-def _part_of_jpeg(encoded, header, box):
+def _part_of_jpeg(
+    encoded: tf.Tensor, header: Header, box: tf.Tensor
+) -> tuple[tf.Tensor, tf.Tensor]:
     """Decodes a part of a stored JPEG.
 
     Returns:
         (uint8 (height, columns, 3), the box within it).
     """
     top, left, height, width = tf.unstack(box)
-    # A column more on either side: of the outermost ones libjpeg gets the colours wrong, where
-    # they are stored at half the width.
+    # One more column on either side: where colors are stored at half the width, libjpeg gets those
+    # of the outermost columns wrong.
     first = tf.maximum(left - 1, 0)
     columns = tf.minimum(left + width + 1, header.width) - first
     pixels = tf.image.decode_and_crop_jpeg(
@@ -201,8 +211,16 @@ def _part_of_jpeg(encoded, header, box):
     return pixels, tf.stack((0, left - first, height, width))
 
 
-def normalize(options, pixels):
-    """Returns `(pixels / 255 - mean) / std` as float32; (size, size, 3) like the pixels."""
+def normalize(options: Augmentation, pixels: tf.Tensor) -> tf.Tensor:
+    """Normalizes pixels.
+
+    Args:
+        options: Size, mean and std.
+        pixels: uint8 (size, size, 3).
+
+    Returns:
+        float32 (size, size, 3): `(pixels / 255 - mean) / std`.
+    """
     side = options.size
     std = np.array(options.std, np.float64)
     scale = np.tile(1 / (255 * std), side).astype(np.float32)
@@ -212,76 +230,11 @@ def normalize(options, pixels):
     return tf.reshape(rows * scale + shift, (side, side, 3))
 
 
-def crop_box(options, height, width, draws):
-    """Where the random crop lies: `RandomResizedCropAndInterpolation.get_params` of timm.
-
-    Args:
-        options: an `Augmentation`.
-        height, width: of the image, int32 scalars.
-        draws: float32 (RECTANGLE_DRAWS,), uniform in [0, 1).
-
-    Returns:
-        int32 (4,): top, left, height and width, inside the image, at least one pixel.
-    """
-    rows, columns = tf.cast(height, tf.float32), tf.cast(width, tf.float32)
-    ratios = options.crop_ratio
-    area, ratio = _areas_and_ratios(options.crop_scale, ratios, draws)
-    area *= rows * columns
-    heights, widths = tf.round(tf.sqrt(area / ratio)), tf.round(tf.sqrt(area * ratio))
-    fits = (heights <= rows) & (widths <= columns) & (heights >= 1.0) & (widths >= 1.0)
-    # Else the whole image, without what makes it too tall or too wide.
-    tallest = tf.maximum(tf.minimum(tf.round(columns * (1 / ratios[0])), rows), 1.0)
-    widest = tf.maximum(tf.minimum(tf.round(rows * ratios[1]), columns), 1.0)
-    crop_height, crop_width, found = _first_that_fits(fits, (heights, tallest), (widths, widest))
-    space = tf.stack((height - crop_height, width - crop_width))
-    place = tf.where(found, _place(draws, space), space // 2)
-    return tf.concat((place, (crop_height, crop_width)), axis=0)
-
-
-def erased_rectangle(size, draws):
-    """Which rectangle becomes noise: `RandomErasing` of timm, with its defaults.
-
-    Args:
-        size: side of the image, a Python int.
-        draws: float32 (RECTANGLE_DRAWS,), uniform in [0, 1).
-
-    Returns:
-        (int32 (4,): top, left, height and width; bool scalar: whether there is one).
-    """
-    area, ratio = _areas_and_ratios(ERASED_AREA, ERASED_RATIO, draws)
-    area *= float(size * size)
-    heights, widths = tf.round(tf.sqrt(area * ratio)), tf.round(tf.sqrt(area / ratio))
-    fits = (heights < size) & (widths < size)
-    height, width, found = _first_that_fits(fits, (heights, 0.0), (widths, 0.0))
-    place = _place(draws, tf.stack((size - height, size - width)))
-    return tf.concat((place, (height, width)), axis=0), found
-
-
-def _areas_and_ratios(areas, ratios, draws):
-    """Draws a uniform area and a log-uniform ratio for each try: float32 (TRIES,) each."""
-    low, high = math.log(ratios[0]), math.log(ratios[1])
-    area = areas[0] + draws[:TRIES] * (areas[1] - areas[0])
-    return area, tf.exp(low + draws[TRIES : 2 * TRIES] * (high - low))
-
-
-def _first_that_fits(fits, heights, widths):
-    """The sides of the first try that fits, else the other ones: int32 scalars, and whether."""
-    found = tf.reduce_any(fits)
-    first = tf.argmax(fits)
-    sides = (tf.where(found, tries[first], other) for tries, other in (heights, widths))
-    return *(tf.cast(side, tf.int32) for side in sides), found
-
-
-def _place(draws, space):
-    """Draws whole numbers from 0 to `space`, each alike: int32 (2,)."""
-    place = draws[2 * TRIES :] * tf.cast(space + 1, tf.float32)
-    return tf.minimum(tf.cast(place, tf.int32), space)  # the product may have been rounded up
-
-
-def _erase(image, rectangle, seed):
+def _erase(image: tf.Tensor, rectangle: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:
     """Fills a rectangle with noise: one normal number for each pixel and channel."""
     top, left, height, width = tf.unstack(rectangle)
     noise = tf.random.stateless_normal((height, width, 3), seed, alg="philox")
+    # Writes only the rectangle; tf.where would draw and select over the whole image.
     return tf.raw_ops.TensorStridedSliceUpdate(
         input=image,
         begin=(top, left),

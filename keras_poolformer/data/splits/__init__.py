@@ -1,1 +1,1 @@
-"""Labelled images of one split: class folders, tensorflow-datasets, records."""
+"""Labeled images of one split: class folders, tensorflow-datasets, records."""

@@ -1,7 +1,8 @@
-"""Class folders, for training: ROOT/split/label/image or ROOT/label/image."""
+"""Class folders to train on: ROOT/split/label/image or ROOT/label/image."""
 
 import dataclasses
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -10,25 +11,30 @@ import tensorflow as tf
 
 from keras_poolformer.data.folders import check_no_image, find_class_folders
 from keras_poolformer.data.split_folders import TRAINING_FOLDER, evaluation_folder, has_splits
-from keras_poolformer.data.splits.split import Split, share
+from keras_poolformer.data.splits.split import Dataset, Shard, Split, share
 from keras_poolformer.support.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class FolderSplit(Split):
-    """Image files; an example is known by its place in the sorted list of all.
+    """Image files; the key of an example is its number in the sorted list of all files.
 
     Args:
-        paths: string tensor (all files,).
-        labels: int64 tensor (all files,).
-        numbers: int64 array; which of all files these are.
+        paths: string (all files,).
+        labels: int64 (all files,).
+        numbers: int64 (num_examples,). Numbers of the files in this split.
     """
 
     paths: tf.Tensor
     labels: tf.Tensor
     numbers: np.ndarray
 
-    def stream(self, order_seed=None, shard=(0, 1), shuffle_buffer=None):
+    def stream(
+        self,
+        order_seed: int | None = None,
+        shard: Shard = (0, 1),
+        shuffle_buffer: int | None = None,
+    ) -> Dataset:
         """See `Split.stream`: a permutation of all files."""
         numbers = self.numbers
         if order_seed is not None:
@@ -36,40 +42,42 @@ class FolderSplit(Split):
         start, stop = share(self.num_examples, shard)
         return tf.data.Dataset.from_tensor_slices(numbers[start:stop])
 
-    def load(self, raw):
+    def load(self, raw: tf.Tensor) -> dict[str, tf.Tensor]:
         """See `Split.load`."""
         image = tf.io.read_file(tf.gather(self.paths, raw))
         return {"image": image, "label": tf.gather(self.labels, raw), "key": raw}
 
-    def describe(self, number):
+    def describe(self, number: int) -> str:
         """See `Split.describe`."""
         return os.fsdecode(self.paths[self.numbers[number]].numpy())
 
-    def _divided(self, count):
+    def _divided(self, count: int) -> tuple[Split, Split]:
         held = (2 * np.arange(count) + 1) * self.num_examples // (2 * count)
         return (
             self._only(self.name, np.delete(self.numbers, held)),
             self._only(f"{self.name} (held out)", self.numbers[held]),
         )
 
-    def _only(self, name, numbers):
+    def _only(self, name: str, numbers: np.ndarray) -> Split:
         return dataclasses.replace(self, name=name, numbers=numbers, num_examples=len(numbers))
 
 
-def open_folders(root, note=None):
+def open_folders(
+    root: str | os.PathLike[str], note: Callable[[str], None] | None = None
+) -> tuple[FolderSplit, FolderSplit | None]:
     """Opens class folders.
 
     Args:
-        root: holds `train` and perhaps `val`, `validation` or `test`, and in these a folder per
-            class; or the folders of the classes themselves, if `train` holds no folders.
-        note: as for `find_class_folders`.
+        root: Folder that contains `train` and perhaps `val`, `validation` or `test`, with a
+            folder for each class; or that contains the folders of the classes.
+        note: Function to call with a line about files that are skipped, or None.
 
     Returns:
-        (`Split` to train on, `Split` to evaluate on, or None).
+        (split to train on; split to evaluate on, or None).
 
     Raises:
-        InputError: these are no class folders, one is empty, an image lies where it has no
-            class, or both splits do not have the same classes.
+        InputError: There are no class folders, one is empty, an image is outside of them, or the
+            two splits do not have the same classes.
     """
     root = Path(root)
     train = root / TRAINING_FOLDER
@@ -87,10 +95,10 @@ def open_folders(root, note=None):
     return training, evaluation
 
 
-def _opened(root, folders):
+def _opened(root: Path, folders: dict[str, list[Path]]) -> FolderSplit:
     files = [path for paths in folders.values() for path in paths]
     labels = np.repeat(np.arange(len(folders)), [len(paths) for paths in folders.values()])
-    # On the host, of an eager tensor: the graphs that read it refer to it and do not copy it.
+    # Eager and on the host, so that graphs refer to the tensor instead of copying it.
     with tf.init_scope(), tf.device("CPU:0"):
         return FolderSplit(
             name=str(root),
@@ -102,12 +110,12 @@ def _opened(root, folders):
         )
 
 
-def _check_classes(training, evaluation):
-    for one, other in ((training, evaluation), (evaluation, training)):
-        alone = [name for name in one.class_names if name not in other.class_names]
-        if alone:
-            shown = ", ".join(alone[:5]) + (f" and {len(alone) - 5} more" if alone[5:] else "")
+def _check_classes(training: Split, evaluation: Split) -> None:
+    for split, other in ((training, evaluation), (evaluation, training)):
+        extra = [name for name in split.class_names if name not in other.class_names]
+        if extra:
+            shown = ", ".join(extra[:5]) + (f" and {len(extra) - 5} more" if extra[5:] else "")
             raise InputError(
                 f"{training.name} and {evaluation.name} must have the same class folders. "
-                f"Received: {shown} in {one.name} alone"
+                f"Received: {shown} only in {split.name}"
             )

@@ -1,10 +1,12 @@
-"""`dataset.json`, which describes a folder of records; it may be from anybody."""
+"""`dataset.json`, which describes a folder of records; nothing in it is trusted."""
 
 import dataclasses
 import json
+import os
 import re
 from collections import Counter
 from dataclasses import dataclass
+from typing import Any
 
 from keras_poolformer.labels import checked_labels
 from keras_poolformer.support.errors import InputError
@@ -13,17 +15,18 @@ from keras_poolformer.support.messages import shown
 from keras_poolformer.support.output_folders import OutputFolder
 
 DESCRIPTION = "dataset.json"
-FORMAT, VERSION = "keras-poolformer records", 1
+FORMAT = "keras-poolformer records"
+VERSION = 1
 SPLITS = ("train", "validation")
 RECORDS = OutputFolder(
     "a folder of records that prepare wrote",
     (DESCRIPTION, *(f"{split}-?????-of-?????.tfrecord" for split in SPLITS)),
     markers=(DESCRIPTION,),
 )
-MAX_BYTES = 2**26
+MAX_BYTES = 2**26  # of dataset.json
 _FILE_NAME = re.compile(r"\w[\w.-]*\.tfrecord", re.ASCII)
-_LARGEST = 2**50
-_RECORD_BYTES = 16  # of an empty one: length and checksums
+_LARGEST = 2**50  # examples or bytes of a file
+_RECORD_BYTES = 16  # of an empty record: its length and checksums
 
 
 @dataclass(frozen=True)
@@ -31,9 +34,9 @@ class RecordFile:
     """A file of a split.
 
     Args:
-        name: of the file, beside `dataset.json`.
-        examples: in it.
-        bytes: its size.
+        name: Name of the file, in the folder of `dataset.json`.
+        examples: Number of examples in it.
+        bytes: Size of the file.
     """
 
     name: str
@@ -43,34 +46,41 @@ class RecordFile:
 
 @dataclass(frozen=True)
 class Description:
-    """What `dataset.json` says.
+    """The content of `dataset.json`.
 
     Args:
-        class_names: tuple of str, in the order of the labels.
+        class_names: Class names in the order of the labels.
         splits: {"train": (RecordFile, ...)} and perhaps "validation".
     """
 
     class_names: tuple[str, ...]
     splits: dict[str, tuple[RecordFile, ...]]
 
-    def to_json(self):
+    def to_json(self) -> str:
         """Returns the text of `dataset.json`."""
         fields = {"format": FORMAT, "version": VERSION} | dataclasses.asdict(self)
         return json.dumps(fields, indent=1) + "\n"
 
 
-def parse_description(text, path):
-    """Reads what `Description.to_json` returned, and trusts nothing in it.
+def is_address(path: str | os.PathLike[str]) -> bool:
+    """Whether data are named by an address, as in gs://bucket/imagenet."""
+    return "://" in str(path)
+
+
+def description_path(path: str | os.PathLike[str]) -> str:
+    """Returns the path of the description of the records in `path`, a folder or an address."""
+    return f"{str(path).rstrip('/')}/{DESCRIPTION}"
+
+
+def parse_description(text: str, path: str | os.PathLike[str]) -> Description:
+    """Parses and checks `dataset.json`.
 
     Args:
-        text: JSON.
-        path: where it lies, for errors.
-
-    Returns:
-        A `Description`.
+        text: Content of the file.
+        path: Path of the file, for errors.
 
     Raises:
-        InputError: it is none, or not of this version.
+        InputError: It is not a valid description of this version.
     """
     fields = parse_json(text.encode(), str(path))
     if fields.get("format") != FORMAT:
@@ -78,20 +88,22 @@ def parse_description(text, path):
     _check(fields.get("version") == VERSION, path, "version", f"{VERSION}", fields.get("version"))
     names = checked_class_names(fields.get("class_names"), f"{path}: class_names")
     splits = fields.get("splits", ())
-    known = isinstance(splits, dict) and "train" in splits and set(splits) <= set(SPLITS)
-    _check(known, path, "splits", "train and perhaps validation", splits)
-    files = {name: tuple(_file(one, path) for one in _files(splits, name, path)) for name in splits}
-    listed = [one.name for part in files.values() for one in part]
+    is_valid = isinstance(splits, dict) and "train" in splits and set(splits) <= set(SPLITS)
+    _check(is_valid, path, "splits", "train and perhaps validation", splits)
+    files = {
+        name: tuple(_file(entry, path) for entry in _files(splits, name, path)) for name in splits
+    }
+    listed = [file.name for part in files.values() for file in part]
     _check(len(set(listed)) == len(listed), path, "splits", "files listed once", sorted(listed))
     return Description(names, files)
 
 
-def checked_class_names(names, subject):
-    """Returns the class names of a data set, one rule for all that enter and leave.
+def checked_class_names(names: Any, subject: str) -> tuple[str, ...]:
+    """Returns the class names of a data set, by one rule for all data that are read or written.
 
     Args:
-        names: What should be a list or tuple of names.
-        subject: What errors call them.
+        names: List or tuple of names, if it is valid.
+        subject: Name for them in errors.
 
     Raises:
         InputError: There are none, two are the same, or one is not a valid class name.
@@ -107,26 +119,32 @@ def checked_class_names(names, subject):
     return names
 
 
-def _files(splits, name, path):
+def _files(splits: dict[str, Any], name: str, path: object) -> list[Any]:
     _check(_is_list(splits[name]), path, name, "a list of files", splits[name])
     return splits[name]
 
 
-def _file(fields, path):
+def _file(fields: Any, path: object) -> RecordFile:
     expected = (
         "a name without folders, and its examples and bytes, from 1, and at least "
         f"{_RECORD_BYTES} bytes an example"
     )
-    whole = isinstance(fields, dict) and fields.keys() == {"name", "examples", "bytes"}
-    good = whole and isinstance(fields["name"], str) and _FILE_NAME.fullmatch(fields["name"])
-    counts = [fields["examples"], fields["bytes"]] if good else [0]
-    good = all(type(count) is int and 0 < count <= _LARGEST for count in counts)
-    good = good and fields["bytes"] >= _RECORD_BYTES * fields["examples"]
-    _check(good, path, "file", expected, fields)
+    _check(_is_file(fields), path, "file", expected, fields)
     return RecordFile(**fields)
 
 
-def _is_utf8(name):
+def _is_file(fields: Any) -> bool:
+    if not isinstance(fields, dict) or fields.keys() != {"name", "examples", "bytes"}:
+        return False
+    if not isinstance(fields["name"], str) or not _FILE_NAME.fullmatch(fields["name"]):
+        return False
+    counts = (fields["examples"], fields["bytes"])
+    if not all(type(count) is int and 0 < count <= _LARGEST for count in counts):
+        return False
+    return fields["bytes"] >= _RECORD_BYTES * fields["examples"]
+
+
+def _is_utf8(name: str) -> bool:
     try:
         name.encode()
     except UnicodeEncodeError:
@@ -134,10 +152,10 @@ def _is_utf8(name):
     return True
 
 
-def _is_list(value):
+def _is_list(value: Any) -> bool:
     return isinstance(value, list) and len(value) > 0
 
 
-def _check(good, path, name, expected, value):
-    if not good:
+def _check(is_valid: bool, path: object, name: str, expected: str, value: object) -> None:
+    if not is_valid:
         raise InputError(f"{path}: {name} must be {expected}. Received: {shown(value, 100)}")

@@ -1,8 +1,11 @@
-"""Writes labelled images from any source as records."""
+"""Writes labeled images of any source as records."""
 
 import contextlib
 import itertools
 import math
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import tensorflow as tf
 
@@ -12,8 +15,9 @@ from keras_poolformer.data.splits.record_description import (
     SPLITS,
     Description,
     RecordFile,
+    is_address,
 )
-from keras_poolformer.data.splits.split import READING_ERRORS, reason_of, share
+from keras_poolformer.data.splits.split import READING_ERRORS, Split, reason_of, share
 from keras_poolformer.data.splits.validation import checked, name_broken
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.files import existing_error, refuse_existing, replacing
@@ -22,27 +26,33 @@ EXAMPLES_OF_A_FILE = 1250  # of ImageNet about 140 MB
 MAX_FILES = 1024
 
 
-def write_records(splits, path, num_shards=None, progress=None, overwrite=False):
-    """Writes what `open_splits` returns as records; every image is decoded once, as a check.
+def write_records(
+    splits: tuple[Split, Split | None],
+    path: str | os.PathLike[str],
+    num_shards: int | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    overwrite: bool = False,
+) -> Description:
+    """Writes splits as records; every image is decoded once, as a check.
 
-    The images stay the files that they were, and each example keeps its number, which its
-    augmentation depends on. Training examples are put into another, fixed order, because class
-    folders hold one class after the other.
+    Images stay encoded as they are, and each example keeps its key, which its augmentation depends
+    on. Training examples are put into another, fixed order, because class folders have one class
+    after the other.
 
     Args:
-        splits: (`Split`, `Split` or None).
-        path: of the folder to write, or an address, as in gs://bucket/imagenet. It becomes a data
-            set when all is written: a local folder appears as a whole, and until then an old one
-            stays; at an address old records go first, and `dataset.json` comes last.
-        num_shards: files of the training split; None for a power of two, 1 to 1,024.
-        progress: called with (examples that were written, of how many), or None.
-        overwrite: whether records that lie there may be replaced.
+        splits: Split to train on; split to evaluate on, or None.
+        path: Folder to write, or an address, as in gs://bucket/imagenet. A local folder appears
+            when it is complete, and until then an old one stays; at an address old records are
+            deleted first, and `dataset.json` is written last.
+        num_shards: Number of files of the training split; None for a power of two, 1 to 1,024.
+        progress: Function to call with (examples written, of how many), or None.
+        overwrite: Whether records that are there may be replaced.
 
     Returns:
-        A `Description` of what was written.
+        Description of what was written.
 
     Raises:
-        InputError: examples cannot be used (the first 20 are named), or the files cannot be
+        InputError: Examples cannot be used (the first 20 are named), or the files cannot be
             written.
     """
     counts = _num_files(splits, num_shards)
@@ -60,8 +70,8 @@ def write_records(splits, path, num_shards=None, progress=None, overwrite=False)
     return description
 
 
-def _num_files(splits, num_shards):
-    """Of the training split as many as wanted, of the other one in proportion."""
+def _num_files(splits: tuple[Split, Split | None], num_shards: int | None) -> tuple[int, int]:
+    """Numbers of files: of the training split as requested, of the other one in proportion."""
     training, evaluation = splits
     if num_shards is None:
         power = round(math.log2(max(1, training.num_examples / EXAMPLES_OF_A_FILE)))
@@ -73,13 +83,19 @@ def _num_files(splits, num_shards):
     return num_shards, max(1, min(part, num_shards, evaluation.num_examples))
 
 
-def _counter(progress, total):
+def _counter(progress: Callable[[int, int], None] | None, total: int) -> Callable[[], None]:
     """A function to call for each example."""
     done = itertools.count(1)
     return (lambda: progress(next(done), total)) if progress else (lambda: None)
 
 
-def _write_split(split, name, count, new_file, advance):
+def _write_split(
+    split: Split,
+    name: str,
+    count: int,
+    new_file: Callable[[str], str],
+    advance: Callable[[], None],
+) -> Iterator[RecordFile]:
     """Yields a `RecordFile` for each file that was written."""
     records = _records(split, order_seed=0 if name == "train" else None)
     for number in range(count):
@@ -93,18 +109,19 @@ def _write_split(split, name, count, new_file, advance):
         yield RecordFile(file_name, stop - start, tf.io.gfile.stat(path).length)
 
 
-def _records(split, order_seed):
-    """Yields what to write, each example checked."""
+def _records(split: Split, order_seed: int | None) -> Iterator[bytes]:
+    """Yields serialized examples, each of them checked."""
 
     @tf.autograph.experimental.do_not_convert
-    def check(raw):
+    def check(raw: Any) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         return checked(split, raw)
 
     stream = split.stream(order_seed)
     stream = stream.map(check, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
     labels = range(len(split.class_names))
     try:
-        for example, _ in stream.prefetch(tf.data.AUTOTUNE).as_numpy_iterator():
+        examples: Any = stream.prefetch(tf.data.AUTOTUNE).as_numpy_iterator()
+        for example, _ in examples:
             if example["label"] not in labels:
                 raise tf.errors.OutOfRangeError(None, None, f"label {example['label']}")
             yield _record(**example)
@@ -112,8 +129,8 @@ def _records(split, order_seed):
         raise name_broken(split) or split.unreadable(error) from error
 
 
-def _record(image, label, key):
-    def numbers(value):
+def _record(image: bytes, label: int, key: int) -> bytes:
+    def numbers(value: int) -> tf.train.Feature:
         return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
 
     content = tf.train.Feature(bytes_list=tf.train.BytesList(value=[image]))
@@ -122,22 +139,22 @@ def _record(image, label, key):
 
 
 @contextlib.contextmanager
-def _destination(path, overwrite):
-    """Yields a function from a file's name to where to write it; nothing stays after an error."""
+def _destination(path: str | os.PathLike[str], overwrite: bool) -> Iterator[Callable[[str], str]]:
+    """Yields a function from the name of a file to its path; after an error nothing is left."""
     refuse_unwritable(path, overwrite)
     path = str(path).rstrip("/")
-    if "://" not in path:
+    if not is_address(path):
         with replacing(path, overwrite, RECORDS) as written:
             written.mkdir()
             yield lambda name: str(written / name)
         return
     with _writing(path):
-        for name in _names(path):  # without the description the rest is no data set any more
+        for name in _names(path):  # the description first, without which there is no data set
             tf.io.gfile.remove(f"{path}/{name}")
         tf.io.gfile.makedirs(path)
-    started = []
+    started: list[str] = []
 
-    def new_file(name):
+    def new_file(name: str) -> str:
         started.append(f"{path}/{name}")
         return started[-1]
 
@@ -150,25 +167,27 @@ def _destination(path, overwrite):
         raise
 
 
-def refuse_unwritable(path, overwrite):
-    """Raises InputError if `write_records` may not write there.
+def refuse_unwritable(path: str | os.PathLike[str], overwrite: bool) -> None:
+    """Rejects a path that `write_records` may not write to.
 
     Args:
-        path, overwrite: as for `write_records`.
+        path: Folder to write, or an address.
+        overwrite: Whether records that are there may be replaced.
 
     Raises:
-        InputError: it exists and may not be replaced, or is no folder of records.
+        InputError: It exists and may not be replaced, or is not a folder of records.
     """
     path = str(path)
-    if "://" not in path:
+    if not is_address(path):
         refuse_existing(path, overwrite, RECORDS)
         return
     with _writing(path):
         names = _names(path)
     if names and not overwrite:
         raise existing_error(path)
-    kinds = {True: "folder", False: "file"}
-    difference = RECORDS.difference_of((name.rstrip("/"), kinds[name[-1] == "/"]) for name in names)
+    difference = RECORDS.difference_of(
+        (name.rstrip("/"), "folder" if name.endswith("/") else "file") for name in names
+    )
     if difference:
         raise InputError(
             f"{path} cannot be overwritten: only {RECORDS.kind} is replaced, with nothing else in "
@@ -176,15 +195,15 @@ def refuse_unwritable(path, overwrite):
         )
 
 
-def _names(path):
-    """What lies in a folder; the description first."""
+def _names(path: str) -> list[str]:
+    """Names of the files in a folder; the description first."""
     names = tf.io.gfile.listdir(path) if tf.io.gfile.isdir(path) else []
     return sorted(names, key=lambda name: (name != DESCRIPTION, name))
 
 
 @contextlib.contextmanager
-def _writing(path):
-    """Turns TensorFlow's errors into one line."""
+def _writing(path: str | os.PathLike[str]) -> Iterator[None]:
+    """Turns TensorFlow's errors within the block into one line."""
     try:
         yield
     except tf.errors.OpError as error:

@@ -1,26 +1,37 @@
-"""Labelled images in TFRecord files, as `keras-poolformer prepare` writes them; gs:// works too.
+"""Labeled images in TFRecord files, as `keras-poolformer prepare` writes them; gs:// works too.
 
 A folder holds the files and `dataset.json`, which describes them and is written last. A record is
-a tf.train.Example: `image`, the bytes of an image's file; `label`; `key`, the example's number.
+a tf.train.Example: `image`, the bytes of an image file; `label`; `key`, the number of the example.
 """
 
+import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any, ClassVar
 
 import numpy as np
 import tensorflow as tf
 
-from keras_poolformer.data.class_matching import chosen, class_index, match_classes
 from keras_poolformer.data.splits.record_description import (
     DESCRIPTION,
     MAX_BYTES,
     SPLITS,
+    RecordFile,
+    description_path,
+    is_address,
     parse_description,
 )
-from keras_poolformer.data.splits.split import READING_ERRORS, StoredSplit, by_file, reason_of
+from keras_poolformer.data.splits.split import (
+    READING_ERRORS,
+    Dataset,
+    Ranges,
+    StoredSplit,
+    by_file,
+    reason_of,
+)
 from keras_poolformer.data.splits.validation import name_broken
-from keras_poolformer.images.files import EncodedImage
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import shown
 
@@ -29,8 +40,8 @@ FEATURES = {
     "label": tf.io.FixedLenFeature((), tf.int64),
     "key": tf.io.FixedLenFeature((), tf.int64),
 }
-_READ_BYTES = 2**20  # at once; tf.data's own 256 kB are few for a file that lies far away
-_ASK_AT_ONCE = 32
+_READ_BYTES = 2**20  # bytes at once; tf.data's default of 256 kB is slow over a network
+_ASK_AT_ONCE = 32  # files
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -38,49 +49,30 @@ class RecordSplit(StoredSplit):
     """A split of prepared records.
 
     Args:
-        paths: of the files.
+        paths: Paths of the files.
     """
 
     paths: tuple[str, ...]
+    named_by_number: ClassVar[bool] = True
 
-    def load(self, raw):
+    def load(self, raw: tf.Tensor) -> dict[str, tf.Tensor]:
         """See `Split.load`."""
         return tf.io.parse_single_example(raw, FEATURES)
 
-    def describe(self, number):
+    def describe(self, number: int) -> str:
         """See `Split.describe`."""
         file, place = self._locate(self.first + number)
         return f"record {place} of {self.paths[file]}"
 
-    def class_indices(self, labels, num_classes):
-        """Finds the model's class for each class, as `match_classes` does."""
-        return match_classes(self.class_names, labels, num_classes, self.source, numbers=True)
-
-    def examples(self, indices, limit=None):
-        """Reads the images for an evaluation, when they are asked for and without decoding them.
-
-        Args:
-            indices: Class index of the model for each class of the records.
-            limit: Number of images at most, evenly spread; None for all.
-
-        Yields:
-            (EncodedImage, class index).
-
-        Raises:
-            InputError: A file or record is corrupt, or an image has no class.
-        """
-        for number, example in chosen(self._loaded(), self.num_examples, limit):
-            image = EncodedImage(example["image"], self.describe(number))
-            yield image, class_index(image, example["label"], indices)
-
-    def _loaded(self):
+    def _loaded(self) -> Iterator[dict[str, Any]]:
         stored = self.stream().map(self.load, num_parallel_calls=tf.data.AUTOTUNE)
+        examples: Any = stored.as_numpy_iterator()
         try:
-            yield from stored.as_numpy_iterator()
+            yield from examples
         except READING_ERRORS as error:
             raise name_broken(self, error) or self.unreadable(error) from error
 
-    def unreadable(self, error):
+    def unreadable(self, error: Exception) -> InputError:
         """See `Split.unreadable`: looks for the file, which TensorFlow does not name."""
         for path, length in zip(self.paths, self.lengths, strict=True):
             try:
@@ -90,19 +82,19 @@ class RecordSplit(StoredSplit):
                 return InputError(f"{path} cannot be read: {reason_of(damage)}")
         return super().unreadable(error)
 
-    def _locate(self, place):
+    def _locate(self, place: int) -> tuple[int, int]:
         """(which file, the record's place in it)."""
         ends = np.cumsum(self.lengths)
         file = int(np.searchsorted(ends, place, side="right"))
         return file, place - int(ends[file]) + self.lengths[file]
 
-    def _read(self, ranges, cycle_length):
+    def _read(self, ranges: Ranges, cycle_length: int) -> Dataset:
         parts = [part for first, last in ranges for part in by_file(self.lengths, first, last)]
         parts = [(*self._locate(first), last - first) for first, last in parts]
         files = [file for file, _, _ in parts]
         lengths = np.array([self.lengths[file] for file in files], np.int64)
         takes = np.array([take for _, _, take in parts], np.int64)
-        # To the end of a file, so that a record too many is seen, too.
+        # To the end of a file, so that a surplus record is noticed.
         takes[takes == lengths] = -1
         skips = np.array([skip for _, skip, _ in parts], np.int64)
         columns = ([self.paths[file] for file in files], lengths, skips, takes)
@@ -115,48 +107,43 @@ class RecordSplit(StoredSplit):
         )
 
 
-def _records(path, length, skip, take):
+def _records(path: str, length: int, skip: int, take: int) -> Dataset:
     """Some records of a file, which must hold `length`."""
     file = tf.data.TFRecordDataset(path, buffer_size=_READ_BYTES)
     return file.apply(tf.data.experimental.assert_cardinality(length)).skip(skip).take(take)
 
 
-def open_records_split(path, split=None):
+def open_records_split(path: str | os.PathLike[str], split: str | None = None) -> RecordSplit:
     """Opens one split of a folder of records, to evaluate on.
 
     Args:
-        path: As for `open_records`.
+        path: Folder of records, or its address.
         split: "train" or "validation", which is the default.
 
     Raises:
-        InputError: As `open_records`, or there is no such split.
+        InputError: The records cannot be opened, or there is no such split.
     """
-    splits = dict(zip(SPLITS, open_records(path), strict=True))
-    present = [name for name, opened in splits.items() if opened]
+    opened = zip(SPLITS, open_records(path), strict=True)
+    splits = {name: records for name, records in opened if records}
     wanted = SPLITS[-1] if split is None else split
-    if wanted not in present:
+    if wanted not in splits:
         raise InputError(
-            f"{path} has no split {shown(wanted)}: --split names one of {', '.join(present)}"
+            f"{path} has no split {shown(wanted)}: --split names one of {', '.join(splits)}"
         )
     return splits[wanted]
 
 
-def description_path(path):
-    """Returns where the description of the records in `path` lies."""
-    return f"{str(path).rstrip('/')}/{DESCRIPTION}"
-
-
-def open_records(path):
+def open_records(path: str | os.PathLike[str]) -> tuple[RecordSplit, RecordSplit | None]:
     """Opens a folder of records.
 
     Args:
-        path: of a folder, or its address, as in gs://bucket/imagenet.
+        path: Folder of records, or its address, as in gs://bucket/imagenet.
 
     Returns:
-        (`Split` to train on, `Split` to evaluate on, or None).
+        (split to train on; split to evaluate on, or None).
 
     Raises:
-        InputError: there is no description, or another one, or files are missing or of another
+        InputError: The description is missing or not valid, or files are missing or have another
             size than it says.
     """
     where = description_path(path)
@@ -179,7 +166,7 @@ def open_records(path):
     return splits["train"], splits.get("validation")
 
 
-def _text(path):
+def _text(path: str) -> str:
     try:
         _check_regular(path)
         with tf.io.gfile.GFile(path, "rb") as file:
@@ -194,13 +181,13 @@ def _text(path):
     return content.decode("utf-8", errors="replace")
 
 
-def _check_regular(path):
-    """Refuses what a local path should not be: reading a pipe or a device may never end."""
-    if "://" not in path and Path(path).exists() and not Path(path).is_file():
+def _check_regular(path: str) -> None:
+    """Rejects a local pipe or device, from which reading may never end."""
+    if not is_address(path) and Path(path).exists() and not Path(path).is_file():
         raise InputError(f"{path} must be a regular file. Received: a folder, pipe or device")
 
 
-def _size(path):
+def _size(path: str) -> int | None:
     _check_regular(path)
     try:
         return tf.io.gfile.stat(path).length
@@ -210,7 +197,9 @@ def _size(path):
         raise InputError(f"{path} cannot be read: {reason_of(error)}") from None
 
 
-def _opened(folder, name, class_names, files):
+def _opened(
+    folder: str, name: str, class_names: tuple[str, ...], files: tuple[RecordFile, ...]
+) -> RecordSplit:
     lengths = tuple(file.examples for file in files)
     return RecordSplit(
         name=f"{folder} {name}",

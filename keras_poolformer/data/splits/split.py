@@ -1,31 +1,42 @@
-"""What training needs of labelled images, whichever source they are from."""
+"""The interface that training has to labeled images, whichever source they are from."""
 
 import abc
 import dataclasses
 import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import Any, ClassVar, TypeAlias
 
 import numpy as np
 import tensorflow as tf
 
+from keras_poolformer.data.class_matching import chosen, class_index, match_classes
+from keras_poolformer.data.folders import spread
+from keras_poolformer.data.labeled import Examples
+from keras_poolformer.images.files import EncodedImage
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import one_line
 
-# Of reading and decoding. The second is TensorFlow's, for an error that quotes bytes of the data.
-READING_ERRORS = (tf.errors.OpError, UnicodeDecodeError)
-BUFFER_BYTES = 2**30  # of undecoded examples, from which the next one is drawn
+# Errors of reading and decoding. TensorFlow raises the second one where its message quotes bytes of
+# the data.
+READING_ERRORS: tuple[type[Exception], ...] = (tf.errors.OpError, UnicodeDecodeError)
+BUFFER_BYTES = 2**30  # bytes of undecoded examples, from which the next one is drawn
 READ_AT_ONCE = 8  # files
+# TensorFlow loads its submodules lazily, so type checkers do not see tf.data.Dataset.
+Dataset: TypeAlias = Any
+Shard = tuple[int, int]  # (index, count) of one of `count` parts
+Ranges = list[tuple[int, int]]  # (place, end) of examples that are read one after the other
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Split(abc.ABC):
-    """Labelled images that are known by their place in a stored order.
+    """Labeled images, numbered in a stored order.
 
     Args:
-        name: what errors call it.
-        class_names: tuple of str, in the order of the labels.
-        num_examples: how many there are.
-        num_files: among which hosts can share the reading; 1 where they cannot.
+        name: Name of the split, for errors.
+        class_names: Class names in the order of the labels.
+        num_examples: Number of images.
+        num_files: Number of files that hosts can share among themselves; 1 where they cannot.
     """
 
     name: str
@@ -34,52 +45,57 @@ class Split(abc.ABC):
     num_files: int = 1
 
     @abc.abstractmethod
-    def stream(self, order_seed=None, shard=(0, 1), shuffle_buffer=None) -> tf.data.Dataset:
-        """The examples, cheap to read and to skip: no image is decoded.
+    def stream(
+        self,
+        order_seed: int | None = None,
+        shard: Shard = (0, 1),
+        shuffle_buffer: int | None = None,
+    ) -> Dataset:
+        """Streams the examples, cheap to read and to skip: no image is decoded.
 
         Args:
-            order_seed: whole number from 0 that the order is a function of; None for the stored
+            order_seed: Whole number from 0 that the order is a function of; None for the stored
                 order.
-            shard: (index, count) for one of `count` parts that hold each example once. No two
+            shard: (index, count) of one of `count` parts that hold each example once. No two
                 differ by more than one example.
-            shuffle_buffer: examples, over all shards, from which the next one is drawn, where
-                the order is not drawn as a whole; None for as many as fit into 1 GB.
+            shuffle_buffer: Number of examples, over all shards, from which the next one is drawn,
+                where the order is not drawn as a whole; None for as many as fit into 1 GB.
 
         Returns:
             tf.data.Dataset of what `load` takes.
         """
 
     @abc.abstractmethod
-    def load(self, raw) -> dict:
+    def load(self, raw: Any) -> dict[str, tf.Tensor]:
         """Reads an example of `stream`; for `Dataset.map`.
 
         Args:
-            raw: an element of `stream`.
+            raw: Element of `stream`.
 
         Returns:
-            {"image": scalar string, the image's file; "label": scalar int64; "key": scalar
-            int64, which is the example's own wherever it comes in the order}.
+            {"image": scalar string, the image file; "label": scalar int64; "key": scalar int64,
+            which identifies the example wherever it comes in the order}.
         """
 
     @abc.abstractmethod
-    def describe(self, number) -> str:
-        """Returns what errors call the example at this place of the stored order."""
+    def describe(self, number: int) -> str:
+        """Returns the name, for errors, of the example with this number in the stored order."""
 
     @abc.abstractmethod
-    def _divided(self, count) -> tuple["Split", "Split"]:
-        """What `held_out` returns."""
+    def _divided(self, count: int) -> tuple["Split", "Split"]:
+        """See `held_out`."""
 
-    def held_out(self, count):
+    def held_out(self, count: int) -> tuple["Split", "Split"]:
         """Divides the examples, in the same way every time.
 
         Args:
-            count: examples to hold out, fewer than there are.
+            count: Number of examples to hold out, fewer than there are.
 
         Returns:
-            (`Split` of the others, `Split` of those that are held out).
+            (split of the others, split of those that are held out).
 
         Raises:
-            InputError: there are not so many.
+            InputError: There are not that many.
         """
         if not 0 < count < self.num_examples:
             raise InputError(
@@ -88,7 +104,7 @@ class Split(abc.ABC):
             )
         return self._divided(count)
 
-    def unreadable(self, error):
+    def unreadable(self, error: Exception) -> InputError:
         """Returns the InputError for an error of `stream` itself."""
         return InputError(f"{self.name} cannot be read: {reason_of(error)}")
 
@@ -98,22 +114,65 @@ class StoredSplit(Split):
     """Examples in files that are read from front to back.
 
     Args:
-        source: what errors call the files as a whole; `name` may be a part of it.
-        lengths: examples in each file, in order.
-        first: place of the first example of this split among those of all files.
-        example_bytes: of an example, on average.
+        source: Name of all the files together, for errors; `name` may be a part of them.
+        lengths: Number of examples in each file, in order.
+        first: Number of the first example of this split among those of all files.
+        example_bytes: Mean size of an example.
     """
 
     source: str
     lengths: tuple[int, ...]
     first: int = 0
     example_bytes: int = 100_000
+    # Whether class names that are numbers mean the model's classes of these numbers.
+    named_by_number: ClassVar[bool] = False
 
     @abc.abstractmethod
-    def _read(self, ranges, cycle_length) -> tf.data.Dataset:
-        """Reads ranges [(place, end), ...] of the files, so many of them at a time."""
+    def _read(self, ranges: Ranges, cycle_length: int) -> Dataset:
+        """Reads ranges of the examples, `cycle_length` of them at a time."""
 
-    def stream(self, order_seed=None, shard=(0, 1), shuffle_buffer=None):
+    @abc.abstractmethod
+    def _loaded(self) -> Iterator[dict[str, Any]]:
+        """Yields what `load` returns, as numpy values in the stored order.
+
+        Raises:
+            InputError: A file or record is corrupt.
+        """
+
+    def examples_for(
+        self, labels: Sequence[str] | None, num_classes: int, limit: int | None = None
+    ) -> Examples:
+        """See `LabeledImages.examples_for`; images are read one after the other, not decoded."""
+        indices, by_position = match_classes(
+            self.class_names, labels, num_classes, self.source, self.named_by_number
+        )
+        note = ""
+        if by_position:
+            label = labels[0] if labels else 0
+            note = (
+                f"the classes of {self.source} are taken for the model's by number, not by name: "
+                f"{self.class_names[0]!r} for {label!r}, and so on"
+            )
+        total = len(spread(range(self.num_examples), limit))
+        return Examples(self._pairs(indices, limit), total, note)
+
+    def _pairs(
+        self, indices: Sequence[int], limit: int | None
+    ) -> Iterator[tuple[EncodedImage, int]]:
+        for number, example in chosen(self._loaded(), self.num_examples, limit):
+            image = EncodedImage(bytes(example["image"]), self.describe(number))
+            yield image, class_index(image, example["label"], indices, self._hint())
+
+    def _hint(self) -> str:
+        """What the error for an image without a class ends in."""
+        return ""
+
+    def stream(
+        self,
+        order_seed: int | None = None,
+        shard: Shard = (0, 1),
+        shuffle_buffer: int | None = None,
+    ) -> Dataset:
         """See `Split.stream`: files in drawn order, eight at a time, then a buffer."""
         ranges = self._ranges(order_seed, shard)
         if not ranges:  # more shards than examples
@@ -125,11 +184,11 @@ class StoredSplit(Split):
         files = self._read(ranges, min(READ_AT_ONCE, len(ranges)))
         return shuffled(files, size, order_seed, shard[0])
 
-    def describe(self, number):
+    def describe(self, number: int) -> str:
         """See `Split.describe`."""
         return f"example {self.first + number} of {self.source}"
 
-    def _divided(self, count):
+    def _divided(self, count: int) -> tuple[Split, Split]:
         rest = dataclasses.replace(
             self,
             num_examples=self.num_examples - count,
@@ -144,11 +203,11 @@ class StoredSplit(Split):
         )
         return rest, part
 
-    def _files(self, start, stop):
+    def _files(self, start: int, stop: int) -> int:
         return len(by_file(self.lengths, start, stop))
 
-    def _ranges(self, order_seed, shard):
-        """What a shard reads: the places of its examples, file by file."""
+    def _ranges(self, order_seed: int | None, shard: Shard) -> Ranges:
+        """The examples that a shard reads, file by file."""
         start, stop = self.first, self.first + self.num_examples
         if order_seed is None:
             return _part([(start, stop)], *share(self.num_examples, shard))
@@ -157,24 +216,29 @@ class StoredSplit(Split):
         return _part([files[i] for i in order], *share(self.num_examples, shard))
 
 
-def by_file(lengths, start, stop):
-    """Returns the parts [(place, end), ...] of a range of examples that lie in one file each."""
+def by_file(lengths: Sequence[int], start: int, stop: int) -> Ranges:
+    """Divides a range of examples where one file ends and the next begins."""
     ends = np.cumsum(lengths).tolist()
     ranges = zip([0, *ends[:-1]], ends, strict=True)
     inside = [(max(start, first), min(stop, last)) for first, last in ranges]
     return [(first, last) for first, last in inside if first < last]
 
 
-def share(total, shard):
-    """Returns (start, stop) of one of `count` parts of `total`; shard: (index, count)."""
+def share(total: int, shard: Shard) -> tuple[int, int]:
+    """Returns (start, stop) of one of `count` parts of `total`."""
     index, count = shard
     return total * index // count, total * (index + 1) // count
 
 
-def shuffled(dataset, size, *seeds):
-    """`Dataset.shuffle`, as a function of its own two seeds alone.
+def shuffled(dataset: Dataset, size: int, *seeds: int) -> Dataset:
+    """Shuffles as `Dataset.shuffle` does, but as a function of its two seeds only.
 
-    That of tf.data mixes the seed with the one that `tf.random.set_seed` was given, if it was.
+    `Dataset.shuffle` also mixes in the seed that was given to `tf.random.set_seed`.
+
+    Args:
+        dataset: Dataset to shuffle.
+        size: Number of elements in the buffer from which the next one is drawn.
+        *seeds: Two whole numbers from 0.
     """
     spec = dataset.element_spec
     flat = tf.nest.flatten(spec)
@@ -183,15 +247,15 @@ def shuffled(dataset, size, *seeds):
         buffer_size=size,
         seed=seeds[0],
         seed2=seeds[1] + 1,  # both 0 would mean: any
-        output_types=[one.dtype for one in flat],
-        output_shapes=[one.shape for one in flat],
+        output_types=[tensor.dtype for tensor in flat],
+        output_shapes=[tensor.shape for tensor in flat],
         reshuffle_each_iteration=False,
     )
     return tf.data.experimental.from_variant(variant, spec)
 
 
-def reason_of(error):
-    """What an error of TensorFlow says, in one line and without the names of its graph."""
+def reason_of(error: BaseException) -> str:
+    """Returns the message of an error of TensorFlow as one line, without names of its graph."""
     text = getattr(error, "message", None) or str(error)
     if isinstance(error, UnicodeDecodeError):  # what it would have said, without the data
         text = error.object.decode("utf-8", errors="replace").partition(", value: ")[0]
@@ -202,8 +266,8 @@ def reason_of(error):
     return one_line(text, 500) if text.strip() else type(error).__name__
 
 
-def _part(ranges, start, stop):
-    """Places `start` to `stop` of what ranges hold one after the other."""
+def _part(ranges: Ranges, start: int, stop: int) -> Ranges:
+    """Elements `start` to `stop` of the concatenated ranges."""
     part, offset = [], 0
     for first, last in ranges:
         low, high = max(start - offset, 0), min(stop - offset, last - first)

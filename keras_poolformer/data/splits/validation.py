@@ -1,17 +1,27 @@
-"""Reads every image before training does, and names those that cannot be used."""
+"""Checks every image before training starts, and names those that cannot be used."""
 
 import os
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
 from keras_poolformer.data.decoding import decode
-from keras_poolformer.data.splits.split import READING_ERRORS, Split, reason_of, share
+from keras_poolformer.data.splits.split import (
+    READING_ERRORS,
+    Dataset,
+    Shard,
+    Split,
+    reason_of,
+    share,
+)
 from keras_poolformer.support.errors import InputError
 
-SHOWN = 20
-_SHOWN_LENGTH = 1300  # characters of all names together, so that the reason still has room
+SHOWN = 20  # names of examples in an error
+_SHOWN_LENGTH = 1300  # characters of all names together, which leaves room for the reason
 _TOGETHER = 32  # examples that one thread checks in a row
+# Errors that images do not cause.
 _NOT_OF_DATA = (
     tf.errors.AbortedError,
     tf.errors.CancelledError,
@@ -21,29 +31,31 @@ _NOT_OF_DATA = (
 )
 
 
-def validate(split: Split, progress=None, shard=(0, 1)):
+def validate(
+    split: Split, progress: Callable[[int, int], None] | None = None, shard: Shard = (0, 1)
+) -> None:
     """Decodes every image and checks every label.
 
     Args:
-        split: a `Split`.
-        progress: called with (examples that were read, of how many), or None.
-        shard: (index, count) for one of `count` parts of the examples.
+        split: Split to check.
+        progress: Function to call with (examples checked, of how many), or None.
+        shard: (index, count) of one of `count` parts of the examples.
 
     Raises:
-        InputError: images cannot be decoded, labels are out of range, or the source itself
-            cannot be read. Names the first 20 or fewer and says how many there are.
+        InputError: Images cannot be decoded, labels are out of range, or the source itself
+            cannot be read. The error names the first 20 or fewer and says how many there are.
     """
     error = _broken(split, progress, shard)
     if error is not None:
         raise error
 
 
-def name_broken(split: Split, error=None):
-    """Finds the examples that `validate` refuses, for when reading has failed all the same.
+def name_broken(split: Split, error: BaseException | None = None) -> InputError | None:
+    """Finds the examples that `validate` rejects, after reading them has failed.
 
     Args:
-        split: a `Split`.
-        error: what TensorFlow raised; nothing is looked for where it cannot be of the data.
+        split: Split to check.
+        error: Error of TensorFlow; if images cannot have caused it, nothing is checked.
 
     Returns:
         The InputError that names them, or None if there are none.
@@ -51,7 +63,9 @@ def name_broken(split: Split, error=None):
     return None if isinstance(error, _NOT_OF_DATA) else _broken(split)
 
 
-def _broken(split, progress=None, shard=(0, 1)):
+def _broken(
+    split: Split, progress: Callable[[int, int], None] | None = None, shard: Shard = (0, 1)
+) -> InputError | None:
     start, stop = share(split.num_examples, shard)
     found, labels = np.zeros(stop - start, bool), np.zeros(stop - start, np.int64)
     try:
@@ -82,28 +96,32 @@ def _broken(split, progress=None, shard=(0, 1)):
     return InputError("; ".join(messages)) if messages else None
 
 
-def checked(split: Split, raw):
-    """`split.load`, and a proof that the image was decoded; for `Dataset.map`.
+def checked(split: Split, raw: Any) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+    """Loads an example and decodes its image; for `Dataset.map`.
+
+    Args:
+        split: Split of the example.
+        raw: Element of `split.stream`.
 
     Returns:
-        (what `split.load` returns, the image's shape): decoding that led to nothing would be
-        left out of the graph.
+        (what `split.load` returns, shape of the image). TensorFlow would drop a decoding whose
+        result nothing uses.
     """
     example = split.load(raw)
     return example, tf.shape(decode(example["image"]))
 
 
-def _checked(split, shard):
-    """Batches of (place in the shard, label) of the examples that can be used."""
+def _checked(split: Split, shard: Shard) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """Batches of (number in the shard, label) of the examples that can be used."""
 
     @tf.autograph.experimental.do_not_convert
-    def check(number, raw):
+    def check(number: tf.Tensor, raw: Any) -> tuple[tf.Tensor, ...]:
         example, shape = checked(split, raw)
         return number, example["label"], shape
 
-    def check_together(numbers, raws):
+    def check_together(numbers: tf.Tensor, raws: Any) -> Dataset:
         together = tf.data.Dataset.from_tensor_slices((numbers, raws)).map(check)
-        # Not around the source, which would go on for ever after an error of its own.
+        # Not around the source, which would repeat an error of its own forever.
         return together.ignore_errors().batch(_TOGETHER)
 
     threads = os.cpu_count() or 1
@@ -115,22 +133,22 @@ def _checked(split, shard):
         yield numbers.numpy(), labels.numpy()
 
 
-def _count(numbers, noun):
+def _count(numbers: np.ndarray, noun: str) -> str:
     return f"1 {noun}" if len(numbers) == 1 else f"{len(numbers):,} {noun}s"
 
 
-def _listed(names, numbers):
+def _listed(names: list[str], numbers: np.ndarray) -> str:
     lengths = np.cumsum([len(name) + 2 for name in names])
     names = names[: max(1, int(np.count_nonzero(lengths <= _SHOWN_LENGTH)))]
     left_out = len(numbers) - len(names)
     return ", ".join(names) + (f" and {left_out:,} more" if left_out else "")
 
 
-def _reason(split, shard, number):
-    """Why an example cannot be read."""
+def _reason(split: Split, shard: Shard, number: int) -> str:
+    """The reason why an example cannot be read."""
     try:
         for raw in split.stream(None, shard).skip(number).take(1):
             checked(split, raw)
-    except (InputError, *READING_ERRORS) as error:  # outside of a pipeline, Pillow's is as it is
+    except (InputError, *READING_ERRORS) as error:  # InputError: Pillow's, eagerly
         return reason_of(error)
-    return "it can be read now"
+    return "the image could be read the second time"

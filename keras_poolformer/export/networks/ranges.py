@@ -1,52 +1,59 @@
-"""Which numbers an 8-bit tensor covers: recorded over calibration images, then fitted.
+"""The range of numbers of each 8-bit tensor: recorded over calibration images, then fitted.
 
-The network calls a marker, `mark(name, tensor)`, on every tensor that will have 8 bits: one
-records values, another rounds as the integer file will, which also tells the converter the
-range.
+The network passes every tensor that will have 8 bits through a marker, `mark(place, tensor)`: one
+records values, another rounds as the integer file will, which also tells the converter the range.
 """
+
+from collections.abc import Mapping
+from typing import TypeAlias
 
 import numpy as np
 import tensorflow as tf
 
+from keras_poolformer.export.networks.places import Place
+
 SAMPLES = 2_000  # values kept of each tensor and batch; m48 has 1,200 tensors
-SHRINKING = np.linspace(1.0, 0.2, 33)
+SHRINKING = np.linspace(1.0, 0.2, 33)  # factors that ranges are tried with
+
+Range: TypeAlias = tuple[float, float]
 
 
 class Marker:
-    """Lets every tensor pass: the exact network."""
+    """Lets every tensor pass unchanged: the exact network."""
 
-    def __call__(self, name, tensor):
-        """Returns `tensor`, to be known as `name`."""
+    def __call__(self, place: Place, tensor: tf.Tensor) -> tf.Tensor:
+        """Returns `tensor`, which is at `place`."""
         return tensor
 
-    def like(self, name, tensor):
-        """Returns a tensor that shall have the range of the one known as `name`."""
+    def like(self, place: Place, tensor: tf.Tensor) -> tf.Tensor:
+        """Returns a tensor that is to have the range of the one at `place`."""
         return tensor
 
 
 class Recorder(Marker):
-    """Lets tensors pass; keeps their extremes and a sample of their values."""
+    """Lets tensors pass unchanged; keeps their extremes and a sample of their values."""
 
-    def __init__(self):
-        self._samples: dict[str, list[np.ndarray]] = {}
-        self._extremes: dict[str, tuple[float, float]] = {}
+    def __init__(self) -> None:
+        self._samples: dict[Place, list[np.ndarray]] = {}
+        self._extremes: dict[Place, Range] = {}
 
-    def __call__(self, name, tensor):
+    def __call__(self, place: Place, tensor: tf.Tensor) -> tf.Tensor:
         """Records `tensor` and returns it."""
         values = np.asarray(tensor).ravel()
-        parts = self._samples.setdefault(name, [])
-        low, high = self._extremes.get(name, (0.0, 0.0))
-        self._extremes[name] = min(low, values.min()), max(high, values.max())
+        samples = self._samples.setdefault(place, [])
+        low, high = self._extremes.get(place, (0.0, 0.0))
+        self._extremes[place] = min(low, values.min()), max(high, values.max())
         if values.size > SAMPLES:
-            values = values[np.random.default_rng(len(parts)).integers(0, values.size, SAMPLES)]
-        parts.append(values)
+            generator = np.random.default_rng(len(samples))
+            values = values[generator.integers(0, values.size, SAMPLES)]
+        samples.append(values)
         return tensor
 
-    def ranges(self):
-        """Returns {name: (low, high)}, fitted to what was recorded."""
+    def ranges(self) -> dict[Place, Range]:
+        """Returns the range of each tensor, (low, high), fitted to what was recorded."""
         return {
-            name: fit_range(np.concatenate(parts), *self._extremes[name])
-            for name, parts in self._samples.items()
+            place: fit_range(np.concatenate(samples), *self._extremes[place])
+            for place, samples in self._samples.items()
         }
 
 
@@ -54,27 +61,32 @@ class Quantizer(Marker):
     """Rounds tensors to 8 bits in their ranges, in a form that the converter understands.
 
     Args:
-        ranges: {name: (low, high)}.
+        ranges: Range of each tensor, (low, high).
     """
 
-    def __init__(self, ranges):
+    def __init__(self, ranges: Mapping[Place, Range]) -> None:
         self._ranges = ranges
 
-    def __call__(self, name, tensor):
+    def __call__(self, place: Place, tensor: tf.Tensor) -> tf.Tensor:
         """Returns `tensor`, rounded."""
-        low, high = self._ranges[name]
+        low, high = self._ranges[place]
         return tf.quantization.fake_quant_with_min_max_vars(tensor, low, high, num_bits=8)
 
-    def like(self, name, tensor):
-        """Returns `tensor`, rounded in the range of the one known as `name`."""
-        return self(name, tensor)
+    def like(self, place: Place, tensor: tf.Tensor) -> tf.Tensor:
+        """Returns `tensor`, rounded in the range of the one at `place`."""
+        return self(place, tensor)
 
 
-def fit_range(values, low, high):
-    """The range, with 0 in it, whose 256 steps have the least mean square error.
+def fit_range(values: np.ndarray, low: float, high: float) -> Range:
+    """Returns the range, with 0 in it, whose 256 steps have the least mean square error.
 
     Covering the extremes makes the steps of a long-tailed tensor too coarse; a smaller range
-    clips them. The range from `low` to `high` is shrunk by the best of `SHRINKING`.
+    clips them. The range from `low` to `high` is shrunk by the best factor of `SHRINKING`.
+
+    Args:
+        values: Sample of a tensor's values.
+        low: Smallest value of the tensor, at most 0.
+        high: Largest value of the tensor, at least 0.
     """
     if low == high:
         return 0.0, 1.0
@@ -83,7 +95,7 @@ def fit_range(values, low, high):
     return float(low * best), float(high * best)
 
 
-def _error(values, low, high):
+def _error(values: np.ndarray, low: float, high: float) -> float:
     step = (high - low) / 255
     rounded = np.round((np.clip(values, low, high) - low) / step) * step + low
     return float(np.mean((rounded - values) ** 2))

@@ -1,22 +1,23 @@
-"""Data to run a network with when there is no image."""
+"""Random input for a network."""
 
 import numpy as np
 
+from keras_poolformer.runtime.tflite_model import TFLiteModel
 from keras_poolformer.support.errors import InputError
 
 
-def random_image(model):
-    """Makes one image of noise for a `TFLiteModel`.
+def random_image(model: TFLiteModel) -> np.ndarray:
+    """Returns one image of noise, always the same one.
 
     Args:
-        model: that will take it.
+        model: Model that will take the image.
 
     Returns:
-        An array of `model.input_shape` and `model.input_dtype`: floats from the
-        standard normal distribution, integers from their whole range. Always the same one.
+        An array of `model.input_shape` and `model.input_dtype`: floats from the standard normal
+        distribution, or integers from their whole range.
 
     Raises:
-        InputError: the input is neither of floats nor of integers.
+        InputError: The input is neither of floats nor of integers.
     """
     shape, dtype = model.input_shape, model.input_dtype
     generator = np.random.default_rng(0)

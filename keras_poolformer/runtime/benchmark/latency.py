@@ -1,13 +1,17 @@
-"""How fast .tflite files run here, what memory they take, and what XNNPACK leaves out.
+"""Measures how fast .tflite files run here, what memory they take, and what XNNPACK leaves out.
 
-The speed of a machine drifts while it works: with its temperature, and with what else it runs.
-So files and thread counts are measured in turn, in several rounds, and never one after another.
+Our own because LiteRT's `tools/benchmark_litert_model.py` measures one file at a time, and shows
+neither memory nor operators. The speed of a machine drifts with its temperature and its other work,
+so files and numbers of threads are measured in turn here, in several rounds.
 """
 
 import os
 import time
 from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, TypeAlias, TypeVar
 
 import numpy as np
 
@@ -19,23 +23,28 @@ from keras_poolformer.runtime.workers import check_threads
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import shown
 
-RUNS = 50
-ROUNDS = 5
+RUNS = 50  # timed calls for each file and number of threads
+ROUNDS = 5  # that the timed calls are spread over
 WARM_UP_CALLS = 3
 MAX_RUNS = 100_000
+
+PathLike: TypeAlias = str | os.PathLike[str]
+Progress: TypeAlias = Callable[[int, int], None]
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
 class Latency:
-    """How long one image takes, in milliseconds.
+    """Latency of one image, in milliseconds.
 
     Args:
-        threads: inside the call.
-        min_ms: the shortest call.
-        p50_ms: the median.
-        p90_ms: nine calls in ten were no longer.
-        p99_ms: nor were 99 in a hundred.
-        relative_speed: median of the first file by that of this one, at as many threads.
+        threads: Number of threads that share the work.
+        min_ms: Shortest call.
+        p50_ms: Median.
+        p90_ms: 90th percentile.
+        p99_ms: 99th percentile.
+        relative_speed: Median of the first file divided by that of this file, with as many
+            threads.
     """
 
     threads: int
@@ -48,20 +57,19 @@ class Latency:
 
 @dataclass(frozen=True)
 class Benchmark:
-    """What was measured of one .tflite file.
+    """Measurements of one .tflite file.
 
     Args:
-        path: the file, as it was given.
-        file_bytes: its size.
-        peak_memory_bytes: additional resident memory, see `peak_memory`; None if unknown.
-        latencies: one `Latency` for each thread count, in the order asked for.
-        workers: interpreters that shared the images when throughput was measured.
-        images_per_second: throughput of `TFLiteModel.run` with these workers of one
-            thread each; the median of the rounds.
-        operators: {name: count} of the file's main graph.
-        partitions: pieces that XNNPACK took of it; 1 is best.
-        outside_xnnpack: {name: count} of the operators that LiteRT's own kernels run; {} is
-            best.
+        path: Path of the file, as it was given.
+        file_bytes: Size of the file.
+        peak_memory_bytes: Additional resident memory, see `peak_memory`; None if unknown.
+        latencies: Latency with each number of threads, in the order asked for.
+        workers: Number of interpreters that shared the images when throughput was measured.
+        images_per_second: Throughput of `TFLiteModel.run` with these workers of one thread each;
+            the median of the rounds.
+        operators: Number of operators in the file's main graph by name.
+        partitions: Number of partitions into which XNNPACK took the graph; 1 is best.
+        outside_xnnpack: Number of operators that LiteRT's own kernels run by name; {} is best.
     """
 
     path: str
@@ -74,38 +82,45 @@ class Benchmark:
     partitions: int
     outside_xnnpack: dict[str, int]
 
-    def to_dict(self):
-        """Returns the fields as JSON can hold them."""
-        return asdict(self) | {"latencies": [asdict(one) for one in self.latencies]}
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the fields as JSON-ready values."""
+        return asdict(self) | {"latencies": [asdict(latency) for latency in self.latencies]}
 
 
-def available_cores():
-    """Returns how many cores this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # fewer than the machine has, in a container
+def available_cores() -> int:
+    """Returns the number of cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # in a container fewer than the machine has
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
-def benchmark_files(paths, threads=None, workers=None, runs=RUNS, progress=None):
+def benchmark_files(
+    paths: Iterable[PathLike],
+    threads: Iterable[int] | None = None,
+    workers: int | None = None,
+    runs: int = RUNS,
+    progress: Progress | None = None,
+) -> list[Benchmark]:
     """Measures .tflite files that take one image, of any origin, with random images.
 
-    In each of five rounds every file is loaded, warmed up and timed, with every thread count
-    and then with the pool. A latency is the time of `Interpreter.invoke` alone; throughput
+    In each of five rounds every file is loaded, warmed up and timed, with every number of threads
+    and then with the pool. A latency is the time of `Interpreter.invoke` only; throughput
     includes copying images in and scores out.
 
     Args:
-        paths: the files; speeds are relative to the first.
-        threads: thread counts to measure latency at; by default 1 and the number of cores.
-        workers: interpreters of one thread each that share the images when throughput is
-            measured; by default the number of cores.
-        runs: timed calls for each file and thread count, and for each worker of a pool.
-        progress: called with (steps done, all steps).
+        paths: Files to measure; speeds are relative to the first.
+        threads: Numbers of threads to measure latency with; by default 1 and the number of cores.
+        workers: Number of interpreters of one thread each that share the images when throughput
+            is measured; by default the number of cores.
+        runs: Number of timed calls for each file and number of threads, and for each worker.
+        progress: Function that is called with (steps done, number of steps), or None.
 
     Returns:
-        One `Benchmark` for each path, in order.
+        Measurements of each file, in order.
 
     Raises:
-        InputError: a file is no TFLite model of one image, or an argument is out of bounds.
+        InputError: A file is not a valid TFLite model of one image, or an argument is out of
+            range.
         MissingExtraError: ai-edge-litert is not installed.
     """
     paths = list(paths)
@@ -116,11 +131,11 @@ def benchmark_files(paths, threads=None, workers=None, runs=RUNS, progress=None)
     calls = [len(block) for block in np.array_split(np.arange(runs), min(runs, ROUNDS))]
     steps = _Steps(progress, len(paths) * (1 + len(calls) * (len(threads) + 1)))
 
-    # First, so that a file on which LiteRT crashes ends another process than this one.
+    # First, so that a file on which LiteRT crashes does not end this process.
     memory = [steps.done(peak_memory(path)) for path in paths]
     subjects = [_Subject(path) for path in paths]
-    seconds = [{count: [] for count in threads} for _ in paths]
-    rates = [[] for _ in paths]
+    seconds: list[dict[int, list[float]]] = [{count: [] for count in threads} for _ in paths]
+    rates: list[list[float]] = [[] for _ in paths]
     for calls_now in calls:
         for subject, times, rate in zip(subjects, seconds, rates, strict=True):
             for count in threads:
@@ -128,7 +143,7 @@ def benchmark_files(paths, threads=None, workers=None, runs=RUNS, progress=None)
             rate.append(steps.done(subject.images_per_second(workers, calls_now)))
     return [
         Benchmark(
-            path=str(subject.path),
+            path=str(path),
             file_bytes=len(subject.model),
             peak_memory_bytes=peak,
             latencies=tuple(_latency(count, times, seconds[0]) for count in threads),
@@ -138,7 +153,9 @@ def benchmark_files(paths, threads=None, workers=None, runs=RUNS, progress=None)
             partitions=subject.partitions,
             outside_xnnpack=subject.outside_xnnpack,
         )
-        for subject, peak, times, rate in zip(subjects, memory, seconds, rates, strict=True)
+        for path, subject, peak, times, rate in zip(
+            paths, subjects, memory, seconds, rates, strict=True
+        )
     ]
 
 
@@ -146,21 +163,22 @@ class _Subject:
     """A file that is measured.
 
     Args:
-        path: the file.
+        path: Path of the file.
     """
 
-    def __init__(self, path):
-        self.path, self.model = path, read_model(path)
+    def __init__(self, path: PathLike) -> None:
+        self.path = Path(path)
+        self.model = read_model(path)
         model = TFLiteModel(path)
         self.image = random_image(model)
         self.operators = _counts(model.operators())
         self.partitions = model.partitions()
         self.outside_xnnpack = _counts(model.operators_outside_xnnpack())
 
-    def time_calls(self, num_threads, calls):
-        """The seconds that each of some calls took, after a warm-up."""
+    def time_calls(self, num_threads: int, calls: int) -> list[float]:
+        """Returns how many seconds each of some calls took after a warm-up."""
         interpreter = load_interpreter(self.model, self.path, num_threads)
-        seconds = []
+        seconds: list[float] = []
         with litert_errors(self.path):
             interpreter.set_tensor(interpreter.get_input_details()[0]["index"], self.image[None])
             for _ in range(WARM_UP_CALLS):
@@ -171,8 +189,8 @@ class _Subject:
                 seconds.append(time.perf_counter() - start)
         return seconds
 
-    def images_per_second(self, workers, images_each):
-        """How many images a warm pool of interpreters classifies in a second."""
+    def images_per_second(self, workers: int, images_each: int) -> float:
+        """Returns how many images a warm pool of interpreters classifies in a second."""
         model = TFLiteModel(self.path, num_workers=workers)
         model.warm_up()
         images = np.broadcast_to(self.image, (workers * images_each, *self.image.shape))
@@ -186,14 +204,16 @@ class _Steps:
     """Counts the steps of a benchmark.
 
     Args:
-        progress: called with (steps done, all steps), or None.
-        total: all steps.
+        progress: Function that is called with (steps done, number of steps), or None.
+        total: Number of steps.
     """
 
-    def __init__(self, progress, total):
-        self._progress, self._total, self._done = progress, total, 0
+    def __init__(self, progress: Progress | None, total: int) -> None:
+        self._progress = progress
+        self._total = total
+        self._done = 0
 
-    def done(self, result):
+    def done(self, result: Result) -> Result:
         """Counts one more step, and returns its result."""
         self._done += 1
         if self._progress:
@@ -201,7 +221,7 @@ class _Steps:
         return result
 
 
-def _check(paths, threads, workers, runs):
+def _check(paths: Sequence[PathLike], threads: Sequence[int], workers: int, runs: object) -> None:
     if not paths or not threads:
         name = "threads" if paths else "paths"
         raise InputError(f"`{name}` must not be empty")
@@ -214,14 +234,18 @@ def _check(paths, threads, workers, runs):
         )
 
 
-def _latency(threads, seconds, first_seconds):
-    """The `Latency` at a thread count, from {thread count: seconds} of a file and the first."""
+def _latency(
+    threads: int,
+    seconds: Mapping[int, Sequence[float]],
+    first_seconds: Mapping[int, Sequence[float]],
+) -> Latency:
+    """The latency with a number of threads, from {threads: seconds} of a file and the first."""
     milliseconds = np.multiply(seconds[threads], 1000)
-    median, p90, p99 = (float(one) for one in np.percentile(milliseconds, (50, 90, 99)))
+    median, p90, p99 = (float(value) for value in np.percentile(milliseconds, (50, 90, 99)))
     first_median = float(np.median(first_seconds[threads])) * 1000
     return Latency(threads, float(milliseconds.min()), median, p90, p99, first_median / median)
 
 
-def _counts(names):
+def _counts(names: Iterable[str]) -> dict[str, int]:
     """{name: count}, the most frequent first."""
-    return dict(sorted(Counter(names).items(), key=lambda one: (-one[1], one[0])))
+    return dict(sorted(Counter(names).items(), key=lambda item: (-item[1], item[0])))

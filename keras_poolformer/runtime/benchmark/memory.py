@@ -1,4 +1,4 @@
-"""How much memory a .tflite file takes, measured in a process of its own.
+"""Measures how much memory a .tflite file takes, in a process of its own.
 
 `python -m keras_poolformer.runtime.benchmark.memory FILE` is that process.
 """
@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 from keras_poolformer.runtime.benchmark.inputs import random_image
 from keras_poolformer.runtime.interpreters import import_litert
@@ -18,22 +19,22 @@ from keras_poolformer.support.errors import InputError
 CALLS = 3
 
 
-def peak_memory(path):
-    """Measures the peak of additional resident memory that running a .tflite file takes.
+def peak_memory(path: str | os.PathLike[str]) -> int | None:
+    """Returns the peak of additional resident memory that running a .tflite file takes.
 
-    A fresh process imports LiteRT, notes its peak of resident memory, loads the file as
-    `TFLiteModel` does, with one thread, classifies random data three times and notes the
-    peak again. The difference holds the file's bytes, the weights as XNNPACK packs them, the
-    activations, and the pages of LiteRT's own code that are touched for the first time.
+    A fresh process imports LiteRT, reads its peak of resident memory, loads the file as
+    `TFLiteModel` does, with one thread, runs it on noise three times and reads the peak again. The
+    difference contains the file's bytes, the weights as XNNPACK packs them, the activations, and
+    the pages of LiteRT's own code that are touched for the first time.
 
     Args:
-        path: the file.
+        path: File to run.
 
     Returns:
-        Bytes; None where the system does not tell a process its own peak (Windows).
+        Bytes; None where a process cannot find out its own peak (Windows).
 
     Raises:
-        InputError: the file cannot be run, even if LiteRT crashes on it.
+        InputError: The file cannot be run, even if LiteRT crashes on it.
         MissingExtraError: ai-edge-litert is not installed.
     """
     import_litert()
@@ -48,7 +49,7 @@ def peak_memory(path):
     )
     if done.returncode < 0:
         raise InputError(
-            f"{path} cannot be run: its process was ended by signal {-done.returncode}"
+            f"{path} cannot be run: its process was killed by signal {-done.returncode}"
         )
     if done.returncode:
         last_line = (done.stderr.splitlines() or [f"status {done.returncode}"])[-1]
@@ -59,7 +60,7 @@ def peak_memory(path):
     return result["peak_memory_bytes"]
 
 
-def _measure(path):
+def _measure(path: str) -> dict[str, Any]:
     import_litert()
     before = _peak_resident()
     try:
@@ -70,11 +71,12 @@ def _measure(path):
     for _ in range(CALLS):
         model.run(image[None])
     after = _peak_resident()
-    known = before is not None and after is not None
-    return {"peak_memory_bytes": after - before if known else None}
+    if before is None or after is None:
+        return {"peak_memory_bytes": None}
+    return {"peak_memory_bytes": after - before}
 
 
-def _peak_resident():
+def _peak_resident() -> int | None:
     """The most bytes that were resident in this process; None if the system does not say."""
     if sys.platform == "darwin":
         import resource
@@ -82,7 +84,9 @@ def _peak_resident():
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     # Not ru_maxrss: on Linux a new program inherits it from the process that started it.
     status = Path("/proc/self/status")
-    peak = status.is_file() and re.search(r"^VmHWM:\s*(\d+) kB$", status.read_text(), re.MULTILINE)
+    if not status.is_file():
+        return None
+    peak = re.search(r"^VmHWM:\s*(\d+) kB$", status.read_text(), re.MULTILINE)
     return int(peak[1]) * 1024 if peak else None
 
 

@@ -12,17 +12,13 @@ from keras_poolformer.cli import main
 from keras_poolformer.config import VARIANTS
 from keras_poolformer.sources import resolve
 from keras_poolformer.support.errors import InputError
+from tests.helpers import TOLERANCE, randomized_module, relative_error, run_python
 
 torch = pytest.importorskip("torch")
 huggingface_hub = pytest.importorskip("huggingface_hub")
 save_file = pytest.importorskip("safetensors.torch").save_file
 
-TOLERANCE = 2e-6  # relative L2 in float32; measured up to 6e-7
 URI = "hf://sail/tiny"
-
-
-def error(received, expected):
-    return np.linalg.norm(received - expected) / np.linalg.norm(expected)
 
 
 JSON = {"config.json", "preprocessor_config.json"}
@@ -36,7 +32,7 @@ INDEX = "model.safetensors.index.json"
 def test_a_repository_of_transformers(site, publish, hub, hf, images, class_names, capfd):
     publish(hub / "labelled")
     model = PoolFormerImageClassifier.from_preset(URI)
-    assert error(model(images), hf[1]["logits"]) <= TOLERANCE
+    assert relative_error(model(images), hf[1]["logits"]) <= TOLERANCE
     assert model.config.labels == class_names
     assert model.provenance["source"] == URI
     assert model.provenance["transform"] == ImageTransform.from_preset(hub / "labelled").to_dict()
@@ -50,7 +46,7 @@ def test_a_repository_of_transformers(site, publish, hub, hf, images, class_name
 def test_shards(site, publish, hub, hf, images):
     publish(hub / "sharded")
     model = PoolFormerImageClassifier.from_preset(URI)
-    assert error(model(images), hf[1]["logits"]) <= TOLERANCE
+    assert relative_error(model(images), hf[1]["logits"]) <= TOLERANCE
     shards = {file.name for file in (hub / "sharded").glob("*.safetensors")}
     assert site.downloaded() == {"config.json", INDEX} | shards and len(shards) > 1
 
@@ -58,18 +54,18 @@ def test_shards(site, publish, hub, hf, images):
 def test_a_pickle(site, publish, hub, hf, images):
     publish(hub / "bin")
     model = PoolFormerImageClassifier.from_preset(URI)
-    assert error(model(images), hf[1]["logits"]) <= TOLERANCE
+    assert relative_error(model(images), hf[1]["logits"]) <= TOLERANCE
     assert site.downloaded() == {"config.json", "pytorch_model.bin"}
 
 
 @pytest.fixture
-def timm_folder(tiny_config, randomize, images, tmp_path):
+def timm_folder(tiny_config, images, tmp_path):
     """A tiny network of timm's as timm saves it, and its logits."""
     from conversion.oracles import build_oracle
 
     # timm has no convolution between stages of the same width.
     oracle = build_oracle(tiny_config.replace(widths=(8, 16, 24, 32)), "timm")
-    randomize(oracle.module)
+    randomized_module(oracle.module)
     folder = tmp_path / "timm"
     folder.mkdir()
     save_file(oracle.module.state_dict(), folder / "model.safetensors")
@@ -88,7 +84,7 @@ def test_a_repository_of_timm(site, publish, timm_folder, images):
     publish(folder, "timm/tiny.sail_in1k")
     model = PoolFormerImageClassifier.from_preset("hf://timm/tiny.sail_in1k")
     assert model.config.head == "pool_norm"
-    assert error(model(images), logits) <= TOLERANCE
+    assert relative_error(model(images), logits) <= TOLERANCE
     assert site.downloaded() == {"config.json", "model.safetensors"}
 
 
@@ -102,7 +98,7 @@ def test_only_what_is_needed(site, publish, hub, hf, images, tmp_path):
         (folder / name).write_bytes(b"not asked for")
     publish(folder)
     model = PoolFormerImageClassifier.from_preset(URI)
-    assert error(model(images), hf[1]["logits"]) <= TOLERANCE
+    assert relative_error(model(images), hf[1]["logits"]) <= TOLERANCE
     assert site.downloaded() == {*JSON, "model.safetensors"}
     assert {path.rpartition("/")[2] for path in site.asked("HEAD")} == site.downloaded()
 
@@ -122,7 +118,7 @@ def test_a_dropped_connection_is_continued(site, publish, hub, hf, images):
     publish(hub / "labelled")
     site.files["/cdn/model.safetensors"].cut = [20_000]
     model = PoolFormerImageClassifier.from_preset(URI)
-    assert error(model(images), hf[1]["logits"]) <= TOLERANCE
+    assert relative_error(model(images), hf[1]["logits"]) <= TOLERANCE
     assert site.asked()[-2:] == ["/cdn/model.safetensors"] * 2
 
 
@@ -167,7 +163,7 @@ def test_offline_with_a_cache(site, publish, hub, hf, images, monkeypatch):
     site.requests.clear()
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")
     model = PoolFormerImageClassifier.from_preset(URI)
-    assert error(model(images), hf[1]["logits"]) <= TOLERANCE
+    assert relative_error(model(images), hf[1]["logits"]) <= TOLERANCE
     assert site.requests == []
 
 
@@ -201,9 +197,7 @@ def test_offline_with_a_cache_of_json_alone(site, publish, hub, refused, monkeyp
 # The environment, in processes of their own
 
 
-def test_the_environment_and_two_processes_at_once(
-    commit, site, publish, hub, tmp_path, run_python
-):
+def test_the_environment_and_two_processes_at_once(commit, site, publish, hub, tmp_path):
     publish(hub / "labelled")
     config = site.files["/sail/tiny/resolve/main/config.json"]
     config.headers["X-HF-Warning"] = "topic; a warning of the hub"  # not for our users

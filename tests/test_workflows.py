@@ -1,0 +1,87 @@
+"""GitHub's workflows and the hooks of pre-commit name what exists: targets, versions, tests."""
+
+import configparser
+import re
+import shlex
+
+import pytest
+
+from tests.helpers import ROOT
+
+yaml = pytest.importorskip("yaml")
+
+WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
+MAKEFILE = (ROOT / "Makefile").read_text()
+TARGETS = set(re.findall(r"^([\w-]+):(?!=)", MAKEFILE, re.MULTILINE))
+VARIABLES = set(re.findall(r"^([A-Z_]+) \?=", MAKEFILE, re.MULTILINE))
+
+
+def jobs(workflow):
+    return yaml.safe_load(workflow.read_text())["jobs"]
+
+
+def matrix(workflow, job):
+    return jobs(workflow)[job]["strategy"]["matrix"]
+
+
+CI = ROOT / ".github" / "workflows" / "ci.yml"
+
+
+def test_there_are_three_workflows():
+    assert [path.stem for path in WORKFLOWS] == ["ci", "release", "weekly"]
+
+
+def make_arguments(workflow):
+    """The words after `make` in the steps of a workflow."""
+    for job in jobs(workflow).values():
+        for step in job["steps"]:
+            for line in step.get("run", "").splitlines():
+                if line.startswith("make "):
+                    yield from shlex.split(line)[1:]
+
+
+@pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.stem)
+def test_every_target_of_make_exists(workflow):
+    words = set(make_arguments(workflow))
+    assert words
+    assert {word for word in words if "=" not in word} <= TARGETS
+    assert {word.partition("=")[0] for word in words if "=" in word} <= VARIABLES
+
+
+def test_every_target_in_a_pull_request_is_one_of_ci_run():
+    run = re.findall(r"^make ([\w-]+)", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
+    assert {word for word in make_arguments(CI) if "=" not in word} == {*run, "test-fast"}
+
+
+def test_versions_of_python_are_those_of_the_package():
+    setup = configparser.ConfigParser()
+    setup.read(ROOT / "setup.cfg")
+    classifiers = re.findall(r"Python :: (3\.\d+)", setup["metadata"]["classifiers"])
+    assert matrix(CI, "test")["python"] == classifiers
+    assert setup["options"]["python_requires"] == f">={classifiers[0]}"
+
+
+def test_the_shards_are_all_tests():
+    """Each file of tests once, in a shard or in a job of its own."""
+    shards = [shard["tests"] for shard in matrix(CI, "test")["shard"]]
+    named = [path for text in shards for word in text.split() for path in ROOT.glob(word)]
+    elsewhere = {"web", "dist"}  # the jobs of those names
+    assert elsewhere <= set(jobs(CI))
+    wanted = {
+        path
+        for path in (ROOT / "tests").iterdir()
+        if path.name.startswith("test_") or (path.is_dir() and any(path.rglob("test_*.py")))
+    }
+    assert sorted(named) == sorted(path for path in wanted if path.name not in elsewhere)
+
+
+def test_hooks_run_what_is_installed():
+    """`ruff` and the like in the versions of constraints.txt."""
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    hooks = [hook for repository in config["repos"] for hook in repository["hooks"]]
+    assert {hook["id"] for hook in hooks} >= {"ruff-check", "ruff-format", "lint-imports"}
+    for hook in hooks:
+        program, *arguments = hook["entry"].split()
+        assert program.startswith(".venv/bin/")
+        if arguments[:1] == ["-m"]:
+            assert (ROOT / arguments[1] / "__main__.py").exists()
