@@ -226,7 +226,9 @@ def _bar(hub: Any, what: str | None = None) -> type:
         total: float | None
 
         def __init__(self, *args: Any, **kwargs: Any) -> None:
-            tqdm.__init__(self, *args, **kwargs | {"disable": True})
+            # pyright cannot know a base class that is imported at run time.
+            options = {**kwargs, "disable": True}
+            super().__init__(*args, **options)  # pyright: ignore[reportUnknownMemberType]
             self.ours = Progress([f"downloading {what}"]) if what else None
             if self.ours:
                 self.ours.start()
