@@ -6,7 +6,8 @@ Keras nor TensorFlow: a name does so when it is first used, if it needs them. Wh
 imported too, it knows the models' classes.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from keras_poolformer.models.registration import register_with_keras
 from keras_poolformer.support.lazy import lazy_names
@@ -50,6 +51,8 @@ __all__ = [
     "top_classes",
 ]
 
+__getattr__: Callable[[str], Any]
+__dir__: Callable[[], list[str]]
 __getattr__, __dir__ = lazy_names(
     __name__,
     {

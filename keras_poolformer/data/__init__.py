@@ -1,6 +1,7 @@
 """Labeled images: from folders, data sets and records to batches."""
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from keras_poolformer.support.lazy import lazy_names
 
@@ -10,6 +11,8 @@ if TYPE_CHECKING:
 
 __all__ = ["open_splits", "write_records"]
 
+__getattr__: Callable[[str], Any]
+__dir__: Callable[[], list[str]]
 __getattr__, __dir__ = lazy_names(
     __name__, {"open_splits": "splits.opening", "write_records": "splits.record_writer"}
 )

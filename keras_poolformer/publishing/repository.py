@@ -111,7 +111,7 @@ def _export(model: Any, folder: Path, recipe: str, options: RepositoryOptions) -
         recipe,
         inputs=device_inputs(model.config),
         outputs=_outputs(model.config),
-        calibration=options.calibration if RECIPES[recipe].is_integer else None,
+        calibration=options.calibration if RECIPES[recipe].needs_calibration else None,
     )
 
 

@@ -5,7 +5,8 @@ same numbers on one device, on many and in parts of a batch, and `fit` keeps nei
 in the data nor the seeds of its layers in a form that allows it.
 """
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
 
 from keras_poolformer.support.lazy import lazy_names
 
@@ -39,6 +40,8 @@ __all__ = [
     "one_device",
 ]
 
+__getattr__: Callable[[str], Any]
+__dir__: Callable[[], list[str]]
 __getattr__, __dir__ = lazy_names(
     __name__,
     {

@@ -129,8 +129,11 @@ def test_mediapipe_opens_its_files(repository, mediapipe_tasks):
         (["--name", "x" * 300], "--name must be the name of a file"),
         (["--repository", '"); import os #'], "--repository must be OWNER/NAME"),
         (["--recipes", "int8"], "recipe int8 needs --calibration FOLDER"),
-        (["--recipes", "fp32,int4"], "must be different ones of fp32, fp16, dynamic_int8, int8"),
-        (["--recipes", "fp32,fp32"], "must be different ones"),
+        (
+            ["--recipes", "fp32,int4"],
+            "must be different names out of fp32, fp16, dynamic_int8, int8",
+        ),
+        (["--recipes", "fp32,fp32"], "must be different names"),
         (["--recipes", "none", "--data", "nowhere"], "nowhere"),
     ],
 )
