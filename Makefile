@@ -110,7 +110,7 @@ lint: .venv/test.installed
 	$(BIN)/ruff check $(SOURCES)
 	$(BIN)/ruff format --check $(SOURCES)
 
-types: .venv/test.installed
+types: .venv/test.installed types-complete
 	$(BIN)/pyright --pythonpath $(BIN)/python
 
 types-complete: .venv/test.installed  ## every public name is annotated

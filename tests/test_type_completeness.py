@@ -11,11 +11,34 @@ UNKNOWN = {
     "isTypeKnown": False,
     "diagnostics": [{"message": "Return type annotation is missing\nmore"}],
 }
+OF_KERAS = {
+    "name": "a.Model",
+    "isExported": True,
+    "isTypeKnown": False,
+    "diagnostics": [
+        {"message": "Type of metaclass unknown"},
+        {"message": "Type of base class unknown"},
+    ],
+}
+TAKES_IT = {
+    "name": "a.load",
+    "isExported": True,
+    "isTypeKnown": False,
+    "diagnostics": [{"message": 'Type of parameter "m" is partially unknown\n  "Model | None"'}],
+}
 PRIVATE = {"name": "a._d", "isExported": False, "isTypeKnown": False}
 
 
 @pytest.mark.parametrize(
-    ("symbols", "status"), [([], 1), ([PRIVATE], 1), ([KNOWN, PRIVATE], 0), ([KNOWN, UNKNOWN], 1)]
+    ("symbols", "status"),
+    [
+        ([], 1),
+        ([PRIVATE], 1),
+        ([KNOWN, PRIVATE], 0),
+        ([KNOWN, UNKNOWN], 1),
+        ([KNOWN, OF_KERAS, TAKES_IT], 0),
+        ([TAKES_IT], 1),
+    ],
 )
 def test_status(symbols, status, monkeypatch, capsys):
     report = {"typeCompleteness": {"symbols": symbols}}
