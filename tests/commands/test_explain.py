@@ -104,7 +104,7 @@ def test_what_cannot_be_explained_is_refused(
     message = refusal("explain", tmp_path / "z.keras", photo, *output, "--class", "crane")
     assert message.endswith("give one of [0, 2]")
     monkeypatch.setattr(explain, "MAX_IMAGES", 1)
-    assert "room for 1 images" in refusal("explain", CIFAR, photo, photo, *output)
+    assert "at most 1 images" in refusal("explain", CIFAR, photo, photo, *output)
 
 
 def test_broken_images_are_reported_and_the_others_drawn(files, run, out, photographs):

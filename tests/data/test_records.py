@@ -162,7 +162,7 @@ def test_labels_that_are_wrong_leave_nothing(place, store_tfds):
 def test_existing_records_are_kept_unless_asked_for(place, folder_of_numbers, half_broken):
     write_records(open_splits(folder_of_numbers), place, 3)
     before = listed(place)
-    with pytest.raises(InputError, match="exists already: choose another path, or replace"):
+    with pytest.raises(InputError, match="exists already: choose another path"):
         write_records(open_splits(folder_of_numbers), place, 1)
     assert listed(place) == before
     write_records(open_splits(folder_of_numbers), place, 2, overwrite=True)

@@ -27,7 +27,7 @@ def mistakes(reader_files, capfd):
         ("keras-poolformer predict x.tflite foto.jpg", "foto.jpg must be an image file"),
         ("keras-poolformer predict hf://a/b photo.jpg", "huggingface.co is asked for"),
         ("keras-poolformer convert x.pth -o  # not run here: no file", "argument -o/--output"),
-        ("X=1 keras-poolformer train --recipe x  # not run here: slow", "required: --data"),
+        ("X=1 keras-poolformer train --recipe x  # not run here: slow", "required: --workdir"),
         ("python -m conversion verifi my.pth.tar", "invalid choice: 'verifi'"),
         ("python -m conversion.nothing", "there is no module conversion.nothing"),
         ("python -m benchmarks.accuracy --dta x  # not run here: slow", "required: --data"),
