@@ -118,7 +118,7 @@ def _print(
 def _explained(
     model: "PoolFormerImageClassifier", image: Path, class_index: int | None, layer: str
 ) -> _Explained:
-    from PIL import Image
+    import PIL.Image as Image
 
     from keras_poolformer.inspection.grad_cam import grad_cam, overlay
 
@@ -153,7 +153,7 @@ def _default_layer(model: "PoolFormerImageClassifier") -> str:
 def _legend(source: str, row: dict[str, Any]) -> Legend:
     """The model and layer of the maps, and their colors on gray."""
     import numpy as np
-    from PIL import Image
+    import PIL.Image as Image
 
     from keras_poolformer.inspection.grad_cam import overlay
 

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TypeGuard
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+import PIL.Image as Image
+from PIL import UnidentifiedImageError
 
 from keras_poolformer.images.formats import NOT_PIXELS, describe_unknown
 from keras_poolformer.images.rgb import to_rgb

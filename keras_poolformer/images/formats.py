@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from PIL import Image
+import PIL.Image as Image
 
 # Formats that Pillow opens but that are programs, drawings, films or containers: it would run
 # Ghostscript, or reads only the header.

@@ -1,7 +1,8 @@
 """Converts images to 8-bit RGB: one rule for every kind of pixel and every orientation."""
 
 import numpy as np
-from PIL import ExifTags, Image
+import PIL.Image as Image
+from PIL import ExifTags
 
 _TURNS = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,

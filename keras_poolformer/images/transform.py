@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from PIL import Image
+import PIL.Image as Image
 
 from keras_poolformer.images.files import ImageSource, channels_last, describe, load_image
 from keras_poolformer.images.geometry import crop_box, resized_size

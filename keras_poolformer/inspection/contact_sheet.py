@@ -12,7 +12,10 @@ from pathlib import Path
 from typing import TypeAlias
 
 import numpy as np
-from PIL import Image, ImageDraw, ImageFont, ImageOps
+import PIL.Image as Image
+import PIL.ImageDraw as ImageDraw
+import PIL.ImageFont as ImageFont
+from PIL import ImageOps
 
 from keras_poolformer.images.files import load_image
 from keras_poolformer.scores import top_classes

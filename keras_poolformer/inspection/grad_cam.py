@@ -10,8 +10,8 @@ from typing import Any
 
 import keras
 import numpy as np
+import PIL.Image as Image
 import tensorflow as tf
-from PIL import Image
 
 from keras_poolformer.images.files import load_image
 from keras_poolformer.models.classifier import PoolFormerBackbone, PoolFormerImageClassifier

@@ -6,8 +6,8 @@ from typing import Any, ClassVar, Self, overload
 
 import keras
 import numpy as np
+import PIL.Image as Image
 from keras import initializers, layers
-from PIL import Image
 
 from keras_poolformer.config import PoolFormerConfig
 from keras_poolformer.images.transform import ImageTransform
