@@ -110,7 +110,7 @@ def test_libraries_without_it_are_refused(checkpoint, tmp_path):
     assert "norm_layer=LayerNormChannel" in str(report)
     group = PoolFormerImageClassifier(CONFIG.replace(norm="group_norm"))
     save_torch_weights(group, tmp_path / "hf.safetensors", "hf")
-    with pytest.raises(InputError, match="layout hf is of a library"):
+    with pytest.raises(InputError, match="layout hf supports only group_norm"):
         load_torch_weights(model, tmp_path / "hf.safetensors")
 
 
