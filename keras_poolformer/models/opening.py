@@ -1,5 +1,6 @@
 """The model of a source, for commands."""
 
+import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -7,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from keras_poolformer import sources
 from keras_poolformer.models.overrides import Size, override
 from keras_poolformer.sources.source import Contents
+from keras_poolformer.support.errors import FRAMEWORK, require_packages
 
 if TYPE_CHECKING:
     from keras_poolformer.models.base import PoolFormerModel
@@ -34,8 +36,12 @@ def load_model(
 
     Raises:
         InputError: The source cannot be found or read, or does not fit.
+        MissingExtraError: Keras is not installed.
     """
-    contents = sources.resolve(source).read(weights=load_weights, **reading)
+    found = sources.resolve(source)
+    if importlib.util.find_spec("keras") is None:  # before weights are downloaded or read
+        require_packages(FRAMEWORK)
+    contents = found.read(weights=load_weights, **reading)
     model = build_model(contents, backbone, overrides)
     override(model, size, labels)
     return model
