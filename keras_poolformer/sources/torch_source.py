@@ -83,7 +83,7 @@ class TorchSource(Source):
         fields = {**(self.architecture if self.snapshot else {}), **self.config}
         if not {"depths", "num_classes"} <= fields.keys():
             return None
-        return _labelled(PoolFormerConfig(**fields))
+        return _labeled(PoolFormerConfig(**fields))
 
     def _config_of(self, named: NamedTensors, hinted: Mapping[str, Any]) -> PoolFormerConfig:
         """The architecture of tensors, of which the source may know some fields."""
@@ -105,7 +105,7 @@ class TorchSource(Source):
                 f"num_labels={num_labels}, {config.num_classes} in {layout.head}"
             )
         self._check_size(config, named)
-        return _labelled(config)
+        return _labeled(config)
 
     def _check_size(self, config: PoolFormerConfig, named: NamedTensors) -> None:
         """Rejects a hostile description before a model of its size costs memory."""
@@ -116,7 +116,7 @@ class TorchSource(Source):
             raise InputError(f"{self.name} describes {described:,} weights but holds {stored:,}")
 
 
-def _labelled(config: PoolFormerConfig) -> PoolFormerConfig:
+def _labeled(config: PoolFormerConfig) -> PoolFormerConfig:
     """The config, with the class names that its architecture implies if it has none."""
     labels = None if config.labels else default_labels(config)
     return config.replace(labels=labels) if labels else config
