@@ -10,6 +10,7 @@ import torch
 from conversion import oracles
 from keras_poolformer import PoolFormerConfig, PoolFormerImageClassifier
 from keras_poolformer.training.optimizer import Lamb
+from tests.helpers import run_python
 
 STEPS = 50
 RATE = 2.0**-7  # the same number in float32 and float64
@@ -184,3 +185,55 @@ def test_a_saved_optimizer_takes_the_same_next_step():
     pairs = [*zip(first, second, strict=True), *zip(before.variables, again.variables, strict=True)]
     for one, other in pairs:
         np.testing.assert_array_equal(one, other)
+
+
+SHARES = """
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from keras_poolformer.training import Lamb
+
+cpu = tf.config.list_physical_devices("CPU")[0]
+tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
+strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
+folder, rate, decay = Path(sys.argv[1]), float(sys.argv[2]), float(sys.argv[3])
+with strategy.scope():
+    weights = np.load(folder / "weights.npz")
+    variables = [keras.Variable(weights[name], dtype="float64") for name in weights]
+    optimizer = Lamb(rate, decay)
+    optimizer.build(variables)
+
+
+@tf.function
+def apply(step):
+    def apply_share():
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        share = tf.where(replica == 0, tf.constant(0.75, tf.float64), 0.25)
+        optimizer.apply([share * gradient for gradient in step], variables)
+
+    strategy.run(apply_share)
+
+
+gradients = np.load(folder / "gradients.npz")
+for step in zip(*(gradients[name] for name in weights), strict=True):
+    apply([tf.constant(gradient) for gradient in step])
+np.savez(folder / "trained.npz", *(variable.numpy() for variable in variables))
+"""
+
+
+def test_gradients_are_clipped_after_replicas_are_summed(tmp_path):
+    """The shares of two replicas, in a process of its own, whose TensorFlow has two CPUs."""
+    weights, gradients = weights_and_gradients("float64", 1.0)
+    np.savez(tmp_path / "weights.npz", **weights)
+    stacked = {name: np.stack([step[name] for step in gradients]) for name in SHAPES}
+    np.savez(tmp_path / "gradients.npz", **stacked)
+    done = run_python("-c", SHARES, tmp_path, RATE, DECAY)
+    assert done.returncode == 0, done.stderr
+    trained = [*np.load(tmp_path / "trained.npz").values()]
+    found = difference(trained, timms(weights, gradients))
+    print(f"two replicas: weights differ by at most {found:.1e}")
+    assert found < TOLERANCE["float64"]

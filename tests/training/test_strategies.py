@@ -27,18 +27,6 @@ def test_mirrored(replicas, one_device, photo_folders, tmp_path):
     compare(runs.losses(tmp_path), one_device, f"{replicas} replicas")
 
 
-def test_gradients_are_clipped_after_replicas_are_summed(photo_folders, tmp_path):
-    """With LAMB, at a norm that every gradient exceeds."""
-    settings = [*SETTINGS, "optimizer=lamb", "clip_norm=0.001"]
-    found = []
-    for name, options in (("one", []), ("two", ["--strategy", "mirrored", "--replicas=2"])):
-        run = runs.start(photo_folders, tmp_path / name, settings, options)
-        status, _, error = runs.finish(run)
-        assert status == 0, error
-        found.append(runs.losses(tmp_path / name))
-    compare(found[1], found[0], "LAMB on 2 replicas")
-
-
 def test_accumulated(one_device, photo_folders, tmp_path):
     settings = [*SETTINGS, "accumulate_steps=2"]
     status, _, error = runs.finish(runs.start(photo_folders, tmp_path, settings))
