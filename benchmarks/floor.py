@@ -10,7 +10,7 @@ from collections import Counter
 import tensorflow as tf
 
 from keras_poolformer.export.recipes import get_recipe
-from keras_poolformer.models.layers import ACTIVATION_FUNCTIONS
+from keras_poolformer.models.activations import ACTIVATION_FUNCTIONS
 from keras_poolformer.runtime import TFLiteClassifier
 from keras_poolformer.support.errors import InputError
 

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from keras_poolformer import PoolFormerConfig
-from keras_poolformer.config import VARIANTS
 from keras_poolformer.support.errors import InputError
+from keras_poolformer.variants import VARIANTS
 
 
 def test_variants_are_those_of_the_paper():

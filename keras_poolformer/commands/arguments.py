@@ -20,7 +20,7 @@ import textwrap
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
-from keras_poolformer.config import ACTIVATIONS, HEADS, NORMS
+from keras_poolformer.config_fields import ACTIVATIONS, HEADS, NORMS
 from keras_poolformer.support.messages import one_line
 
 PROGRAM = "keras-poolformer"

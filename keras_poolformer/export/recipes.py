@@ -3,7 +3,8 @@
 from dataclasses import dataclass
 from typing import Any
 
-from keras_poolformer.config import NORMS, PoolFormerConfig
+from keras_poolformer.config import MetaFormerConfig
+from keras_poolformer.config_fields import NORMS
 from keras_poolformer.runtime.description import DESCRIPTION, EXTRA, LABELS, SCORES
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import shown
@@ -26,7 +27,7 @@ INPUTS = ("normalized", "pixels")
 OUTPUTS = (*SCORES, "embedding", "pyramid")
 
 
-def device_inputs(config: PoolFormerConfig) -> str:
+def device_inputs(config: MetaFormerConfig) -> str:
     """Returns what a file for devices takes: what cameras give and MediaPipe Tasks requires.
 
     Args:

@@ -17,9 +17,9 @@ from typing import Any
 
 from keras import layers
 
-from keras_poolformer.config import PoolFormerConfig
-from keras_poolformer.models.base import PoolFormerModel
-from keras_poolformer.models.classifier import PoolFormerImageClassifier
+from keras_poolformer.config import MetaFormerConfig
+from keras_poolformer.models.base import MetaFormerModel
+from keras_poolformer.models.classifier import MetaFormerImageClassifier
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import shown
 
@@ -92,7 +92,7 @@ class _Cost:
 
 
 def model_stats(
-    model_or_config: PoolFormerModel | PoolFormerConfig, size: int | Sequence[int] = 224
+    model_or_config: MetaFormerModel | MetaFormerConfig, size: int | Sequence[int] = 224
 ) -> Stats:
     """Counts the costs of a network along a symbolic call of it.
 
@@ -111,10 +111,10 @@ def model_stats(
     Raises:
         InputError: `size` is not a size, or is too small for the network.
     """
-    if isinstance(model_or_config, PoolFormerConfig):
+    if isinstance(model_or_config, MetaFormerConfig):
         config = model_or_config
         height, width = _checked_size(size, config)
-        model = PoolFormerImageClassifier(config)
+        model = MetaFormerImageClassifier(config)
     else:
         model = model_or_config
         config = model.config
@@ -138,7 +138,7 @@ def model_stats(
     )
 
 
-def least_side(config: PoolFormerConfig) -> int:
+def least_side(config: MetaFormerConfig) -> int:
     """Returns the smallest height and width in pixels that leave every stage at least one."""
     side = 1
     openings = zip(config.patch_sizes, config.strides, config.paddings, strict=True)
@@ -147,7 +147,7 @@ def least_side(config: PoolFormerConfig) -> int:
     return side
 
 
-def _checked_size(size: Any, config: PoolFormerConfig) -> tuple[int, int]:
+def _checked_size(size: Any, config: MetaFormerConfig) -> tuple[int, int]:
     sides = (size, size) if isinstance(size, numbers.Integral) else size
     least = least_side(config)
     is_pair = isinstance(sides, list | tuple) and len(sides) == 2
@@ -165,7 +165,7 @@ def _is_side(value: Any, least: int) -> bool:
     return is_whole and least <= int(value) <= MAX_SIDE
 
 
-def _parts(model: PoolFormerModel) -> dict[str, list[layers.Layer]]:
+def _parts(model: MetaFormerModel) -> dict[str, list[layers.Layer]]:
     """{row: the layers that belong to it}, in the order of the network."""
     backbone = getattr(model, "backbone", None)  # a backbone has none
     parts: dict[str, list[layers.Layer]] = {}
@@ -199,7 +199,7 @@ def _row_stats(name: str, part: list[layers.Layer], costs: list[_Cost]) -> RowSt
 
 
 @contextlib.contextmanager
-def _costs_recorded(model: PoolFormerModel) -> Iterator[list[_Cost]]:
+def _costs_recorded(model: MetaFormerModel) -> Iterator[list[_Cost]]:
     """Yields a list that gets the cost of each call of an innermost layer of the model."""
     costs: list[_Cost] = []
     hooked: list[layers.Layer] = []
@@ -233,7 +233,7 @@ def _cost(
     layer: layers.Layer,
     input_shape: tuple[int, ...],
     output_shape: tuple[int, ...],
-    config: PoolFormerConfig,
+    config: MetaFormerConfig,
 ) -> tuple[str, int, int]:
     """(kind, multiply-accumulates, activations) of one call for one image."""
     outputs = math.prod(output_shape)

@@ -11,7 +11,7 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from keras_poolformer.config import PoolFormerConfig
+from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.provenance import Provenance
 from keras_poolformer.publishing.metadata import metadata
@@ -70,7 +70,7 @@ class Card:
     """
 
     name: str
-    config: PoolFormerConfig
+    config: MetaFormerConfig
     transform: ImageTransform
     provenance: Provenance
     stats: "Stats"

@@ -5,7 +5,7 @@
 
 from collections.abc import Callable
 
-from keras_poolformer.config import VARIANTS, PoolFormerConfig
+from keras_poolformer.config import PoolFormerConfig
 from keras_poolformer.data.augmentation.augment import Augmentation
 from keras_poolformer.data.augmentation.mixing import Mixing
 from keras_poolformer.images.transform import ImageTransform
@@ -13,6 +13,7 @@ from keras_poolformer.sources.released import default_transform
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import did_you_mean, shown
 from keras_poolformer.training.recipe import Recipe
+from keras_poolformer.variants import VARIANTS
 
 __all__ = ["RECIPES", "Recipe", "get_recipe"]
 

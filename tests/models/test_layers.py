@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_poolformer.config import ACTIVATIONS
+from keras_poolformer.config_fields import ACTIVATIONS
 from keras_poolformer.models.blocks import PoolFormerBlock
 from keras_poolformer.models.layers import LayerScale, Mlp, PatchEmbedding, make_norm
 from keras_poolformer.models.random_layers import DropPath

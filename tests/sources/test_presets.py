@@ -9,11 +9,12 @@ from safetensors.numpy import save_file
 
 from keras_poolformer import ImageTransform, PoolFormerConfig, list_presets
 from keras_poolformer.checkpoints.checkpoint import read_checkpoint
-from keras_poolformer.checkpoints.layouts import HF, TIMM, expected_tensors
-from keras_poolformer.config import VARIANTS
+from keras_poolformer.checkpoints.layouts import HF, TIMM
+from keras_poolformer.checkpoints.tensors import expected_tensors
 from keras_poolformer.sources import released, resolve
 from keras_poolformer.sources.released import CIFAR10_LABELS, default_labels
 from keras_poolformer.support.errors import InputError
+from keras_poolformer.variants import VARIANTS
 from tests.helpers import TINY, error_line
 
 # The fields of transformers' config.json that describe TINY.

@@ -19,10 +19,11 @@ from keras import ops
 
 from keras_poolformer.checkpoints.layouts import feature_norm_path
 from keras_poolformer.checkpoints.quantization import refuse_quantized
-from keras_poolformer.models.backbone import PoolFormerBackbone
-from keras_poolformer.models.base import PoolFormerModel
+from keras_poolformer.models.activations import ACTIVATION_FUNCTIONS
+from keras_poolformer.models.backbone import MetaFormerBackbone
+from keras_poolformer.models.base import MetaFormerModel
 from keras_poolformer.models.classifier import LAYER_NORM_EPSILON
-from keras_poolformer.models.layers import ACTIVATION_FUNCTIONS, CHANNELS_LAST, NORM_EPSILON
+from keras_poolformer.models.layers import CHANNELS_LAST, NORM_EPSILON
 
 Tensor: TypeAlias = Any  # of whichever backend Keras computes with
 Weights: TypeAlias = dict[str, np.ndarray]  # by path
@@ -183,7 +184,7 @@ def _head(head: FoldedHead, x: Tensor, axes: tuple[int, ...]) -> Tensor:
     return apply_kernel(embedding, kernel) + bias
 
 
-def fold(model: PoolFormerModel, outputs: str = "logits") -> FoldedNetwork:
+def fold(model: MetaFormerModel, outputs: str = "logits") -> FoldedNetwork:
     """Folds a model.
 
     Args:
@@ -210,7 +211,7 @@ def fold(model: PoolFormerModel, outputs: str = "logits") -> FoldedNetwork:
         )
         for i, depth in enumerate(config.depths)
     )
-    headless = outputs == "pyramid" or isinstance(model, PoolFormerBackbone)
+    headless = outputs == "pyramid" or isinstance(model, MetaFormerBackbone)
     with_classifier = config.num_classes > 0 and outputs != "embedding"
     head = None if headless else _fold_head(weights, config.head, with_classifier)
     return FoldedNetwork(stages, config.pool_size, config.activation, head, config.norm)

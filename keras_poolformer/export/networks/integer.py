@@ -36,8 +36,9 @@ from keras_poolformer.export.networks.places import (
     Place,
 )
 from keras_poolformer.export.networks.ranges import Marker
+from keras_poolformer.models.activations import ACTIVATION_FUNCTIONS
 from keras_poolformer.models.classifier import LAYER_NORM_EPSILON
-from keras_poolformer.models.layers import ACTIVATION_FUNCTIONS, NORM_EPSILON
+from keras_poolformer.models.layers import NORM_EPSILON
 
 
 @dataclass(frozen=True)
