@@ -135,6 +135,12 @@ class MetaFormerModel(keras.Model):
     def transform(self, transform: ImageTransform) -> None:
         if not isinstance(transform, ImageTransform):
             raise InputError(f"`transform` must be an ImageTransform. Received: {shown(transform)}")
+        side = self.config.image_side
+        if side and transform.output_shape != (side, side):
+            raise InputError(
+                f"random mixing fixes the size of the images: `transform` must make {side} x {side} "
+                f"pixels. Received: {transform.output_shape or 'any size'}"
+            )
         self.provenance = self.provenance.replace(transform=transform)
 
     def freeze(self, stages: int | None = None) -> None:

@@ -17,8 +17,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from keras import ops
 
-from keras_poolformer.checkpoints.layouts import feature_norm_path
 from keras_poolformer.checkpoints.quantization import refuse_quantized
+from keras_poolformer.checkpoints.tensors import feature_norm_path
 from keras_poolformer.models.activations import ACTIVATION_FUNCTIONS
 from keras_poolformer.models.backbone import MetaFormerBackbone
 from keras_poolformer.models.base import MetaFormerModel
