@@ -138,8 +138,8 @@ class MetaFormerModel(keras.Model):
         side = self.config.image_side
         if side and transform.output_shape != (side, side):
             raise InputError(
-                f"random mixing fixes the size of the images: `transform` must make {side} x {side} "
-                f"pixels. Received: {transform.output_shape or 'any size'}"
+                f"`transform` must make images of {side} x {side} pixels, for which the random "
+                f"mixing was made. Received: {transform.output_shape or 'any size'}"
             )
         self.provenance = self.provenance.replace(transform=transform)
 
