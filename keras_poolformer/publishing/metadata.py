@@ -31,12 +31,7 @@ def metadata(card: "Card") -> str:
         license=card.license,
         library_name="keras",
         pipeline_tag=task,
-        tags=[
-            task,
-            "keras",
-            family_of(card.config).name.lower(),
-            *(["litert"] if card.exports else []),
-        ],
+        tags=[task, "keras", family, *(["litert"] if card.exports else [])],
         base_model=base_model_name(card.provenance) or None,
         datasets=[card.dataset] if card.dataset else None,
         metrics=["accuracy"] if card.accuracy else None,
