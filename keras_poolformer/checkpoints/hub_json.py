@@ -238,7 +238,7 @@ def timm_config(config: JsonObject) -> dict[str, Any]:
     fields: dict[str, Any] = {
         **{name: getattr(variant, name) for name in _TOLD_BY_NAME},
         "head": "pool_norm",
-        "head_norm_epsilon": TIMM.head_norm_epsilon,
+        **({"head_norm_epsilon": TIMM.head_norm_epsilon} if variant.head_mlp_ratio else {}),
         "drop_path_rate": 0.0,  # as timm builds the class, unless model_args set it
         **_timm_arguments(config.get("model_args") or {}),
     }
