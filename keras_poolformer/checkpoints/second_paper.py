@@ -5,6 +5,7 @@ from typing import Any
 
 from keras_poolformer.checkpoints.layouts import Layout
 from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.untyped import is_list
 
 Shapes = Mapping[str, tuple[int, ...]]
 
@@ -37,7 +38,7 @@ def fields(
     """
     embedding_norm = bool(layout.stem_norm) and f"{layout.stem_norm}.weight" in shapes
     found = [_mixer(shapes, block) for block in first_blocks]
-    mixers = token_mixers or _complete(found, embedding_norm)
+    mixers = _given(token_mixers, len(first_blocks)) or _complete(found, embedding_norm)
     inferred: dict[str, Any] = {
         "token_mixers": mixers,
         "num_tokens": tuple(_tokens(shapes, block) for block in first_blocks),
@@ -53,6 +54,13 @@ def fields(
         inferred["norm"] = "layer_norm" if {"sep_conv", "attention"} & set(found) else "group_norm"
         inferred["norm_epsilon"] = _NORM_EPSILON
     return inferred
+
+
+def _given(token_mixers: Any, stages: int) -> Any:
+    """The token mixer of each stage as a source gives it; the config checks the names."""
+    if isinstance(token_mixers, str):
+        return (token_mixers,) * stages
+    return tuple(token_mixers) if is_list(token_mixers) else token_mixers
 
 
 def _mixer(shapes: Shapes, block: str) -> str | None:
