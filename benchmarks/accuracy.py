@@ -23,7 +23,6 @@ from benchmarks.job import relative_error
 from conversion import cifar10
 from keras_poolformer import PoolFormerImageClassifier, export_saved_model, export_tflite
 from keras_poolformer.cli import one_line_errors
-from keras_poolformer.config import VARIANTS
 from keras_poolformer.data.folders import spread
 from keras_poolformer.evaluation.accuracy import measure_accuracy
 from keras_poolformer.evaluation.scorer import open_scorer
@@ -32,6 +31,7 @@ from keras_poolformer.export.recipes import RECIPES
 from keras_poolformer.shipped import ASSETS
 from keras_poolformer.support.files import replacing, size_of
 from keras_poolformer.support.progress import Progress
+from keras_poolformer.variants import VARIANTS
 
 # int8_micro returns the same bytes as int8.
 MEASURED = tuple(name for name, recipe in RECIPES.items() if not recipe.gelu_as_table)

@@ -28,10 +28,11 @@ from benchmarks.processes import Worker, measure, run_to_end
 from benchmarks.tables import markdown, print_tables
 from benchmarks.targets import check_targets
 from keras_poolformer.cli import one_line_errors
-from keras_poolformer.config import VARIANTS, PoolFormerConfig
+from keras_poolformer.config import PoolFormerConfig
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.files import size_of
 from keras_poolformer.support.progress import Progress
+from keras_poolformer.variants import VARIANTS
 
 ROUNDS, CALLS = 9, 20
 CORES = 2  # of the throughput

@@ -27,7 +27,7 @@ from keras_poolformer.support.files import size_of
 from keras_poolformer.support.progress import Progress
 
 if TYPE_CHECKING:
-    from keras_poolformer.models.classifier import PoolFormerImageClassifier
+    from keras_poolformer.models.classifier import MetaFormerImageClassifier
 
 PRESET = "poolformer_tiny_cifar10"
 RECIPES = tuple(name for name, recipe in EXPORT_RECIPES.items() if not recipe.needs_calibration)
@@ -83,16 +83,16 @@ def run(options: argparse.Namespace) -> None:
     print(f"{len(photographs)} photographs: {sheet}")
 
 
-def _convert(path: Path) -> "PoolFormerImageClassifier":
+def _convert(path: Path) -> "MetaFormerImageClassifier":
     """The model of the shipped checkpoint, saved as a .keras file and loaded from it."""
-    from keras_poolformer.models.classifier import PoolFormerImageClassifier
+    from keras_poolformer.models.classifier import MetaFormerImageClassifier
 
     source = resolve(PRESET)
-    PoolFormerImageClassifier.from_preset(source).save(path)
-    return PoolFormerImageClassifier.from_preset(path)
+    MetaFormerImageClassifier.from_preset(source).save(path)
+    return MetaFormerImageClassifier.from_preset(path)
 
 
-def _compare_with_torch(model: "PoolFormerImageClassifier") -> tuple[float, int]:
+def _compare_with_torch(model: "MetaFormerImageClassifier") -> tuple[float, int]:
     """(Relative L2 error against the logits stored with the checkpoint, number of images)."""
     stored = json.loads((resolve(PRESET).weights.parent / "torch_logits.json").read_text())
     images = [ASSETS / "photos" / name for name in stored]
@@ -103,7 +103,7 @@ def _compare_with_torch(model: "PoolFormerImageClassifier") -> tuple[float, int]
 
 
 def _export(
-    model: "PoolFormerImageClassifier", folder: Path, progress: Progress
+    model: "MetaFormerImageClassifier", folder: Path, progress: Progress
 ) -> dict[str, tuple[Path, Predict]]:
     """{format: (path, function from a normalized batch to logits)}."""
     from keras_poolformer.export.saved_model import export_saved_model

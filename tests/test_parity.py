@@ -13,7 +13,7 @@ import numpy as np
 import pytest
 
 from keras_poolformer import PoolFormerConfig, PoolFormerImageClassifier, load_torch_weights
-from keras_poolformer.config import VARIANTS
+from keras_poolformer.variants import VARIANTS
 from tests.helpers import TOLERANCE, randomized_module, relative_error
 
 torch = pytest.importorskip("torch")

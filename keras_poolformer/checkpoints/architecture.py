@@ -5,17 +5,18 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from keras_poolformer.checkpoints import layouts
-from keras_poolformer.checkpoints.layouts import Layout
-from keras_poolformer.config import VARIANTS, PoolFormerConfig
+from keras_poolformer.checkpoints import second_paper
+from keras_poolformer.checkpoints.layouts import HF, TIMM, Layout
+from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.support.errors import InputError
+from keras_poolformer.variants import VARIANTS, find_variant
 
 Shapes = Mapping[str, tuple[int, ...]]
 
 
 def infer_config(
     shapes: Shapes, layout: Layout, base: Mapping[str, Any] | None = None
-) -> PoolFormerConfig:
+) -> MetaFormerConfig:
     """Infers the architecture from shapes of tensors.
 
     What shapes do not determine (pool size, strides, paddings, activation, rates) comes from
@@ -24,33 +25,49 @@ def infer_config(
     Args:
         shapes: {tensor name: shape}, with the names of `layout`.
         layout: Layout of the names.
-        base: Fields of `PoolFormerConfig` that are known, or None.
+        base: Fields of `MetaFormerConfig` that are known, or None.
 
     Raises:
-        InputError: A tensor that determines the architecture is missing or has the wrong rank.
+        InputError: A tensor that determines the architecture is missing or has the wrong rank, or
+            the tensors fit several networks and `base` does not say which.
     """
     stages = _count_stages(shapes, layout)
-    embeddings = [_shape(shapes, layout.embedding_name(i), 4) for i in range(stages)]
+    known = dict(base or {})
+    embeddings = [_shape(shapes, layout.embedding_name(i), (4,)) for i in range(stages)]
     first_blocks = [layout.block_name(i, 0) for i in range(stages)]
-    hidden = [_shape(shapes, f"{block}.{layout.fc1}", 4)[0] for block in first_blocks]
+    hidden = [_shape(shapes, f"{block}.{layout.fc1}", (2, 4))[0] for block in first_blocks]
     widths = tuple(shape[0] for shape in embeddings)
-    classifier = shapes.get(f"{layout.head}.weight")
     fields: dict[str, Any] = {
         "depths": tuple(_depth(shapes, layout, i) for i in range(stages)),
         "widths": widths,
         "patch_sizes": tuple(shape[2] for shape in embeddings),
         "in_channels": embeddings[0][1],
         "mlp_ratio": _mlp_ratio(hidden, widths),
+        "use_bias": f"{first_blocks[0]}.{layout.norm1}.bias" in shapes,
         "use_layer_scale": f"{first_blocks[0]}.{layout.layer_scale1}" in shapes,
-        "num_classes": classifier[0] if classifier else 0,
-        "head": layout.head_kind,
         "feature_norms": _normed_levels(shapes, layout, stages),
+        **_head(shapes, layout, widths[-1]),
+        **second_paper.fields(shapes, layout, first_blocks, known.get("token_mixers")),
     }
     released = _released_fields(fields)
-    if layout is not layouts.SAIL:
+    if layout in (TIMM, HF):
         # These libraries build the class without stochastic depth; the rates are the authors'.
         released.pop("drop_path_rate", None)
-    return PoolFormerConfig(**(released | fields | dict(base or {})))
+    return MetaFormerConfig(**(released | fields | known))
+
+
+def _head(shapes: Shapes, layout: Layout, width: int) -> dict[str, Any]:
+    classifier = shapes.get(f"{layout.classifier_name(shapes)}.weight")
+    fields: dict[str, Any] = {
+        "num_classes": classifier[0] if classifier else 0,
+        "head": layout.head_kind,
+    }
+    if hidden := shapes.get(f"{layout.head}.fc1.weight"):
+        fields |= {
+            "head_mlp_ratio": hidden[0] / width,
+            "head_norm_epsilon": layout.head_norm_epsilon,
+        }
+    return fields
 
 
 def _count_stages(shapes: Shapes, layout: Layout) -> int:
@@ -60,11 +77,11 @@ def _count_stages(shapes: Shapes, layout: Layout) -> int:
     return stages
 
 
-def _shape(shapes: Shapes, module: str, rank: int) -> tuple[int, ...]:
+def _shape(shapes: Shapes, module: str, ranks: tuple[int, ...]) -> tuple[int, ...]:
     name = f"{module}.weight"
-    if len(shapes.get(name, ())) != rank:
+    if len(shapes.get(name, ())) not in ranks:
         raise InputError(
-            f"the checkpoint must hold {name} with {rank} dimensions. "
+            f"the checkpoint must hold {name} with {' or '.join(map(str, ranks))} dimensions. "
             f"Received: {shapes.get(name, 'no such tensor')}"
         )
     return shapes[name]
@@ -97,8 +114,6 @@ def _depth(shapes: Shapes, layout: Layout, stage: int) -> int:
 
 
 def _released_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """The fields of the released variant with the same depths and widths, if there is one."""
-    for variant in VARIANTS.values():
-        if (variant.depths, variant.widths) == (fields["depths"], fields["widths"]):
-            return variant.to_dict()
-    return {}
+    """The fields of the released variant with these depths, widths and mixers, if there is one."""
+    name = find_variant(fields)
+    return VARIANTS[name].to_dict() if name else {}

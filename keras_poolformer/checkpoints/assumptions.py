@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import Any
 
 from keras_poolformer.checkpoints.checkpoint import Checkpoint
-from keras_poolformer.config import PoolFormerConfig
+from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.support.messages import shown
 
 _ASSUMED_FIELDS = ("norm", "pool_size", "activation", "strides", "paddings")
+_ASSUMED_IN_SECOND_PAPER = ("norm", "norm_epsilon", "strides", "paddings")
 _NAMES_LAYER_NORM = re.compile(r"(?<![a-z])(ln|layer_?norm(channel)?)(?![a-z])", re.IGNORECASE)
 
 
@@ -31,7 +32,12 @@ def layer_norm_hint(path: Path, checkpoint: Checkpoint) -> str | None:
     return None
 
 
-def assumed_fields(config: PoolFormerConfig) -> dict[str, Any]:
+def assumed_fields(config: MetaFormerConfig) -> dict[str, Any]:
     """Returns the fields of a config, with their values, that tensors do not determine."""
+    names = list(_ASSUMED_IN_SECOND_PAPER if config.embedding_norm else _ASSUMED_FIELDS)
+    if config.embedding_norm and "random" in config.token_mixers:
+        names.insert(0, "token_mixers")
+    if config.embedding_norm and "pooling" in config.token_mixers:
+        names.append("pool_size")
     fields = config.to_dict()
-    return {name: fields[name] for name in _ASSUMED_FIELDS}
+    return {name: fields[name] for name in names}

@@ -1,17 +1,19 @@
 """Reads the JSON files next to timm's and transformers' weights, and translates their fields.
 
-Each function turns a parsed JSON object into keyword arguments of `PoolFormerConfig` or
+Each function turns a parsed JSON object into keyword arguments of `MetaFormerConfig` or
 `ImageTransform`; those classes check the values. `hub_json_writing` is the inverse.
 """
 
 from collections.abc import Mapping
 from typing import Any
 
-from keras_poolformer.config import VARIANTS
+from keras_poolformer.checkpoints.layouts import TIMM
+from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.labels import checked_labels
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import shown
 from keras_poolformer.support.untyped import is_dict, is_list, is_mapping
+from keras_poolformer.variants import TIMM_VARIANTS
 
 JsonObject = Mapping[str, Any]
 
@@ -89,7 +91,7 @@ def is_hf(config: JsonObject) -> bool:
 
 
 def hf_config(config: JsonObject) -> dict[str, Any]:
-    """Returns the fields of `PoolFormerConfig` in transformers' config.json of a PoolFormer."""
+    """Returns the fields of `MetaFormerConfig` in transformers' config.json of a PoolFormer."""
     if config["model_type"] != "poolformer":
         raise _rejected("must describe a poolformer", "model_type", config["model_type"])
     fields: dict[str, Any] = {
@@ -226,12 +228,13 @@ def _timm_pretrained(config: JsonObject) -> dict[str, Any]:
 
 
 def timm_config(config: JsonObject) -> dict[str, Any]:
-    """Returns the fields of `PoolFormerConfig` in timm's config.json of a PoolFormer."""
+    """Returns the fields of `MetaFormerConfig` in timm's config.json of a PoolFormer."""
     architecture = config.get("architecture")
-    if not isinstance(architecture, str) or architecture not in VARIANTS:
-        names = ", ".join(VARIANTS)
-        raise _rejected(f"must describe one of timm's {names}", "architecture", architecture)
+    if not isinstance(architecture, str) or architecture not in TIMM_VARIANTS:
+        rule = f"must describe one of timm's {', '.join(TIMM_VARIANTS)}"
+        raise _rejected(rule, "architecture", architecture)
     fields: dict[str, Any] = {
+        **_told_by_name(TIMM_VARIANTS[architecture]),
         "head": "pool_norm",
         "drop_path_rate": 0.0,  # as timm builds the class, unless model_args set it
         **_timm_arguments(config.get("model_args") or {}),
@@ -246,15 +249,25 @@ def timm_config(config: JsonObject) -> dict[str, Any]:
     return fields
 
 
+def _told_by_name(variant: MetaFormerConfig) -> dict[str, Any]:
+    """The fields of a network of the second paper that its name tells and tensors do not."""
+    if not variant.embedding_norm:
+        return {}
+    fields = {name: getattr(variant, name) for name in ("token_mixers", "norm", "norm_epsilon")}
+    if variant.head_mlp_ratio:
+        fields["head_norm_epsilon"] = TIMM.head_norm_epsilon
+    return fields
+
+
 def timm_architecture(config: JsonObject) -> dict[str, Any]:
-    """Returns the fields of `PoolFormerConfig` of the architecture that timm's config.json names.
+    """Returns the fields of `MetaFormerConfig` of the architecture that timm's config.json names.
 
     The result is empty where model_args modify that architecture.
     """
     if config.get("model_args"):
         return {}
     pretrained = _timm_pretrained(config)
-    variant = VARIANTS[config["architecture"]].to_dict()
+    variant = TIMM_VARIANTS[config["architecture"]].to_dict()
     return variant | {"num_classes": pretrained.get("num_classes", variant["num_classes"])}
 
 

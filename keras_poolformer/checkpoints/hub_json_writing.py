@@ -14,19 +14,22 @@ from keras_poolformer.checkpoints.hub_json import (
     PIL_RESAMPLING,
     TIMM_ARGUMENTS,
 )
-from keras_poolformer.config import VARIANTS, PoolFormerConfig
+from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.images.options import as_pair
 from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.support.errors import InputError
+from keras_poolformer.variants import TIMM_VARIANTS
 
-# Fields that timm's five names fix, besides depths and widths.
+# Fields that timm's names fix.
 _FIXED_IN_TIMM = (
-    "patch_sizes", "strides", "paddings", "mlp_ratio", "activation", "use_layer_scale"
+    "depths", "widths", "patch_sizes", "strides", "paddings", "mlp_ratio", "activation",
+    "use_layer_scale", "token_mixers", "norm", "norm_epsilon", "use_bias", "embedding_norm",
+    "res_scale_init", "head_mlp_ratio",
 )  # fmt: skip
 
 
 def hf_config_json(
-    config: PoolFormerConfig,
+    config: MetaFormerConfig,
     unused: Mapping[str, Any] | None = None,
     dtype: str = "float32",
     classifier: bool = True,
@@ -54,7 +57,7 @@ def hf_config_json(
         "id2label": {str(i): label for i, label in enumerate(labels)},
         "label2id": {label: i for i, label in enumerate(labels)},
     }
-    model_class = "PoolFormerForImageClassification" if classifier else "PoolFormerModel"
+    model_class = "PoolFormerForImageClassification" if classifier else "MetaFormerModel"
     return {
         "architectures": [model_class],
         "model_type": "poolformer",
@@ -93,7 +96,7 @@ def _height_width(size: tuple[int, int]) -> dict[str, int]:
     return {"height": size[0], "width": size[1]}
 
 
-def timm_config_json(config: PoolFormerConfig, transform: ImageTransform) -> dict[str, Any]:
+def timm_config_json(config: MetaFormerConfig, transform: ImageTransform) -> dict[str, Any]:
     """Returns timm's config.json: `timm.create_model("local-dir:DIR", pretrained=True)` reads it.
 
     timm splits an odd margin as `crop_mode="timm"` does; for a transform with "hf" the crop can
@@ -124,29 +127,26 @@ def timm_config_json(config: PoolFormerConfig, transform: ImageTransform) -> dic
             "interpolation": transform.interpolation,
             **_timm_normalization(config, transform),
             "first_conv": "stem.conv",
-            "classifier": "head.fc",
+            "classifier": "head.fc.fc2" if config.head_mlp_ratio else "head.fc",
         },
     }
 
 
-def _timm_name(config: PoolFormerConfig) -> str:
-    fixed = {name: getattr(config, name) for name in _FIXED_IN_TIMM}
-    for name, variant in VARIANTS.items():
-        if (variant.depths, variant.widths) == (config.depths, config.widths) and all(
-            getattr(variant, field) == value for field, value in fixed.items()
-        ):
+def _timm_name(config: MetaFormerConfig) -> str:
+    for name, variant in TIMM_VARIANTS.items():
+        if all(getattr(variant, field) == getattr(config, field) for field in _FIXED_IN_TIMM):
             return name
     raise InputError(
-        f"timm has names only for {', '.join(VARIANTS)}. Received: another architecture, "
+        f"timm has names only for {', '.join(TIMM_VARIANTS)}. Received: another architecture, "
         f"depths={config.depths}, widths={config.widths}"
     )
 
 
-def _timm_arguments(config: PoolFormerConfig) -> dict[str, Any]:
+def _timm_arguments(config: MetaFormerConfig) -> dict[str, Any]:
     """Returns the arguments of timm's class that differ from its defaults."""
     names = TIMM_ARGUMENTS | {"in_chans": "in_channels"}
     values = {theirs: getattr(config, ours) for theirs, ours in names.items()}
-    defaults = {theirs: getattr(PoolFormerConfig, ours) for theirs, ours in names.items()}
+    defaults = {theirs: getattr(MetaFormerConfig, ours) for theirs, ours in names.items()}
     return {name: value for name, value in values.items() if value != defaults[name]}
 
 
@@ -164,7 +164,7 @@ def _timm_side(transform: ImageTransform) -> int:
     )
 
 
-def _timm_normalization(config: PoolFormerConfig, transform: ImageTransform) -> dict[str, Any]:
+def _timm_normalization(config: MetaFormerConfig, transform: ImageTransform) -> dict[str, Any]:
     if config.in_channels != 3:  # mean and std are those of RGB
         return {}
     return {"mean": list(transform.mean), "std": list(transform.std)}

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from keras_poolformer.config import PoolFormerConfig
+from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.provenance import Provenance
 
@@ -26,12 +26,12 @@ class Variable(Protocol):
 
 
 class Model(Protocol):
-    """A `PoolFormerImageClassifier`, a `PoolFormerBackbone`, or anything like them."""
+    """A `MetaFormerImageClassifier`, a `MetaFormerBackbone`, or anything like them."""
 
     provenance: Provenance
 
     @property
-    def config(self) -> PoolFormerConfig:
+    def config(self) -> MetaFormerConfig:
         """Architecture of the model."""
         ...
 

@@ -1,4 +1,4 @@
-"""Names the network that a checkpoint holds where it is not a PoolFormer."""
+"""Names the network that a checkpoint holds where it is not a MetaFormer."""
 
 import re
 from collections.abc import Collection
@@ -27,7 +27,6 @@ class Network:
 
 
 _ATTENTION = r"\b(qkv|query|q_proj|in_proj_weight)\b"
-_FAMILY = "of the same family (arXiv 2210.13452), but another network"
 # The first one that fits is named.
 NETWORKS = (
     Network(
@@ -40,14 +39,14 @@ NETWORKS = (
         (r"\b(exp_avg|exp_avg_sq|momentum_buffer)\b",),
         f"it does not hold the weights of a network: {SAVE}",
     ),
-    Network(f"CAFormer, {_FAMILY}", (r"token_mixer\.qkv\.", r"mlp\.act\.scale$")),
-    Network(f"ConvFormer, {_FAMILY}", (r"token_mixer\.pwconv1\.",)),
-    Network(f"RandFormer, {_FAMILY}", (r"token_mixer\.random_matrix$",)),
     Network(
-        "PoolFormerV2 or IdentityFormer, networks of the same family (arXiv 2210.13452)",
-        (r"mlp\.act\.scale$",),
+        "a hybrid of the first paper, with a position embedding (metaformer_ppaa_s12_224)",
+        (r"\bnetwork\.\d+\.\d+\.token_mixer\.qkv\.",),
     ),
-    Network("a MetaFormer with attention or another mixer", (r"token_mixer\.(qkv|fc)\.",)),
+    Network(
+        "a hybrid of the first paper, with SpatialFc (metaformer_ppff_s12_224)",
+        (r"\bnetwork\.\d+\.\d+\.token_mixer\.fc\.",),
+    ),
     Network("Swin Transformer", (r"\blayers\.\d+\.blocks\..*relative_position_bias_table$",)),
     Network("ViT, DeiT or BEiT", (r"\b(cls_token|class_token)$", _ATTENTION)),
     Network("ViT, DeiT or BEiT", (r"\b(pos_embed|pos_embedding|position_embeddings)$", _ATTENTION)),
@@ -60,8 +59,8 @@ NETWORKS = (
     Network("MLP-Mixer", (r"\b(mlp_tokens|token_mixing)\.",)),
 )
 _READS = (
-    "this package reads PoolFormer (arXiv 2111.11418) in the names of sail-sg, timm, "
-    "transformers or OpenMMLab"
+    "this package reads PoolFormer (arXiv 2111.11418) and its family (arXiv 2210.13452) in the "
+    "names of sail-sg, timm, transformers or OpenMMLab"
 )
 
 

@@ -70,13 +70,14 @@ def save_torch_weights(
     transform: ImageTransform | None = None,
     overwrite: bool = False,
 ) -> SaveReport:
-    """Saves a PoolFormer's weights with the names of a PyTorch library.
+    """Saves a model's weights with the names of a PyTorch library.
 
     Args:
-        model: `PoolFormerImageClassifier` or `PoolFormerBackbone`.
+        model: `MetaFormerImageClassifier` or `MetaFormerBackbone`.
         path: Path of the .safetensors file to write; or of a directory (one that exists, or a
             name without suffix) for model.safetensors and the JSON files that the library reads.
-        layout: "sail", "timm" or "hf" (transformers).
+        layout: "sail" (sail-sg/poolformer), "metaformer" (sail-sg/metaformer), "timm" or "hf"
+            (transformers).
         dtype: "float32", "float16" or "bfloat16". None is the model's dtype, or the half
             precision that the weights were loaded in, if it still represents them exactly.
         allow_other_head: Whether to write weights for a library that computes the head
@@ -96,7 +97,7 @@ def save_torch_weights(
     folder = writers.output_directory(path, overwrite)
     tensors = writers.torch_tensors(model, target)
     same_head, notes = _compare_heads(model, target, allow_other_head)
-    if model.config.norm == "layer_norm":
+    if model.config.norm == "layer_norm" and target is layouts.SAIL:
         notes.append("the authors' class computes the same only with norm_layer=LayerNormChannel")
     arrays, changed, dtype_notes = _rounded(model, tensors, dtype)
     notes += dtype_notes
@@ -142,18 +143,25 @@ def _compare_heads(
     """Returns (whether the library computes the same logits or None without a head, notes)."""
     if not _has_head(model):
         return None, []
-    if layout.head_kind == model.config.head:
-        return True, []
-    difference = (
-        f"layout {layout.name!r} is read by a library whose head is {layout.head_kind}, the "
-        f"model's is {model.config.head}"
-    )
-    if not allow_other_head:
-        raise InputError(
-            f"{difference}: its logits would differ. Received: allow_other_head=False; True "
-            "(on the command line --allow-other-head) writes the weights anyway"
+    config = model.config
+    if layout.head_kind != config.head:
+        difference = (
+            f"layout {layout.name!r} is read by a library whose head is {layout.head_kind}, the "
+            f"model's is {config.head}"
         )
-    return False, [f"logits differ, feature maps are equal: {difference}"]
+        if not allow_other_head:
+            raise InputError(
+                f"{difference}: its logits would differ. Received: allow_other_head=False; True "
+                "(on the command line --allow-other-head) writes the weights anyway"
+            )
+        return False, [f"logits differ, feature maps are equal: {difference}"]
+    if config.head_mlp_ratio and layout.head_norm_epsilon != config.head_norm_epsilon:
+        note = (
+            f"logits differ by some millionths: the norm inside the head has the epsilon "
+            f"{layout.head_norm_epsilon:g} in that library, {config.head_norm_epsilon:g} here"
+        )
+        return False, [note]
+    return True, []
 
 
 def _has_head(model: Model) -> bool:
@@ -186,7 +194,7 @@ def _documents(
     """Returns ({name of a JSON file: its content}, notes about what it cannot express)."""
     config = model.config
     is_classifier = _has_head(model)
-    if layout == "sail":
+    if layout in ("sail", "metaformer"):
         return {}, []
     is_rgb = config.in_channels == 3
     if layout == "hf":

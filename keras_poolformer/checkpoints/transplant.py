@@ -19,7 +19,9 @@ from keras_poolformer.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from keras_poolformer.checkpoints.layouts import Layout, Tensor
 from keras_poolformer.checkpoints.model_protocol import Model
 from keras_poolformer.checkpoints.quantization import refuse_quantized
-from keras_poolformer.config import MAX_STAGES, PoolFormerConfig
+from keras_poolformer.checkpoints.tensors import expected_tensors
+from keras_poolformer.config import MetaFormerConfig
+from keras_poolformer.config_fields import MAX_STAGES
 from keras_poolformer.lineage import origin_lines
 from keras_poolformer.provenance import Provenance, WeightsFile
 from keras_poolformer.support.errors import InputError
@@ -77,11 +79,11 @@ def load_torch_weights(
     """Loads a PyTorch checkpoint into a PoolFormer.
 
     Args:
-        model: `PoolFormerImageClassifier` or `PoolFormerBackbone`; a backbone loads the
+        model: `MetaFormerImageClassifier` or `MetaFormerBackbone`; a backbone loads the
             checkpoint's backbone and ignores its head.
         path: Path of a .pth, .pth.tar, .bin or .safetensors file, or of a directory with such a
             file.
-        layout: "sail", "timm" or "hf"; by default inferred from the tensors' names.
+        layout: "sail", "timm", "hf" or "metaformer"; by default inferred from the tensors' names.
 
     Returns:
         A report. The model's `provenance` records the same.
@@ -131,7 +133,7 @@ def assign_tensors(
     model: Model,
     named: NamedTensors,
     new_classifier: bool = False,
-    config: PoolFormerConfig | None = None,
+    config: MetaFormerConfig | None = None,
 ) -> tuple[WeightsFile, tuple[str, ...]]:
     """Assigns a checkpoint's tensors to the variables of a model: all of them, or none.
 
@@ -149,7 +151,7 @@ def assign_tensors(
         InputError: A tensor is missing or left over, or has the wrong shape, dtype or values.
     """
     variables = {variable.path: variable for variable in model.weights}
-    table = layouts.expected_tensors(config or model.config, named.layout)
+    table = expected_tensors(config or model.config, named.layout)
     wanted = [tensor for tensor in table if tensor.path in variables]
     if new_classifier:
         wanted = [tensor for tensor in wanted if not _is_new(tensor, named.tensors)]
@@ -178,7 +180,8 @@ def _is_new(tensor: Tensor, tensors: Mapping[str, np.ndarray]) -> bool:
 def _unused(named: NamedTensors, wanted: Sequence[Tensor]) -> set[str]:
     """Returns the checkpoint's tensors after the backbone that the model lacks."""
     layout = named.layout
-    modules = [layout.head, layout.head_norm]
+    modules = [layout.head_norm, layout.head]
+    modules += [f"{layout.head}.{part}" for part in ("fc1", "norm", "fc2")]
     if layout.feature_norm:
         modules += [layout.feature_norm_name(stage) for stage in range(MAX_STAGES)]
     heads = {f"{module}.{leaf}" for module in modules for leaf in ("weight", "bias")}
@@ -227,4 +230,4 @@ def _checked(source: str, tensor: Tensor, array: np.ndarray) -> np.ndarray:
             f"{extreme:g}: the file is corrupt, or its training diverged"
         )
     precision = np.promote_types(array.dtype, np.float32)
-    return array.transpose(layouts.TO_KERAS[tensor.role]).astype(precision, copy=False)
+    return tensor.to_keras(array).astype(precision, copy=False)

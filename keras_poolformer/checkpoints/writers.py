@@ -8,10 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from keras_poolformer.checkpoints import layouts
-from keras_poolformer.checkpoints.layouts import Layout, Tensor
-from keras_poolformer.checkpoints.model_protocol import Model, Variable
+from keras_poolformer.checkpoints.layouts import Layout
+from keras_poolformer.checkpoints.model_protocol import Model
 from keras_poolformer.checkpoints.quantization import refuse_quantized
+from keras_poolformer.checkpoints.tensors import expected_tensors
 from keras_poolformer.support.errors import InputError, MissingExtraError
 from keras_poolformer.support.files import refuse_existing
 from keras_poolformer.support.output_folders import OutputFolder
@@ -42,17 +42,12 @@ def torch_tensors(model: Model, layout: Layout) -> dict[str, np.ndarray]:
     """
     refuse_quantized(model)
     variables = {variable.path: variable for variable in model.weights}
-    table = layouts.expected_tensors(model.config, layout)
+    table = expected_tensors(model.config, layout)
     return {
-        tensor.name: _to_torch(tensor, variables[tensor.path])
+        tensor.name: np.ascontiguousarray(tensor.to_torch(variables[tensor.path].numpy()))
         for tensor in table
         if tensor.path in variables
     }
-
-
-def _to_torch(tensor: Tensor, variable: Variable) -> np.ndarray:
-    from_keras = np.argsort(layouts.TO_KERAS[tensor.role])
-    return np.ascontiguousarray(np.asarray(variable.numpy()).transpose(from_keras))
 
 
 def cast(

@@ -22,7 +22,7 @@ from keras_poolformer.support.progress import Progress
 
 if TYPE_CHECKING:
     from keras_poolformer.checkpoints.saving import SaveReport
-    from keras_poolformer.models.base import PoolFormerModel
+    from keras_poolformer.models.base import MetaFormerModel
 
 
 def add_parser(group: Any) -> None:
@@ -82,7 +82,7 @@ def _check(options: argparse.Namespace) -> None:
     refuse_existing(options.output, options.overwrite)
 
 
-def _save_for_torch(model: "PoolFormerModel", options: argparse.Namespace) -> "SaveReport":
+def _save_for_torch(model: "MetaFormerModel", options: argparse.Namespace) -> "SaveReport":
     from keras_poolformer.checkpoints.saving import save_torch_weights
 
     return save_torch_weights(

@@ -14,7 +14,7 @@ from keras_poolformer.commands.arguments import (
     add_source,
 )
 from keras_poolformer.commands.images import BrokenImages, add_skip_broken, image_files
-from keras_poolformer.config import PoolFormerConfig
+from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.images.options import as_pair
 from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.inspection.contact_sheet import (
@@ -32,7 +32,7 @@ from keras_poolformer.support.messages import did_you_mean, json_text, shown
 from keras_poolformer.support.progress import Progress
 
 if TYPE_CHECKING:
-    from keras_poolformer.models.classifier import PoolFormerImageClassifier
+    from keras_poolformer.models.classifier import MetaFormerImageClassifier
 
 MAX_IMAGES = 200
 
@@ -116,7 +116,7 @@ def _print(
 
 
 def _explained(
-    model: "PoolFormerImageClassifier", image: Path, class_index: int | None, layer: str
+    model: "MetaFormerImageClassifier", image: Path, class_index: int | None, layer: str
 ) -> _Explained:
     import PIL.Image as Image
 
@@ -141,7 +141,7 @@ def _explained(
     return _Explained((photograph, overlay(photograph, cam), caption), row)
 
 
-def _default_layer(model: "PoolFormerImageClassifier") -> str:
+def _default_layer(model: "MetaFormerImageClassifier") -> str:
     """The layer for the transform's size, or for its shorter side if images differ in size."""
     from keras_poolformer.inspection.grad_cam import default_layer
 
@@ -184,7 +184,7 @@ def _enlarged(transform: ImageTransform) -> ImageTransform:
     return transform.replace(**enlarged)
 
 
-def _class_index(name: str | None, config: PoolFormerConfig) -> int | None:
+def _class_index(name: str | None, config: MetaFormerConfig) -> int | None:
     """The index of the class with this label or number; None for None."""
     if not config.num_classes or config.in_channels != 3:
         raise InputError(

@@ -28,7 +28,7 @@ from keras_poolformer.support.progress import Progress
 
 if TYPE_CHECKING:
     from keras_poolformer.export.comparison import ExportResult
-    from keras_poolformer.models.base import PoolFormerModel
+    from keras_poolformer.models.base import MetaFormerModel
 
 _CALIBRATED = [name for name, recipe in ALL_RECIPES.items() if recipe.needs_calibration]
 
@@ -122,7 +122,7 @@ def _check(options: argparse.Namespace, recipe: Recipe) -> None:
 
 
 def _export(
-    model: "PoolFormerModel",
+    model: "MetaFormerModel",
     options: argparse.Namespace,
     recipe: Recipe,
     progress: Callable[[int, int], None],

@@ -5,7 +5,7 @@ import math
 from typing import TYPE_CHECKING, Any
 
 from keras_poolformer.commands.arguments import CommandGroup, add_command, add_source, positive
-from keras_poolformer.config import PoolFormerConfig
+from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.models.opening import load_model
 from keras_poolformer.support.messages import json_text
 from keras_poolformer.support.progress import Progress
@@ -55,7 +55,7 @@ def summary(options: argparse.Namespace) -> None:
         print(_table(options.source, stats, model.config))
 
 
-def _stages(stats: "Stats", config: PoolFormerConfig) -> list[dict[str, Any]]:
+def _stages(stats: "Stats", config: MetaFormerConfig) -> list[dict[str, Any]]:
     """The stages, each with the convolution that opens it: the first with the stem."""
     rows = {row["name"]: row for row in stats.to_dict()["rows"]}
     stages = [
@@ -67,7 +67,7 @@ def _stages(stats: "Stats", config: PoolFormerConfig) -> list[dict[str, Any]]:
     return stages
 
 
-def _table(source: str, stats: "Stats", config: PoolFormerConfig) -> str:
+def _table(source: str, stats: "Stats", config: MetaFormerConfig) -> str:
     height, width = stats.size
     head = "no head"
     if stats.rows[-1].name == "head":

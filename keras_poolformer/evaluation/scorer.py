@@ -35,7 +35,7 @@ class Scorer:
         labels: Class names in the order of the classes; () if unknown.
         fixed_size: Whether all prepared images have the same size.
         outputs: What `predict` returns: "logits" or "probabilities".
-        problem_type: What the logits mean, as in `PoolFormerConfig`; None where the source does
+        problem_type: What the logits mean, as in `MetaFormerConfig`; None where the source does
             not say.
     """
 
@@ -103,7 +103,7 @@ def open_scorer(
 
     Args:
         source: A .tflite file or a SavedModel directory, both as this package exports them, or
-            what `PoolFormerImageClassifier.from_preset` takes.
+            what `MetaFormerImageClassifier.from_preset` takes.
         num_workers: Number of interpreters that share a batch, for a .tflite file.
         size: Size of the images instead of the source's: a side or (height, width). A .tflite
             file has one size only.

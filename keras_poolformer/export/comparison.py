@@ -14,7 +14,7 @@ import numpy as np
 
 from keras_poolformer.data.folders import spread
 from keras_poolformer.images.transform import ImageTransform
-from keras_poolformer.models.base import PoolFormerModel
+from keras_poolformer.models.base import MetaFormerModel
 from keras_poolformer.provenance import Provenance
 from keras_poolformer.scores import scores
 from keras_poolformer.shipped import ASSETS
@@ -125,7 +125,7 @@ def checksum(path: str | os.PathLike[str]) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def export_provenance(model: PoolFormerModel, transform: ImageTransform) -> Provenance:
+def export_provenance(model: MetaFormerModel, transform: ImageTransform) -> Provenance:
     """Returns where an export's weights are from and how its images are prepared."""
     return model.provenance.replace(transform=transform)
 
@@ -142,7 +142,7 @@ def versions() -> dict[str, str]:
 
 
 def compare(
-    model: PoolFormerModel,
+    model: MetaFormerModel,
     transform: ImageTransform,
     run: Run,
     from_pixels: Callable[[np.ndarray], np.ndarray],
@@ -172,7 +172,7 @@ def compare(
     return errors
 
 
-def _reference(model: PoolFormerModel, outputs: str) -> Run:
+def _reference(model: MetaFormerModel, outputs: str) -> Run:
     """A function from images to {name of the output: what the Keras model computes}."""
     if outputs == "pyramid":
         backbone = getattr(model, "backbone", model)
@@ -193,7 +193,7 @@ def _distance(received: np.ndarray, expected: np.ndarray) -> float:
 
 
 def _image_sets(
-    model: PoolFormerModel,
+    model: MetaFormerModel,
     transform: ImageTransform,
     from_pixels: Callable[[np.ndarray], np.ndarray],
     calibration: np.ndarray | None,

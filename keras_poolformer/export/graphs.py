@@ -11,9 +11,9 @@ import tensorflow as tf
 
 from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.labels import checked_labels
-from keras_poolformer.models.backbone import PoolFormerBackbone
-from keras_poolformer.models.base import PoolFormerModel
-from keras_poolformer.models.classifier import PoolFormerImageClassifier
+from keras_poolformer.models.backbone import MetaFormerBackbone
+from keras_poolformer.models.base import MetaFormerModel
+from keras_poolformer.models.classifier import MetaFormerImageClassifier
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.quiet import logger_limited
 
@@ -30,24 +30,24 @@ def require_tensorflow() -> None:
         )
 
 
-def default_outputs(model: PoolFormerModel) -> str:
+def default_outputs(model: MetaFormerModel) -> str:
     """Returns what an export of a model returns by default: all that the model computes.
 
     Raises:
         InputError: The model is not of this package.
     """
-    if not isinstance(model, PoolFormerImageClassifier | PoolFormerBackbone):
+    if not isinstance(model, MetaFormerImageClassifier | MetaFormerBackbone):
         raise InputError(
-            f"`model` must be a PoolFormerImageClassifier or PoolFormerBackbone. "
+            f"`model` must be a MetaFormerImageClassifier or MetaFormerBackbone. "
             f"Received: {type(model).__name__}"
         )
-    if isinstance(model, PoolFormerBackbone):
+    if isinstance(model, MetaFormerBackbone):
         return "pyramid"
     return "logits" if model.config.num_classes else "embedding"
 
 
 def export_labels(
-    model: PoolFormerModel, labels: Sequence[str] | np.ndarray | None = None
+    model: MetaFormerModel, labels: Sequence[str] | np.ndarray | None = None
 ) -> tuple[str, ...]:
     """Returns the class names that a file gets, or () if there are none.
 
@@ -60,7 +60,7 @@ def export_labels(
     return checked_labels(labels, model.config.num_classes)
 
 
-def probabilities(model: PoolFormerModel, logits: tf.Tensor) -> tf.Tensor:
+def probabilities(model: MetaFormerModel, logits: tf.Tensor) -> tf.Tensor:
     """Returns the probabilities in a graph; a regression has none.
 
     Args:
@@ -71,7 +71,7 @@ def probabilities(model: PoolFormerModel, logits: tf.Tensor) -> tf.Tensor:
     return tf.nn.sigmoid(logits) if is_sigmoid else tf.nn.softmax(logits)
 
 
-def has_probabilities(model: PoolFormerModel) -> bool:
+def has_probabilities(model: MetaFormerModel) -> bool:
     """Returns whether the logits of a model stand for probabilities."""
     return bool(model.config.num_classes) and model.config.score_function != "identity"
 

@@ -25,14 +25,14 @@ from keras_poolformer.export.graphs import (
 )
 from keras_poolformer.export.recipes import SAVED_MODEL, SAVED_MODEL_RECIPE
 from keras_poolformer.images.transform import ImageTransform, checked_transform
-from keras_poolformer.models.base import PoolFormerModel
+from keras_poolformer.models.base import MetaFormerModel
 from keras_poolformer.runtime.description import Description, add_description
 from keras_poolformer.support.files import refuse_existing, replacing, size_of
 from keras_poolformer.support.patterns import without_patterns
 
 
 def export_saved_model(
-    model: PoolFormerModel,
+    model: MetaFormerModel,
     path: str | os.PathLike[str],
     *,
     transform: ImageTransform | None = None,
@@ -58,7 +58,7 @@ def export_saved_model(
     from, and assets.extra/labels.txt names the classes, if they have names.
 
     Args:
-        model: `PoolFormerImageClassifier` or `PoolFormerBackbone` to export.
+        model: `MetaFormerImageClassifier` or `MetaFormerBackbone` to export.
         path: Folder to write.
         transform: Transform of the model's images; by default the model's own.
         labels: Class names; by default the config's.
@@ -87,7 +87,7 @@ def export_saved_model(
     return Path(path)
 
 
-def examine(model: PoolFormerModel, path: str | os.PathLike[str]) -> ExportResult:
+def examine(model: MetaFormerModel, path: str | os.PathLike[str]) -> ExportResult:
     """Loads a SavedModel that `export_saved_model` wrote, and compares it with its model.
 
     Args:
@@ -119,7 +119,7 @@ def examine(model: PoolFormerModel, path: str | os.PathLike[str]) -> ExportResul
 
 
 def _endpoints(
-    model: PoolFormerModel, transform: ImageTransform
+    model: MetaFormerModel, transform: ImageTransform
 ) -> list[tuple[str, GraphFunction, tf.TensorSpec]]:
     """(name, function, input) of each signature; the first becomes `serving_default`."""
     outputs = default_outputs(model)

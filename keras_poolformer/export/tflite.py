@@ -40,8 +40,8 @@ from keras_poolformer.export.networks.places import PIXELS, PROBABILITIES
 from keras_poolformer.export.networks.ranges import Quantizer
 from keras_poolformer.export.recipes import INPUTS, OUTPUTS, Recipe, get_recipe
 from keras_poolformer.images.transform import ImageTransform, checked_transform
-from keras_poolformer.models.backbone import PoolFormerBackbone
-from keras_poolformer.models.base import PoolFormerModel
+from keras_poolformer.models.backbone import MetaFormerBackbone
+from keras_poolformer.models.base import MetaFormerModel
 from keras_poolformer.runtime.description import SCORES, Description, append_description
 from keras_poolformer.runtime.tflite_model import TFLiteModel
 from keras_poolformer.support.errors import InputError
@@ -52,7 +52,7 @@ PROBABILITIES_RANGE = (0.0, 255 / 256)  # what LiteRT's integer softmax and logi
 
 
 def export_tflite(
-    model: PoolFormerModel,
+    model: MetaFormerModel,
     path: str | os.PathLike[str],
     recipe: str = "fp32",
     *,
@@ -68,7 +68,7 @@ def export_tflite(
     """Writes a model as a .tflite file, runs it, and compares it with the model.
 
     Args:
-        model: `PoolFormerImageClassifier` or `PoolFormerBackbone` to export.
+        model: `MetaFormerImageClassifier` or `MetaFormerBackbone` to export.
         path: File to write.
         recipe: How weights and arithmetic are stored: "fp32", "fp16", "dynamic_int8", "int8" or
             "int8_micro".
@@ -107,9 +107,9 @@ def export_tflite(
     if chosen.needs_calibration:
         images, skipped = read_calibration(calibration, transform, skip_broken)
     if chosen.is_integer:
-        function = _integer_function(model, transform, images, outputs, progress)
+        function = _integer_function(model, chosen, transform, images, outputs, progress)
     else:
-        function = _float_function(model, transform, inputs, outputs)
+        function = _float_function(model, chosen, transform, inputs, outputs)
     spec = _image_spec(model, transform, chosen, inputs)
     flatbuffer = convert(spec, function, lambda converter: chosen.configure(converter, outputs))
     if chosen.gelu_as_table:
@@ -145,7 +145,7 @@ def export_tflite(
 
 
 def _checked_kinds(
-    model: PoolFormerModel, recipe: Recipe, inputs: str | None, outputs: str | None
+    model: MetaFormerModel, recipe: Recipe, inputs: str | None, outputs: str | None
 ) -> tuple[str, str]:
     """What goes in and what comes out, by default what recipe and model suggest."""
     kinds = {
@@ -161,10 +161,10 @@ def _checked_kinds(
 
 
 def _require_exportable(
-    model: PoolFormerModel, transform: ImageTransform, recipe: Recipe, inputs: str, outputs: str
+    model: MetaFormerModel, transform: ImageTransform, recipe: Recipe, inputs: str, outputs: str
 ) -> None:
     default_outputs(model)  # rejects models of other kinds
-    if isinstance(model, PoolFormerBackbone) and outputs != "pyramid":
+    if isinstance(model, MetaFormerBackbone) and outputs != "pyramid":
         raise InputError(f"a backbone has only `outputs`='pyramid'. Received: {outputs!r}")
     if not model.config.num_classes and outputs in SCORES:
         raise InputError(
@@ -181,11 +181,6 @@ def _require_exportable(
             "an export needs images of one size, so the transform must crop. "
             "Received: do_center_crop=False"
         )
-    if model.config.norm not in recipe.norms:
-        raise InputError(
-            f"recipe {recipe.name} supports only norm {' or '.join(recipe.norms)}; dynamic_int8 "
-            f"supports all. Received: norm={model.config.norm!r}"
-        )
     if inputs not in recipe.inputs:
         raise InputError(
             f"recipe {recipe.name} takes `inputs`='{recipe.inputs[0]}'. Received: {inputs!r}"
@@ -198,7 +193,7 @@ def _require_exportable(
 
 
 def _image_spec(
-    model: PoolFormerModel, transform: ImageTransform, recipe: Recipe, inputs: str
+    model: MetaFormerModel, transform: ImageTransform, recipe: Recipe, inputs: str
 ) -> tf.TensorSpec:
     """The input of one image. In integer recipes it is the converter that turns floats to uint8."""
     dtype = tf.uint8 if inputs == "pixels" and not recipe.is_integer else tf.float32
@@ -207,10 +202,10 @@ def _image_spec(
 
 
 def _float_function(
-    model: PoolFormerModel, transform: ImageTransform, inputs: str, outputs: str
+    model: MetaFormerModel, recipe: Recipe, transform: ImageTransform, inputs: str, outputs: str
 ) -> GraphFunction:
     """The folded network, with normalization before it and probabilities after it."""
-    network = _as_tensors(fold(model, outputs))
+    network = _as_tensors(fold(model, outputs, recipe.split_depthwise))
     scale, offset = affine_normalization(transform)
 
     def run(images: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -236,14 +231,16 @@ def _as_tensors(part: Any) -> Any:
 
 
 def _integer_function(
-    model: PoolFormerModel,
+    model: MetaFormerModel,
+    recipe: Recipe,
     transform: ImageTransform,
     images: np.ndarray,
     outputs: str,
     progress: Progress | None,
 ) -> GraphFunction:
     """The integer network, every tensor rounded to the 8 bits of its range."""
-    network, ranges = calibrate(fold(model, outputs), transform, images, progress)
+    folded = fold(model, outputs, recipe.split_depthwise)
+    network, ranges = calibrate(folded, transform, images, progress)
     quantizer = Quantizer(ranges | {PROBABILITIES: PROBABILITIES_RANGE})
 
     def run(images: tf.Tensor) -> dict[str, tf.Tensor]:

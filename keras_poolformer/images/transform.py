@@ -146,7 +146,7 @@ class ImageTransform:
         """Returns the transform of a preset, checkpoint or hub directory.
 
         Args:
-            source: Source that `PoolFormerImageClassifier.from_preset` accepts.
+            source: Source that `MetaFormerImageClassifier.from_preset` accepts.
         """
         from keras_poolformer import sources
 

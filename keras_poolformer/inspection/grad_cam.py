@@ -14,7 +14,7 @@ import PIL.Image as Image
 import tensorflow as tf
 
 from keras_poolformer.images.files import load_image
-from keras_poolformer.models.classifier import PoolFormerBackbone, PoolFormerImageClassifier
+from keras_poolformer.models.classifier import MetaFormerBackbone, MetaFormerImageClassifier
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import did_you_mean, shown
 
@@ -25,7 +25,7 @@ MIN_SIDE = 7  # positions on the shorter side of the map of the default layer
 
 
 def grad_cam(
-    model: PoolFormerImageClassifier,
+    model: MetaFormerImageClassifier,
     images: np.ndarray,
     class_index: int | Sequence[int] | np.ndarray | None = None,
     layer: str | None = None,
@@ -66,7 +66,7 @@ def grad_cam(
     return _scaled(np.maximum(maps.numpy(), 0))
 
 
-def default_layer(model: PoolFormerImageClassifier, height: int, width: int) -> str:
+def default_layer(model: MetaFormerImageClassifier, height: int, width: int) -> str:
     """Returns the last stage whose map has at least 7 positions a side, or the first stage.
 
     Args:
@@ -135,13 +135,13 @@ def _scaled(maps: np.ndarray) -> np.ndarray:
     return maps / np.where(highest > 0, highest, 1)
 
 
-def _feature_maps(backbone: PoolFormerBackbone) -> dict[str, keras.KerasTensor]:
+def _feature_maps(backbone: MetaFormerBackbone) -> dict[str, keras.KerasTensor]:
     """{name: symbolic feature map} of the stages, then of the layers."""
     layers = [layer for layer in backbone.layers if not isinstance(layer, keras.layers.InputLayer)]
     return dict(backbone.pyramid_outputs) | {layer.name: layer.output for layer in layers}
 
 
-def _checked(model: PoolFormerImageClassifier, images: np.ndarray) -> tf.Tensor:
+def _checked(model: MetaFormerImageClassifier, images: np.ndarray) -> tf.Tensor:
     config = model.config
     if not getattr(config, "num_classes", 0) or not hasattr(model, "classify_features"):
         raise InputError("`model` must be a classifier. Received: a network without classes")
@@ -157,7 +157,7 @@ def _checked(model: PoolFormerImageClassifier, images: np.ndarray) -> tf.Tensor:
     return tf.cast(images, model.compute_dtype)
 
 
-def _checked_layer(model: PoolFormerImageClassifier, images: tf.Tensor, layer: str | None) -> str:
+def _checked_layer(model: MetaFormerImageClassifier, images: tf.Tensor, layer: str | None) -> str:
     names = list(_feature_maps(model.backbone))
     if layer is None:
         return default_layer(model, *images.shape[1:3])

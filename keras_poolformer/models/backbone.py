@@ -1,13 +1,18 @@
 """The backbone as a Keras model: a functional graph with one layer for each block."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import keras
 
-from keras_poolformer.checkpoints.layouts import feature_norm_path
-from keras_poolformer.config import PoolFormerConfig
-from keras_poolformer.models.base import PoolFormerModel, checked_policy, unique_name
+from keras_poolformer.checkpoints.tensors import feature_norm_path
+from keras_poolformer.config import MetaFormerConfig
+from keras_poolformer.models.base import (
+    MetaFormerModel,
+    checked_policy,
+    full_precision,
+    unique_name,
+)
 from keras_poolformer.models.blocks import PoolFormerBlock
 from keras_poolformer.models.layers import PatchEmbedding, make_norm
 from keras_poolformer.provenance import Provenance
@@ -17,7 +22,7 @@ _register = keras.saving.register_keras_serializable(package="keras_poolformer")
 
 
 @_register
-class PoolFormerBackbone(PoolFormerModel):
+class MetaFormerBackbone(MetaFormerModel):
     """The network without a head.
 
     `pyramid_outputs` are the symbolic outputs of its stages, {"P2": (N, H/4, W/4, widths[0]),
@@ -28,22 +33,24 @@ class PoolFormerBackbone(PoolFormerModel):
     Args:
         config: Architecture of the network.
         provenance: Where the weights come from: a `Provenance`, its flat fields, or None.
-        name: Name of the model; by default "poolformer_backbone", with a number if that is taken.
+        name: Name of the model; by default "metaformer_backbone", with a number if that is taken.
         dtype: Dtype policy; by default Keras' global one.
 
     Call arguments:
-        inputs: (N, H, W, in_channels) float, normalized; any H and W.
+        inputs: (N, H, W, in_channels) float, normalized; any H and W, unless random mixing fixes
+            them.
 
     Returns:
         (N, H/32, W/32, widths[-1]), un-normed.
     """
 
+    default_name: ClassVar[str] = "metaformer_backbone"
     stage_outputs: dict[str, Any]
     pyramid_outputs: dict[str, Any]
 
     def __init__(
         self,
-        config: PoolFormerConfig,
+        config: MetaFormerConfig,
         provenance: Provenance | Mapping[str, Any] | None = None,
         name: str | None = None,
         dtype: Any = None,
@@ -51,7 +58,9 @@ class PoolFormerBackbone(PoolFormerModel):
         dtype = checked_policy(dtype)
 
         # === Functional model ===
-        inputs = keras.Input((None, None, config.in_channels), name="images")
+        side = config.image_side
+        shape = (side, side, config.in_channels)
+        inputs = keras.Input(shape, dtype=full_precision(dtype), name="images")
         stages: dict[str, Any] = {}
         pyramid: dict[str, Any] = {}
         norms: list[keras.Layer] = []
@@ -63,9 +72,9 @@ class PoolFormerBackbone(PoolFormerModel):
             level = config.levels[stage]
             stages[level] = pyramid[level] = x  # (N, H/4, W/4, C0) ... (N, H/32, W/32, C3)
             if level in config.normed_levels:
-                norms.append(make_norm(config.norm, feature_norm_path(stage), dtype))
+                norms.append(_norm(config, feature_norm_path(stage), dtype))
                 pyramid[level] = norms[-1](x)
-        name = name or unique_name("poolformer_backbone")
+        name = name or unique_name(self.default_name)
         super().__init__(inputs=inputs, outputs=x, name=name)
 
         # === Config ===
@@ -106,18 +115,34 @@ class PoolFormerBackbone(PoolFormerModel):
         ]
 
 
-def _embedding(config: PoolFormerConfig, stage: int, dtype: Any) -> keras.Layer:
+@_register
+class PoolFormerBackbone(MetaFormerBackbone):
+    """A `MetaFormerBackbone`, by the name of the first paper's network."""
+
+    default_name = "poolformer_backbone"
+
+
+def _norm(config: MetaFormerConfig, name: str, dtype: Any) -> keras.Layer:
+    return make_norm(config.norm, name, dtype, config.norm_epsilon, config.use_bias)
+
+
+def _embedding(config: MetaFormerConfig, stage: int, dtype: Any) -> keras.Layer:
+    norm = ("before" if stage else "after") if config.embedding_norm else None
     return PatchEmbedding(
         config.widths[stage],
         config.patch_sizes[stage],
         config.strides[stage],
         config.paddings[stage],
+        norm=norm,
+        norm_epsilon=config.norm_epsilon,
+        use_bias=config.use_bias,
+        initializer_range=config.initializer_range,
         name=f"stages_{stage}_embedding",
         dtype=dtype,
     )
 
 
-def _block(config: PoolFormerConfig, stage: int, block: int, dtype: Any) -> keras.Layer:
+def _block(config: MetaFormerConfig, stage: int, block: int, dtype: Any) -> keras.Layer:
     return PoolFormerBlock(
         config.widths[stage],
         config.hidden_width(stage),
@@ -129,6 +154,11 @@ def _block(config: PoolFormerConfig, stage: int, block: int, dtype: Any) -> kera
         dropout_rate=config.dropout_rate,
         initializer_range=config.initializer_range,
         norm=config.norm,
+        token_mixer=config.token_mixers[stage],
+        num_tokens=config.tokens(stage) or None,
+        norm_epsilon=config.norm_epsilon,
+        use_bias=config.use_bias,
+        res_scale_init=config.res_scale(stage),
         name=f"stages_{stage}_blocks_{block}",
         dtype=dtype,
     )

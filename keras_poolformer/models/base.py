@@ -11,7 +11,7 @@ import keras
 
 from keras_poolformer import lineage, sources
 from keras_poolformer.checkpoints import quantization
-from keras_poolformer.config import PoolFormerConfig
+from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.images.transform import ImageTransform, checked_transform
 from keras_poolformer.models import freezing
 from keras_poolformer.models.loading import build
@@ -26,10 +26,10 @@ from keras_poolformer.support.numeric import whole_number
 OPTIMIZERS = "keras_poolformer.training.optimizer"
 
 
-class PoolFormerModel(keras.Model):
+class MetaFormerModel(keras.Model):
     """A model that is made from a config, loaded from a preset or checkpoint, and saved as one."""
 
-    config: PoolFormerConfig
+    config: MetaFormerConfig
     fixed_fields: ClassVar[Mapping[str, Any]] = {}  # of the config, whatever a source says
 
     @classmethod
@@ -37,10 +37,10 @@ class PoolFormerModel(keras.Model):
         """Builds a released variant with fresh weights.
 
         Args:
-            name: "poolformer_s12", s24, s36, m36 or m48.
-            **overrides: Fields of `PoolFormerConfig`.
+            name: Name of a variant, such as "poolformer_s12" or "caformer_s18".
+            **overrides: Fields of `MetaFormerConfig`.
         """
-        return cls(PoolFormerConfig.from_variant(name, **overrides))
+        return cls(MetaFormerConfig.from_variant(name, **overrides))
 
     @classmethod
     def from_preset(
@@ -68,10 +68,10 @@ class PoolFormerModel(keras.Model):
             dtype: Dtype policy, such as "mixed_float16"; by default that of a .keras file, and
                 of other sources Keras' global one.
             name: Name of the model; by default a new one.
-            **config_overrides: Fields of `PoolFormerConfig`, such as `pool_size` and `norm`, which
-                the shapes of a checkpoint cannot tell. `in_channels` adapts the weights of the
-                first convolution as timm does; `feature_norms` of a backbone start fresh
-                where the source has none.
+            **config_overrides: Fields of `MetaFormerConfig`, such as `token_mixers`, `pool_size`
+                and `norm`, which the shapes of a checkpoint cannot tell. `in_channels` adapts the
+                weights of the first convolution as timm does; `feature_norms` of a backbone
+                start fresh where the source has none.
 
         What was frozen when a .keras file was saved is frozen again; fresh layers learn.
 
@@ -83,7 +83,8 @@ class PoolFormerModel(keras.Model):
             overrides["num_classes"] = num_classes
         if head is not None:
             overrides["head"] = head
-        contents = sources.resolve(source).read(weights=load_weights)
+        mixers = overrides.get("token_mixers")
+        contents = sources.resolve(source).read(weights=load_weights, token_mixers=mixers)
         return build(cls, contents, overrides, dtype, name)
 
     def save_to_preset(
@@ -134,6 +135,12 @@ class PoolFormerModel(keras.Model):
     def transform(self, transform: ImageTransform) -> None:
         if not isinstance(transform, ImageTransform):
             raise InputError(f"`transform` must be an ImageTransform. Received: {shown(transform)}")
+        side = self.config.image_side
+        if side and transform.output_shape != (side, side):
+            raise InputError(
+                f"`transform` must make images of {side} x {side} pixels, for which the random "
+                f"mixing was made. Received: {transform.output_shape or 'any size'}"
+            )
         self.provenance = self.provenance.replace(transform=transform)
 
     def freeze(self, stages: int | None = None) -> None:
@@ -175,7 +182,7 @@ class PoolFormerModel(keras.Model):
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Any = None) -> Self:
         config = dict(config)
-        config["config"] = PoolFormerConfig(**config["config"])
+        config["config"] = MetaFormerConfig(**config["config"])
         saved = {name: config.pop(name) for name in TRAINABLE_FIELDS if name in config}
         quantized = config.pop("quantized", False)
         model = cls(**config)
@@ -246,6 +253,11 @@ def unique_name(prefix: str) -> str:
     """Returns a name for a model: the prefix, then with _1, _2, ..., as Keras counts layers."""
     count = keras.backend.get_uid(prefix)
     return prefix if count == 1 else f"{prefix}_{count - 1}"
+
+
+def full_precision(policy: Any) -> str:
+    """Returns the dtype of images and heads: float32, unless the policy computes in float64."""
+    return "float64" if policy.compute_dtype == "float64" else "float32"
 
 
 def checked_policy(dtype: Any) -> Any:

@@ -9,13 +9,20 @@ import numpy as np
 import PIL.Image as Image
 from keras import initializers, layers
 
-from keras_poolformer.config import PoolFormerConfig
+from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.images.transform import ImageTransform
-from keras_poolformer.models.backbone import PoolFormerBackbone
-from keras_poolformer.models.base import PoolFormerModel, checked_policy, unique_name
+from keras_poolformer.models.activations import ACTIVATION_FUNCTIONS
+from keras_poolformer.models.backbone import MetaFormerBackbone, PoolFormerBackbone
+from keras_poolformer.models.base import (
+    MetaFormerModel,
+    checked_policy,
+    full_precision,
+    unique_name,
+)
 from keras_poolformer.models.freezing import copy_trainable
 from keras_poolformer.models.layers import CHANNELS_LAST, Dense, make_norm
 from keras_poolformer.models.losses import default_loss
+from keras_poolformer.models.random_layers import Dropout
 from keras_poolformer.models.weights import copy_weights
 from keras_poolformer.provenance import Provenance
 from keras_poolformer.scores import scores, top_classes
@@ -28,58 +35,60 @@ _register = keras.saving.register_keras_serializable(package="keras_poolformer")
 
 
 @_register
-class PoolFormerImageClassifier(PoolFormerModel):
+class MetaFormerImageClassifier(MetaFormerModel):
     """The network with one of the two heads that exist in the wild.
 
     "norm_pool" (sail-sg, Hugging Face): the norm of the blocks, by default over H, W and C, then
-    the mean over H and W. "pool_norm" (timm since 0.9): the mean, then a layer norm over C. Both
-    end in a linear layer, which computes in float32 under mixed precision.
+    the mean over H and W. "pool_norm" (timm since 0.9, and both libraries for the networks of the
+    second paper): the mean, then a layer norm over C. Both end in a linear layer or, with
+    `head_mlp_ratio`, in an MLP, which compute in float32 under mixed precision.
 
     Args:
         config: Architecture of the network.
         provenance: Where the weights come from: a `Provenance`, its flat fields, or None.
-        name: Name of the model; by default "poolformer_classifier", with a number if that is
+        name: Name of the model; by default "metaformer_classifier", with a number if that is
             taken.
         dtype: Dtype policy; by default Keras' global one.
 
     Call arguments:
-        inputs: (N, H, W, in_channels) float, normalized; any H and W.
+        inputs: (N, H, W, in_channels) float, normalized; any H and W, unless random mixing fixes
+            them.
 
     Returns:
         (N, num_classes) logits, or the (N, widths[-1]) embedding if `num_classes` is 0.
     """
 
     fixed_fields: ClassVar[Mapping[str, Any]] = {"feature_norms": False}
-    backbone: PoolFormerBackbone
+    default_name: ClassVar[str] = "metaformer_classifier"
+    backbone_class: ClassVar[type[MetaFormerBackbone]] = MetaFormerBackbone
+    backbone: MetaFormerBackbone
 
     def __init__(
         self,
-        config: PoolFormerConfig,
+        config: MetaFormerConfig,
         provenance: Provenance | Mapping[str, Any] | None = None,
         name: str | None = None,
         dtype: Any = None,
     ) -> None:
         if config.feature_norms:
             raise InputError(
-                f"a classifier has no place for `feature_norms`: a PoolFormerBackbone has. "
+                f"a classifier has no place for `feature_norms`: a MetaFormerBackbone has. "
                 f"Received: feature_norms={config.feature_norms}"
             )
         dtype = checked_policy(dtype)
 
         # === Layers ===
-        backbone = PoolFormerBackbone(config, dtype=dtype)
-        head_dtype = "float64" if dtype.compute_dtype == "float64" else "float32"
+        backbone = self.backbone_class(config, dtype=dtype)
+        head_dtype = full_precision(dtype)
         pool_and_norm = _pool_and_norm(config, head_dtype)
-        head = _head(config, head_dtype) if config.num_classes else None
+        head_layers = _head_layers(config, head_dtype) if config.num_classes else []
 
         # === Functional model ===
-        inputs = keras.Input((None, None, config.in_channels), name="images")
+        inputs = keras.Input(backbone.input_shape[1:], dtype=head_dtype, name="images")
         outputs = backbone(inputs)
-        for layer in pool_and_norm:
+        for layer in (*pool_and_norm, *head_layers):
             outputs = layer(outputs)
-        if head is not None:
-            outputs = head(outputs)
-        name = name or unique_name("poolformer_classifier")
+        name = name or unique_name(self.default_name)
         super().__init__(inputs=inputs, outputs=outputs, name=name)
 
         # === Config ===
@@ -87,11 +96,12 @@ class PoolFormerImageClassifier(PoolFormerModel):
         self.config = config
         self.provenance = provenance
         self.backbone = backbone
-        self.head = head
+        self.head = head_layers[-1] if head_layers else None
         self._pool_and_norm = pool_and_norm
+        self._head_layers = head_layers
 
     def embed(self, images: Any) -> Any:
-        """Returns the embedding that the linear layer sees: (N, widths[-1]).
+        """Returns the embedding that the linear layer, or the head's MLP, sees: (N, widths[-1]).
 
         Args:
             images: (N, H, W, in_channels) float, normalized: an array or a tensor.
@@ -104,8 +114,10 @@ class PoolFormerImageClassifier(PoolFormerModel):
         Args:
             features: (N, h, w, widths[-1]), un-normed, as the backbone returns them.
         """
-        embedding = self._embed_features(features)
-        return embedding if self.head is None else self.head(embedding)
+        outputs = self._embed_features(features)
+        for layer in self._head_layers:
+            outputs = layer(outputs)
+        return outputs
 
     def _embed_features(self, features: Any) -> Any:
         for layer in self._pool_and_norm:
@@ -200,6 +212,14 @@ class PoolFormerImageClassifier(PoolFormerModel):
         return self.backbone.stage_layers()
 
 
+@_register
+class PoolFormerImageClassifier(MetaFormerImageClassifier):
+    """A `MetaFormerImageClassifier`, by the name of the first paper's network."""
+
+    default_name = "poolformer_classifier"
+    backbone_class = PoolFormerBackbone
+
+
 def _prepared(transform: ImageTransform, images: Any) -> Iterator[np.ndarray]:
     """Batches of prepared images: single ones where their sizes may differ."""
     count = CLASSIFIED_AT_ONCE if transform.output_shape else 1
@@ -207,15 +227,34 @@ def _prepared(transform: ImageTransform, images: Any) -> Iterator[np.ndarray]:
         yield transform(list(images[start : start + count]))
 
 
-def _pool_and_norm(config: PoolFormerConfig, dtype: Any) -> list[keras.Layer]:
+def _pool_and_norm(config: MetaFormerConfig, dtype: Any) -> list[keras.Layer]:
     """The two layers between feature map and linear layer, in the order of the head."""
     pool = layers.GlobalAveragePooling2D(CHANNELS_LAST, name="head_pool", dtype=dtype)
     if config.head == "norm_pool":
-        return [make_norm(config.norm, "head_norm", dtype), pool]
+        norm = make_norm(config.norm, "head_norm", dtype, config.norm_epsilon)
+        return [norm, pool]
     norm = layers.LayerNormalization(epsilon=LAYER_NORM_EPSILON, name="head_norm", dtype=dtype)
     return [pool, norm]
 
 
-def _head(config: PoolFormerConfig, dtype: Any) -> Dense:
+def _head_layers(config: MetaFormerConfig, dtype: Any) -> list[keras.Layer]:
+    """The layers from the embedding to the logits; the last one is `head`.
+
+    The MLP is sail-sg's MlpHead: a hidden layer, squared ReLU, a norm, dropout, the last layer.
+    """
     normal = initializers.RandomNormal(stddev=config.initializer_range)
-    return Dense(config.num_classes, kernel_initializer=normal, name="head", dtype=dtype)
+    head: list[keras.Layer] = []
+    if config.head_mlp_ratio:
+        head += [
+            layers.Dense(
+                config.head_width, kernel_initializer=normal, name="head_fc1", dtype=dtype
+            ),
+            layers.Activation(ACTIVATION_FUNCTIONS["relu2"], name="head_act", dtype=dtype),
+            layers.LayerNormalization(
+                epsilon=config.head_norm_epsilon, name="head_mlp_norm", dtype=dtype
+            ),
+        ]
+    if config.head_dropout_rate:
+        head.append(Dropout(config.head_dropout_rate, name="head_dropout", dtype=dtype))
+    last = Dense(config.num_classes, kernel_initializer=normal, name="head", dtype=dtype)
+    return [*head, last]

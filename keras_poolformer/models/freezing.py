@@ -37,7 +37,7 @@ def restore_trainable(model: Any, saved: Mapping[str, Any]) -> None:
     """Makes trainable what was trainable when a model of the same architecture was saved.
 
     Args:
-        model: `PoolFormerModel` to change.
+        model: `MetaFormerModel` to change.
         saved: Fields `TRAINABLE_FIELDS` of the saved configuration, as far as the file has them.
             They are untrusted.
 

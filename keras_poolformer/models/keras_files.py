@@ -10,9 +10,9 @@ from typing import Any, cast
 
 import keras
 
-from keras_poolformer.checkpoints import layouts
 from keras_poolformer.checkpoints.quantization import MODE, is_quantized
-from keras_poolformer.config import PoolFormerConfig
+from keras_poolformer.checkpoints.tensors import feature_norm_path
+from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.models.freezing import copy_trainable, restore_trainable
 from keras_poolformer.models.weights import STEM, copy_weights
 from keras_poolformer.provenance import Provenance
@@ -70,7 +70,7 @@ def load_saved(
 def rebuilt(
     saved: Any,
     model_class: type,
-    config: PoolFormerConfig,
+    config: MetaFormerConfig,
     overridden: Collection[str] = (),
     name: str | None = None,
 ) -> Any:
@@ -101,7 +101,7 @@ def _fresh(saved: Any, model: Any) -> tuple[str, ...]:
     config = model.config
     saved_config = saved.config
     fresh = [
-        f"{layouts.feature_norm_path(stage)}/"
+        f"{feature_norm_path(stage)}/"
         for stage, level in enumerate(config.levels)
         if level in config.normed_levels and level not in saved_config.normed_levels
     ]
@@ -113,7 +113,7 @@ def _fresh(saved: Any, model: Any) -> tuple[str, ...]:
 
 
 def _provenance(
-    saved: Any, config: PoolFormerConfig, fresh: tuple[str, ...], overridden: Collection[str]
+    saved: Any, config: MetaFormerConfig, fresh: tuple[str, ...], overridden: Collection[str]
 ) -> Provenance:
     """The provenance of a saved model's weights in a model with another config."""
     provenance: Provenance = saved.provenance

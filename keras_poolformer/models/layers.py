@@ -1,46 +1,43 @@
-"""The layers that blocks are built of (arXiv 2111.11418, section 3; sail-sg models/poolformer.py).
+"""The layers that blocks are built of (arXiv 2111.11418, section 3; arXiv 2210.13452, section 3).
 
 Feature maps are (N, H, W, C). Everything is written in `keras.ops`, so that the layers run
 on Keras' TensorFlow, JAX and PyTorch backends alike.
 """
 
-import functools
 import math
-from collections.abc import Callable
+from collections.abc import Mapping
 from typing import Any
 
 import keras
-from keras import activations, initializers, layers, ops
+from keras import initializers, layers
 
 from keras_poolformer.checkpoints.quantization import MODE
+from keras_poolformer.config_fields import output_side
+from keras_poolformer.models.activations import ACTIVATION_FUNCTIONS, Shape, StarReLU
 from keras_poolformer.models.random_layers import Dropout
-
-Shape = tuple[int | None, ...]
 
 CHANNELS_LAST = "channels_last"  # whatever Keras' global setting is
 NORM_EPSILON = 1e-5  # PyTorch's default, and the authors'; Keras' own is 1e-3
 
-ACTIVATION_FUNCTIONS: dict[str, Callable[[Any], Any]] = {
-    "gelu": activations.gelu,
-    "gelu_10": lambda x: ops.clip(activations.gelu(x), -10.0, 10.0),
-    "gelu_tanh": functools.partial(activations.gelu, approximate=True),
-    "hard_swish": activations.hard_swish,
-    "leaky_relu": functools.partial(ops.leaky_relu, negative_slope=0.01),
-    "linear": activations.linear,
-    "mish": activations.mish,
-    "quick_gelu": lambda x: x * ops.sigmoid(1.702 * x),
-    "relu": activations.relu,
-    "relu2": lambda x: ops.square(ops.relu(x)),
-    "relu6": activations.relu6,
-    "sigmoid": activations.sigmoid,
-    "silu": activations.silu,
-    "tanh": activations.tanh,
-}
-
 _register = keras.saving.register_keras_serializable(package="keras_poolformer")
 
 
-def make_norm(kind: str, name: str, dtype: Any = None) -> keras.Layer:
+def constructor_arguments(scope: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns a layer's own arguments, for `get_config`.
+
+    Args:
+        scope: `locals()` at the start of its constructor.
+    """
+    return {name: scope[name] for name in scope if name not in ("self", "kwargs", "__class__")}
+
+
+def make_norm(
+    kind: str,
+    name: str,
+    dtype: Any = None,
+    epsilon: float = NORM_EPSILON,
+    use_bias: bool = True,
+) -> keras.Layer:
     """Returns the layer that normalizes a feature map (N, H, W, C).
 
     Args:
@@ -48,10 +45,37 @@ def make_norm(kind: str, name: str, dtype: Any = None) -> keras.Layer:
             C of each pixel (the authors' LayerNormChannel).
         name: Name of the layer.
         dtype: Dtype policy.
+        epsilon: Number added to the variance.
+        use_bias: Whether it adds a bias per channel after its scale.
     """
+    options = {"epsilon": epsilon, "center": use_bias, "name": name, "dtype": dtype}
     if kind == "layer_norm":
-        return layers.LayerNormalization(epsilon=NORM_EPSILON, name=name, dtype=dtype)
-    return layers.GroupNormalization(groups=1, epsilon=NORM_EPSILON, name=name, dtype=dtype)
+        return layers.LayerNormalization(**options)
+    return layers.GroupNormalization(groups=1, **options)
+
+
+def pixelwise(
+    width: int, name: str, use_bias: bool = True, initializer_range: float = 0.02, dtype: Any = None
+) -> keras.Layer:
+    """Returns a linear layer that works on each pixel by itself: a 1x1 convolution.
+
+    Args:
+        width: Number of output channels.
+        name: Name of the layer.
+        use_bias: Whether it has a bias, which starts at 0.
+        initializer_range: Standard deviation of the initial weights.
+        dtype: Dtype policy.
+    """
+    # The original truncates at +-2 absolute, a hundred deviations: not at all.
+    return layers.Conv2D(
+        width,
+        1,
+        data_format=CHANNELS_LAST,
+        use_bias=use_bias,
+        kernel_initializer=initializers.RandomNormal(stddev=initializer_range),
+        name=name,
+        dtype=dtype,
+    )
 
 
 @_register
@@ -75,16 +99,21 @@ class Dense(layers.Dense):
 
 @_register
 class PatchEmbedding(layers.Layer):
-    """Opens a stage: a strided convolution with explicit symmetric zero padding, no norm.
+    """Opens a stage: a strided convolution with explicit symmetric zero padding.
 
     `padding="same"` would pad (1, 2) where PyTorch pads (2, 2), and give other numbers.
-    Weights start as PyTorch's convolutions do: uniform in +-1 / sqrt(fan in), bias too.
+    In the first paper there is no norm, and weights start as PyTorch's convolutions do: uniform
+    in +-1 / sqrt(fan in), bias too. In the second there is one, and they start as all others do.
 
     Args:
         width: Number of output channels.
         patch_size: Kernel size in pixels.
         stride: Stride in pixels.
         padding: Number of zero pixels on every side.
+        norm: "before" or "after" for a layer norm over C there, or None.
+        norm_epsilon: Epsilon of that norm.
+        use_bias: Whether that norm has a bias.
+        initializer_range: Standard deviation of the initial weights where there is a norm.
 
     Call arguments:
         inputs: (N, H, W, C).
@@ -94,36 +123,66 @@ class PatchEmbedding(layers.Layer):
     """
 
     def __init__(
-        self, width: int, patch_size: int, stride: int, padding: int, **kwargs: Any
+        self,
+        width: int,
+        patch_size: int,
+        stride: int,
+        padding: int,
+        norm: str | None = None,
+        norm_epsilon: float = NORM_EPSILON,
+        use_bias: bool = True,
+        initializer_range: float = 0.02,
+        **kwargs: Any,
     ) -> None:
+        arguments = constructor_arguments(locals())
         super().__init__(**kwargs)
+        self._arguments = arguments
         self.width = width
         self.patch_size = patch_size
         self.stride = stride
         self.padding = padding
-        self.pad = layers.ZeroPadding2D(
-            padding, data_format=CHANNELS_LAST, name="pad", dtype=self.dtype_policy
-        )
+        self.norm_position = norm
+        self.initializer_range = initializer_range
+        dtype = self.dtype_policy
+        self.pad = layers.ZeroPadding2D(padding, data_format=CHANNELS_LAST, name="pad", dtype=dtype)
+        self.norm = None
+        if norm:
+            self.norm = make_norm("layer_norm", "norm", dtype, norm_epsilon, use_bias)
 
     def build(self, input_shape: Shape) -> None:
-        bound = 1 / math.sqrt(self.patch_size**2 * input_shape[-1])
+        kernel, bias = self._initializers(input_shape[-1])
         self.projection = layers.Conv2D(
             self.width,
             self.patch_size,
             self.stride,
             padding="valid",
             data_format=CHANNELS_LAST,
-            kernel_initializer=initializers.RandomUniform(-bound, bound),
-            bias_initializer=initializers.RandomUniform(-bound, bound),
+            kernel_initializer=kernel,
+            bias_initializer=bias,
             name="projection",
             dtype=self.dtype_policy,
         )
+        if self.norm is not None:
+            before = self.norm_position == "before"
+            self.norm.build(input_shape if before else self.compute_output_shape(input_shape))
         self.pad.build(input_shape)
         self.projection.build(self.pad.compute_output_shape(input_shape))
         super().build(input_shape)
 
+    def _initializers(self, channels: Any) -> tuple[Any, Any]:
+        """Initializers of kernel and bias."""
+        if self.norm is not None:
+            return initializers.RandomNormal(stddev=self.initializer_range), "zeros"
+        bound = 1 / math.sqrt(self.patch_size**2 * channels)
+        uniform = initializers.RandomUniform
+        return uniform(-bound, bound), uniform(-bound, bound)
+
     def call(self, inputs: Any) -> Any:
-        return self.projection(self.pad(inputs))
+        if self.norm is None:
+            return self.projection(self.pad(inputs))
+        if self.norm_position == "before":
+            return self.projection(self.pad(self.norm(inputs)))
+        return self.norm(self.projection(self.pad(inputs)))
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         count, height, width, _ = input_shape
@@ -132,15 +191,10 @@ class PatchEmbedding(layers.Layer):
     def _side(self, length: int | None) -> int | None:
         if length is None:
             return None
-        return (length + 2 * self.padding - self.patch_size) // self.stride + 1
+        return output_side(length, self.patch_size, self.stride, self.padding)
 
     def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {
-            "width": self.width,
-            "patch_size": self.patch_size,
-            "stride": self.stride,
-            "padding": self.padding,
-        }
+        return super().get_config() | self._arguments
 
 
 @_register
@@ -150,10 +204,11 @@ class Mlp(layers.Layer):
     Args:
         width: Number of input and output channels.
         hidden_width: Number of channels in between.
-        activation: Name in `keras_poolformer.config.ACTIVATIONS`.
+        activation: Name in `keras_poolformer.config_fields.ACTIVATIONS`.
         dropout_rate: Float between 0 and 1. Fraction of units that are dropped after the
             activation and after the second convolution.
         initializer_range: Standard deviation of the initial weights; biases start at 0.
+        use_bias: Whether the convolutions have biases.
 
     Call arguments:
         inputs: (N, H, W, width).
@@ -170,57 +225,47 @@ class Mlp(layers.Layer):
         activation: str = "gelu",
         dropout_rate: float = 0.0,
         initializer_range: float = 0.02,
+        use_bias: bool = True,
         **kwargs: Any,
     ) -> None:
+        arguments = constructor_arguments(locals())
         super().__init__(**kwargs)
+        self._arguments = arguments
+        dtype = self.dtype_policy
         self.width = width
         self.hidden_width = hidden_width
-        self.activation = activation
-        self.dropout_rate = dropout_rate
-        self.initializer_range = initializer_range
-        self.fc1 = self._pixelwise(hidden_width, "fc1")
-        self.fc2 = self._pixelwise(width, "fc2")
-        self.dropout = Dropout(dropout_rate, name="dropout", dtype=self.dtype_policy)
-
-    def _pixelwise(self, width: int, name: str) -> keras.Layer:
-        # The original truncates at +-2 absolute, a hundred deviations: not at all.
-        normal = initializers.RandomNormal(stddev=self.initializer_range)
-        return layers.Conv2D(
-            width,
-            1,
-            data_format=CHANNELS_LAST,
-            kernel_initializer=normal,
-            name=name,
-            dtype=self.dtype_policy,
+        self.fc1 = pixelwise(hidden_width, "fc1", use_bias, initializer_range, dtype)
+        self.fc2 = pixelwise(width, "fc2", use_bias, initializer_range, dtype)
+        self.dropout = Dropout(dropout_rate, name="dropout", dtype=dtype)
+        self.act = (
+            StarReLU(name="act", dtype=dtype)
+            if activation == "star_relu"
+            else ACTIVATION_FUNCTIONS[activation]
         )
 
     def build(self, input_shape: Shape) -> None:
+        hidden_shape = (*input_shape[:-1], self.hidden_width)
         self.fc1.build(input_shape)
-        self.fc2.build((*input_shape[:-1], self.hidden_width))
+        if isinstance(self.act, StarReLU):
+            self.act.build(hidden_shape)
+        self.fc2.build(hidden_shape)
         self.dropout.build(input_shape)
         super().build(input_shape)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        hidden = ACTIVATION_FUNCTIONS[self.activation](self.fc1(inputs))
-        hidden = self.dropout(hidden, training=training)
+        hidden = self.dropout(self.act(self.fc1(inputs)), training=training)
         return self.dropout(self.fc2(hidden), training=training)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (*input_shape[:-1], self.width)
 
     def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {
-            "width": self.width,
-            "hidden_width": self.hidden_width,
-            "activation": self.activation,
-            "dropout_rate": self.dropout_rate,
-            "initializer_range": self.initializer_range,
-        }
+        return super().get_config() | self._arguments
 
 
 @_register
 class LayerScale(layers.Layer):
-    """Multiplies each channel by a learned factor (arXiv 2103.17239).
+    """Multiplies each channel by a learned factor: a branch (arXiv 2103.17239) or a shortcut.
 
     Args:
         initial: Initial value of the factors.

@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from keras_poolformer.checkpoints.stem import adapt_stem
 from keras_poolformer.checkpoints.transplant import NamedTensors, assign_tensors
-from keras_poolformer.config import PoolFormerConfig
+from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.models.keras_files import load_saved, rebuilt
 from keras_poolformer.models.weights import STEM
 from keras_poolformer.sources.source import Contents
 
 if TYPE_CHECKING:
-    from keras_poolformer.models.base import PoolFormerModel
+    from keras_poolformer.models.base import MetaFormerModel
 
-Model = TypeVar("Model", bound="PoolFormerModel")
+Model = TypeVar("Model", bound="MetaFormerModel")
 
 
 def build(
@@ -28,9 +28,9 @@ def build(
     """Builds the model of a source, with its weights if the contents have any.
 
     Args:
-        model_class: `PoolFormerImageClassifier` or `PoolFormerBackbone`.
+        model_class: `MetaFormerImageClassifier` or `MetaFormerBackbone`.
         contents: What was read from the source.
-        overrides: Fields of `PoolFormerConfig` that replace the source's.
+        overrides: Fields of `MetaFormerConfig` that replace the source's.
         dtype: Dtype policy; by default that of a .keras file, else Keras' global one.
         name: Name of the model; by default a new one.
 
@@ -55,8 +55,8 @@ def build(
 
 
 def _override(
-    model_class: type[Model], config: PoolFormerConfig, overrides: Mapping[str, Any]
-) -> PoolFormerConfig:
+    model_class: type[Model], config: MetaFormerConfig, overrides: Mapping[str, Any]
+) -> MetaFormerConfig:
     fixed = {
         field: value
         for field, value in model_class.fixed_fields.items()
@@ -68,7 +68,7 @@ def _override(
     return config.replace(**changes) if changes else config
 
 
-def _assign(model: "PoolFormerModel", named: NamedTensors, source_config: PoolFormerConfig) -> None:
+def _assign(model: "MetaFormerModel", named: NamedTensors, source_config: MetaFormerConfig) -> None:
     """Loads tensors into a model whose config may differ from that of their source."""
     config = model.config
     if config.in_channels != source_config.in_channels:

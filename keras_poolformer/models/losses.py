@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from keras_poolformer.config import PoolFormerConfig
+from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import shown
 
@@ -21,7 +21,7 @@ LOSSES: dict[str, Callable[[], Any]] = {
 }
 
 
-def default_loss(config: PoolFormerConfig, problem_type: str | None = None) -> keras.losses.Loss:
+def default_loss(config: MetaFormerConfig, problem_type: str | None = None) -> keras.losses.Loss:
     """Returns the loss of the logits of a classifier.
 
     Args:

@@ -11,7 +11,7 @@ from keras_poolformer.sources.source import Contents
 from keras_poolformer.support.errors import FRAMEWORK, require_packages
 
 if TYPE_CHECKING:
-    from keras_poolformer.models.base import PoolFormerModel
+    from keras_poolformer.models.base import MetaFormerModel
 
 
 def load_model(
@@ -22,14 +22,14 @@ def load_model(
     size: Size | None = None,
     labels: str | Path | None = None,
     **reading: Any,
-) -> "PoolFormerModel":
+) -> "MetaFormerModel":
     """Loads the model of a source. Whatever is wrong with it is reported before Keras is imported.
 
     Args:
         source: Name, path or URI, as `sources.resolve` takes it.
         load_weights: Whether weights are loaded. False builds the architecture with fresh ones.
         backbone: Whether the head is left out; None leaves it out of what was saved without one.
-        overrides: Fields of `PoolFormerConfig` that replace the source's.
+        overrides: Fields of `MetaFormerConfig` that replace the source's.
         size: Size of the images instead of the source's, as `with_size` takes it, or None.
         labels: Text file of class names instead of the source's, or None.
         **reading: Further arguments of `Source.read`.
@@ -41,7 +41,8 @@ def load_model(
     found = sources.resolve(source)
     if importlib.util.find_spec("keras") is None:  # before weights are downloaded or read
         require_packages(FRAMEWORK)
-    contents = found.read(weights=load_weights, **reading)
+    mixers = (overrides or {}).get("token_mixers")
+    contents = found.read(weights=load_weights, token_mixers=mixers, **reading)
     model = build_model(contents, backbone, overrides)
     override(model, size, labels)
     return model
@@ -51,7 +52,7 @@ def build_model(
     contents: Contents,
     backbone: bool | None = False,
     overrides: Mapping[str, Any] | None = None,
-) -> "PoolFormerModel":
+) -> "MetaFormerModel":
     """Builds the classifier, or the backbone, of what was read from a source.
 
     Args:

@@ -46,7 +46,7 @@ def override(model: Any, size: Size | None = None, labels: str | Path | None = N
     """Changes the image size or class names of a model, and so of what is made from it.
 
     Args:
-        model: `PoolFormerImageClassifier` or `PoolFormerBackbone` to change.
+        model: `MetaFormerImageClassifier` or `MetaFormerBackbone` to change.
         size: Size of its images, as `with_size` takes it, or None.
         labels: Text file with a name for each class, one a line, or None.
 

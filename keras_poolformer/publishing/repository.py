@@ -15,7 +15,7 @@ from keras_poolformer.sources.preset_folder import DESCRIPTION, WEIGHTS
 from keras_poolformer.support.output_folders import OutputFolder
 
 if TYPE_CHECKING:
-    from keras_poolformer.config import PoolFormerConfig
+    from keras_poolformer.config import MetaFormerConfig
     from keras_poolformer.evaluation.accuracy import Accuracy
     from keras_poolformer.export.comparison import ExportResult
 
@@ -65,7 +65,7 @@ def write_repository(
     """Writes a repository into a folder that does not exist yet.
 
     Args:
-        model: A `PoolFormerImageClassifier`.
+        model: A `MetaFormerImageClassifier`.
         folder: Folder to write.
         options: What the repository says and holds besides.
         measure: Called with model.keras and each .tflite file; returns the file's accuracy.
@@ -115,6 +115,6 @@ def _export(model: Any, folder: Path, recipe: str, options: RepositoryOptions) -
     )
 
 
-def _outputs(config: "PoolFormerConfig") -> str | None:
+def _outputs(config: "MetaFormerConfig") -> str | None:
     """Scores where the model has any, as MediaPipe Tasks expects them; else the default."""
     return "probabilities" if config.num_classes and config.score_function != "identity" else None

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from keras_poolformer.config import MAX_CLASSES
+from keras_poolformer.config_fields import MAX_CLASSES
 from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.labels import checked_labels
 from keras_poolformer.provenance import Provenance
@@ -40,7 +40,7 @@ class Description:
         transform: Transform that prepares images.
         labels: Class names in order; () if unknown.
         provenance: Provenance of the weights.
-        problem_type: What the outputs of a classifier mean, as in `PoolFormerConfig`; None in
+        problem_type: What the outputs of a classifier mean, as in `MetaFormerConfig`; None in
             files that do not say.
     """
 

@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 from typing import Any, BinaryIO, NamedTuple, cast
 
-from keras_poolformer.config import PoolFormerConfig
+from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.provenance import Provenance
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.json_files import MAX_JSON_BYTES, parse_json
@@ -15,7 +15,12 @@ from keras_poolformer.support.zip_files import ZipEntries
 DESCRIPTION = "config.json"
 WEIGHTS = "model.weights.h5"
 _REGISTERED = "keras_poolformer>"
-_CLASSES = ("PoolFormerImageClassifier", "PoolFormerBackbone")
+_CLASSES = (
+    "PoolFormerImageClassifier",
+    "PoolFormerBackbone",
+    "MetaFormerImageClassifier",
+    "MetaFormerBackbone",
+)
 _DTYPES = ("float16", "float32", "float64", "bfloat16", "mixed_float16", "mixed_bfloat16")
 # What was trainable; older files have the second, newer ones the third.
 TRAINABLE_FIELDS = ("trainable", "frozen_stages", "trainable_state")
@@ -35,7 +40,7 @@ class KerasArchive:
     """What a .keras file says about its model.
 
     Args:
-        class_name: "PoolFormerImageClassifier" or "PoolFormerBackbone".
+        class_name: Name of the model's class, one of `_CLASSES`.
         config: Architecture of the model.
         provenance: Where its weights come from.
         dtype: Name of its dtype policy.
@@ -45,7 +50,7 @@ class KerasArchive:
     """
 
     class_name: str
-    config: PoolFormerConfig
+    config: MetaFormerConfig
     provenance: Provenance
     dtype: str
     trainable: dict[str, Any]
@@ -111,7 +116,7 @@ def describe_keras_file(file: BinaryIO, name: str, stamp: Stamp) -> KerasArchive
         )
     return KerasArchive(
         class_name=registered.removeprefix(_REGISTERED),
-        config=PoolFormerConfig(**cast(dict[str, Any], config)),
+        config=MetaFormerConfig(**cast(dict[str, Any], config)),
         provenance=Provenance.of(provenance, name),
         dtype=dtype,
         trainable={field: arguments[field] for field in TRAINABLE_FIELDS if field in arguments},

@@ -4,9 +4,9 @@ import hashlib
 import io
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import BinaryIO, Self
+from typing import Any, BinaryIO, Self
 
-from keras_poolformer.config import PoolFormerConfig
+from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.sources.huggingface import Snapshot
 from keras_poolformer.sources.keras_archive import (
     KerasArchive,
@@ -32,7 +32,7 @@ class KerasSource(Source):
         archive: Description inside the file, or None where the file is not there yet.
     """
 
-    config: PoolFormerConfig
+    config: MetaFormerConfig
     archive: KerasArchive | None = None
 
     @classmethod
@@ -81,6 +81,7 @@ class KerasSource(Source):
         layout: str | None = None,
         use_ema: bool = True,
         sha256: str | None = None,
+        token_mixers: Any = None,
     ) -> Contents:
         """Reads the model; see `Source.read`."""
         if layout or not use_ema:

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from keras_poolformer.checkpoints import layouts
-from keras_poolformer.config import PoolFormerConfig
+from keras_poolformer.checkpoints.tensors import keras_tensors
+from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.sources.keras_archive import WEIGHTS, KerasArchive, stamp_of
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import shown
@@ -91,7 +91,7 @@ def extract_weights(file: BinaryIO, path: str | os.PathLike[str], name: str) -> 
 
 
 def check_weights(
-    path: str | os.PathLike[str], config: PoolFormerConfig, is_backbone: bool, name: str
+    path: str | os.PathLike[str], config: MetaFormerConfig, is_backbone: bool, name: str
 ) -> None:
     """Compares the data sets of an HDF5 file with what a model needs; reads no values.
 
@@ -108,8 +108,8 @@ def check_weights(
     import h5py  # pyright: ignore[reportMissingTypeStubs]: it has none
 
     needed = collections.Counter(
-        tuple(tensor.shape[axis] for axis in layouts.TO_KERAS[tensor.role])
-        for tensor in layouts.expected_tensors(config, layouts.SAIL)
+        tensor.keras_shape
+        for tensor in keras_tensors(config)
         if not (is_backbone and tensor.is_head)
     )
     try:

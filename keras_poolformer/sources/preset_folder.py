@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any, cast
 
-from keras_poolformer.config import PoolFormerConfig
+from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.files import refuse_existing, replacing
@@ -60,7 +60,7 @@ def write_preset_folder(
 
 def read_description(
     folder: str | os.PathLike[str],
-) -> tuple[PoolFormerConfig, ImageTransform | None]:
+) -> tuple[MetaFormerConfig, ImageTransform | None]:
     """Reads what such a folder says about its model, without opening the model.
 
     Returns:
@@ -77,4 +77,4 @@ def read_description(
         if not isinstance(value, dict):
             raise InputError(f"{file}: `{name}` must be an object of options")
     options = ImageTransform.from_dict(transform) if transform else None
-    return PoolFormerConfig(**cast(dict[str, Any], config)), options
+    return MetaFormerConfig(**cast(dict[str, Any], config)), options

@@ -4,15 +4,16 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-from keras_poolformer.config import VARIANTS
 from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.shipped import ASSETS
 from keras_poolformer.sources.released import CIFAR10_LABELS as CIFAR10_LABELS
-from keras_poolformer.sources.released import RELEASES, imagenet_labels
+from keras_poolformer.sources.released import IMAGENET_CLASSES, RELEASES, imagenet_labels
 from keras_poolformer.sources.torch_source import TorchSource
 from keras_poolformer.support.json_files import read_json
+from keras_poolformer.variants import VARIANTS
 
 RELEASE = "https://github.com/sail-sg/poolformer/releases/download/v1.0"
+SECOND_PAPER_RELEASE = "https://huggingface.co/sail/dl/resolve/main"
 _TINY = "poolformer_tiny_cifar10"
 _SUFFIX = "_in1k"  # of the released weights' names; may be left out
 
@@ -36,7 +37,7 @@ def accepted_names() -> list[str]:
 
 
 def _presets() -> dict[str, Callable[[], TorchSource]]:
-    released = {f"{name}{_SUFFIX}": lambda name=name: _released(name) for name in RELEASES}
+    released = {name: lambda name=name: _released(name) for name in RELEASES}
     return {_TINY: _tiny_cifar10, **released}
 
 
@@ -56,14 +57,19 @@ def _tiny_cifar10() -> TorchSource:
 
 def _released(name: str) -> TorchSource:
     release = RELEASES[name]
-    url = f"{RELEASE}/{name}.pth.tar"
+    url = f"{RELEASE if release.is_first_paper else SECOND_PAPER_RELEASE}/{release.file}"
+    is_imagenet = release.num_classes == IMAGENET_CLASSES
+    classes = {
+        "num_classes": release.num_classes,
+        "labels": imagenet_labels() if is_imagenet else None,
+    }
     return TorchSource(
-        name=f"{name}{_SUFFIX}",
-        weights=_cache_folder() / f"{name}.pth.tar",
-        config=VARIANTS[name].to_dict() | {"labels": imagenet_labels()},
-        transform=ImageTransform(crop_pct=release.crop_pct),
+        name=name,
+        weights=_cache_folder() / Path(release.file).name,
+        config=VARIANTS[release.variant].to_dict() | classes,
+        transform=ImageTransform(size=release.size, crop_pct=release.crop_pct),
         download=url,
-        description=f"ImageNet-1k at 224 pixels, {release.top1} % top-1 (paper), {url}",
+        description=f"{release.description}, {url}",
     )
 
 

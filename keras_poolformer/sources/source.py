@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from keras_poolformer.checkpoints.transplant import NamedTensors
-from keras_poolformer.config import PoolFormerConfig
+from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.provenance import Provenance
 from keras_poolformer.sources import downloads, huggingface
@@ -39,7 +39,7 @@ class Contents:
             need not be warned.
     """
 
-    config: PoolFormerConfig
+    config: MetaFormerConfig
     provenance: Provenance
     named: NamedTensors | None = None
     saved: SavedWeights | None = None
@@ -83,6 +83,7 @@ class Source(ABC):
         layout: str | None = None,
         use_ema: bool = True,
         sha256: str | None = None,
+        token_mixers: Any = None,
     ) -> Contents:
         """Reads the model, and downloads its weights unless they are there.
 
@@ -93,6 +94,8 @@ class Source(ABC):
             layout: Layout of a PyTorch checkpoint; by default inferred from the tensors' names.
             use_ema: Whether averaged weights are preferred where a checkpoint has both.
             sha256: Checksum that the file must have; by default the source's own, if any.
+            token_mixers: Token mixers of a PyTorch checkpoint, as in `MetaFormerConfig`, where its
+                tensors fit several networks and the source does not tell.
 
         Raises:
             InputError: The weights cannot be downloaded or read, are corrupt, or do not fit
@@ -141,7 +144,7 @@ class Source(ABC):
         if self.download and not expected:
             downloads.record_sha256(self.weights, received)
 
-    def _provenance(self, config: PoolFormerConfig) -> Provenance:
+    def _provenance(self, config: MetaFormerConfig) -> Provenance:
         """The origin of weights that are loaded from here."""
         is_path = Path(self.name) in (self.weights, self.weights.parent)
         return Provenance.of_source(

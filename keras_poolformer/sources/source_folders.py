@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from keras_poolformer.checkpoints import layouts
-from keras_poolformer.config import PoolFormerConfig
+from keras_poolformer.checkpoints.tensors import count_parameters
+from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.regular_files import is_regular
 
@@ -12,7 +12,7 @@ CANDIDATES = (".keras", ".pth", ".tar", ".pt", ".bin", ".ckpt", ".safetensors")
 MAX_UNSEEN_WEIGHTS = 2**28  # of an architecture without files; the largest preset has 73 M
 
 
-def check_described_size(weights: Path, config: PoolFormerConfig, name: str) -> None:
+def check_described_size(weights: Path, config: MetaFormerConfig, name: str) -> None:
     """Rejects a hostile description before a model of its size costs memory.
 
     Args:
@@ -25,7 +25,7 @@ def check_described_size(weights: Path, config: PoolFormerConfig, name: str) -> 
     """
     files = [weights] if is_regular(weights) else [weights / file for file in candidates(weights)]
     size = sum(file.stat().st_size for file in files)
-    described = layouts.count_parameters(config)
+    described = count_parameters(config)
     if described > (size if files else MAX_UNSEEN_WEIGHTS):
         where = f"{size:,} bytes" if files else "files that are not here"
         raise InputError(f"{name} describes {described:,} weights in {where}")

@@ -5,11 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from keras_poolformer.checkpoints import assumptions, layouts
+from keras_poolformer.checkpoints import assumptions
 from keras_poolformer.checkpoints.architecture import infer_config
 from keras_poolformer.checkpoints.checkpoint import read_checkpoint
+from keras_poolformer.checkpoints.tensors import expected_tensors
 from keras_poolformer.checkpoints.transplant import NamedTensors, name_tensors
-from keras_poolformer.config import PoolFormerConfig
+from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.provenance import Provenance
 from keras_poolformer.sources.released import default_labels
 from keras_poolformer.sources.source import Contents, Progress, Source
@@ -24,7 +25,7 @@ class TorchSource(Source):
     """A PyTorch checkpoint.
 
     Args:
-        config: Known fields of `PoolFormerConfig`; the shapes of the tensors tell the others.
+        config: Known fields of `MetaFormerConfig`; the shapes of the tensors tell the others.
         architecture: Further fields, which count only as long as the weights are not there.
         hf_unused: Fields of transformers' config.json that are written back unchanged.
     """
@@ -41,6 +42,7 @@ class TorchSource(Source):
         layout: str | None = None,
         use_ema: bool = True,
         sha256: str | None = None,
+        token_mixers: Any = None,
     ) -> Contents:
         """Reads the model; see `Source.read`."""
         if not weights and (config := self._described_config()):
@@ -53,7 +55,10 @@ class TorchSource(Source):
         self._check_sha256(checkpoint.sha256, expected)
         named = name_tensors(checkpoint, layout)
         hint = None if self.config else assumptions.layer_norm_hint(self.weights, checkpoint)
-        config = self._config_of(named, {"norm": "layer_norm"} if hint else {})
+        hinted: dict[str, Any] = {"norm": "layer_norm"} if hint else {}
+        if token_mixers is not None:
+            hinted["token_mixers"] = token_mixers
+        config = self._config_of(named, hinted)
         provenance = self._provenance(config)
         if weights:
             named = self._with_assumptions(named, config)
@@ -65,17 +70,17 @@ class TorchSource(Source):
             warnings={"norm": f"{self.name}: {hint}"} if hint else {},
         )
 
-    def _with_assumptions(self, named: NamedTensors, config: PoolFormerConfig) -> NamedTensors:
+    def _with_assumptions(self, named: NamedTensors, config: MetaFormerConfig) -> NamedTensors:
         """The tensors, with the fields of the config that neither they nor the source tell."""
         if self.config:  # a preset, or a config.json of a class that has only one form
             return named
         assumed = assumptions.assumed_fields(config)
         return replace(named, file=replace(named.file, assumed=assumed))
 
-    def _provenance(self, config: PoolFormerConfig) -> Provenance:
+    def _provenance(self, config: MetaFormerConfig) -> Provenance:
         return super()._provenance(config).replace(hf_unused=self.hf_unused)
 
-    def _described_config(self) -> PoolFormerConfig | None:
+    def _described_config(self) -> MetaFormerConfig | None:
         """The architecture that is known without weights, or None if only they tell it.
 
         For weights that are there, their shapes take precedence over `architecture`.
@@ -83,13 +88,14 @@ class TorchSource(Source):
         fields = {**(self.architecture if self.snapshot else {}), **self.config}
         if not {"depths", "num_classes"} <= fields.keys():
             return None
-        return _labeled(PoolFormerConfig(**fields))
+        return _labeled(MetaFormerConfig(**fields))
 
-    def _config_of(self, named: NamedTensors, hinted: Mapping[str, Any]) -> PoolFormerConfig:
+    def _config_of(self, named: NamedTensors, hinted: Mapping[str, Any]) -> MetaFormerConfig:
         """The architecture of tensors, of which the source may know some fields."""
         layout = named.layout
         shapes = {name: array.shape for name, array in named.tensors.items()}
-        missing = sorted({f"{layout.head}.weight", f"{layout.head}.bias"} - shapes.keys())
+        classifier = layout.classifier_name(shapes)
+        missing = sorted({f"{classifier}.weight", f"{classifier}.bias"} - shapes.keys())
         if len(missing) == 1:
             raise InputError(f"{self.name} (layout {layout.name}) lacks {missing[0]}")
         known = {**self.config, **hinted}
@@ -102,21 +108,21 @@ class TorchSource(Source):
         if num_labels not in (None, config.num_classes) and not missing:
             raise InputError(
                 f"{self.name}: config.json and weights must have as many classes. Received: "
-                f"num_labels={num_labels}, {config.num_classes} in {layout.head}"
+                f"num_labels={num_labels}, {config.num_classes} in {classifier}"
             )
         self._check_size(config, named)
         return _labeled(config)
 
-    def _check_size(self, config: PoolFormerConfig, named: NamedTensors) -> None:
+    def _check_size(self, config: MetaFormerConfig, named: NamedTensors) -> None:
         """Rejects a hostile description before a model of its size costs memory."""
-        table = layouts.expected_tensors(config, named.layout)
+        table = expected_tensors(config, named.layout)
         described = sum(math.prod(tensor.shape) for tensor in table if not tensor.is_head)
         stored = sum(array.size for array in named.tensors.values())
         if described > MOST_DESCRIBED * stored:
             raise InputError(f"{self.name} describes {described:,} weights but holds {stored:,}")
 
 
-def _labeled(config: PoolFormerConfig) -> PoolFormerConfig:
+def _labeled(config: MetaFormerConfig) -> MetaFormerConfig:
     """The config, with the class names that its architecture implies if it has none."""
     labels = None if config.labels else default_labels(config)
     return config.replace(labels=labels) if labels else config

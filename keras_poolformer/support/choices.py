@@ -32,7 +32,7 @@ def reject_unknown(
     """Rejects names of fields or options that do not exist.
 
     Args:
-        subject: Start of the message, as in "PoolFormerConfig has no field".
+        subject: Start of the message, as in "MetaFormerConfig has no field".
         names: Names that were received.
         allowed: Names that exist.
         aliases: Other libraries' names, and the allowed ones that they stand for; or None.

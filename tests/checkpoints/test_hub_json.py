@@ -7,7 +7,7 @@ import pytest
 
 from keras_poolformer import ImageTransform, PoolFormerConfig
 from keras_poolformer.checkpoints import hub_json
-from keras_poolformer.models.layers import ACTIVATION_FUNCTIONS
+from keras_poolformer.models.activations import ACTIVATION_FUNCTIONS
 from keras_poolformer.support.errors import InputError
 from tests.helpers import error_line
 

@@ -12,8 +12,9 @@ from keras_poolformer.checkpoints.hub_json_writing import (
     hf_preprocessor_json,
     timm_config_json,
 )
-from keras_poolformer.config import ACTIVATIONS, VARIANTS
+from keras_poolformer.config_fields import ACTIVATIONS
 from keras_poolformer.support.errors import InputError
+from keras_poolformer.variants import VARIANTS
 
 torch = pytest.importorskip("torch")
 pytest.importorskip("conversion.oracles")  # after which the two libraries can be imported

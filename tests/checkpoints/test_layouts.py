@@ -6,8 +6,9 @@ from keras_poolformer import PoolFormerConfig
 from keras_poolformer.checkpoints import layouts
 from keras_poolformer.checkpoints.architecture import infer_config
 from keras_poolformer.checkpoints.names import model_names
-from keras_poolformer.config import VARIANTS
+from keras_poolformer.checkpoints.tensors import expected_tensors
 from keras_poolformer.support.errors import InputError
+from keras_poolformer.variants import VARIANTS
 
 oracles = pytest.importorskip("conversion.oracles")
 
@@ -35,7 +36,7 @@ def torch_shapes(config, layout):
 @pytest.mark.parametrize("layout", layouts.LAYOUTS)
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_expected_tensors_are_pytorchs(config, layout):
-    table = layouts.expected_tensors(config, layouts.get_layout(layout))
+    table = expected_tensors(config, layouts.get_layout(layout))
     assert {tensor.name: tensor.shape for tensor in table} == torch_shapes(config, layout)
     assert len({tensor.path for tensor in table}) == len(table)
 
@@ -55,7 +56,7 @@ def test_architecture_is_read_off_the_shapes(config, layout):
 
 def test_s12_has_132_tensors_in_every_layout():
     config = VARIANTS["poolformer_s12"]
-    counts = [len(layouts.expected_tensors(config, row)) for row in layouts.LAYOUTS.values()]
+    counts = [len(expected_tensors(config, row)) for row in layouts.LAYOUTS.values()]
     assert counts == [132, 132, 132]
 
 

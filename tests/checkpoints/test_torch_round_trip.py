@@ -9,8 +9,8 @@ from keras_poolformer import (
     load_torch_weights,
     save_torch_weights,
 )
-from keras_poolformer.config import VARIANTS
 from keras_poolformer.support.errors import InputError
+from keras_poolformer.variants import VARIANTS
 from tests.helpers import randomized_module
 
 torch = pytest.importorskip("torch")

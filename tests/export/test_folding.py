@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from keras_poolformer import PoolFormerBackbone, PoolFormerConfig
-from keras_poolformer.config import ACTIVATIONS, NORMS
+from keras_poolformer.config_fields import ACTIVATIONS, NORMS
 from keras_poolformer.export.networks.folding import fold
 from tests.helpers import randomized_model, relative_error
 

@@ -9,7 +9,7 @@ from keras_poolformer import (
     export_saved_model,
     export_tflite,
 )
-from keras_poolformer.config import ACTIVATIONS
+from keras_poolformer.config_fields import ACTIVATIONS
 from keras_poolformer.export.saved_model import examine
 from keras_poolformer.runtime import TFLiteClassifier
 from tests.helpers import randomized_model

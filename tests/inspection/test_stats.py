@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from keras_poolformer import PoolFormerBackbone, PoolFormerConfig, PoolFormerImageClassifier
-from keras_poolformer.config import VARIANTS
 from keras_poolformer.inspection.stats import MAX_SIDE, least_side, model_stats
 from keras_poolformer.support.errors import InputError
+from keras_poolformer.variants import VARIANTS
 from tests.helpers import run_python
 
 torch = pytest.importorskip("torch")

@@ -6,7 +6,7 @@ from collections import Counter
 import pytest
 
 from keras_poolformer import PoolFormerConfig
-from keras_poolformer.checkpoints import checkpoint, layouts
+from keras_poolformer.checkpoints import checkpoint, tensors, transplant
 from keras_poolformer.cli import main
 from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.sources import Source, keras_archive, keras_source, torch_source
@@ -15,12 +15,14 @@ COUNTED = {
     "sources": (Source, "fetch"),
     "checkpoints": (torch_source, "read_checkpoint"),
     "names": (checkpoint, "model_names"),
-    "tables": (layouts, "expected_tensors"),
+    "tables": (tensors, "expected_tensors"),
     "configs": (PoolFormerConfig, "__post_init__"),
     "transforms": (ImageTransform, "__post_init__"),
     "sha256": (hashlib, "sha256"),
     "descriptions": (keras_archive, "describe_keras_file"),
 }
+# Modules that imported the function itself.
+IMPORTED_BY_NAME = {"descriptions": [keras_source], "tables": [torch_source, transplant]}
 
 
 @pytest.fixture
@@ -38,8 +40,8 @@ def calls(monkeypatch):
     for what, (owner, name) in COUNTED.items():
         function = counted(what, getattr(owner, name))
         monkeypatch.setattr(owner, name, function)
-        if what == "descriptions":  # imported by name
-            monkeypatch.setattr(keras_source, name, function)
+        for module in IMPORTED_BY_NAME.get(what, ()):
+            monkeypatch.setattr(module, name, function)
     return counts
 
 

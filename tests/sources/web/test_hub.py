@@ -9,9 +9,9 @@ import pytest
 
 from keras_poolformer import ImageTransform, PoolFormerImageClassifier
 from keras_poolformer.cli import main
-from keras_poolformer.config import VARIANTS
 from keras_poolformer.sources import resolve
 from keras_poolformer.support.errors import InputError
+from keras_poolformer.variants import VARIANTS
 from tests.helpers import TOLERANCE, randomized_module, relative_error, run_python
 
 torch = pytest.importorskip("torch")

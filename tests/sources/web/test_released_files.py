@@ -7,10 +7,10 @@ import pytest
 
 from keras_poolformer import ImageTransform, PoolFormerImageClassifier
 from keras_poolformer.cli import main
-from keras_poolformer.config import VARIANTS
 from keras_poolformer.shipped import ASSETS
 from keras_poolformer.sources import presets, resolve
 from keras_poolformer.support.errors import InputError
+from keras_poolformer.variants import VARIANTS
 from tests.helpers import TOLERANCE, randomized_module, relative_error
 
 torch = pytest.importorskip("torch")

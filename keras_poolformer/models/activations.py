@@ -1,0 +1,52 @@
+"""The activations of MLPs: functions, and the one that has weights."""
+
+import functools
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import activations, layers, ops
+
+Shape = tuple[int | None, ...]
+
+ACTIVATION_FUNCTIONS: dict[str, Callable[[Any], Any]] = {
+    "gelu": activations.gelu,
+    "gelu_10": lambda x: ops.clip(activations.gelu(x), -10.0, 10.0),
+    "gelu_tanh": functools.partial(activations.gelu, approximate=True),
+    "hard_swish": activations.hard_swish,
+    "leaky_relu": functools.partial(ops.leaky_relu, negative_slope=0.01),
+    "linear": activations.linear,
+    "mish": activations.mish,
+    "quick_gelu": lambda x: x * ops.sigmoid(1.702 * x),
+    "relu": activations.relu,
+    "relu2": lambda x: ops.square(ops.relu(x)),
+    "relu6": activations.relu6,
+    "sigmoid": activations.sigmoid,
+    "silu": activations.silu,
+    "tanh": activations.tanh,
+}
+
+_register = keras.saving.register_keras_serializable(package="keras_poolformer")
+
+
+@_register
+class StarReLU(layers.Layer):
+    """scale * relu(x)^2 + bias, each one learned number (arXiv 2210.13452, section 3.2).
+
+    Call arguments:
+        inputs: Any shape.
+
+    Returns:
+        The same shape.
+    """
+
+    def build(self, input_shape: Shape) -> None:
+        self.scale = self.add_weight(name="scale", shape=(1,), initializer="ones")
+        self.bias = self.add_weight(name="bias", shape=(1,), initializer="zeros")
+        super().build(input_shape)
+
+    def call(self, inputs: Any) -> Any:
+        return self.scale * ops.square(ops.relu(inputs)) + self.bias
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        return input_shape
