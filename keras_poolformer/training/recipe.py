@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from keras_poolformer.config import PoolFormerConfig
+from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.data.augmentation.augment import Augmentation
 from keras_poolformer.data.augmentation.mixing import Mixing
 from keras_poolformer.images.transform import INTERPOLATIONS, ImageTransform
@@ -86,7 +86,7 @@ class Recipe:
         InputError: A value is out of range, or not one of its choices.
     """
 
-    config: PoolFormerConfig
+    config: MetaFormerConfig
     augmentation: Augmentation = field(default_factory=Augmentation)
     mixing: Mixing = field(default_factory=Mixing)
     transform: ImageTransform = field(default_factory=ImageTransform)
@@ -236,7 +236,7 @@ _LOWEST = {
 }  # fmt: skip
 
 PARTS: dict[str, type] = {
-    "config": PoolFormerConfig,
+    "config": MetaFormerConfig,
     "augmentation": Augmentation,
     "mixing": Mixing,
     "transform": ImageTransform,
