@@ -144,7 +144,7 @@ def test_predict_refuses_files_that_are_no_models(files, refusal, tmp_path, phot
     [
         (["--outputs", "probabilities"], "opens it"),
         ([], "opens it; --outputs probabilities gives better scores than logits"),
-        (["--inputs", "normalized"], "wants --inputs pixels --outputs probabilities"),
+        (["--inputs", "normalized"], "needs --inputs pixels --outputs probabilities"),
     ],
 )
 def test_export_says_whether_mediapipe_opens_the_file(options, said, files, run, out):
