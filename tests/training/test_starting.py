@@ -128,8 +128,8 @@ def fine_tune(photo_folders, checkpoint, tmp_path, capfd):
     def fine_tune(*settings, init=checkpoint):
         options = ["--init", str(init)] if init else []
         arguments = [
-            "train", "--recipe", "finetune", *options, "--data", str(photo_folders / "train"), "--workdir",
-            str(tmp_path / "run"), "--max-steps", "1", "--skip-validation",
+            "train", "--recipe", "finetune", *options, "--data", str(photo_folders / "train"),
+            "--workdir", str(tmp_path / "run"), "--max-steps", "1", "--skip-validation",
             "--set", "size=32", "batch_size=8", *settings,
         ]  # fmt: skip
         capfd.readouterr()
