@@ -6,6 +6,7 @@ equal width, and reshapes attention to the width. Names are mapped by rules that
 """
 
 import functools
+import itertools
 import re
 from typing import Any
 
@@ -142,7 +143,8 @@ def _check_fixed(config: MetaFormerConfig) -> None:
     for name, values in fixed.items():
         if getattr(config, name) not in values:
             choices = " or ".join(map(str, values))
-            raise InputError(f"timm's class has {name}={choices}. Received: {getattr(config, name)}")
+            received = getattr(config, name)
+            raise InputError(f"timm's class has {name}={choices}. Received: {received}")
 
 
 def _check_timm(config: MetaFormerConfig) -> None:
@@ -163,7 +165,7 @@ def _check_timm(config: MetaFormerConfig) -> None:
         )
     if attention and config.norm == "group_norm":
         raise InputError("timm's attention needs norm='layer_norm'. Received: norm='group_norm'")
-    if any(before == width for before, width in zip(config.widths, config.widths[1:])):
+    if any(before == width for before, width in itertools.pairwise(config.widths)):
         raise InputError(
             f"timm has no downsampling between stages of equal width. Received: "
             f"widths={config.widths}"
