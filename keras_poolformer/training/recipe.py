@@ -27,6 +27,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "classifier": ("auto", "fresh", "keep"),
     "batch_scaling": ("none", "sqrt", "linear"),
 }
+# sail-sg/metaformer issue 20: training in float16 ended in NaN.
+_NOTES = {"precision": " (float16 overflows in the squares of StarReLU)"}
 
 
 @dataclass(frozen=True)
@@ -131,9 +133,9 @@ class Recipe:
                 raise InputError(f"`{name}` must be below 1. Received: {getattr(self, name)!r}")
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
+                choices = ", ".join(map(repr, allowed)) + _NOTES.get(name, "")
                 raise InputError(
-                    f"`{name}` must be one of {', '.join(map(repr, allowed))}. "
-                    f"Received: {shown(getattr(self, name))}"
+                    f"`{name}` must be one of {choices}. Received: {shown(getattr(self, name))}"
                 )
         if self.warmup_epochs > self.epochs:
             raise InputError(

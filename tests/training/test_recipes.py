@@ -141,6 +141,7 @@ def test_settings_reach_every_part():
         ("ema_decay=1.5", "`ema_decay` must be below 1"),
         ("warmup_epochs=30000", "`warmup_epochs` must be at most epochs="),
         ("precision=float16", "`precision` must be one of 'auto', 'float32', 'mixed_bfloat16'"),
+        ("precision=mixed_float16", "(float16 overflows in the squares of StarReLU)"),
         ("frozen=head", "`frozen` must be one of '', 'backbone'. Received: 'head'"),
         ("classifier=new", "`classifier` must be one of 'auto', 'fresh', 'keep'. Received: 'new'"),
         ("batch_scaling=log", "`batch_scaling` must be one of 'none', 'sqrt', 'linear'"),
@@ -235,8 +236,9 @@ def test_the_optimizer_is_that_of_the_recipe():
 @pytest.mark.parametrize("warmup", [0, 2])
 def test_a_constant_learning_rate(warmup):
     recipe = get_recipe("finetune").replace(
-        schedule="constant", learning_rate=5e-5, warmup_epochs=float(warmup), cooldown_epochs=3
-    )
+        schedule="constant", learning_rate=5e-5, warmup_epochs=float(warmup), epochs=4,
+        cooldown_epochs=1,
+    )  # fmt: skip
     schedule = build_schedule(recipe, 10)
     rates = [float(schedule(step)) for step in range(10 * recipe.all_epochs + 5)]
     assert rates[10 * warmup :] == [pytest.approx(5e-5, rel=1e-7)] * (len(rates) - 10 * warmup)
