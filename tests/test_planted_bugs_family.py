@@ -103,20 +103,6 @@ def unscaled_attention(monkeypatch):
     monkeypatch.setattr(token_mixers.Attention, "call", attention(scale=1.0))
 
 
-def heads_before_queries_keys_and_values(monkeypatch):
-    """Channels of qkv as [q, k, v of the first head, of the second, ...]."""
-
-    def call(self, inputs, original=token_mixers.Attention.call):
-        kernel = self.qkv.kernel.numpy()
-        parts = kernel.reshape(kernel.shape[2], self.heads, 3, -1).transpose(0, 2, 1, 3)
-        self.qkv.kernel.assign(parts.reshape(kernel.shape))
-        outputs = original(self, inputs)
-        self.qkv.kernel.assign(kernel)
-        return outputs
-
-    monkeypatch.setattr(token_mixers.Attention, "call", call)
-
-
 def transposed_random_matrix(monkeypatch):
     def call(self, inputs):
         count, height, width, channels = ops.shape(inputs)
