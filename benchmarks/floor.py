@@ -9,8 +9,8 @@ from collections import Counter
 
 import tensorflow as tf
 
+from keras_poolformer.export.networks.operations import activate
 from keras_poolformer.export.recipes import get_recipe
-from keras_poolformer.models.activations import ACTIVATION_FUNCTIONS
 from keras_poolformer.runtime import TFLiteClassifier
 from keras_poolformer.support.errors import InputError
 
@@ -37,9 +37,9 @@ def floor_function(network):
                 x = tf.pad(x, ((0, 0), margin, margin, (0, 0)))
             x = convolve(x, stage.kernel, stage.bias, stage.stride)
             for block in stage.blocks:
-                x = convolve(x, block.fc1_kernel, block.fc1_bias)
-                x = ACTIVATION_FUNCTIONS[network.activation](x)
-                x = convolve(x, block.fc2_kernel, block.fc2_bias)
+                x = convolve(x, block.mlp.fc1_kernel, block.mlp.fc1_bias)
+                x = activate(block.mlp.activation, x)
+                x = convolve(x, block.mlp.fc2_kernel, block.mlp.fc2_bias)
         x = tf.reduce_mean(x, (1, 2))
         return tf.matmul(x, tf.constant(network.head.kernel, tf.float32)) + network.head.bias
 

@@ -24,7 +24,7 @@ from conversion import cifar10
 from keras_poolformer import ImageTransform, PoolFormerImageClassifier
 from keras_poolformer.cli import one_line_errors
 from keras_poolformer.data.folders import spread
-from keras_poolformer.export.networks import folding
+from keras_poolformer.export.networks import folding, parts
 from keras_poolformer.export.networks.calibration import calibrate
 from keras_poolformer.export.networks.places import PIXELS, Place
 from keras_poolformer.export.networks.ranges import Marker, Quantizer
@@ -95,10 +95,10 @@ DYNAMIC = {
 def simulate_dynamic(model, normalized):
     """Yields (what is rounded, logits): LiteRT rounds weights ahead and inputs at run time."""
     network = folding.fold(model)
-    head = cast(folding.FoldedHead, network.head)
+    head = cast(parts.FoldedHead, network.head)
     head = dataclasses.replace(head, kernel=_round_weights(head.kernel))
     rounded_head = dataclasses.replace(network, head=head)
-    convolve = folding._convolution
+    convolve = parts.convolution
     embeddings = {id(stage.kernel): index for index, stage in enumerate(network.stages)}
     for kind, (rounded, pattern) in DYNAMIC.items():
 
@@ -112,7 +112,7 @@ def simulate_dynamic(model, normalized):
             return convolve(x, kernel, bias, stride)
 
         run = rounded_head if "weights" in rounded else network
-        with mock.patch.object(folding, "_convolution", convolution):
+        with mock.patch.object(parts, "convolution", convolution):
             yield kind, _in_batches(lambda x, run=run: run(tf.constant(x)), normalized)
 
 

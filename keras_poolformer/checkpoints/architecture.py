@@ -58,14 +58,15 @@ def infer_config(
 
 def _head(shapes: Shapes, layout: Layout, width: int) -> dict[str, Any]:
     classifier = shapes.get(f"{layout.classifier_name(shapes)}.weight")
-    hidden = shapes.get(f"{layout.head}.fc1.weight")
     fields: dict[str, Any] = {
         "num_classes": classifier[0] if classifier else 0,
         "head": layout.head_kind,
     }
-    if hidden:
-        fields["head_mlp_ratio"] = hidden[0] / width
-        fields["head_norm_epsilon"] = layout.head_norm_epsilon
+    if hidden := shapes.get(f"{layout.head}.fc1.weight"):
+        fields |= {
+            "head_mlp_ratio": hidden[0] / width,
+            "head_norm_epsilon": layout.head_norm_epsilon,
+        }
     return fields
 
 

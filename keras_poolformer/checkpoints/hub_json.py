@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from keras_poolformer.checkpoints.layouts import TIMM
+from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.labels import checked_labels
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import shown
@@ -80,8 +81,6 @@ TIMM_TRANSFORM: dict[str, Any] = {
     "mean": [0.485, 0.456, 0.406],
     "std": [0.229, 0.224, 0.225],
 }
-# What timm's names tell and tensors do not.
-_TOLD_BY_NAME = ("token_mixers", "norm", "norm_epsilon")
 # Shapes determine the first two; the classifier's dropout is used only in training.
 _TIMM_IGNORED = ("in_chans", "num_classes", "drop_rate")
 
@@ -234,11 +233,9 @@ def timm_config(config: JsonObject) -> dict[str, Any]:
     if not isinstance(architecture, str) or architecture not in TIMM_VARIANTS:
         rule = f"must describe one of timm's {', '.join(TIMM_VARIANTS)}"
         raise _rejected(rule, "architecture", architecture)
-    variant = TIMM_VARIANTS[architecture]
     fields: dict[str, Any] = {
-        **{name: getattr(variant, name) for name in _TOLD_BY_NAME},
+        **_told_by_name(TIMM_VARIANTS[architecture]),
         "head": "pool_norm",
-        **({"head_norm_epsilon": TIMM.head_norm_epsilon} if variant.head_mlp_ratio else {}),
         "drop_path_rate": 0.0,  # as timm builds the class, unless model_args set it
         **_timm_arguments(config.get("model_args") or {}),
     }
@@ -249,6 +246,16 @@ def timm_config(config: JsonObject) -> dict[str, Any]:
         fields["labels"] = list(checked_labels(labels, name="config.json: label_names"))
     if config.get("problem_type") is not None:  # timm has no such field and ignores it
         fields["problem_type"] = config["problem_type"]
+    return fields
+
+
+def _told_by_name(variant: MetaFormerConfig) -> dict[str, Any]:
+    """The fields of a network of the second paper that its name tells and tensors do not."""
+    if not variant.embedding_norm:
+        return {}
+    fields = {name: getattr(variant, name) for name in ("token_mixers", "norm", "norm_epsilon")}
+    if variant.head_mlp_ratio:
+        fields["head_norm_epsilon"] = TIMM.head_norm_epsilon
     return fields
 
 

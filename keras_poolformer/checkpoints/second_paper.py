@@ -89,7 +89,7 @@ def _complete(found: Sequence[str | None], embedding_norm: bool) -> tuple[str, .
         raise InputError(
             f"the tensors fit several networks: the token mixers of stages {', '.join(unknown)} "
             "have no weights, so that they can be pooling (PoolFormerV2) or identity "
-            "(IdentityFormer). Say which, in Python with `token_mixers`, on the command line with "
-            "--architecture"
+            "(IdentityFormer). Say which: in Python with `token_mixers`, on the command line with "
+            "`convert --architecture`"
         )
     return tuple(mixer or without_weights for mixer in found)

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_poolformer.config import MetaFormerConfig
-from keras_poolformer.config_fields import NORMS
 from keras_poolformer.runtime.description import DESCRIPTION, EXTRA, LABELS, SCORES
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import shown
@@ -48,7 +47,8 @@ class Recipe:
         inputs: Kinds of input that a file can take; the first is the default.
         output_dtype: dtype of the file's outputs.
         byte_outputs: Outputs that are uint8 instead, because MediaPipe Tasks reads no signed bytes.
-        norms: Norms that the recipe has a form for.
+        split_depthwise: Whether 7 x 7 depthwise convolutions become sums of smaller ones: XNNPACK
+            is slow at large ones, unlike LiteRT's own kernel, which dynamic_int8 uses.
         gelu_as_table: Whether GELU is a table of its results instead of an operator.
         folder: Kind of folder that is written, or None for a .tflite file.
     """
@@ -60,7 +60,7 @@ class Recipe:
     inputs: tuple[str, ...] = INPUTS
     output_dtype: str = "float32"
     byte_outputs: tuple[str, ...] = ()
-    norms: tuple[str, ...] = NORMS
+    split_depthwise: bool = True
     gelu_as_table: bool = False
     folder: OutputFolder | None = None
 
@@ -90,7 +90,6 @@ _INTEGER: dict[str, Any] = {
     "inputs": ("pixels",),
     "output_dtype": "int8",
     "byte_outputs": ("probabilities", "embedding"),
-    "norms": ("group_norm",),
 }
 _TFLITE = (
     # Single precision: the reference that the others are measured against.
@@ -98,7 +97,7 @@ _TFLITE = (
     # Half-precision weights: half the size, for GPUs; CPUs expand them when loading.
     Recipe("fp16", weights="float16"),
     # 8-bit weights, floats in between: the first choice for the CPUs of phones and desktops.
-    Recipe("dynamic_int8", weights="int8"),
+    Recipe("dynamic_int8", weights="int8", split_depthwise=False),
     # 8-bit integers throughout: for NPUs.
     Recipe("int8", **_INTEGER),
     # The same bytes as int8 with GELU as a table: for microcontrollers (TFLite Micro).

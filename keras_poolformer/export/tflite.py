@@ -107,9 +107,9 @@ def export_tflite(
     if chosen.needs_calibration:
         images, skipped = read_calibration(calibration, transform, skip_broken)
     if chosen.is_integer:
-        function = _integer_function(model, transform, images, outputs, progress)
+        function = _integer_function(model, chosen, transform, images, outputs, progress)
     else:
-        function = _float_function(model, transform, inputs, outputs)
+        function = _float_function(model, chosen, transform, inputs, outputs)
     spec = _image_spec(model, transform, chosen, inputs)
     flatbuffer = convert(spec, function, lambda converter: chosen.configure(converter, outputs))
     if chosen.gelu_as_table:
@@ -181,11 +181,6 @@ def _require_exportable(
             "an export needs images of one size, so the transform must crop. "
             "Received: do_center_crop=False"
         )
-    if model.config.norm not in recipe.norms:
-        raise InputError(
-            f"recipe {recipe.name} supports only norm {' or '.join(recipe.norms)}; dynamic_int8 "
-            f"supports all. Received: norm={model.config.norm!r}"
-        )
     if inputs not in recipe.inputs:
         raise InputError(
             f"recipe {recipe.name} takes `inputs`='{recipe.inputs[0]}'. Received: {inputs!r}"
@@ -207,10 +202,10 @@ def _image_spec(
 
 
 def _float_function(
-    model: MetaFormerModel, transform: ImageTransform, inputs: str, outputs: str
+    model: MetaFormerModel, recipe: Recipe, transform: ImageTransform, inputs: str, outputs: str
 ) -> GraphFunction:
     """The folded network, with normalization before it and probabilities after it."""
-    network = _as_tensors(fold(model, outputs))
+    network = _as_tensors(fold(model, outputs, recipe.split_depthwise))
     scale, offset = affine_normalization(transform)
 
     def run(images: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -237,13 +232,15 @@ def _as_tensors(part: Any) -> Any:
 
 def _integer_function(
     model: MetaFormerModel,
+    recipe: Recipe,
     transform: ImageTransform,
     images: np.ndarray,
     outputs: str,
     progress: Progress | None,
 ) -> GraphFunction:
     """The integer network, every tensor rounded to the 8 bits of its range."""
-    network, ranges = calibrate(fold(model, outputs), transform, images, progress)
+    folded = fold(model, outputs, recipe.split_depthwise)
+    network, ranges = calibrate(folded, transform, images, progress)
     quantizer = Quantizer(ranges | {PROBABILITIES: PROBABILITIES_RANGE})
 
     def run(images: tf.Tensor) -> dict[str, tf.Tensor]:

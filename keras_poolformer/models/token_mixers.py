@@ -112,7 +112,7 @@ class SepConv(layers.Layer):
 class Attention(layers.Layer):
     """CAFormer's: self-attention over all pixels, without biases or position encoding.
 
-    Each head has 32 channels. Scores and their softmax are computed in float32 at least.
+    Each head has 32 channels. The softmax of the scores is computed in float32 at least.
 
     Args:
         initializer_range: Standard deviation of the initial weights.

@@ -16,10 +16,12 @@ from keras_poolformer.models.classifier import PoolFormerImageClassifier
 from keras_poolformer.models.weights import STEM, copy_weights
 from keras_poolformer.provenance import Provenance
 from keras_poolformer.training import starting
-from keras_poolformer.training.optimizer import AdamW, WarmupCosine
+from keras_poolformer.training.optimizer import AdamW, Lamb, WarmupCosine
 from keras_poolformer.training.recipe import Recipe
 from keras_poolformer.training.run import Run
 from keras_poolformer.training.starting import StartingPoint
+
+_OPTIMIZERS = {"adamw": AdamW, "lamb": Lamb}
 
 
 class Built(NamedTuple):
@@ -108,27 +110,28 @@ def build_schedule(recipe: Recipe, steps_per_epoch: int) -> WarmupCosine:
         recipe: Recipe of the run.
         steps_per_epoch: Number of steps in an epoch of the data.
     """
+    constant = recipe.schedule == "constant"  # a cosine that ends where it begins
     return WarmupCosine(
         recipe.learning_rate,
         recipe.all_epochs * steps_per_epoch,
         round(recipe.warmup_epochs * steps_per_epoch),
         recipe.cooldown_epochs * steps_per_epoch,
         recipe.warmup_learning_rate,
-        recipe.min_learning_rate,
+        recipe.learning_rate if constant else recipe.min_learning_rate,
     )
 
 
 def build_optimizer(
     recipe: Recipe, model: PoolFormerImageClassifier, schedule: WarmupCosine
-) -> AdamW:
-    """Makes AdamW with the recipe's settings, its variables made.
+) -> AdamW | Lamb:
+    """Makes the recipe's optimizer, its variables made.
 
     Args:
         recipe: Recipe of the run.
         model: Model whose trainable variables it updates.
         schedule: Learning rate of each step.
     """
-    optimizer = AdamW(
+    optimizer = _OPTIMIZERS[recipe.optimizer](
         schedule,
         recipe.weight_decay,
         recipe.beta_1,

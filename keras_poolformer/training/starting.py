@@ -14,7 +14,11 @@ from keras_poolformer.training.recipe import Recipe, fields_of
 
 CHANNELS = 3  # of training images
 # Always the recipe's, because regularization belongs to the training and not to the weights.
-_REGULARIZATION = ("drop_path_rate", "dropout_rate")
+_REGULARIZATION = tuple(
+    name
+    for name in ("drop_path_rate", "dropout_rate", "head_dropout_rate")
+    if name in fields_of(PoolFormerConfig)
+)
 # Fields that can differ from the checkpoint's: weights do not depend on activation, head and pool
 # size, and the first convolution is adapted to other channels.
 _OVERRIDABLE = ("activation", "head", "in_channels", "initializer_range", "pool_size")

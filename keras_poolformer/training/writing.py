@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from keras_poolformer import lineage
@@ -9,7 +10,6 @@ from keras_poolformer.checkpoints.saving import save_torch_weights
 from keras_poolformer.models.classifier import PoolFormerImageClassifier
 from keras_poolformer.support.files import refuse_existing, replacing
 from keras_poolformer.training.checkpoints import averaged_weights
-from keras_poolformer.training.optimizer import AdamW
 
 
 def refuse_unwritable(workdir: Path) -> None:
@@ -26,7 +26,9 @@ def refuse_unwritable(workdir: Path) -> None:
             refuse_existing(workdir / f"{name}{suffix}", overwrite=True)
 
 
-def write_model(path: Path, model: PoolFormerImageClassifier, optimizer: AdamW, step: int) -> None:
+def write_model(
+    path: Path, model: PoolFormerImageClassifier, optimizer: keras.optimizers.Optimizer, step: int
+) -> None:
     """Writes PATH.keras, and for PyTorch PATH.safetensors with the tensor names of sail-sg.
 
     Weights are in float32, averaged if the optimizer averages them. A classifier whose head is not

@@ -125,6 +125,20 @@ def test_the_report(photo_folders, tmp_path, capsys):
     assert (report["step"], report["finished"]) == (2, True)
 
 
+def test_lamb_at_a_constant_rate_says_so(photo_folders, tmp_path, capsys):
+    settings = ["optimizer=lamb", "schedule=constant", "warmup_epochs=0.5"]
+    options = ["--max-steps", "6", "--skip-validation"]
+    assert main(runs.arguments(photo_folders, tmp_path, settings, options)) == 0
+    assert "LAMB, constant learning rate 0.002, weight decay 0.05" in capsys.readouterr().err
+    description = json.loads((tmp_path / "run.json").read_text())
+    fields = ("optimizer", "schedule", "epsilon", "clip_norm")
+    assert [description[name] for name in fields] == ["lamb", "constant", 1e-6, 1]
+    with (tmp_path / "log.csv").open() as file:
+        rates = [float(row["learning_rate"]) for row in csv.DictReader(file)]
+    assert rates[3:] == [pytest.approx(0.002)] * 3
+    assert rates[0] < rates[1] < rates[2] < rates[3]
+
+
 @pytest.mark.slow
 def test_fine_tuning_of_the_head_alone(photo_folders, tmp_path):
     start = PoolFormerImageClassifier.from_preset(PRESET)

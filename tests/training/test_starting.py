@@ -187,7 +187,8 @@ def test_a_run_of_the_first_version_is_resumed(photo_folders, tmp_path):
     path = tmp_path / "run.json"
     described = json.loads(path.read_text())
     recipe = get_recipe("poolformer_tiny_cifar10")
-    for name in ("version", "backbone_learning_rate_scale", "classifier", "patience"):
+    newer = ("backbone_learning_rate_scale", "classifier", "optimizer", "patience", "schedule")
+    for name in ("version", *newer):
         del described[name]
     del described["config"]["problem_type"]
     described["config"] |= {"num_classes": recipe.config.num_classes, "labels": None}

@@ -20,12 +20,8 @@ from typing import cast
 import numpy as np
 import tensorflow as tf
 
-from keras_poolformer.export.networks.folding import (
-    FoldedBlock,
-    FoldedHead,
-    FoldedNetwork,
-    FoldedStage,
-)
+from keras_poolformer.export.networks.folding import FoldedNetwork
+from keras_poolformer.export.networks.parts import FoldedBlock, FoldedHead, FoldedStage
 from keras_poolformer.export.networks.places import (
     EMBEDDING,
     HEAD,
@@ -128,8 +124,9 @@ class IntegerNetwork:
         """
         stages = list(self.network.stages)
         blocks = list(stages[index].blocks)
-        bias = blocks[number].fc2_bias - drift
-        blocks[number] = dataclasses.replace(blocks[number], fc2_bias=bias)
+        mlp = blocks[number].mlp
+        mlp = dataclasses.replace(mlp, fc2_bias=mlp.fc2_bias - drift)
+        blocks[number] = dataclasses.replace(blocks[number], mlp=mlp)
         stages[index] = dataclasses.replace(stages[index], blocks=tuple(blocks))
         network = dataclasses.replace(self.network, stages=tuple(stages))
         return dataclasses.replace(self, network=network)
@@ -155,12 +152,12 @@ class IntegerNetwork:
     ) -> tf.Tensor:
         _, rstd = _statistics(x, scale, place.at("norm1"), mark)
         difference = mark(place.at("pool"), self._pool_minus_self(x, stream, mark))
-        gain = mark(place.at("gain"), rstd * _constant(block.mixer_scale))
+        gain = mark(place.at("gain"), rstd * _constant(block.mixer.scale))
         branch = mark(place.at("mixer"), difference * gain)
         return mark(place.at(MIXER_SUM), x + branch)
 
     def _pool_minus_self(self, x: tf.Tensor, stream: Place, mark: Marker) -> tf.Tensor:
-        size = self.network.pool_size
+        size = 3
         if size != 3 or min(x.shape[1:3]) < 2:
             return mark.like(stream, tf.nn.avg_pool2d(x, size, 1, "SAME")) - x
         for axis in (1, 2):
@@ -179,11 +176,11 @@ class IntegerNetwork:
     ) -> tf.Tensor:
         centered, rstd = _statistics(x, scale, place.at("norm2"), mark)
         hidden = mark(place.at("normed"), centered * rstd)
-        kernel = block.fc1_kernel * scale[:, None]
-        hidden = mark(place.at("fc1"), _convolution(hidden, kernel, block.fc1_bias))
-        activate = ACTIVATION_FUNCTIONS[self.network.activation]
+        kernel = block.mlp.fc1_kernel * scale[:, None]
+        hidden = mark(place.at("fc1"), _convolution(hidden, kernel, block.mlp.fc1_bias))
+        activate = ACTIVATION_FUNCTIONS[block.mlp.activation]
         hidden = mark(place.at("hidden"), activate(hidden))
-        kernel, bias = block.fc2_kernel / scale, block.fc2_bias / scale
+        kernel, bias = block.mlp.fc2_kernel / scale, block.mlp.fc2_bias / scale
         branch = mark(place.at("mlp"), _convolution(hidden, kernel, bias))
         return mark(place.at(MLP_SUM), x + branch)
 
