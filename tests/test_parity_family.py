@@ -13,7 +13,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_poolformer.models.classifier import MetaFormerImageClassifier
+from keras_poolformer import MetaFormerImageClassifier
 from keras_poolformer.variants import VARIANTS
 from tests.helpers import MIXED, MIXED_GROUP_NORMS, randomized_module, relative_error
 
@@ -148,7 +148,7 @@ BACKENDS_SCRIPT = """
 import json, sys
 import numpy as np
 from keras import backend, ops
-from keras_poolformer.models.classifier import MetaFormerImageClassifier
+from keras_poolformer import MetaFormerImageClassifier
 file, inputs, overrides = sys.argv[1], np.load(sys.argv[2]), json.loads(sys.argv[3])
 model = MetaFormerImageClassifier.from_preset(file, **overrides)
 assert backend.backend() == sys.argv[4]

@@ -10,7 +10,7 @@ import pytest
 from keras import ops
 
 from keras_poolformer.models import activations, blocks, layers, token_mixers
-from keras_poolformer.models.classifier import MetaFormerImageClassifier
+from keras_poolformer import MetaFormerImageClassifier
 from tests.helpers import MIXED, MIXED_GROUP_NORMS, randomized_module, relative_error
 
 torch = pytest.importorskip("torch")

@@ -119,7 +119,7 @@ def test_convformer_and_caformer_tell_their_mixers():
         (VARIANTS["poolformerv2_s12"], "hf", ("use timm or metaformer",)),
         (VARIANTS["randformer_s12"], "sail", ("use metaformer",)),
         (VARIANTS["randformer_s12"], "timm", ("use metaformer", "'random'")),
-        (VARIANTS["poolformer_s12"], "metaformer", ("use sail or timm",)),
+        (VARIANTS["poolformer_s12"], "metaformer", ("use sail or timm or hf",)),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
 )
