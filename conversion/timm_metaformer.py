@@ -142,7 +142,9 @@ def _check_fixed(config: MetaFormerConfig) -> None:
     for name, values in fixed.items():
         if getattr(config, name) not in values:
             choices = " or ".join(map(str, values))
-            raise InputError(f"timm's class has {name}={choices}. Received: {getattr(config, name)}")
+            raise InputError(
+                f"timm's class has {name}={choices}. Received: {getattr(config, name)}"
+            )
 
 
 def _check_timm(config: MetaFormerConfig) -> None:

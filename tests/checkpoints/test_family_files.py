@@ -98,7 +98,11 @@ def test_all_variants_have_the_papers_weights():
     }
 
 
-@pytest.mark.parametrize("name", VARIANTS)
+@pytest.mark.parametrize(
+    "name",
+    [pytest.param(name, marks=[] if name.endswith(("_s12", "_s18")) else pytest.mark.slow)
+     for name in VARIANTS],
+)  # fmt: skip
 def test_pytorch_counts_the_same_weights(name):
     config = VARIANTS[name]
     layout = "metaformer" if config.embedding_norm else "timm"
@@ -187,6 +191,27 @@ def test_wrappers(layout, wrap, tmp_path):
     model = MetaFormerImageClassifier.from_preset(tmp_path / "x.pth", **untold(MIXED))
     save_torch_weights(model, tmp_path / "y.safetensors", layout=layout)
     assert_same(state, tmp_path / "y.safetensors")
+
+
+@pytest.mark.parametrize("arch", ["poolformerv2_s24", "identityformer_s12.sail_in1k"])
+def test_a_training_checkpoint_states_its_architecture(arch, tmp_path):
+    """timm's and sail-sg's training scripts save its name as `arch`."""
+    name, mixer = arch.partition(".")[0], "pooling" if "pool" in arch else "identity"
+    config = VARIANTS[name].replace(depths=(1, 1, 1, 1), widths=(8, 16, 24, 32), num_classes=3)
+    state = torch_state(config, "timm")
+    torch.save({"state_dict": state, "arch": arch}, tmp_path / "x.pth")
+    model = MetaFormerImageClassifier.from_preset(tmp_path / "x.pth")
+    assert model.config.token_mixers == (mixer,) * 4
+    given = MetaFormerImageClassifier.from_preset(tmp_path / "x.pth", token_mixers="identity")
+    assert given.config.token_mixers == ("identity",) * 4
+
+
+@pytest.mark.parametrize("arch", ["caformer_s18", "poolformer_s12", "convformer", ""])
+def test_another_architectures_name_is_not_believed(arch, tmp_path):
+    config = VARIANTS["poolformerv2_s12"].replace(depths=(1, 1, 1, 1), widths=(8, 16, 24, 32))
+    torch.save({"model": torch_state(config, "timm"), "arch": arch}, tmp_path / "x.pth")
+    message = error_line(MetaFormerImageClassifier.from_preset, tmp_path / "x.pth")
+    assert "`token_mixers`" in message
 
 
 @pytest.mark.parametrize("layout", ["metaformer", "timm"])

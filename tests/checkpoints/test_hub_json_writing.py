@@ -45,8 +45,9 @@ def read_back(folder):
 # transformers
 
 
-@pytest.mark.parametrize("config", [EVERYTHING, *FIRST_PAPER.values()],
-                         ids=["everything", *FIRST_PAPER])
+@pytest.mark.parametrize(
+    "config", [EVERYTHING, *FIRST_PAPER.values()], ids=["everything", *FIRST_PAPER]
+)
 def test_transformers_reads_a_config(config, tmp_path):
     folder = written(tmp_path, "config.json", hf_config_json(config))
     theirs = transformers.PoolFormerConfig.from_pretrained(folder)
