@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from keras import ops
 
+from keras_poolformer import MetaFormerImageClassifier
 from keras_poolformer.models import activations, blocks, layers, token_mixers
-from keras_poolformer.models.classifier import MetaFormerImageClassifier
 from tests.helpers import MIXED, MIXED_GROUP_NORMS, randomized_module, relative_error
 
 torch = pytest.importorskip("torch")
@@ -101,20 +101,6 @@ def values_before_keys(monkeypatch):
 
 def unscaled_attention(monkeypatch):
     monkeypatch.setattr(token_mixers.Attention, "call", attention(scale=1.0))
-
-
-def heads_before_queries_keys_and_values(monkeypatch):
-    """Channels of qkv as [q, k, v of the first head, of the second, ...]."""
-
-    def call(self, inputs, original=token_mixers.Attention.call):
-        kernel = self.qkv.kernel.numpy()
-        parts = kernel.reshape(kernel.shape[2], self.heads, 3, -1).transpose(0, 2, 1, 3)
-        self.qkv.kernel.assign(parts.reshape(kernel.shape))
-        outputs = original(self, inputs)
-        self.qkv.kernel.assign(kernel)
-        return outputs
-
-    monkeypatch.setattr(token_mixers.Attention, "call", call)
 
 
 def transposed_random_matrix(monkeypatch):

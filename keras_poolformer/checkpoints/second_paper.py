@@ -9,18 +9,23 @@ from keras_poolformer.support.untyped import is_list
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-# {tensor of a block that has the mixer: mixer}; pooling and identity have no weights.
+# {tensor of a block that has the mixer: mixer}
 _MIXER_TENSORS = {
     "token_mixer.random_matrix": "random",
     "token_mixer.pwconv1.weight": "sep_conv",
     "token_mixer.qkv.weight": "attention",
 }
+_WITHOUT_WEIGHTS = ("pooling", "identity")
 _NORM_EPSILON = 1e-6  # in the code of both libraries
 _RES_SCALE_INIT = 1.0
 
 
 def fields(
-    shapes: Shapes, layout: Layout, first_blocks: Sequence[str], token_mixers: Any = None
+    shapes: Shapes,
+    layout: Layout,
+    first_blocks: Sequence[str],
+    token_mixers: Any = None,
+    stated: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Returns the fields of a config that PoolFormer has at their defaults.
 
@@ -32,13 +37,15 @@ def fields(
         layout: Layout of the names.
         first_blocks: Name of the first block of each stage.
         token_mixers: Token mixers, if the source tells, or None.
+        stated: Token mixers of the architecture whose name the file states, if any. They count
+            only where they agree with the tensors.
 
     Raises:
         InputError: The tensors fit several token mixers, and the source does not tell which.
     """
     embedding_norm = bool(layout.stem_norm) and f"{layout.stem_norm}.weight" in shapes
     found = [_mixer(shapes, block) for block in first_blocks]
-    mixers = _given(token_mixers, len(first_blocks)) or _complete(found, embedding_norm)
+    mixers = _given(token_mixers, len(first_blocks)) or _complete(found, embedding_norm, stated)
     inferred: dict[str, Any] = {
         "token_mixers": mixers,
         "num_tokens": tuple(_tokens(shapes, block) for block in first_blocks),
@@ -63,6 +70,10 @@ def _given(token_mixers: Any, stages: int) -> Any:
     return tuple(token_mixers) if is_list(token_mixers) else token_mixers
 
 
+def _fits(found: str | None, stated: str) -> bool:
+    return stated == found if found else stated in _WITHOUT_WEIGHTS
+
+
 def _mixer(shapes: Shapes, block: str) -> str | None:
     """The token mixer of a block, or None if it has no weights."""
     for tensor, mixer in _MIXER_TENSORS.items():
@@ -76,10 +87,14 @@ def _tokens(shapes: Shapes, block: str) -> int | None:
     return shape[0] if shape else None
 
 
-def _complete(found: Sequence[str | None], embedding_norm: bool) -> tuple[str, ...]:
+def _complete(
+    found: Sequence[str | None], embedding_norm: bool, stated: Sequence[str]
+) -> tuple[str, ...]:
     """The token mixer of each stage, with what those without weights must be."""
     if None not in found:
         return tuple(filter(None, found))
+    if embedding_norm and len(stated) == len(found) and all(map(_fits, found, stated)):
+        return tuple(stated)
     if not embedding_norm:
         without_weights = "pooling"
     elif "random" in found:  # as in all released RandFormers
