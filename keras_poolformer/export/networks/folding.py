@@ -106,9 +106,7 @@ def fold(
     )
     headless = outputs == "pyramid" or isinstance(model, MetaFormerBackbone)
     with_classifier = config.num_classes > 0 and outputs != "embedding"
-    return FoldedNetwork(
-        stages, None if headless else _fold_head(config, weights, with_classifier)
-    )
+    return FoldedNetwork(stages, None if headless else _fold_head(config, weights, with_classifier))
 
 
 def _block_norm(config: MetaFormerConfig) -> NormKind:
@@ -173,9 +171,7 @@ def _fold_mlp(weights: Weights, path: str, activation: str) -> FoldedMlp:
     return FoldedMlp(kernel1, bias1, kernel2, bias2, activation)
 
 
-def _fold_head(
-    config: MetaFormerConfig, weights: Weights, with_classifier: bool
-) -> FoldedHead:
+def _fold_head(config: MetaFormerConfig, weights: Weights, with_classifier: bool) -> FoldedHead:
     kernel, bias = weights["head_norm/gamma"], weights["head_norm/beta"]
     mlp = None
     if with_classifier:
