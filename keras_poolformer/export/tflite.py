@@ -24,6 +24,7 @@ from keras_poolformer.export.graphs import (
     export_labels,
     has_probabilities,
     probabilities,
+    require_image_size,
     require_tensorflow,
     save_graphs,
 )
@@ -121,7 +122,7 @@ def export_tflite(
         problem_type=model.config.problem_type,
     )
     with replacing(path, overwrite) as written:
-        written.write_bytes(with_metadata(flatbuffer, description))
+        written.write_bytes(with_metadata(flatbuffer, description, model.config))
         append_description(written, description)
         size, sha256 = size_of(written), checksum(written)
         exported = TFLiteModel(written)
@@ -162,6 +163,7 @@ def _require_exportable(
     model: MetaFormerModel, transform: ImageTransform, recipe: Recipe, inputs: str, outputs: str
 ) -> None:
     default_outputs(model)  # rejects models of other kinds
+    require_image_size(model, transform)
     if isinstance(model, MetaFormerBackbone) and outputs != "pyramid":
         raise InputError(f"a backbone has only `outputs`='pyramid'. Received: {outputs!r}")
     if not model.config.num_classes and outputs in SCORES:

@@ -16,7 +16,7 @@ from tests.helpers import randomized_model
 TRANSFORM = ImageTransform(size=32, crop_pct=1.0)
 _SECOND_PAPER = MetaFormerConfig(
     depths=(1, 1),
-    widths=(8, 32),
+    widths=(16, 32),
     num_classes=5,
     norm_epsilon=1e-6,
     use_bias=False,
@@ -30,11 +30,11 @@ _STRONG = _SECOND_PAPER.replace(norm="layer_norm", head_mlp_ratio=4)
 FAMILIES = {
     "poolformerv2": _SECOND_PAPER,
     "identityformer": _SECOND_PAPER.replace(token_mixers="identity"),
-    "randformer": _SECOND_PAPER.replace(token_mixers=("identity", "random"), num_tokens=(None, 16)),
+    "randformer": _SECOND_PAPER.replace(token_mixers="random", num_tokens=(64, 16)),
     "convformer": _STRONG.replace(token_mixers="sep_conv"),
     "caformer": _STRONG.replace(token_mixers=("sep_conv", "attention")),
 }
-# Mixers, norms, biases and heads as no released network combines them; every mixer is in both norms.
+# Mixers, norms, biases and heads as no released network combines them.
 _BIASED = {"use_bias": True, "use_layer_scale": True, "head_mlp_ratio": 0}
 MIXTURES = {
     "random and layer norm": FAMILIES["randformer"].replace(norm="layer_norm", **_BIASED),
