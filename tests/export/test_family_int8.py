@@ -118,7 +118,9 @@ def test_other_shortcuts_are_multiplied(value, pixels):
     """The channel would have less than half of its range, or nothing at all."""
     model = family_model(FAMILIES["identityformer"])
     scales = np.ones(32)
+    block = model.backbone.get_layer("stages_1_blocks_0")
+    block.res_scale1.gamma.assign(scales)
     scales[3] = value
-    model.backbone.get_layer("stages_1_blocks_0").res_scale2.gamma.assign(scales)
+    block.res_scale2.gamma.assign(scales)
     multiplied, _ = shortcuts_multiplied(model, pixels)
     assert multiplied == {"mlp sum shortcut"}

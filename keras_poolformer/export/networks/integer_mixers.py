@@ -3,6 +3,10 @@
 pool(x) - x is one depthwise convolution, whose weights -120 and 15 are exact in 8 bits. The
 margin that makes a mean over 9 pixels equal the mean over the valid ones is the mean of the two
 outermost rows (columns): (p + a + b) / 3 = (a + b) / 2 where p = (a + b) / 2.
+
+Attention mixes what differs from the mean of the values, and the mean is added behind it: its
+weights sum to 1. LiteRT's softmax has steps of 1 / 256, and attention that is spread evenly over
+196 pixels is 1 / 196 each: rounded, it would lose a quarter of the mean.
 """
 
 from collections.abc import Callable
@@ -11,7 +15,12 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
-from keras_poolformer.export.networks.integer_operations import activated, constant, convolution
+from keras_poolformer.export.networks.integer_operations import (
+    activated,
+    constant,
+    convolution,
+    spatial_mean,
+)
 from keras_poolformer.export.networks.mixers import (
     FoldedAttention,
     FoldedIdentity,
@@ -131,18 +140,25 @@ def _attend(mixer: FoldedAttention, given: MixerInput) -> tf.Tensor:
     mark, place = given.mark, given.place
     normed = given.normed()
 
-    def heads(number: int, role: str) -> tf.Tensor:
+    def project(number: int, role: str) -> tf.Tensor:
         kernel = mixer.kernels[number] * given.scale[:, None]
-        x = mark(place.at(role), convolution(normed, kernel, mixer.biases[number]))
+        return mark(place.at(role), convolution(normed, kernel, mixer.biases[number]))
+
+    def heads(x: tf.Tensor, role: str) -> tf.Tensor:
         return mark.like(place.at(role), mixer.split(x))
 
-    queries, keys, values = heads(0, "queries"), heads(1, "keys"), heads(2, "values")
+    queries = heads(project(0, "queries"), "queries")
+    keys = heads(project(1, "keys"), "keys")
     keys = mark.like(place.at("keys"), tf.transpose(keys, (0, 1, 3, 2)))
     scores = mark(place.at("scores"), tf.matmul(queries, keys))
     attention = mark.probabilities(tf.nn.softmax(scores))
+    values = project(2, "values")
+    mean = mark(place.at("value mean"), spatial_mean(values))
+    values = heads(mark(place.at("centered values"), values - mean), "centered values")
     mixed = mark(place.at("mixed"), tf.matmul(attention, values))
     joined = mark.like(place.at("mixed"), mixer.joined(mixed, given.x))
-    return mark(place.at(MIXER), convolution(joined, mixer.kernel / given.out_scale))
+    attended = mark(place.at("attended"), joined + mean)
+    return mark(place.at(MIXER), convolution(attended, mixer.kernel / given.out_scale))
 
 
 def pool_minus_self(x: tf.Tensor, size: int, place: Place, mark: Marker) -> tf.Tensor:

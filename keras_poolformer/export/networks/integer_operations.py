@@ -73,10 +73,12 @@ def integer_statistics(
     def over_pixels(x: tf.Tensor, statistic: str) -> tf.Tensor:
         return x if kind.per_pixel else mark(place.step(statistic), spatial_mean(x))
 
-    means = over_pixels(x, "means")
-    mean = mark(place.step("mean"), _over_channels(means, scale / channels))
-    mean = mark(place.step("scaled mean"), mean * constant(1 / scale))
-    centered = mark(place.step("centered"), x - mean)
+    centered = x
+    if not kind.is_centered:
+        mean = _over_channels(over_pixels(x, "means"), scale / channels)
+        mean = mark(place.step("mean"), mean)
+        mean = mark(place.step("scaled mean"), mean * constant(1 / scale))
+        centered = mark(place.step("centered"), x - mean)
     squares = mark(place.step("squares"), centered * centered)
     squares = over_pixels(squares, "square means")
     variance = _over_channels(squares, scale**2 / channels, kind.epsilon)
