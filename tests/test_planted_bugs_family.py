@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from keras import ops
 
-from keras_poolformer.models import activations, blocks, layers, token_mixers
 from keras_poolformer import MetaFormerImageClassifier
+from keras_poolformer.models import activations, blocks, layers, token_mixers
 from tests.helpers import MIXED, MIXED_GROUP_NORMS, randomized_module, relative_error
 
 torch = pytest.importorskip("torch")

@@ -33,8 +33,8 @@ SECOND_PAPER = {
     "no head": PoolFormerConfig.from_variant("caformer_s18", num_classes=0),
 }
 LAYOUTS_OF = {
-    **{name: FIRST_LAYOUTS for name in FIRST_PAPER},
-    **{name: ("metaformer", "timm") for name in SECOND_PAPER},
+    **dict.fromkeys(FIRST_PAPER, FIRST_LAYOUTS),
+    **dict.fromkeys(SECOND_PAPER, ("metaformer", "timm")),
     **{name: ("metaformer",) for name in SECOND_PAPER if name.startswith("randformer")},
     "mixed group norms": ("metaformer",),
 }
