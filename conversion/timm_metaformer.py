@@ -142,9 +142,8 @@ def _check_fixed(config: MetaFormerConfig) -> None:
     for name, values in fixed.items():
         if getattr(config, name) not in values:
             choices = " or ".join(map(str, values))
-            raise InputError(
-                f"timm's class has {name}={choices}. Received: {getattr(config, name)}"
-            )
+            received = getattr(config, name)
+            raise InputError(f"timm's class has {name}={choices}. Received: {received}")
 
 
 def _check_timm(config: MetaFormerConfig) -> None:
@@ -165,7 +164,11 @@ def _check_timm(config: MetaFormerConfig) -> None:
         )
     if attention and config.norm == "group_norm":
         raise InputError("timm's attention needs norm='layer_norm'. Received: norm='group_norm'")
+<<<<<<< HEAD
     if _stages_of_equal_width(config):
+=======
+    if any(before == width for before, width in itertools.pairwise(config.widths)):
+>>>>>>> family
         raise InputError(
             f"timm has no downsampling between stages of equal width. Received: "
             f"widths={config.widths}"

@@ -46,6 +46,21 @@ def default_outputs(model: MetaFormerModel) -> str:
     return "logits" if model.config.num_classes else "embedding"
 
 
+def require_image_size(model: MetaFormerModel, transform: ImageTransform) -> None:
+    """Raises InputError unless a model takes images of the size that a transform makes.
+
+    Args:
+        model: Model that is exported.
+        transform: Transform of its images.
+    """
+    side = model.config.image_side
+    if side is not None and transform.output_shape != (side, side):
+        raise InputError(
+            f"the random mixing of this model fixes the size of its images, so the transform must "
+            f"make {side} x {side}. Received: {transform.output_shape}"
+        )
+
+
 def export_labels(
     model: MetaFormerModel, labels: Sequence[str] | np.ndarray | None = None
 ) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
+from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.export.flatbuffer import Table, to_bytes
 from keras_poolformer.export.graphs import affine_normalization
 from keras_poolformer.images.transform import ImageTransform
@@ -63,10 +64,13 @@ PROBABILITIES = {
     "softmax": "The probability of each class.",
     "sigmoid": "The probability of each class, whatever the others have.",
 }
+# What a model is called, and the paper that describes it.
+FIRST_PAPER = ("PoolFormer", "arXiv 2111.11418")
+SECOND_PAPER = ("MetaFormer", "arXiv 2210.13452")
 EMBEDDING = "What the classifier's linear layer sees."
 
 
-def with_metadata(flatbuffer: bytes, description: Description) -> bytes:
+def with_metadata(flatbuffer: bytes, description: Description, config: MetaFormerConfig) -> bytes:
     """Returns a .tflite flatbuffer with metadata on its inputs and outputs.
 
     Inputs and outputs get the names that they have in the signature. Weights are written anew,
@@ -75,12 +79,13 @@ def with_metadata(flatbuffer: bytes, description: Description) -> bytes:
     Args:
         flatbuffer: Converter's result, with one subgraph and one signature.
         description: Description of the exported model.
+        config: Config of the exported model.
     """
     model: Any = schema.ModelT.InitFromObj(schema.Model.GetRootAs(flatbuffer))
     tensors, signature = model.subgraphs[0].tensors, model.signatureDefs[0]
     for entry in (*signature.inputs, *signature.outputs):
         tensors[entry.tensorIndex].name = entry.name
-    metadata = to_bytes(_model_metadata(model.subgraphs[0], description), IDENTIFIER)
+    metadata = to_bytes(_model_metadata(model.subgraphs[0], description, config), IDENTIFIER)
     model.metadata.append(schema.MetadataT(NAME, len(model.buffers)))
     model.buffers.append(schema.BufferT(np.frombuffer(metadata, np.uint8)))
     model.buffers = [
@@ -111,11 +116,13 @@ def _table(table: str, /, **values: Any) -> Table:
     return Table(FIELDS[table], values)
 
 
-def _model_metadata(graph: Any, description: Description) -> Table:
+def _model_metadata(graph: Any, description: Description, config: MetaFormerConfig) -> Table:
+    is_first = set(config.token_mixers) == {"pooling"} and not config.embedding_norm
+    network, paper = FIRST_PAPER if is_first else SECOND_PAPER
     return _table(
         "ModelMetadata",
-        name=f"PoolFormer {PurePath(description.provenance.source or '').name}".strip(),
-        description=f"PoolFormer (arXiv 2111.11418), recipe {description.recipe}, exported by "
+        name=f"{network} {PurePath(description.provenance.source or '').name}".strip(),
+        description=f"{network} ({paper}), recipe {description.recipe}, exported by "
         f"keras-poolformer {__version__}",
         subgraph_metadata=[
             _table(

@@ -20,6 +20,7 @@ from keras_poolformer.export.graphs import (
     export_labels,
     has_probabilities,
     probabilities,
+    require_image_size,
     require_tensorflow,
     save_graphs,
 )
@@ -73,6 +74,7 @@ def export_saved_model(
     require_tensorflow()
     refuse_existing(path, overwrite, SAVED_MODEL)
     transform = checked_transform(transform) or model.transform
+    require_image_size(model, transform)
     description = Description(
         recipe=SAVED_MODEL_RECIPE.name,
         outputs=default_outputs(model),
@@ -125,7 +127,8 @@ def _endpoints(
     outputs = default_outputs(model)
     network = model.feature_extractor() if outputs == "pyramid" else model
     channels = model.config.in_channels
-    floats = tf.TensorSpec((None, None, None, channels), tf.float32, "images")
+    side = model.config.image_side
+    floats = tf.TensorSpec((None, side, side, channels), tf.float32, "images")
 
     @tf.function(input_signature=[floats], autograph=False)  # one network for all signatures
     def normalized(images: tf.Tensor) -> dict[str, tf.Tensor]:

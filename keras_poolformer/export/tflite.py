@@ -24,6 +24,7 @@ from keras_poolformer.export.graphs import (
     export_labels,
     has_probabilities,
     probabilities,
+    require_image_size,
     require_tensorflow,
     save_graphs,
 )
@@ -36,7 +37,7 @@ from keras_poolformer.export.networks.calibration import (
     read_calibration,
 )
 from keras_poolformer.export.networks.folding import fold
-from keras_poolformer.export.networks.places import PIXELS, PROBABILITIES
+from keras_poolformer.export.networks.places import PIXELS
 from keras_poolformer.export.networks.ranges import Quantizer
 from keras_poolformer.export.recipes import INPUTS, OUTPUTS, Recipe, get_recipe
 from keras_poolformer.images.transform import ImageTransform, checked_transform
@@ -47,8 +48,6 @@ from keras_poolformer.runtime.tflite_model import TFLiteModel
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.files import refuse_existing, replacing, size_of
 from keras_poolformer.support.messages import shown
-
-PROBABILITIES_RANGE = (0.0, 255 / 256)  # what LiteRT's integer softmax and logistic have
 
 
 def export_tflite(
@@ -123,7 +122,7 @@ def export_tflite(
         problem_type=model.config.problem_type,
     )
     with replacing(path, overwrite) as written:
-        written.write_bytes(with_metadata(flatbuffer, description))
+        written.write_bytes(with_metadata(flatbuffer, description, model.config))
         append_description(written, description)
         size, sha256 = size_of(written), checksum(written)
         exported = TFLiteModel(written)
@@ -164,6 +163,7 @@ def _require_exportable(
     model: MetaFormerModel, transform: ImageTransform, recipe: Recipe, inputs: str, outputs: str
 ) -> None:
     default_outputs(model)  # rejects models of other kinds
+    require_image_size(model, transform)
     if isinstance(model, MetaFormerBackbone) and outputs != "pyramid":
         raise InputError(f"a backbone has only `outputs`='pyramid'. Received: {outputs!r}")
     if not model.config.num_classes and outputs in SCORES:
@@ -241,14 +241,14 @@ def _integer_function(
     """The integer network, every tensor rounded to the 8 bits of its range."""
     folded = fold(model, outputs, recipe.split_depthwise)
     network, ranges = calibrate(folded, transform, images, progress)
-    quantizer = Quantizer(ranges | {PROBABILITIES: PROBABILITIES_RANGE})
+    quantizer = Quantizer(ranges)
 
     def run(images: tf.Tensor) -> dict[str, tf.Tensor]:
         result = network(quantizer(PIXELS, images), quantizer)
         if isinstance(result, dict):
             return result
         if outputs == "probabilities":
-            result = quantizer(PROBABILITIES, probabilities(model, result))
+            result = quantizer.probabilities(probabilities(model, result))
         return {outputs: result}
 
     return run

@@ -22,11 +22,13 @@ STRATEGIES = ("one_device", "mirrored", "multiworker", "tpu")
 # Here and not in `recipes`, so that --help lists them without importing TensorFlow.
 RECIPE_SUMMARIES = {
     **{
-        name: f"ImageNet-1k as the authors train: batch 4096, 300 epochs; {row.top1} % top-1"
+        name: f"ImageNet-1k at {row.release.size} pixels, batch 4096, 300 epochs; "
+        f"{row.release.top1} % top-1"
         for name, row in TRAINED.items()
     },
     **{
-        name: f"{row.variant}_in1k at 384 pixels, batch 1024, 30 epochs; {row.top1} % top-1"
+        name: f"fine-tuning at {row.release.size} pixels, batch 1024, 30 epochs; "
+        f"{row.release.top1} % top-1"
         for name, row in FINE_TUNED.items()
     },
     "finetune": "trained weights (--init) on classes of your own, 20 epochs",

@@ -11,7 +11,7 @@ import tensorflow as tf
 
 from keras_poolformer import lineage
 from keras_poolformer.checkpoints.quantization import refuse_quantized
-from keras_poolformer.config import PoolFormerConfig
+from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.models.classifier import PoolFormerImageClassifier
 from keras_poolformer.models.weights import STEM, copy_weights
 from keras_poolformer.provenance import Provenance
@@ -57,7 +57,7 @@ def build_model(recipe: Recipe, class_names: Sequence[str], init: str | None, se
     with _policy(recipe.precision):
         if init is None:
             config, start = starting.for_classes(recipe.config, class_names), None
-            starting.check_channels(config)
+            starting.check_images(config, recipe.augmentation.size)
             model = PoolFormerImageClassifier(config)
             recipe = dataclasses.replace(recipe, config=config)
         else:
@@ -66,7 +66,7 @@ def build_model(recipe: Recipe, class_names: Sequence[str], init: str | None, se
             fresh = starting.needs_fresh_classifier(recipe, loaded.config, class_names)
             start = starting.StartingPoint(loaded.config, loaded.transform, fresh)
             config = starting.config_on(recipe, loaded.config, class_names, init)
-            starting.check_channels(config)
+            starting.check_images(config, recipe.augmentation.size)
             model = _with_weights(config, loaded, fresh)
             recipe = starting.recipe_on(recipe, config, start.transform)
     if recipe.frozen == "backbone":
@@ -75,7 +75,7 @@ def build_model(recipe: Recipe, class_names: Sequence[str], init: str | None, se
 
 
 def _with_weights(
-    config: PoolFormerConfig, loaded: PoolFormerImageClassifier, fresh_classifier: bool
+    config: MetaFormerConfig, loaded: PoolFormerImageClassifier, fresh_classifier: bool
 ) -> PoolFormerImageClassifier:
     """A model with the weights of a loaded one, those of a fresh classifier excepted."""
     model = PoolFormerImageClassifier(config)

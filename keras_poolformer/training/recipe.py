@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from keras_poolformer.config import PoolFormerConfig
+from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.data.augmentation.augment import Augmentation
 from keras_poolformer.data.augmentation.mixing import Mixing
 from keras_poolformer.images.transform import INTERPOLATIONS, ImageTransform
@@ -27,6 +27,8 @@ CHOICES: dict[str, tuple[str, ...]] = {
     "classifier": ("auto", "fresh", "keep"),
     "batch_scaling": ("none", "sqrt", "linear"),
 }
+# sail-sg/metaformer issue 20: training in float16 ended in NaN.
+_NOTES = {"precision": " (float16 overflows in the squares of StarReLU)"}
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,7 @@ class Recipe:
         InputError: A value is out of range, or not one of its choices.
     """
 
-    config: PoolFormerConfig
+    config: MetaFormerConfig
     augmentation: Augmentation = field(default_factory=Augmentation)
     mixing: Mixing = field(default_factory=Mixing)
     transform: ImageTransform = field(default_factory=ImageTransform)
@@ -131,9 +133,9 @@ class Recipe:
                 raise InputError(f"`{name}` must be below 1. Received: {getattr(self, name)!r}")
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
+                choices = ", ".join(map(repr, allowed)) + _NOTES.get(name, "")
                 raise InputError(
-                    f"`{name}` must be one of {', '.join(map(repr, allowed))}. "
-                    f"Received: {shown(getattr(self, name))}"
+                    f"`{name}` must be one of {choices}. Received: {shown(getattr(self, name))}"
                 )
         if self.warmup_epochs > self.epochs:
             raise InputError(
@@ -236,7 +238,7 @@ _LOWEST = {
 }  # fmt: skip
 
 PARTS: dict[str, type] = {
-    "config": PoolFormerConfig,
+    "config": MetaFormerConfig,
     "augmentation": Augmentation,
     "mixing": Mixing,
     "transform": ImageTransform,

@@ -7,7 +7,7 @@ import dataclasses
 import functools
 from collections.abc import Callable
 
-from keras_poolformer.config import PoolFormerConfig
+from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.data.augmentation.augment import Augmentation
 from keras_poolformer.data.augmentation.mixing import Mixing
 from keras_poolformer.images.transform import ImageTransform
@@ -31,10 +31,11 @@ def _trained(row: ImageNetRecipe) -> Recipe:
 
     keras-poolformer train --recipe caformer_s18_in1k --data imagenet2012 --strategy tpu
     """
-    config = PoolFormerConfig.from_variant(row.variant, **row.regularization)
+    size, crop_pct = row.release.size, row.release.crop_pct
     return Recipe(
-        config=config,
-        transform=ImageTransform(crop_pct=row.crop_pct),
+        config=MetaFormerConfig.from_variant(row.release.variant, **row.regularization),
+        augmentation=Augmentation(size=size),
+        transform=ImageTransform(size=size, crop_pct=crop_pct),
         warmup_epochs=row.warmup_epochs,
         learning_rate=row.learning_rate,
         batch_scaling=_BATCH_SCALING[row.optimizer],
@@ -52,9 +53,7 @@ def _fine_tuned(row: ImageNetRecipe) -> Recipe:
     """
     return dataclasses.replace(
         _trained(row),
-        augmentation=Augmentation(size=384),
         mixing=Mixing(mixup=0.0, cutmix=0.0),
-        transform=ImageTransform(size=384, crop_pct=row.crop_pct),
         batch_size=1024,
         epochs=30,
         cooldown_epochs=0,
@@ -74,7 +73,7 @@ def _finetune() -> Recipe:
     keras-poolformer train --recipe finetune --init poolformer_s12 --data photos/ --workdir run
     """
     return Recipe(
-        config=PoolFormerConfig.from_variant("poolformer_s12", drop_path_rate=0.0),
+        config=MetaFormerConfig.from_variant("poolformer_s12", drop_path_rate=0.0),
         augmentation=Augmentation(crop_scale=(0.5, 1.0), rand_augment="", erasing=0.0),
         mixing=Mixing(mixup=0.0, cutmix=0.0),
         batch_size=32,
@@ -96,7 +95,7 @@ def _poolformer_tiny_cifar10() -> Recipe:
 
     keras-poolformer train --recipe poolformer_tiny_cifar10 --data cifar10 --workdir run
     """
-    config = PoolFormerConfig(
+    config = MetaFormerConfig(
         depths=(2, 2, 4, 2),
         widths=(40, 80, 160, 224),
         num_classes=10,

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keras_poolformer import ImageTransform, PoolFormerConfig
-from keras_poolformer.checkpoints import hub_json
+from keras_poolformer.checkpoints import hub_json, timm_json
 from keras_poolformer.checkpoints.hub_json_writing import (
     hf_config_json,
     hf_preprocessor_json,
@@ -132,10 +132,10 @@ def test_timm_reads_a_config(tmp_path):
     assert (data["crop_pct"], data["crop_mode"]) == (0.8, "center")
     assert data["interpolation"] == "bilinear"
     assert (tuple(data["mean"]), tuple(data["std"])) == ((0.4,) * 3, (0.3,) * 3)
-    fields = hub_json.timm_config(document)
+    fields = timm_json.timm_config(document)
     assert fields == {"head": "pool_norm", "labels": list(LABELS), "pool_size": 5,
                       "drop_path_rate": 0.2, "dropout_rate": 0.1}  # fmt: skip
-    assert ImageTransform.from_dict(hub_json.timm_transform(document)) == transform
+    assert ImageTransform.from_dict(timm_json.timm_transform(document)) == transform
 
 
 @pytest.mark.parametrize("name", TIMM_VARIANTS)

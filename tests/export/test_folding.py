@@ -6,7 +6,9 @@ import pytest
 
 from keras_poolformer import PoolFormerBackbone, PoolFormerConfig
 from keras_poolformer.config_fields import ACTIVATIONS, NORMS
+from keras_poolformer.export.networks import mixers
 from keras_poolformer.export.networks.folding import fold
+from tests.export.family import FAMILIES, MIXTURES, family_model
 from tests.helpers import randomized_model, relative_error
 
 TINY = PoolFormerConfig(depths=(1, 2, 1), widths=(8, 12, 16), num_classes=5)
@@ -27,7 +29,18 @@ CONFIGS = {
     "dropout": TINY.replace(drop_path_rate=0.3, dropout_rate=0.3),
     **{activation: TINY.replace(activation=activation) for activation in ACTIVATIONS},
 }
-TOLERANCE = 1e-12  # relative L2 in float64; measured up to 5e-16
+TOLERANCE = 1e-12  # relative L2 in float64; measured up to 2e-15
+# Constants of the mixers, each of a family that has it.
+MIXER_CONSTANTS = {
+    "scale": "poolformerv2",
+    "matrix": "randformer",
+    "kernel1": "convformer",
+    "shift": "convformer",
+    "depthwise": "convformer",
+    "kernel2": "convformer",
+    "kernels": "caformer",
+    "kernel": "caformer",
+}
 
 
 def photographs_like(config, images):
@@ -53,6 +66,14 @@ def test_backbone(images):
     assert relative_error(fold(model)(inputs), model(inputs)) <= TOLERANCE
 
 
+def test_norms_on_the_stages_without_biases():
+    config = FAMILIES["poolformerv2"].replace(feature_norms=True)
+    model = family_model(config, PoolFormerBackbone, dtype="float64")
+    inputs = square_images()
+    folded, expected = fold(model).pyramid(inputs), model.feature_extractor()(inputs)
+    assert max(relative_error(folded[name], expected[name]) for name in expected) <= TOLERANCE
+
+
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("norms", [True, ["P3"]])
 def test_norms_on_the_stages(norms, norm, images):
@@ -66,13 +87,71 @@ def test_norms_on_the_stages(norms, norm, images):
     assert relative_error(network(inputs), model(inputs)) <= TOLERANCE
 
 
-@pytest.mark.parametrize("part", ["mixer_scale", "fc1_kernel", "fc1_bias", "fc2_bias"])
+@pytest.mark.parametrize("part", ["fc1_kernel", "fc1_bias", "fc2_kernel", "fc2_bias"])
 def test_a_wrong_constant_is_seen(part, images):
     network = fold(randomized_model(TINY, dtype="float64"))
     inputs = keras.ops.convert_to_tensor(photographs_like(TINY, images), "float64")
     right = network(inputs)
-    getattr(network.stages[1].blocks[1], part)[..., 0] *= 1 + 1e-6
+    getattr(network.stages[1].blocks[1].mlp, part)[..., 0] *= 1 + 1e-6
     assert relative_error(network(inputs), right) > TOLERANCE
+
+
+def square_images(count=2):
+    return keras.ops.convert_to_tensor(
+        np.random.default_rng(0).standard_normal((count, 32, 32, 3)), "float64"
+    )
+
+
+@pytest.mark.first(5)
+@pytest.mark.parametrize("name", [*FAMILIES, *MIXTURES])
+def test_every_mixer_and_its_stages(name):
+    """Whatever the signs of the scales of StarReLU and shortcuts; some are 0."""
+    model = family_model((FAMILIES | MIXTURES)[name], any_sign=True, dtype="float64")
+    inputs = square_images()
+    expected, stages = model(inputs), model.backbone.feature_extractor()(inputs)
+    for split_depthwise in (False, True):
+        network = fold(model, split_depthwise=split_depthwise)
+        assert relative_error(network(inputs), expected) <= TOLERANCE
+        folded = network.pyramid(inputs)
+        assert max(relative_error(folded[level], stages[level]) for level in stages) <= TOLERANCE
+
+
+def test_scales_of_zero():
+    """A StarReLU that is only its bias, and shortcuts that pass nothing."""
+    model = family_model(FAMILIES["convformer"], dtype="float64")
+    for variable in model.weights:
+        if "res_scale" in variable.path or variable.path.endswith(("act/scale", "act1/scale")):
+            variable.assign(np.zeros(variable.shape))
+    inputs = square_images()
+    assert relative_error(fold(model)(inputs), model(inputs)) <= TOLERANCE
+
+
+@pytest.mark.parametrize(("part", "family"), MIXER_CONSTANTS.items())
+def test_a_wrong_constant_of_a_mixer_is_seen(part, family):
+    network = fold(family_model(FAMILIES[family], dtype="float64"))
+    inputs = square_images(1)
+    right = network(inputs)
+    constant = getattr(network.stages[1].blocks[0].mixer, part)
+    constant = constant[-1] if isinstance(constant, tuple) else constant
+    constant[..., 0] *= 1 + 1e-6
+    assert relative_error(network(inputs), right) > TOLERANCE
+
+
+def test_a_bias_of_star_relu_behind_the_zero_padding_is_seen(monkeypatch):
+    """Padding with the bias is what a plain bias behind the depthwise convolution would do."""
+    model = family_model(FAMILIES["convformer"], dtype="float64")
+    bias = -0.3
+    for variable in model.weights:
+        if variable.path.endswith("act1/bias"):
+            variable.assign([bias])
+    inputs = square_images(1)
+
+    def pad(x, padding):
+        margins = ((0, 0), (padding, padding), (padding, padding), (0, 0))
+        return keras.ops.pad(x, margins, constant_values=bias)
+
+    monkeypatch.setattr(mixers, "pad", pad)
+    assert relative_error(fold(model)(inputs), model(inputs)) > 0.01  # measured 0.1
 
 
 def test_a_large_mean_does_not_cancel_in_float32(images):

@@ -20,6 +20,7 @@ from keras_poolformer.export.networks.ranges import Marker, Quantizer, fit_range
 from keras_poolformer.runtime import TFLiteClassifier
 from keras_poolformer.shipped import ASSETS
 from keras_poolformer.support.errors import InputError
+from tests.export.family import stream_places
 from tests.helpers import PHOTOS, randomized_model, relative_error
 
 TRANSFORM = ImageTransform(size=64, crop_pct=1.0)
@@ -49,7 +50,7 @@ def test_without_rounding_it_is_the_model(config):
     """Whatever the channel scales are; measured 7e-7 in float32."""
     model = randomized_model(config)
     rng = np.random.default_rng(1)
-    scales = tuple(np.exp(rng.standard_normal(width)) for width in config.widths)
+    scales = {place: np.exp(rng.standard_normal(width)) for place, width in stream_places(config)}
     network = IntegerNetwork(fold(model), scales, *affine_normalization(TRANSFORM))
     pixels = TRANSFORM.pixels(PHOTOS[:2])
     received = network(tf.constant(pixels, tf.float32), Marker())
@@ -146,7 +147,7 @@ def test_statistics_are_gathered_by_place(preset):
             return tensor
 
     transform = ImageTransform.from_preset("poolformer_tiny_cifar10")
-    scales = tuple(np.ones(width) for width in preset.config.widths)
+    scales = {place: np.ones(width) for place, width in stream_places(preset.config)}
     network = IntegerNetwork(fold(preset), scales, *affine_normalization(transform))
     network(tf.constant(transform.pixels(PHOTOS[:1]), tf.float32), Listing())
     assert len(places) == len(set(places))

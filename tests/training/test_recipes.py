@@ -12,7 +12,8 @@ from keras_poolformer.support.errors import InputError
 from keras_poolformer.training import RECIPE_SUMMARIES, Lamb
 from keras_poolformer.training.building import build_optimizer, build_schedule
 from keras_poolformer.training.imagenet import FINE_TUNED, TRAINED
-from keras_poolformer.training.recipes import RECIPES, _fine_tuned, get_recipe
+from keras_poolformer.training.recipes import RECIPES, get_recipe
+from keras_poolformer.variants import VARIANTS
 
 # The stochastic depth of sail-sg's README and of the cards.
 DROP_PATH = {"s12": 0.1, "s24": 0.1, "s36": 0.2, "m36": 0.3, "m48": 0.4}
@@ -20,9 +21,9 @@ CROP_PCT = {"s12": 0.9, "s24": 0.9, "s36": 0.9, "m36": 0.95, "m48": 0.95}
 # scripts/ of sail-sg/metaformer: optimizer, learning rate, warm-up; drop path and head dropout of
 # each size.
 SCRIPTS = {
-    "poolformerv2": ("adamw", 4e-3, 5, (0.1, 0.1, 0.2, 0.3, 0.4), (None,) * 5),
-    "identityformer": ("adamw", 4e-3, 5, (0.1, 0.1, 0.2, 0.3, 0.4), (None,) * 5),
-    "randformer": ("adamw", 4e-3, 5, (0.1, 0.1, 0.2, 0.3, 0.3), (None,) * 5),
+    "poolformerv2": ("adamw", 4e-3, 5, (0.1, 0.1, 0.2, 0.3, 0.4), (0,) * 5),
+    "identityformer": ("adamw", 4e-3, 5, (0.1, 0.1, 0.2, 0.3, 0.4), (0,) * 5),
+    "randformer": ("adamw", 4e-3, 5, (0.1, 0.1, 0.2, 0.3, 0.3), (0,) * 5),
     "convformer": ("adamw", 4e-3, 20, (0.2, 0.3, 0.4, 0.6), (0, 0, 0, 0)),
     "caformer": ("lamb", 8e-3, 20, (0.15, 0.3, 0.4, 0.6), (0, 0.4, 0.4, 0.5)),
 }
@@ -30,15 +31,10 @@ SCRIPTS_384 = {
     "convformer": ("adamw", 5e-5, 0, (0.3, 0.5, 0.8, 0.8), (0.4, 0.4, 0.5, 0.5)),
     "caformer": ("lamb", 1e-4, 0, (0.3, 0.5, 0.7, 0.8), (0.4, 0.4, 0.4, 0.5)),
 }
+DIFFERENT = (
+    "batch_scaling", "clip_norm", "epsilon", "learning_rate", "optimizer", "warmup_epochs"
+)  # fmt: skip
 SIZES = {4: ("s18", "s36", "m36", "b36"), 5: ("s12", "s24", "s36", "m36", "m48")}
-
-
-def is_built(name):
-    """Whether the package has the architecture of a recipe."""
-    try:
-        return bool(get_recipe(name))
-    except InputError:
-        return False
 
 
 @pytest.mark.parametrize("variant", DROP_PATH)
@@ -61,43 +57,48 @@ def test_the_imagenet_recipes_are_the_authors(variant):
 
 
 @pytest.mark.parametrize(
-    ("rows", "scripts", "suffix"),
-    [(TRAINED, SCRIPTS, "_in1k"), (FINE_TUNED, SCRIPTS_384, "_in1k_384")],
+    ("rows", "scripts", "tag"),
+    [(TRAINED, SCRIPTS, "in1k"), (FINE_TUNED, SCRIPTS_384, "in1k_384")],
 )
-def test_the_rows_are_the_authors_scripts(rows, scripts, suffix):
-    found = {name for name in rows if not name.startswith("poolformer_")}
+def test_the_recipes_of_the_second_paper_are_the_authors(rows, scripts, tag):
+    others = {name for name in rows if not name.startswith("poolformer_")}
     for family, (optimizer, rate, warmup, drop_paths, head_dropouts) in scripts.items():
         for index, size in enumerate(SIZES[len(drop_paths)]):
-            name = f"{family}_{size}{suffix}"
-            row = rows[name]
-            assert row.variant == f"{family}_{size}"
-            assert (row.optimizer, row.learning_rate, row.warmup_epochs) == (
-                optimizer,
-                rate,
-                warmup,
-            )
-            rates = (row.drop_path_rate, row.head_dropout_rate)
-            assert rates == (drop_paths[index], head_dropouts[index]), name
-            assert row.crop_pct == 1
-            found.remove(name)
-    assert not found
+            name = f"{family}_{size}_{tag}"
+            recipe = get_recipe(name)
+            assert dataclasses.replace(
+                recipe.config, drop_path_rate=0.0, head_dropout_rate=0.0
+            ) == VARIANTS[f"{family}_{size}"].replace(drop_path_rate=0.0), name
+            assert recipe.config.drop_path_rate == drop_paths[index], name
+            assert recipe.config.head_dropout_rate == head_dropouts[index], name
+            found = (recipe.optimizer, recipe.learning_rate, recipe.warmup_epochs)
+            assert found == (optimizer, rate, warmup), name
+            assert recipe.transform.crop_pct == 1, name
+            others.remove(name)
+    assert not others
 
 
-def test_fine_tuning_at_384_pixels_is_the_authors():
-    """Their recipe, for a network that everything else is tested on."""
-    row = FINE_TUNED["caformer_s18_in1k_384"]
-    recipe = _fine_tuned(row._replace(variant="poolformer_s12", head_dropout_rate=None))
-    assert (recipe.optimizer, recipe.learning_rate, recipe.schedule) == ("lamb", 1e-4, "constant")
-    assert (recipe.epsilon, recipe.clip_norm, recipe.weight_decay) == (1e-6, 1, 0.05)
+@pytest.mark.parametrize("name", TRAINED)
+def test_training_is_the_same_for_all_but_the_rows(name):
+    first, recipe = get_recipe("poolformer_s12_in1k"), get_recipe(name)
+    row = {field: getattr(first, field) for field in ("config", "transform", *DIFFERENT)}
+    assert dataclasses.replace(recipe, **row) == first
+    if recipe.optimizer == "lamb":
+        assert (recipe.epsilon, recipe.clip_norm) == (1e-6, 1)
+
+
+@pytest.mark.parametrize("name", FINE_TUNED)
+def test_fine_tuning_at_384_pixels_is_the_authors(name):
+    recipe = get_recipe(name)
+    assert (recipe.schedule, recipe.weight_decay) == ("constant", 0.05)
     assert (recipe.epochs, recipe.warmup_epochs, recipe.cooldown_epochs) == (30, 0, 0)
     assert (recipe.batch_size, recipe.ema_decay, recipe.needs_init) == (1024, 0.9999, True)
     assert dataclasses.astuple(recipe.mixing) == (0, 0, 1, 0.5, 0.1)
-    assert (recipe.transform.size, recipe.transform.crop_pct) == (384, 1)
+    assert recipe.transform.size == 384
     assert recipe.augmentation == Augmentation(size=384)
-    assert recipe.config.drop_path_rate == 0.3
 
 
-@pytest.mark.parametrize("name", [name for name in RECIPES if is_built(name)])
+@pytest.mark.parametrize("name", RECIPES)
 def test_recipes_are_whole(name):
     recipe = get_recipe(name)
     assert recipe.augmentation.size == recipe.transform.size
@@ -140,6 +141,7 @@ def test_settings_reach_every_part():
         ("ema_decay=1.5", "`ema_decay` must be below 1"),
         ("warmup_epochs=30000", "`warmup_epochs` must be at most epochs="),
         ("precision=float16", "`precision` must be one of 'auto', 'float32', 'mixed_bfloat16'"),
+        ("precision=mixed_float16", "(float16 overflows in the squares of StarReLU)"),
         ("frozen=head", "`frozen` must be one of '', 'backbone'. Received: 'head'"),
         ("classifier=new", "`classifier` must be one of 'auto', 'fresh', 'keep'. Received: 'new'"),
         ("batch_scaling=log", "`batch_scaling` must be one of 'none', 'sqrt', 'linear'"),
@@ -185,6 +187,8 @@ def test_unknown_recipe():
         ("finetune", ["batch_size=128", "batch_scaling=linear"], 4),
         ("finetune", ["batch_size=32"], 1),
         ("poolformer_tiny_cifar10", ["batch_size=32"], 1),
+        ("convformer_s18_in1k", ["batch_size=1024"], 1 / 4),
+        ("caformer_s18_in1k", ["batch_size=1024"], 1 / 2),  # LAMB's authors': the square root
     ],
 )
 def test_learning_rates_follow_the_batch(name, settings, scale):
@@ -232,8 +236,9 @@ def test_the_optimizer_is_that_of_the_recipe():
 @pytest.mark.parametrize("warmup", [0, 2])
 def test_a_constant_learning_rate(warmup):
     recipe = get_recipe("finetune").replace(
-        schedule="constant", learning_rate=5e-5, warmup_epochs=float(warmup), cooldown_epochs=3
-    )
+        schedule="constant", learning_rate=5e-5, warmup_epochs=float(warmup), epochs=4,
+        cooldown_epochs=1,
+    )  # fmt: skip
     schedule = build_schedule(recipe, 10)
     rates = [float(schedule(step)) for step in range(10 * recipe.all_epochs + 5)]
     assert rates[10 * warmup :] == [pytest.approx(5e-5, rel=1e-7)] * (len(rates) - 10 * warmup)

@@ -123,13 +123,13 @@ def checkpoint(tmp_path_factory):
 
 @pytest.fixture
 def fine_tune(photo_folders, checkpoint, tmp_path, capfd):
-    """Takes two steps of fine-tuning; returns (status, stderr)."""
+    """Takes one step of fine-tuning, without an evaluation; returns (status, stderr)."""
 
     def fine_tune(*settings, init=checkpoint):
         options = ["--init", str(init)] if init else []
         arguments = [
-            "train", "--recipe", "finetune", *options, "--data", str(photo_folders), "--workdir",
-            str(tmp_path / "run"), "--max-steps", "2", "--skip-validation",
+            "train", "--recipe", "finetune", *options, "--data", str(photo_folders / "train"),
+            "--workdir", str(tmp_path / "run"), "--max-steps", "1", "--skip-validation",
             "--set", "size=32", "batch_size=8", *settings,
         ]  # fmt: skip
         capfd.readouterr()

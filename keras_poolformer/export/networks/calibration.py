@@ -14,15 +14,15 @@ from keras_poolformer.data.image_listing import images_in
 from keras_poolformer.export.graphs import affine_normalization
 from keras_poolformer.export.networks.folding import FoldedNetwork
 from keras_poolformer.export.networks.integer import IntegerNetwork
-from keras_poolformer.export.networks.places import PIXELS, Place
+from keras_poolformer.export.networks.places import MLP_SUM, PIXELS, Place
 from keras_poolformer.export.networks.ranges import Marker, Quantizer, Range, Recorder
+from keras_poolformer.export.networks.scaling import ScaleStatistics, unit_scales
 from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.support.errors import InputError
 
 LARGEST_FOLDER = 500  # images used of a folder, evenly spread; more change nothing
 BATCH = 16  # images at a time, so that memory does not grow with their number
 PIXEL_RANGE = (0.0, 255.0)
-LEAST_SCALE = 1e-3  # of a channel, relative to the largest of its stage: some channels are silent
 
 Calibration: TypeAlias = str | os.PathLike[str] | Sequence[Any] | np.ndarray
 Progress: TypeAlias = Callable[[int, int], None]
@@ -101,21 +101,20 @@ def calibrate(
         (The integer network, the range of each of its tensors).
     """
     progress = progress or (lambda done, total: None)
-    unscaled = tuple(np.ones_like(stage.bias) for stage in network.stages)
-    integer = IntegerNetwork(network, unscaled, *affine_normalization(transform))
+    integer = IntegerNetwork(network, unit_scales(network), *affine_normalization(transform))
     pixels = images.astype(np.float32)
 
-    stream = _StreamStatistics()
+    statistics = ScaleStatistics()
     for batch in _batches(pixels):
-        integer(batch, stream)
+        integer(batch, statistics)
     progress(1, 3)
-    integer = dataclasses.replace(integer, scales=stream.scales())
+    integer = dataclasses.replace(integer, scales=statistics.scales(network))
     recorder = Recorder()
     for batch in _batches(pixels):
         integer(batch, recorder)
     ranges = recorder.ranges() | {PIXELS: PIXEL_RANGE}
     progress(2, 3)
-    integer = _correct_biases(integer, Quantizer(ranges), pixels, stream.means())
+    integer = _correct_biases(integer, Quantizer(ranges), pixels, statistics.means())
     progress(3, 3)
     return integer, ranges
 
@@ -142,7 +141,8 @@ def _correct_biases(
         for number in range(len(stage.blocks)):
             position = (index, number)
             drifted = _in_batches(integer.block, position, x, quantizer)
-            drift = drifted.mean((0, 1, 2), np.float64) * integer.scales[index] - means[position]
+            scale = integer.scales[Place(index, number, MLP_SUM)]
+            drift = drifted.mean((0, 1, 2), np.float64) * scale - means[position]
             integer = integer.with_less_bias(index, number, drift)
             x = _in_batches(integer.block, position, x, quantizer)
     return integer
@@ -157,48 +157,3 @@ def _in_batches(
 
 def _batches(images: np.ndarray) -> Iterator[tf.Tensor]:
     return (tf.constant(images[i : i + BATCH]) for i in range(0, len(images), BATCH))
-
-
-class _StreamStatistics(Marker):
-    """Gathers mean, largest value and root mean square of the stream's channels, by place."""
-
-    def __init__(self) -> None:
-        self._sums: dict[Place, np.ndarray] = {}  # of values and of their squares, (2, C)
-        self._largest: dict[Place, np.ndarray] = {}  # magnitude, (C,)
-        self._counts: dict[Place, int] = {}
-
-    def __call__(self, place: Place, tensor: tf.Tensor) -> tf.Tensor:
-        if place.is_stream:
-            values = np.asarray(tensor, np.float64)
-            sums = np.stack([values.sum((0, 1, 2)), (values**2).sum((0, 1, 2))])
-            largest = abs(values).max((0, 1, 2))
-            self._sums[place] = self._sums.get(place, 0.0) + sums
-            self._largest[place] = np.maximum(self._largest.get(place, 0.0), largest)
-            self._counts[place] = self._counts.get(place, 0) + values[..., 0].size
-        return tensor
-
-    def means(self) -> dict[tuple[int, int], np.ndarray]:
-        """Returns {(stage, block): mean of each channel of the block's output}."""
-        return {
-            (place.stage, place.block): sums[0] / self._counts[place]
-            for place, sums in self._sums.items()
-            if place.is_block_output and place.stage is not None and place.block is not None
-        }
-
-    def scales(self) -> tuple[np.ndarray, ...]:
-        """Returns a constant per channel for each stage: between its deviation and its maximum.
-
-        With only the maximum, a channel with a long tail would use few of its 256 steps; with
-        only the deviation, its tail would be clipped.
-        """
-        places_by_stage: dict[int, list[Place]] = {}
-        for place in self._sums:
-            if place.stage is not None:
-                places_by_stage.setdefault(place.stage, []).append(place)
-        scales = []
-        for _, places in sorted(places_by_stage.items()):
-            largest = np.max([self._largest[place] for place in places], 0)
-            squares = np.mean([self._sums[place][1] / self._counts[place] for place in places], 0)
-            scale = np.sqrt(largest * np.sqrt(squares))
-            scales.append(np.maximum(scale, LEAST_SCALE * scale.max() + 1e-12))
-        return tuple(scales)

@@ -7,7 +7,7 @@ Exact in real arithmetic; only the order of roundings differs from the model's:
   second one, gamma and beta of the head's norm into the classifier, those of the norm inside an
   MLP head into its last layer.
 - The gamma of a norm before a convolution goes into the convolution. A beta cannot: it would
-  have to stop at the zero padding.
+  have to stop at the zero padding. A convolution before a layer norm subtracts the mean.
 - StarReLU's scale goes into the layers around it, its bias in an MLP into the second layer's.
 - Dropout and stochastic depth do nothing at inference and are left out.
 """
@@ -117,14 +117,17 @@ def _fold_stage(
     config: MetaFormerConfig, weights: Weights, index: int, split_depthwise: bool
 ) -> FoldedStage:
     path = f"stages_{index}_embedding"
-    kernel = weights[f"{path}/projection/kernel"]
-    norm = _fold_norm(weights, f"{path}/norm", NormKind(True, config.norm_epsilon))
-    if index and norm is not None and norm.gamma is not None and norm.beta is None:
+    kernel, bias = weights[f"{path}/projection/kernel"], weights[f"{path}/projection/bias"]
+    norm = _fold_norm(weights, f"{path}/norm", NormKind(True, config.norm_epsilon, not index))
+    if norm is not None and not index:
+        kernel = kernel - kernel.mean(-1, keepdims=True)
+        bias = bias - bias.mean()
+    elif norm is not None and norm.beta is None:
         kernel = norm.gamma[:, None] * kernel
         norm = FoldedNorm(norm.kind, None, None)
     return FoldedStage(
         kernel=kernel,
-        bias=weights[f"{path}/projection/bias"],
+        bias=bias,
         stride=config.strides[index],
         padding=config.paddings[index],
         blocks=tuple(

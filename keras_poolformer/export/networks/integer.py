@@ -1,40 +1,44 @@
 """The folded network in a form that loses little in 8 bits, still exact in real arithmetic.
 
-- Within a stage, the stream x is carried as x / s with one constant s per channel, so that
-  all channels fill the same 8-bit range. The pooling mixer commutes with it; s goes into the
-  convolutions before and after and into the weights of the norms' statistics.
+- The stream x is carried as x / s with constants s for each channel, so that all channels fill the
+  same 8-bit range. s goes into the convolutions before and after, into the mixers, and into the
+  weights of the norms' statistics. A scaled shortcut changes s instead of the numbers, as long as
+  they still fill the range (scaling.py).
 - Pixels are not normalized first, which would round them: scale and offset go into the first
   convolution, whose padding becomes a frame of the pixel that would be normalized to 0.
-- pool(x) - x is one depthwise convolution, whose weights -120 and 15 are exact in 8 bits. The
-  margin that makes a mean over 9 pixels equal the mean over the valid ones is the mean of the
-  two outermost rows (columns): (p + a + b) / 3 = (a + b) / 2 where p = (a + b) / 2.
+- Mixers, heads and norms: integer_mixers.py, integer_head.py, integer_operations.py.
 
 Measurements: docs/quantization.md.
 """
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import cast
 
 import numpy as np
 import tensorflow as tf
 
 from keras_poolformer.export.networks.folding import FoldedNetwork
-from keras_poolformer.export.networks.parts import FoldedBlock, FoldedHead, FoldedStage
+from keras_poolformer.export.networks.integer_head import integer_head
+from keras_poolformer.export.networks.integer_mixers import MixerInput, mix
+from keras_poolformer.export.networks.integer_operations import (
+    activated,
+    apply_norm,
+    constant,
+    convolution,
+    integer_statistics,
+)
+from keras_poolformer.export.networks.parts import FoldedBlock, FoldedStage
 from keras_poolformer.export.networks.places import (
     EMBEDDING,
-    HEAD,
+    MIXER_NORM,
     MIXER_SUM,
     MLP_SUM,
-    OUTPUT,
     PIXELS,
+    PROJECTION,
     Place,
 )
 from keras_poolformer.export.networks.ranges import Marker
-from keras_poolformer.models.activations import ACTIVATION_FUNCTIONS
-from keras_poolformer.models.classifier import LAYER_NORM_EPSILON
-from keras_poolformer.models.layers import NORM_EPSILON
 
 
 @dataclass(frozen=True)
@@ -43,13 +47,13 @@ class IntegerNetwork:
 
     Args:
         network: Folded network that it computes.
-        scales: Constants s of each stage, (C,).
+        scales: Constants s, (C,), of the stream at each of `stream_places(network)`.
         pixel_scale: Factor of each channel; normalized = pixel * pixel_scale + pixel_offset.
         pixel_offset: Offset of each channel.
     """
 
     network: FoldedNetwork
-    scales: tuple[np.ndarray, ...]
+    scales: Mapping[Place, np.ndarray]
     pixel_scale: np.ndarray
     pixel_offset: np.ndarray
 
@@ -71,10 +75,12 @@ class IntegerNetwork:
             for number in range(len(stage.blocks)):
                 x = self.block(index, number, x, mark)
             streams.append(x)
-        return self.head(x, mark) if self.network.head else self._pyramid(streams, mark)
+        if self.network.head is None:
+            return self._pyramid(streams, mark)
+        return integer_head(self.network.head, x, self._last_scale(len(streams) - 1), mark)
 
     def embedding(self, index: int, x: tf.Tensor, mark: Marker) -> tf.Tensor:
-        """Runs the convolution that opens a stage.
+        """Runs the convolution that opens a stage, with its norms.
 
         Args:
             index: Index of the stage.
@@ -85,16 +91,30 @@ class IntegerNetwork:
             The stream of the stage.
         """
         stage = self.network.stages[index]
-        scale = self.scales[index]
         place = Place(index, None, EMBEDDING)
         if index:
-            kernel = stage.kernel * self.scales[index - 1][:, None] / scale
-            return mark(place, _convolution(x, kernel, stage.bias / scale, stage))
+            return self._later_embedding(stage, place, x, mark)
+        projection = place if stage.norm_after is None else place.at(PROJECTION)
+        scale = self.scales[projection]
         kernel = stage.kernel * self.pixel_scale[:, None] / scale
         bias = stage.bias + (stage.kernel * self.pixel_offset[:, None]).sum((0, 1, 2))
-        unpadded = dataclasses.replace(stage, padding=0)
         x = self._framed(x, stage.padding, mark)
-        return mark(place, _convolution(x, kernel, bias / scale, unpadded))
+        x = mark(projection, convolution(x, kernel, bias / scale, stage.stride))
+        if stage.norm_after is None:
+            return x
+        return apply_norm(stage.norm_after, x, scale, self.scales[place], place, mark)
+
+    def _later_embedding(
+        self, stage: FoldedStage, place: Place, x: tf.Tensor, mark: Marker
+    ) -> tf.Tensor:
+        before, scale = self._last_scale(place.stage - 1), self.scales[place]
+        if stage.norm_before is not None:
+            normed = before if stage.norm_before.gamma is None else np.ones_like(before)
+            x = apply_norm(stage.norm_before, x, before, normed, place.at("embedding input"), mark)
+            before = normed
+        kernel = stage.kernel * before[:, None] / scale
+        x = convolution(x, kernel, stage.bias / scale, stage.stride, stage.padding)
+        return mark(place, x)
 
     def block(self, index: int, number: int, x: tf.Tensor, mark: Marker) -> tf.Tensor:
         """Runs one block, from stream to stream.
@@ -106,13 +126,15 @@ class IntegerNetwork:
             mark: Marker that every tensor passes through.
         """
         block = self.network.stages[index].blocks[number]
-        scale = self.scales[index]
         stream = Place(index, None, EMBEDDING)
         if number:
             stream = Place(index, number - 1, MLP_SUM)
-        place = Place(index, number, MLP_SUM)
-        x = self._mixer(block, scale, x, stream, place, mark)
-        return self._mlp(block, scale, x, place, mark)
+        place = Place(index, number, MIXER_SUM)
+        branch = self._mixer(block, x, stream, place, mark)
+        x = self._sum(x, stream, block.mixer_shortcut, branch, place, mark)
+        stream, place = place, Place(index, number, MLP_SUM)
+        branch = self._mlp(block, x, stream, place, mark)
+        return self._sum(x, stream, block.mlp_shortcut, branch, place, mark)
 
     def with_less_bias(self, index: int, number: int, drift: np.ndarray) -> "IntegerNetwork":
         """Returns the same network with `drift` subtracted from one block's output.
@@ -136,141 +158,60 @@ class IntegerNetwork:
         for axis in (1, 2) if width else ():
             shape = [int(side) for side in pixels.shape]
             shape[axis] = width
-            edge = _constant(np.broadcast_to(-self.pixel_offset / self.pixel_scale, shape))
+            edge = constant(np.broadcast_to(-self.pixel_offset / self.pixel_scale, shape))
             edge = mark.like(PIXELS, edge)
             pixels = mark.like(PIXELS, tf.concat([edge, pixels, edge], axis))
         return pixels
 
     def _mixer(
+        self, block: FoldedBlock, x: tf.Tensor, stream: Place, place: Place, mark: Marker
+    ) -> tf.Tensor:
+        scale = self.scales[stream]
+        statistics = integer_statistics(x, scale, block.norm, place.at(MIXER_NORM), mark)
+        given = MixerInput(x, stream, statistics, scale, self.scales[place], place, mark)
+        return mix(block.mixer, given)
+
+    def _mlp(
+        self, block: FoldedBlock, x: tf.Tensor, stream: Place, place: Place, mark: Marker
+    ) -> tf.Tensor:
+        mlp, scale, out_scale = block.mlp, self.scales[stream], self.scales[place]
+        statistics = integer_statistics(x, scale, block.norm, place.at("norm2"), mark)
+        hidden = mark(place.at("normed"), statistics.normed)
+        hidden = convolution(hidden, mlp.fc1_kernel * scale[:, None], mlp.fc1_bias)
+        hidden = activated(mlp.activation, hidden, place.at("fc1"), place.at("hidden"), mark)
+        kernel, bias = mlp.fc2_kernel / out_scale, mlp.fc2_bias / out_scale
+        return mark(place.at("mlp"), convolution(hidden, kernel, bias))
+
+    def _sum(
         self,
-        block: FoldedBlock,
-        scale: np.ndarray,
         x: tf.Tensor,
         stream: Place,
+        shortcut: np.ndarray | None,
+        branch: tf.Tensor,
         place: Place,
         mark: Marker,
     ) -> tf.Tensor:
-        _, rstd = _statistics(x, scale, place.at("norm1"), mark)
-        difference = mark(place.at("pool"), self._pool_minus_self(x, stream, mark))
-        gain = mark(place.at("gain"), rstd * _constant(block.mixer.scale))
-        branch = mark(place.at("mixer"), difference * gain)
-        return mark(place.at(MIXER_SUM), x + branch)
-
-    def _pool_minus_self(self, x: tf.Tensor, stream: Place, mark: Marker) -> tf.Tensor:
-        size = 3
-        if size != 3 or min(x.shape[1:3]) < 2:
-            return mark.like(stream, tf.nn.avg_pool2d(x, size, 1, "SAME")) - x
-        for axis in (1, 2):
-            x = _with_margins(x, axis, lambda margin: mark.like(stream, margin))
-        weights = np.full((3, 3), 15 / 135)
-        weights[1, 1] = -120 / 135
-        kernel = _constant(np.broadcast_to(weights[:, :, None, None], (3, 3, int(x.shape[-1]), 1)))
-        limit = 127 / 135  # makes one step 1 / 135
-        kernel = tf.quantization.fake_quant_with_min_max_vars(
-            kernel, -limit, limit, num_bits=8, narrow_range=True
-        )
-        return tf.nn.depthwise_conv2d(x, kernel, [1, 1, 1, 1], "VALID")
-
-    def _mlp(
-        self, block: FoldedBlock, scale: np.ndarray, x: tf.Tensor, place: Place, mark: Marker
-    ) -> tf.Tensor:
-        centered, rstd = _statistics(x, scale, place.at("norm2"), mark)
-        hidden = mark(place.at("normed"), centered * rstd)
-        kernel = block.mlp.fc1_kernel * scale[:, None]
-        hidden = mark(place.at("fc1"), _convolution(hidden, kernel, block.mlp.fc1_bias))
-        activate = ACTIVATION_FUNCTIONS[block.mlp.activation]
-        hidden = mark(place.at("hidden"), activate(hidden))
-        kernel, bias = block.mlp.fc2_kernel / scale, block.mlp.fc2_bias / scale
-        branch = mark(place.at("mlp"), _convolution(hidden, kernel, bias))
-        return mark(place.at(MLP_SUM), x + branch)
+        """Shortcut plus branch; the factor of a shortcut that is not in the scales is a MUL."""
+        factor = self.scales[stream] / self.scales[place]
+        factor = factor if shortcut is None else factor * shortcut
+        if not np.allclose(factor, 1, rtol=1e-9, atol=0):
+            x = mark(place.at(f"{place.role} shortcut"), x * constant(factor))
+        return mark(place, x + branch)
 
     def _pyramid(self, streams: list[tf.Tensor], mark: Marker) -> dict[str, tf.Tensor]:
         """The streams on the model's scale, or normed."""
         outputs = {}
-        for index, (x, scale) in enumerate(zip(streams, self.scales, strict=True)):
+        for index, x in enumerate(streams):
             level = f"P{index + 2}"
-            place = Place(index, None, "pyramid")
+            scale, place = self._last_scale(index), Place(index, None, "pyramid")
             norm = self.network.stages[index].norm
             if norm is None:
-                outputs[level] = mark(place, x * _constant(scale))
-                continue
-            centered, rstd = _statistics(x, scale, place.at("pyramid norm"), mark)
-            x = mark(place.at("pyramid normed"), centered * rstd)
-            x = mark(place.at("pyramid unshifted"), x * _constant(norm.gamma * scale))
-            outputs[level] = mark(place, x + _constant(norm.beta))
+                outputs[level] = mark(place, x * constant(scale))
+            else:
+                outputs[level] = apply_norm(norm, x, scale, np.ones_like(scale), place, mark)
         return outputs
 
-    def head(self, x: tf.Tensor, mark: Marker) -> tf.Tensor:
-        """Returns logits or embedding of the last stream."""
-        head = cast(FoldedHead, self.network.head)
-        scale = self.scales[-1]
-        if head.kind == "norm_pool":
-            centered, rstd = _statistics(x, scale, HEAD, mark)
-            x = mark(HEAD.at("head pooled"), _spatial_mean(centered))
-        else:
-            x = mark(HEAD.at("head pooled"), _spatial_mean(x))
-            x, rstd = _statistics(x, scale, HEAD, mark, LAYER_NORM_EPSILON)
-        x = tf.reshape(mark(HEAD.at("head normed"), x * rstd), (-1, scale.size))
-        if head.kernel.ndim == 1:
-            x = mark(OUTPUT.at("output unshifted"), x * _constant(head.kernel * scale))
-            return mark(OUTPUT, x + _constant(head.bias))
-        kernel = _constant(head.kernel * scale[:, None])
-        return mark(OUTPUT, tf.matmul(x, kernel) + _constant(head.bias))
-
-
-def _statistics(
-    x: tf.Tensor, scale: np.ndarray, place: Place, mark: Marker, epsilon: float = NORM_EPSILON
-) -> tuple[tf.Tensor, tf.Tensor]:
-    """(x - mean) / s of x / s, (N, H, W, C), and 1 / sqrt(variance + epsilon), (N, 1, 1, 1)."""
-    channels = scale.size
-
-    def across_channels(means: tf.Tensor, weights: np.ndarray, bias: float = 0.0) -> tf.Tensor:
-        product = tf.matmul(tf.reshape(means, (-1, channels)), _constant(weights))
-        return tf.reshape(product + _constant(np.full(weights.shape[1], bias)),
-                          (-1, 1, 1, weights.shape[1]))  # fmt: skip
-
-    means = mark(place.step("means"), _spatial_mean(x))
-    mean = mark(place.step("mean"), across_channels(means, (scale / channels)[:, None]))
-    mean = mark(place.step("scaled mean"), mean * _constant(1 / scale))
-    centered = mark(place.step("centered"), x - mean)
-    squares = mark(place.step("squares"), centered * centered)
-    squares = mark(place.step("square means"), _spatial_mean(squares))
-    weights = (scale**2 / channels)[:, None]
-    variance = mark(place.step("variance"), across_channels(squares, weights, epsilon))
-    return centered, mark(place.step("rstd"), tf.math.rsqrt(variance))
-
-
-def _with_margins(
-    x: tf.Tensor, axis: int, same_range: Callable[[tf.Tensor], tf.Tensor]
-) -> tf.Tensor:
-    """Adds a row (column) on both sides: the mean of the two next to it."""
-    length = x.shape[axis]
-
-    def margin(start: int) -> tf.Tensor:
-        begin = [0, 0, 0, 0]
-        begin[axis] = start
-        size = list(x.shape)
-        size[axis] = 2
-        return same_range(tf.reduce_mean(tf.slice(x, begin, size), axis, keepdims=True))
-
-    return same_range(tf.concat([margin(0), x, margin(length - 2)], axis))
-
-
-def _spatial_mean(x: tf.Tensor) -> tf.Tensor:
-    return tf.reduce_mean(x, [1, 2], keepdims=True)
-
-
-def _convolution(
-    x: tf.Tensor, kernel: np.ndarray, bias: np.ndarray, stage: FoldedStage | None = None
-) -> tf.Tensor:
-    stride = stage.stride if stage else 1
-    margin = (stage.padding, stage.padding) if stage else (0, 0)
-    padding = [(0, 0), margin, margin, (0, 0)]
-    return tf.nn.conv2d(x, _constant(kernel), stride, padding) + _constant(bias)
-
-
-def _constant(array: np.ndarray) -> tf.Tensor:
-    # Made outside the graph that is being traced and captured by it: inside, a SavedModel and
-    # the converter would hold several copies of the weights, 3 GB more for m48.
-    with tf.init_scope():
-        return tf.constant(np.asarray(array, np.float32))
+    def _last_scale(self, index: int) -> np.ndarray:
+        """The scale of a stage's output."""
+        last = len(self.network.stages[index].blocks) - 1
+        return self.scales[Place(index, last, MLP_SUM)]

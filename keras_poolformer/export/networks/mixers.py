@@ -104,13 +104,22 @@ class FoldedRandom:
 
     def mix(self, x: Tensor) -> Tensor:
         """Returns the averages of a map (N, H, W, C)."""
+        return self.as_map(ops.matmul(self.as_rows(x), like(self.matrix, x)), x)
+
+    def as_rows(self, x: Tensor) -> Tensor:
+        """Returns the pixels of each channel as a row, (N * C, H * W).
+
+        So the product with the constant matrix is a FULLY_CONNECTED.
+        """
         _, height, width, channels = x.shape
-        tokens = height * width
-        # A matrix product with the constant on the right is a FULLY_CONNECTED.
-        rows = ops.transpose(ops.reshape(x, (-1, tokens, channels)), (0, 2, 1))
-        mixed = ops.matmul(ops.reshape(rows, (-1, tokens)), like(self.matrix, x))
-        mixed = ops.transpose(ops.reshape(mixed, (-1, channels, tokens)), (0, 2, 1))
-        return ops.reshape(mixed, (-1, height, width, channels))
+        tokens = ops.reshape(x, (-1, height * width, channels))
+        return ops.reshape(ops.transpose(tokens, (0, 2, 1)), (-1, height * width))
+
+    def as_map(self, rows: Tensor, x: Tensor) -> Tensor:
+        """Returns rows as a map of the size of `x`."""
+        _, height, width, channels = x.shape
+        tokens = ops.transpose(ops.reshape(rows, (-1, channels, height * width)), (0, 2, 1))
+        return ops.reshape(tokens, (-1, height, width, channels))
 
 
 @dataclass(frozen=True)
@@ -145,12 +154,13 @@ class FoldedSepConv:
 
     def parts(self, padded: Tensor) -> list[tuple[Tensor, np.ndarray]]:
         """Returns the rows of a padded map that each part of the kernel sees, and that part."""
-        height = padded.shape[1] - (KERNEL_SIZE - 1)
+        count, height, width, channels = padded.shape
         pairs = []
         top = 0
         for kernel in self.depthwise:
             rows = kernel.shape[0]
-            pairs.append((padded[:, top : top + height + rows - 1], kernel))
+            size = (count, height - KERNEL_SIZE + rows, width, channels)
+            pairs.append((ops.slice(padded, (0, top, 0, 0), size), kernel))
             top += rows
         return pairs
 

@@ -41,20 +41,25 @@ class NormKind:
         per_pixel: Whether over the channels of each pixel (layer norm), instead of over H, W and
             C of each image (group norm).
         epsilon: Number added to the variance.
+        is_centered: Whether the mean is 0, whatever the image.
     """
 
     per_pixel: bool
     epsilon: float
+    is_centered: bool = False
 
     def statistics(self, x: Tensor) -> Statistics:
         """Returns the statistics of a feature map (N, H, W, C)."""
         axes = (3,) if self.per_pixel else (1, 2, 3)
-        return Statistics(*centered_and_rstd(x, axes, self.epsilon), self.per_pixel)
+        centered, rstd = centered_and_rstd(x, axes, self.epsilon, self.is_centered)
+        return Statistics(centered, rstd, self.per_pixel)
 
 
-def centered_and_rstd(x: Tensor, axes: tuple[int, ...], epsilon: float) -> tuple[Tensor, Tensor]:
+def centered_and_rstd(
+    x: Tensor, axes: tuple[int, ...], epsilon: float, is_centered: bool = False
+) -> tuple[Tensor, Tensor]:
     """Returns x minus its mean over `axes`, and 1 / sqrt(variance + epsilon)."""
-    centered = x - ops.mean(x, axes, keepdims=True)
+    centered = x if is_centered else x - ops.mean(x, axes, keepdims=True)
     # Not E[x^2] - E[x]^2, which costs the same and cancels where the mean is large.
     variance = ops.mean(centered * centered, axes, keepdims=True)
     return centered, ops.rsqrt(variance + epsilon)

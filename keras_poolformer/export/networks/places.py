@@ -6,6 +6,9 @@ EMBEDDING = "embedding"
 MIXER_SUM = "mixer sum"
 MLP_SUM = "mlp sum"
 STREAM = (EMBEDDING, MIXER_SUM, MLP_SUM)  # roles of the tensors that a stage's blocks add to
+PROJECTION = "projection"  # an embedding before its norm
+MIXER = "mixer"  # a token mixer's branch
+MIXER_NORM = "norm1"
 
 
 class Place(NamedTuple):
@@ -29,6 +32,11 @@ class Place(NamedTuple):
         return self.role in STREAM
 
     @property
+    def has_scale(self) -> bool:
+        """Whether each channel of the tensor is divided by a constant of its own."""
+        return self.is_stream or self.role == PROJECTION
+
+    @property
     def is_block_output(self) -> bool:
         """Whether the tensor is what a block returns."""
         return self.role == MLP_SUM
@@ -43,6 +51,5 @@ class Place(NamedTuple):
 
 
 PIXELS = Place(None, None, "pixels")
-PROBABILITIES = Place(None, None, "probabilities")
 OUTPUT = Place(None, None, "output")
 HEAD = Place(None, None, "head")

@@ -13,6 +13,7 @@ import tensorflow as tf
 from keras_poolformer.export.networks.places import Place
 
 SAMPLES = 2_000  # values kept of each tensor and batch; m48 has 1,200 tensors
+PROBABILITIES_RANGE = (0.0, 255 / 256)  # of LiteRT's integer softmax and logistic
 SHRINKING = np.linspace(1.0, 0.2, 33)  # factors that ranges are tried with
 
 Range: TypeAlias = tuple[float, float]
@@ -27,6 +28,10 @@ class Marker:
 
     def like(self, place: Place, tensor: tf.Tensor) -> tf.Tensor:
         """Returns a tensor that is to have the range of the one at `place`."""
+        return tensor
+
+    def probabilities(self, tensor: tf.Tensor) -> tf.Tensor:
+        """Returns a tensor that is to have the range of LiteRT's softmax and logistic."""
         return tensor
 
 
@@ -69,12 +74,20 @@ class Quantizer(Marker):
 
     def __call__(self, place: Place, tensor: tf.Tensor) -> tf.Tensor:
         """Returns `tensor`, rounded."""
-        low, high = self._ranges[place]
-        return tf.quantization.fake_quant_with_min_max_vars(tensor, low, high, num_bits=8)
+        return _rounded(tensor, self._ranges[place])
 
     def like(self, place: Place, tensor: tf.Tensor) -> tf.Tensor:
         """Returns `tensor`, rounded in the range of the one at `place`."""
         return self(place, tensor)
+
+    def probabilities(self, tensor: tf.Tensor) -> tf.Tensor:
+        """Returns `tensor`, rounded in the range that LiteRT's softmax and logistic have."""
+        return _rounded(tensor, PROBABILITIES_RANGE)
+
+
+def _rounded(tensor: tf.Tensor, limits: Range) -> tf.Tensor:
+    low, high = limits
+    return tf.quantization.fake_quant_with_min_max_vars(tensor, low, high, num_bits=8)
 
 
 def fit_range(values: np.ndarray, low: float, high: float) -> Range:
