@@ -164,11 +164,7 @@ def _check_timm(config: MetaFormerConfig) -> None:
         )
     if attention and config.norm == "group_norm":
         raise InputError("timm's attention needs norm='layer_norm'. Received: norm='group_norm'")
-<<<<<<< HEAD
     if _stages_of_equal_width(config):
-=======
-    if any(before == width for before, width in itertools.pairwise(config.widths)):
->>>>>>> family
         raise InputError(
             f"timm has no downsampling between stages of equal width. Received: "
             f"widths={config.widths}"
