@@ -26,16 +26,18 @@ bench-train: .venv/test.installed  ## our training step beside Keras', our input
 # What runs in seconds; the others have targets of their own.
 EVERYDAY := -m "not slow and not browser and not dist and not docs and not network"
 TESTS ?= tests
+# Two workers on two cores: threads of their own would only wait for each other.
+ONE_THREAD := OMP_NUM_THREADS=1 TF_NUM_INTRAOP_THREADS=1
 
 test: .venv/test.installed  ## TESTS="FILES" for some of them
-	$(BIN)/python -m pytest $(EVERYDAY) -n 2 --dist worksteal --all-libraries --durations=25 $(TESTS)
+	$(ONE_THREAD) $(BIN)/python -m pytest $(EVERYDAY) -n 2 --dist worksteal --all-libraries --durations=25 $(TESTS)
 
 FAST ?= tests/support tests/checkpoints tests/evaluation tests/images \
     $(addprefix tests/models/test_,classify.py layers.py model.py) \
     $(addprefix tests/test_,config.py labels.py provenance.py public_names.py scores.py)
 
 test-fast: .venv/fast.installed  ## while working: a minute, without PyTorch; FAST="FILES" for others
-	$(BIN)/python -m pytest $(EVERYDAY) -n 2 --dist worksteal --first-cases $(FAST)
+	$(ONE_THREAD) $(BIN)/python -m pytest $(EVERYDAY) -n 2 --dist worksteal --first-cases $(FAST)
 
 docs: .venv/test.installed  ## every command and block of README.md, CONTRIBUTING.md and docs/
 	$(BIN)/python -m pytest -m docs -n 2 --dist worksteal --all-libraries --durations=25 tests/docs

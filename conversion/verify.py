@@ -10,13 +10,16 @@ import numpy as np
 
 from conversion.checkpoints import read_checkpoint
 from conversion.oracles import Oracle, build_oracle
-from keras_poolformer.models.backbone import PoolFormerBackbone
-from keras_poolformer.models.base import PoolFormerModel
+from keras_poolformer.models.backbone import MetaFormerBackbone
+from keras_poolformer.models.base import MetaFormerModel
 from keras_poolformer.models.opening import build_model
 from keras_poolformer.shipped import sample_photographs
 from keras_poolformer.support.progress import Progress
 
-TOLERANCE = 2e-6  # relative L2; a correct port in float32 measures up to 6e-7
+# Relative L2 of a port in float32: a correct one measures up to 6e-7 for networks of the first
+# paper, up to 2.5e-6 for those of the second.
+TOLERANCE = 2e-6
+SECOND_PAPER_TOLERANCE = 4e-6
 
 
 @dataclass(frozen=True)
@@ -29,17 +32,19 @@ class Verification:
         errors: Relative L2 distance of each stage's map and, where both compute the same
             head, of the logits.
         logits_compared: Whether both compute the same head.
+        tolerance: Largest error of a correct port.
     """
 
     oracle: str
     images: int
     errors: dict[str, float]
     logits_compared: bool
+    tolerance: float
 
     @property
     def passed(self) -> bool:
-        """Whether every error is within `TOLERANCE`."""
-        return all(error <= TOLERANCE for error in self.errors.values())
+        """Whether every error is within the tolerance."""
+        return all(error <= self.tolerance for error in self.errors.values())
 
     def __str__(self) -> str:
         lines = [f"{self.images} photographs through {self.oracle}, relative L2 error:"]
@@ -47,7 +52,7 @@ class Verification:
         if not self.logits_compared:
             lines.append("  logits not compared: the model's head is another, new, or absent")
         verdict = "equal" if self.passed else "NOT EQUAL"
-        return "\n".join([*lines, f"{verdict} (tolerance {TOLERANCE:.0e})"])
+        return "\n".join([*lines, f"{verdict} (tolerance {self.tolerance:.0e})"])
 
 
 def verify(
@@ -57,7 +62,7 @@ def verify(
     backbone: bool = False,
     overrides: Mapping[str, Any] | None = None,
     **reading: Any,
-) -> tuple[PoolFormerModel, Verification]:
+) -> tuple[MetaFormerModel, Verification]:
     """Loads a checkpoint into Keras and into PyTorch, and compares the two.
 
     Args:
@@ -65,13 +70,14 @@ def verify(
         photographs: Image files; by default those that the package ships.
         progress: `Progress` whose next step is the comparison, or None.
         backbone: Whether the checkpoint is compared without a head.
-        overrides: Fields of `PoolFormerConfig` that replace the checkpoint's.
+        overrides: Fields of `MetaFormerConfig` that replace the checkpoint's.
         **reading: Further arguments of `keras_poolformer.sources.Source.read`.
 
     Returns:
         (the Keras model, a `Verification`).
     """
-    contents, named = read_checkpoint(source, **reading)
+    mixers = (overrides or {}).get("token_mixers")
+    contents, named = read_checkpoint(source, token_mixers=mixers, **reading)
     model = build_model(contents, backbone, overrides)
     config = model.config.replace(num_classes=contents.config.num_classes, labels=None)
     oracle = build_oracle(config, named.layout.name)
@@ -80,11 +86,12 @@ def verify(
         progress.start()
     images = _images(model, photographs)
     errors, logits_compared = compare(model, oracle, images, progress)
-    return model, Verification(oracle.name, len(images), errors, logits_compared)
+    tolerance = SECOND_PAPER_TOLERANCE if config.embedding_norm else TOLERANCE
+    return model, Verification(oracle.name, len(images), errors, logits_compared, tolerance)
 
 
 def compare(
-    model: PoolFormerModel, oracle: Oracle, images: np.ndarray, progress: Progress | None = None
+    model: MetaFormerModel, oracle: Oracle, images: np.ndarray, progress: Progress | None = None
 ) -> tuple[dict[str, float], bool]:
     """Returns the relative L2 errors of stage maps and logits, and whether logits are among them.
 
@@ -115,13 +122,13 @@ def compare(
 
 def _outputs(model: Any) -> Callable[[np.ndarray], Mapping[str, Any]]:
     """A function from images to {"P2": stage map, ..., "logits"} of a model or backbone."""
-    if isinstance(model, PoolFormerBackbone):
+    if isinstance(model, MetaFormerBackbone):
         return keras.Model(model.input, model.pyramid_outputs)
     stages = keras.Model(model.backbone.input, model.backbone.pyramid_outputs)
     return lambda images: dict(stages(images)) | {"logits": model(images)}
 
 
-def _images(model: PoolFormerModel, photographs: Sequence[str | Path] | None) -> np.ndarray:
+def _images(model: MetaFormerModel, photographs: Sequence[str | Path] | None) -> np.ndarray:
     """The photographs, prepared; for other than three channels, channels are repeated."""
     if photographs is None:
         photographs = sample_photographs("*.jpg")

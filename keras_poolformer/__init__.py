@@ -1,4 +1,4 @@
-"""PoolFormer for Keras 3: PyTorch checkpoints in; Keras, SavedModel and LiteRT out.
+"""PoolFormer and its family for Keras 3: PyTorch checkpoints in; Keras, SavedModel, LiteRT out.
 
 `__all__` is the public API, here and in `keras_poolformer.data`, `.runtime`, `.runtime.benchmark`
 and `.training`; everything else may change in any release. Importing this package imports neither
@@ -16,14 +16,17 @@ from keras_poolformer.support.version import __version__
 if TYPE_CHECKING:
     from keras_poolformer.checkpoints.saving import save_torch_weights
     from keras_poolformer.checkpoints.transplant import load_torch_weights
-    from keras_poolformer.config import PoolFormerConfig
+    from keras_poolformer.config import MetaFormerConfig, PoolFormerConfig
     from keras_poolformer.export.saved_model import export_saved_model
     from keras_poolformer.export.tflite import export_tflite
     from keras_poolformer.images.transform import ImageTransform
     from keras_poolformer.inspection.grad_cam import grad_cam, overlay
     from keras_poolformer.inspection.stats import model_stats
-    from keras_poolformer.models.backbone import PoolFormerBackbone
-    from keras_poolformer.models.classifier import PoolFormerImageClassifier
+    from keras_poolformer.models.backbone import MetaFormerBackbone, PoolFormerBackbone
+    from keras_poolformer.models.classifier import (
+        MetaFormerImageClassifier,
+        PoolFormerImageClassifier,
+    )
     from keras_poolformer.scores import softmax, top_classes
     from keras_poolformer.shipped import sample_photographs
     from keras_poolformer.sources.presets import list_presets
@@ -33,6 +36,9 @@ if TYPE_CHECKING:
 __all__ = [
     "ImageTransform",
     "InputError",
+    "MetaFormerBackbone",
+    "MetaFormerConfig",
+    "MetaFormerImageClassifier",
     "PoolFormerBackbone",
     "PoolFormerConfig",
     "PoolFormerImageClassifier",
@@ -58,6 +64,9 @@ __getattr__, __dir__ = lazy_names(
     {
         "ImageTransform": "images.transform",
         "InputError": "support.errors",
+        "MetaFormerBackbone": "models.backbone",
+        "MetaFormerConfig": "config",
+        "MetaFormerImageClassifier": "models.classifier",
         "PoolFormerBackbone": "models.backbone",
         "PoolFormerConfig": "config",
         "PoolFormerImageClassifier": "models.classifier",

@@ -128,21 +128,36 @@ def images(photographs):
     return ImageTransform()(photographs[:2])
 
 
+class Exports:
+    """The tiny preset in the formats of `EXPORTS`: `exports / name` is a path.
+
+    A file is made when it is first asked for, once for all processes that run tests.
+
+    Args:
+        folder: Where they are; the processes share it.
+    """
+
+    def __init__(self, folder):
+        self._folder = folder
+
+    def __truediv__(self, path):
+        from keras_poolformer.cli import main
+
+        name = path.partition("/")[0].removesuffix(".json")
+        with FileLock(self._folder / f"{name}.lock"):
+            if not (self._folder / f"{name}.json").exists():  # which is written last
+                output = str(self._folder / name)
+                assert main(["export", PRESET, *EXPORTS[name], "-o", output, "--overwrite"]) == 0
+        return self._folder / path
+
+
 @pytest.fixture(scope="session")
 def exports(tmp_path_factory):
-    """The tiny preset in four formats; made once, also where several processes run tests."""
-    from keras_poolformer.cli import main
-
+    """See `Exports`."""
     root = tmp_path_factory.getbasetemp()
     root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
-    folder = root / "exports"
-    with FileLock(f"{folder}.lock"):
-        if not folder.exists():
-            unfinished = tmp_path_factory.mktemp("exports")
-            for name, options in EXPORTS.items():
-                assert main(["export", PRESET, *options, "-o", str(unfinished / name)]) == 0
-            unfinished.rename(folder)
-    return folder
+    (root / "exports").mkdir(exist_ok=True)
+    return Exports(root / "exports")
 
 
 @pytest.fixture(scope="session")

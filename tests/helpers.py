@@ -26,6 +26,31 @@ ODD = PoolFormerConfig(
     in_channels=4,
     num_classes=7,
 )
+# Mixtures of the second paper's parts, with every token mixer. The second one is a network that
+# only the authors' code has: random mixing, stages of equal width, attention of a head and a half.
+_PARTS = {
+    "depths": (1, 2, 2), "in_channels": 4, "num_classes": 7, "head": "pool_norm",
+    "embedding_norm": True, "use_bias": False, "use_layer_scale": False, "activation": "star_relu",
+}  # fmt: skip
+MIXED = PoolFormerConfig(
+    **_PARTS,
+    widths=(24, 40, 64),
+    token_mixers=("pooling", "sep_conv", "attention"),
+    pool_size=5,
+    norm="layer_norm",
+    norm_epsilon=1e-6,
+    res_scale_init=(1.0, None, 1.0),
+    head_mlp_ratio=4,
+)
+MIXED_GROUP_NORMS = PoolFormerConfig(
+    **_PARTS,
+    widths=(32, 32, 48),
+    token_mixers=("identity", "random", "attention"),
+    num_tokens=(None, 64, None),
+    norm="group_norm",
+    norm_epsilon=1e-3,
+    res_scale_init=1.0,
+)
 # Relative L2 error to PyTorch, in float32. Measured up to 8.4e-7 by tests/test_parity.py, which
 # prints it with -rP, and up to 7e-7 in other tests.
 TOLERANCE = 2e-6
@@ -60,6 +85,18 @@ def randomized_model(config, model_class=None, seed=0, **options):
     return model
 
 
+# Ranges of what only networks of the second paper have, by the ends of the names; with them no
+# activation dies. Fresh scales of 1 and biases of 0 would hide whatever drops them.
+_RANGES = {
+    "res_scale1.scale": (0.7, 1.3),
+    "res_scale2.scale": (0.7, 1.3),
+    "act.scale": (0.5, 1.3),
+    "act1.scale": (0.5, 1.3),
+    "act.bias": (-0.6, 0.0),
+    "act1.bias": (-0.6, 0.0),
+}
+
+
 def randomized_module(module, seed=0):
     """A PyTorch module, each parameter of which this function made random in the same way."""
     import torch
@@ -68,7 +105,13 @@ def randomized_module(module, seed=0):
     with torch.no_grad():
         for name, parameter in module.named_parameters():
             noise = torch.randn(parameter.shape, generator=generator)
-            if parameter.ndim > 1:
+            ending = ".".join(name.split(".")[-2:])
+            if ending in _RANGES:
+                low, high = _RANGES[ending]
+                parameter.copy_(low + (high - low) * torch.rand(noise.shape, generator=generator))
+            elif name.endswith("random_matrix"):  # rows are averages
+                parameter.copy_(torch.softmax(noise, dim=-1))
+            elif parameter.ndim > 1:
                 fan_in = parameter[0].numel()
                 parameter.copy_(noise * fan_in**-0.5)
             elif "bias" in name:

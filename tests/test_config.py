@@ -1,11 +1,14 @@
 import json
+import re
 
 import numpy as np
 import pytest
 
-from keras_poolformer import PoolFormerConfig
+from keras_poolformer import MetaFormerConfig, PoolFormerConfig
+from keras_poolformer.checkpoints.tensors import count_parameters
 from keras_poolformer.support.errors import InputError
-from keras_poolformer.variants import VARIANTS
+from keras_poolformer.variants import VARIANTS, find_variant
+from tests.helpers import error_line
 
 
 def test_variants_are_those_of_the_paper():
@@ -13,6 +16,7 @@ def test_variants_are_those_of_the_paper():
     rows = {
         name: (config.depths, config.widths, config.drop_path_rate, config.layer_scale_init)
         for name, config in VARIANTS.items()
+        if name.startswith("poolformer_")
     }
     small, medium = (64, 128, 320, 512), (96, 192, 384, 768)
     assert rows == {
@@ -58,8 +62,78 @@ def test_neighbours_words_are_understood(theirs, ours):
         PoolFormerConfig.from_variant("poolformer_s12", **{theirs: 1})
 
 
+# Parameters without those of the classifier's 1,000 classes and, in a RandFormer, with the frozen
+# ones: tables 1 and 3 of arXiv 2210.13452, counted on timm's and the authors' classes.
+@pytest.mark.parametrize(
+    ("name", "parameters"),
+    [
+        ("poolformerv2_s12", 11_891_712),
+        ("poolformerv2_s24", 21_341_464),
+        ("poolformerv2_s36", 30_791_216),
+        ("poolformerv2_m36", 56_077_168),
+        ("poolformerv2_m48", 73_346_056),
+        ("identityformer_m48", 73_346_056),
+        ("randformer_s12", 11_891_712 + 235_298),
+        ("randformer_m48", 73_346_056 + 941_192),
+        ("convformer_s18", 26_774_448),
+        ("convformer_s36", 40_012_152),
+        ("convformer_m36", 57_051_640),
+        ("convformer_b36", 99_882_616),
+        ("caformer_s18", 26_341_656),
+        ("caformer_s36", 39_297_102),
+        ("caformer_m36", 56_204_878),
+        ("caformer_b36", 98_753_614),
+    ],
+)
+def test_parameters_of_the_second_paper(name, parameters):
+    assert count_parameters(VARIANTS[name]) == parameters
+    assert find_variant(vars(VARIANTS[name])) == name
+
+
+def test_a_mixture_is_a_row():
+    mixers = ("pooling", "pooling", "sep_conv", "attention")
+    config = PoolFormerConfig(token_mixers=mixers)
+    assert MetaFormerConfig(**config.to_dict()) == config
+    assert PoolFormerConfig(token_mixers="identity").token_mixers == ("identity",) * 4
+    assert config.replace(token_mixers="pooling") == PoolFormerConfig()
+    # One for each of four stages is one for each of fewer, where all are the same.
+    assert PoolFormerConfig(depths=(1, 1), widths=(8, 8)).token_mixers == ("pooling",) * 2
+
+
+@pytest.mark.parametrize(
+    ("fields", "said"),
+    [
+        ({"token_mixers": "conv"}, "one of pooling, .*attention. Received: 'conv'"),
+        ({"token_mixers": 3}, "one of pooling, .*for each stage. Received: 3"),
+        ({"token_mixers": ("pooling",) * 3}, "one entry for each of the 4 stages"),
+        ({"token_mixers": "random"}, r"`num_tokens` .*\(None, None, 196, 49\). Received: None"),
+        (
+            {"token_mixers": "random", "num_tokens": (3136, 784, 196, 48)},
+            "224 x 224 has 49 where 48 are named",
+        ),
+        (
+            {"token_mixers": "random", "num_tokens": (10_000_000, 784, 196, 49)},
+            "whole number from 1 to 4096. Received: 10000000",
+        ),
+        ({"res_scale_init": (1.0, None)}, "one entry for each of the 4 stages"),
+        ({"res_scale_init": float("nan")}, "number from -1000 to 1000. Received: nan"),
+        ({"use_bias": 1}, "`use_bias` must be true or false. Received: 1"),
+        ({"norm_epsilon": 0}, "`norm_epsilon` must be a number from 1e-12"),
+        ({"head_mlp_ratio": -1}, "`head_mlp_ratio` must be a number from 0 to 64"),
+        ({"use_mlp_head": True}, "Did you mean 'head_mlp_ratio'"),
+    ],
+)
+def test_a_wrong_field_of_the_second_paper(fields, said):
+    assert re.search(said, error_line(PoolFormerConfig, **fields))
+
+
+def test_random_mixing_fixes_the_size():
+    assert VARIANTS["randformer_s12"].image_side == 224
+    assert VARIANTS["poolformerv2_s12"].image_side is None
+
+
 def test_unknown_variant_names_the_variants():
-    with pytest.raises(InputError, match=r"poolformer_m48\. Did.*Received: 'poolformer_s13'"):
+    with pytest.raises(InputError, match=r"caformer_b36\. Did.*Received: 'poolformer_s13'"):
         PoolFormerConfig.from_variant("poolformer_s13")
 
 

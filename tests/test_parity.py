@@ -1,4 +1,4 @@
-"""The port equals PyTorch: every variant, every layout, both heads, all weights random.
+"""PoolFormer equals PyTorch: every variant, every layout, both heads, all weights random.
 
 transformers' class judges the norm_pool head, timm's the pool_norm head, both the stages.
 """
@@ -41,11 +41,13 @@ def save_in_every_layout(folder, hf_oracle, timm_oracle):
     }
 
 
-# The smallest and an odd network in every run; the others differ in depth and width alone.
-ALWAYS = ("poolformer_s12", "odd")
+# A small network like the variants, which differ in depth and width alone, and an odd one.
+SMALL = PoolFormerConfig(depths=(1, 1, 2, 1), widths=(8, 16, 24, 32), num_classes=5)
+FIRST_PAPER = [name for name, config in VARIANTS.items() if not config.embedding_norm]
 NETWORKS = [
-    pytest.param(name, marks=[] if name in ALWAYS else pytest.mark.slow)
-    for name in (*VARIANTS, "odd")
+    "small",
+    "odd",
+    *(pytest.param(name, marks=pytest.mark.slow) for name in FIRST_PAPER),
 ]
 
 
@@ -53,7 +55,8 @@ NETWORKS = [
 def network(request, tmp_path_factory, odd_config, images):
     """Checkpoint files, Keras models of both heads, and what PyTorch makes of photographs."""
     name = request.param
-    config = odd_config if name == "odd" else PoolFormerConfig.from_variant(name)
+    small = {"small": SMALL, "odd": odd_config}
+    config = small.get(name) or PoolFormerConfig.from_variant(name)
     hf_oracle, timm_oracle = (oracles.build_oracle(config, one) for one in ("hf", "timm"))
     randomized_module(hf_oracle.module)
     files = save_in_every_layout(tmp_path_factory.mktemp(name), hf_oracle, timm_oracle)

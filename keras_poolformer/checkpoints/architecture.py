@@ -15,7 +15,10 @@ Shapes = Mapping[str, tuple[int, ...]]
 
 
 def infer_config(
-    shapes: Shapes, layout: Layout, base: Mapping[str, Any] | None = None
+    shapes: Shapes,
+    layout: Layout,
+    base: Mapping[str, Any] | None = None,
+    architecture: str = "",
 ) -> MetaFormerConfig:
     """Infers the architecture from shapes of tensors.
 
@@ -26,6 +29,8 @@ def infer_config(
         shapes: {tensor name: shape}, with the names of `layout`.
         layout: Layout of the names.
         base: Fields of `MetaFormerConfig` that are known, or None.
+        architecture: Name of the variant that the file states, as training scripts save it, or
+            "".
 
     Raises:
         InputError: A tensor that determines the architecture is missing or has the wrong rank, or
@@ -35,6 +40,7 @@ def infer_config(
     known = dict(base or {})
     embeddings = [_shape(shapes, layout.embedding_name(i), (4,)) for i in range(stages)]
     first_blocks = [layout.block_name(i, 0) for i in range(stages)]
+    stated = VARIANTS.get(architecture.partition(".")[0])  # timm's names have a tag after the dot
     hidden = [_shape(shapes, f"{block}.{layout.fc1}", (2, 4))[0] for block in first_blocks]
     widths = tuple(shape[0] for shape in embeddings)
     fields: dict[str, Any] = {
@@ -47,7 +53,13 @@ def infer_config(
         "use_layer_scale": f"{first_blocks[0]}.{layout.layer_scale1}" in shapes,
         "feature_norms": _normed_levels(shapes, layout, stages),
         **_head(shapes, layout, widths[-1]),
-        **second_paper.fields(shapes, layout, first_blocks, known.get("token_mixers")),
+        **second_paper.fields(
+            shapes,
+            layout,
+            first_blocks,
+            known.get("token_mixers"),
+            stated.token_mixers if stated and stated.embedding_norm else (),
+        ),
     }
     released = _released_fields(fields)
     if layout in (TIMM, HF):
@@ -58,13 +70,16 @@ def infer_config(
 
 def _head(shapes: Shapes, layout: Layout, width: int) -> dict[str, Any]:
     classifier = shapes.get(f"{layout.classifier_name(shapes)}.weight")
-    hidden = shapes.get(f"{layout.head}.fc1.weight")
-    return {
+    fields: dict[str, Any] = {
         "num_classes": classifier[0] if classifier else 0,
         "head": layout.head_kind,
-        "head_mlp_ratio": hidden[0] / width if hidden else 0,
-        "head_norm_epsilon": layout.head_norm_epsilon,
     }
+    if hidden := shapes.get(f"{layout.head}.fc1.weight"):
+        fields |= {
+            "head_mlp_ratio": hidden[0] / width,
+            "head_norm_epsilon": layout.head_norm_epsilon,
+        }
+    return fields
 
 
 def _count_stages(shapes: Shapes, layout: Layout) -> int:

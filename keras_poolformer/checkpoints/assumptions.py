@@ -34,7 +34,7 @@ def layer_norm_hint(path: Path, checkpoint: Checkpoint) -> str | None:
 
 def assumed_fields(config: MetaFormerConfig) -> dict[str, Any]:
     """Returns the fields of a config, with their values, that tensors do not determine."""
-    names = list(_ASSUMED_IN_SECOND_PAPER if config.embedding_norm else _ASSUMED_FIELDS)
+    names: list[str] = list(_ASSUMED_IN_SECOND_PAPER if config.embedding_norm else _ASSUMED_FIELDS)
     if config.embedding_norm and "random" in config.token_mixers:
         names.insert(0, "token_mixers")
     if config.embedding_norm and "pooling" in config.token_mixers:

@@ -12,8 +12,8 @@ from keras_poolformer.checkpoints.hub_json import (
     HF_FIELDS,
     HF_FLAGS,
     PIL_RESAMPLING,
-    TIMM_ARGUMENTS,
 )
+from keras_poolformer.checkpoints.timm_json import TIMM_ARGUMENTS
 from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.images.options import as_pair
 from keras_poolformer.images.transform import ImageTransform

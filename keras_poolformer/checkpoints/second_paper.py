@@ -5,21 +5,27 @@ from typing import Any
 
 from keras_poolformer.checkpoints.layouts import Layout
 from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.untyped import is_list
 
 Shapes = Mapping[str, tuple[int, ...]]
 
-# {tensor of a block that has the mixer: mixer}; pooling and identity have no weights.
+# {tensor of a block that has the mixer: mixer}
 _MIXER_TENSORS = {
     "token_mixer.random_matrix": "random",
     "token_mixer.pwconv1.weight": "sep_conv",
     "token_mixer.qkv.weight": "attention",
 }
+_WITHOUT_WEIGHTS = ("pooling", "identity")
 _NORM_EPSILON = 1e-6  # in the code of both libraries
 _RES_SCALE_INIT = 1.0
 
 
 def fields(
-    shapes: Shapes, layout: Layout, first_blocks: Sequence[str], token_mixers: Any = None
+    shapes: Shapes,
+    layout: Layout,
+    first_blocks: Sequence[str],
+    token_mixers: Any = None,
+    stated: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Returns the fields of a config that PoolFormer has at their defaults.
 
@@ -31,13 +37,15 @@ def fields(
         layout: Layout of the names.
         first_blocks: Name of the first block of each stage.
         token_mixers: Token mixers, if the source tells, or None.
+        stated: Token mixers of the architecture whose name the file states, if any. They count
+            only where they agree with the tensors.
 
     Raises:
         InputError: The tensors fit several token mixers, and the source does not tell which.
     """
     embedding_norm = bool(layout.stem_norm) and f"{layout.stem_norm}.weight" in shapes
     found = [_mixer(shapes, block) for block in first_blocks]
-    mixers = token_mixers or _complete(found, embedding_norm)
+    mixers = _given(token_mixers, len(first_blocks)) or _complete(found, embedding_norm, stated)
     inferred: dict[str, Any] = {
         "token_mixers": mixers,
         "num_tokens": tuple(_tokens(shapes, block) for block in first_blocks),
@@ -55,6 +63,17 @@ def fields(
     return inferred
 
 
+def _given(token_mixers: Any, stages: int) -> Any:
+    """The token mixer of each stage as a source gives it; the config checks the names."""
+    if isinstance(token_mixers, str):
+        return (token_mixers,) * stages
+    return tuple(token_mixers) if is_list(token_mixers) else token_mixers
+
+
+def _fits(found: str | None, stated: str) -> bool:
+    return stated == found if found else stated in _WITHOUT_WEIGHTS
+
+
 def _mixer(shapes: Shapes, block: str) -> str | None:
     """The token mixer of a block, or None if it has no weights."""
     for tensor, mixer in _MIXER_TENSORS.items():
@@ -68,10 +87,14 @@ def _tokens(shapes: Shapes, block: str) -> int | None:
     return shape[0] if shape else None
 
 
-def _complete(found: Sequence[str | None], embedding_norm: bool) -> tuple[str, ...]:
+def _complete(
+    found: Sequence[str | None], embedding_norm: bool, stated: Sequence[str]
+) -> tuple[str, ...]:
     """The token mixer of each stage, with what those without weights must be."""
     if None not in found:
         return tuple(filter(None, found))
+    if embedding_norm and len(stated) == len(found) and all(map(_fits, found, stated)):
+        return tuple(stated)
     if not embedding_norm:
         without_weights = "pooling"
     elif "random" in found:  # as in all released RandFormers
@@ -81,7 +104,7 @@ def _complete(found: Sequence[str | None], embedding_norm: bool) -> tuple[str, .
         raise InputError(
             f"the tensors fit several networks: the token mixers of stages {', '.join(unknown)} "
             "have no weights, so that they can be pooling (PoolFormerV2) or identity "
-            "(IdentityFormer). Say which, in Python with `token_mixers`, on the command line with "
-            "--architecture"
+            "(IdentityFormer). Say which: in Python with `token_mixers`, on the command line with "
+            "`convert --architecture`"
         )
     return tuple(mixer or without_weights for mixer in found)

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable
 
-from keras_poolformer.checkpoints.layouts import LAYOUTS, METAFORMER, SAIL, TIMM, Layout, Tensor
+from keras_poolformer.checkpoints.layouts import LAYOUTS, METAFORMER, SAIL, Layout, Tensor
 from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.support.errors import InputError
 
@@ -66,7 +66,7 @@ def check_supported(config: MetaFormerConfig, layout: Layout) -> None:
     if layout.needs_embedding_norm and not config.embedding_norm:
         raise InputError(
             f"layout {layout.name} has only networks of the second paper (arXiv 2210.13452): use "
-            f"{SAIL.name} or {TIMM.name}. Received: embedding_norm=False"
+            f"{_names_with(config)}. Received: embedding_norm=False"
         )
     if not config.embedding_norm and config.norm not in layout.norms:
         raise InputError(
@@ -86,7 +86,8 @@ def _names_with(config: MetaFormerConfig) -> str:
         layout.name
         for layout in LAYOUTS.values()
         if set(config.token_mixers) <= set(layout.token_mixers)
-        and (layout.stem_norm if config.embedding_norm else not layout.needs_embedding_norm)
+        and (layout.stem_norm or not _changed_from_first_paper(config))
+        and (config.embedding_norm or not layout.needs_embedding_norm)
     ]
     return " or ".join(names)
 

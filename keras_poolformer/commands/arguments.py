@@ -20,6 +20,8 @@ import textwrap
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+from keras_poolformer.checkpoints.layouts import LAYOUTS
+from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.config_fields import ACTIVATIONS, HEADS, NORMS
 from keras_poolformer.support.messages import one_line
 
@@ -69,7 +71,13 @@ def add_checkpoint_options(command: argparse.ArgumentParser) -> None:
     """Adds the options for what a checkpoint may not say about its network."""
     command.add_argument(
         "--layout",
-        help="naming scheme of the tensors: sail, timm or hf (default: inferred from the names)",
+        help=f"naming scheme of the tensors: {', '.join(LAYOUTS)} (default: inferred)",
+    )
+    command.add_argument(
+        "--architecture",
+        metavar="NAME",
+        help="variant whose token mixers and norm a checkpoint has, where its tensors fit several: "
+        "identityformer_s12, poolformerv2_s12, ... (default: the source's)",
     )
     command.add_argument(
         "--head", help=f"kind of head: {' or '.join(HEADS)} (default: the source's)"
@@ -109,13 +117,22 @@ def checkpoint_arguments(options: argparse.Namespace) -> dict[str, Any]:
     """Returns the arguments of `load_model` for what a checkpoint does not say."""
     names = ("head", "num_classes", "pool_size", "activation", "norm")
     given = {name: getattr(options, name) for name in names}
+    given = {name: value for name, value in given.items() if value is not None}
     return {
         "backbone": options.backbone,
-        "overrides": {name: value for name, value in given.items() if value is not None},
+        "overrides": _of_architecture(options.architecture) | given,
         "layout": options.layout,
         "use_ema": not options.no_ema,
         "sha256": options.sha256,
     }
+
+
+def _of_architecture(name: str | None) -> dict[str, Any]:
+    """The fields that a variant's name tells and the tensors of a checkpoint do not."""
+    if name is None:
+        return {}
+    variant = MetaFormerConfig.from_variant(name)
+    return {"token_mixers": variant.token_mixers, "norm": variant.norm}
 
 
 def add_output(command: argparse.ArgumentParser, purpose: str) -> None:

@@ -124,7 +124,8 @@ def _explained(
 
     transform, problem_type = model.transform, model.config.problem_type
     batch = transform(image)[None]
-    class_scores = scores(model.predict_on_batch(batch)[0], problem_type)
+    # Called as it is: to trace a graph for a few images would take longer.
+    class_scores = scores(model(batch, training=False)[0], problem_type)
     index = int(class_scores.argmax()) if class_index is None else class_index
     (cam,) = grad_cam(model, batch, index, layer)
     photograph = Image.fromarray(_enlarged(transform).pixels(image))

@@ -1,9 +1,9 @@
 """What a model costs at a resolution: parameters, multiply-accumulates, activations.
 
 Counted as fvcore counts them for the model cards of timm and in the authors'
-misc/mac_count_with_fvcore.py: convolutions and linear layers by their multiplications, and norms
-by 5 for each input element, fvcore's own estimate. Elementwise operations and the pooling of the
-token mixer are free.
+misc/mac_count_with_fvcore.py: convolutions, linear layers and the products of attention and random
+mixing by their multiplications, and norms by 5 for each input element, fvcore's own estimate.
+Elementwise operations and the pooling of the token mixer are free.
 """
 
 import contextlib
@@ -20,6 +20,12 @@ from keras import layers
 from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.models.base import MetaFormerModel
 from keras_poolformer.models.classifier import MetaFormerImageClassifier
+from keras_poolformer.models.token_mixers import (
+    HEAD_WIDTH,
+    Attention,
+    RandomMixing,
+    attention_heads,
+)
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import shown
 
@@ -27,6 +33,7 @@ MAX_SIDE = 65_536  # pixels; nothing is computed on them, only counted
 # MACs for each element of an affine norm, "just a rough estimate" (fvcore, jit_handles.py)
 NORM_COST = 5
 _NORMS = (layers.GroupNormalization, layers.LayerNormalization)
+_KINDS = ("conv", "linear", "norm", "pool", "product")
 
 
 @dataclass(frozen=True)
@@ -38,7 +45,7 @@ class RowStats:
             convolution that opens it) or "head".
         resolution: (height, width) of its output.
         width: Number of channels of its output.
-        blocks: Number of PoolFormer blocks.
+        blocks: Number of blocks.
         params: Number of parameters.
         macs: Multiply-accumulates for one image.
         activations: Number of elements in the outputs of its convolutions and linear layers.
@@ -61,7 +68,8 @@ class Stats:
         size: (height, width) of the image.
         params: Number of parameters.
         macs: Multiply-accumulates.
-        macs_by_kind: Multiply-accumulates of "conv", "linear", "norm" and "pool".
+        macs_by_kind: Multiply-accumulates of "conv", "linear", "norm", "pool" and "product", the
+            products of attention and random mixing.
         activations: Number of elements in the outputs of all convolutions and linear layers.
         rows: Costs of each part, from the image to the logits; they add up to the whole.
     """
@@ -124,7 +132,7 @@ def model_stats(
     with _costs_recorded(model) as costs:
         call = layers.Lambda(functools.partial(network, training=False))
         call.compute_output_shape((1, height, width, config.in_channels))
-    by_kind = dict.fromkeys(("conv", "linear", "norm", "pool"), 0)
+    by_kind = dict.fromkeys(_KINDS, 0)
     for cost in costs:
         if cost.kind:
             by_kind[cost.kind] += cost.macs
@@ -149,6 +157,11 @@ def least_side(config: MetaFormerConfig) -> int:
 
 def _checked_size(size: Any, config: MetaFormerConfig) -> tuple[int, int]:
     sides = (size, size) if isinstance(size, numbers.Integral) else size
+    if config.image_side and sides not in ((config.image_side,) * 2, [config.image_side] * 2):
+        raise InputError(
+            f"`size` must be {config.image_side}, for which the random mixing was made. "
+            f"Received: {shown(size)}"
+        )
     least = least_side(config)
     is_pair = isinstance(sides, list | tuple) and len(sides) == 2
     if not is_pair or not all(_is_side(side, least) for side in sides):
@@ -200,7 +213,7 @@ def _row_stats(name: str, part: list[layers.Layer], costs: list[_Cost]) -> RowSt
 
 @contextlib.contextmanager
 def _costs_recorded(model: MetaFormerModel) -> Iterator[list[_Cost]]:
-    """Yields a list that gets the cost of each call of an innermost layer of the model."""
+    """Yields a list that gets the cost of each call of an innermost layer, or of an attention."""
     costs: list[_Cost] = []
     hooked: list[layers.Layer] = []
 
@@ -221,7 +234,8 @@ def _costs_recorded(model: MetaFormerModel) -> Iterator[list[_Cost]]:
             for layer in part:
                 # Private in Keras (here of 3.15): no public list has nested layers too.
                 for inner in layer._flatten_layers():
-                    if not any(inner._flatten_layers(include_self=False)):
+                    is_innermost = not any(inner._flatten_layers(include_self=False))
+                    if is_innermost or isinstance(inner, Attention):
                         hook(inner, row)
         yield costs
     finally:
@@ -237,6 +251,14 @@ def _cost(
 ) -> tuple[str, int, int]:
     """(kind, multiply-accumulates, activations) of one call for one image."""
     outputs = math.prod(output_shape)
+    tokens = math.prod(input_shape[1:-1])
+    if isinstance(layer, layers.DepthwiseConv2D):
+        return "conv", outputs * math.prod(layer.kernel_size), outputs
+    if isinstance(layer, Attention):
+        width = attention_heads(input_shape[-1]) * HEAD_WIDTH
+        return "product", 2 * tokens**2 * width, 0  # scores, and what they weigh
+    if isinstance(layer, RandomMixing):
+        return "product", tokens**2 * input_shape[-1], 0
     if isinstance(layer, layers.Conv2D):
         kernel = math.prod(layer.kernel_size) * (input_shape[-1] // layer.groups)
         return "conv", outputs * kernel, outputs

@@ -135,6 +135,12 @@ class MetaFormerModel(keras.Model):
     def transform(self, transform: ImageTransform) -> None:
         if not isinstance(transform, ImageTransform):
             raise InputError(f"`transform` must be an ImageTransform. Received: {shown(transform)}")
+        side = self.config.image_side
+        if side and transform.output_shape != (side, side):
+            raise InputError(
+                f"`transform` must make images of {side} x {side} pixels, for which the random "
+                f"mixing was made. Received: {transform.output_shape or 'any size'}"
+            )
         self.provenance = self.provenance.replace(transform=transform)
 
     def freeze(self, stages: int | None = None) -> None:

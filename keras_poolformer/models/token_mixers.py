@@ -112,7 +112,7 @@ class SepConv(layers.Layer):
 class Attention(layers.Layer):
     """CAFormer's: self-attention over all pixels, without biases or position encoding.
 
-    Each head has 32 channels. Scores and their softmax are computed in float32 at least.
+    Each head has 32 channels. The softmax of the scores is computed in float32 at least.
 
     Args:
         initializer_range: Standard deviation of the initial weights.
@@ -142,11 +142,13 @@ class Attention(layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs: Any) -> Any:
-        count, height, width, _ = ops.shape(inputs)
+        shape: Any = ops.shape(inputs)
+        count, height, width, _ = shape
         # The channels of qkv are [queries of all heads, keys of all heads, values of all heads].
         qkv = ops.reshape(self.qkv(inputs), (count, height * width, 3, self.heads, HEAD_WIDTH))
-        queries, keys, values = ops.unstack(ops.transpose(qkv, (2, 0, 3, 1, 4)), axis=0)
-        scores = ops.matmul(queries * HEAD_WIDTH**-0.5, ops.swapaxes(keys, -2, -1))
+        parts: Any = ops.unstack(ops.transpose(qkv, (2, 0, 3, 1, 4)), axis=0)
+        queries, keys, values = parts
+        scores: Any = ops.matmul(queries * HEAD_WIDTH**-0.5, ops.swapaxes(keys, -2, -1))
         precise = ops.cast(scores, keras.backend.result_type(scores.dtype, "float32"))
         attention = ops.cast(ops.softmax(precise), scores.dtype)
         mixed = ops.transpose(ops.matmul(attention, values), (0, 2, 1, 3))
@@ -190,7 +192,8 @@ class RandomMixing(layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs: Any) -> Any:
-        count, height, width, channels = ops.shape(inputs)
+        shape: Any = ops.shape(inputs)
+        count, height, width, channels = shape
         tokens = ops.reshape(inputs, (count, self.num_tokens, channels))
         mixed = ops.einsum("mn,bnc->bmc", self.random_matrix, tokens)
         return ops.reshape(mixed, (count, height, width, channels))

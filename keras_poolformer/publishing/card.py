@@ -12,6 +12,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from keras_poolformer.config import MetaFormerConfig
+from keras_poolformer.families import family_of
 from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.provenance import Provenance
 from keras_poolformer.publishing.metadata import metadata
@@ -25,8 +26,6 @@ if TYPE_CHECKING:
     from keras_poolformer.export.comparison import ExportResult
     from keras_poolformer.inspection.stats import Stats
 
-PAPER = "https://arxiv.org/abs/2111.11418"
-ORIGINAL = "https://github.com/sail-sg/poolformer"
 # The library whose logits are the model's, by head; a folder of the repository is named after it.
 PYTORCH = {"norm_pool": "transformers", "pool_norm": "timm"}
 # What the model is and what it cannot do, by the function that turns logits into scores.
@@ -89,8 +88,7 @@ class Card:
             does=self._does(),
             type=TYPES[self.config.score_function],
             size=self.transform.output_size,
-            paper=PAPER,
-            original=ORIGINAL,
+            family=family_of(self.config),
             origin=self._origin(),
             limits=LIMITS[self.config.score_function],
             training=self._training(),

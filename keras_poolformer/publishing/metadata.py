@@ -3,6 +3,7 @@
 import re
 from typing import TYPE_CHECKING, Any
 
+from keras_poolformer.families import family_of
 from keras_poolformer.provenance import Provenance
 from keras_poolformer.sources.preset_folder import WEIGHTS
 from keras_poolformer.support.messages import printable
@@ -25,11 +26,12 @@ def metadata(card: "Card") -> str:
 
     # The hub's name of the task; several labels and values count as classes.
     task = "image-classification" if card.config.num_classes else "image-feature-extraction"
+    family = family_of(card.config).name.lower()
     data = ModelCardData(
         license=card.license,
         library_name="keras",
         pipeline_tag=task,
-        tags=[task, "keras", "poolformer", *(["litert"] if card.exports else [])],
+        tags=[task, "keras", family, *(["litert"] if card.exports else [])],
         base_model=base_model_name(card.provenance) or None,
         datasets=[card.dataset] if card.dataset else None,
         metrics=["accuracy"] if card.accuracy else None,

@@ -1,7 +1,7 @@
 """The released weights, and what comes with them besides their architecture."""
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.images.transform import ImageTransform
@@ -126,11 +126,12 @@ def default_transform(config: MetaFormerConfig) -> ImageTransform:
         config: Their architecture: that of a released variant has the variant's transform, and
             random mixing fixes the size.
     """
-    name = find_variant(vars(config))
-    size = config.image_side or ImageTransform().size
-    if not name:
-        return ImageTransform(size=size)
-    return ImageTransform(size=size, crop_pct=RELEASES[f"{name}_in1k"].crop_pct)
+    options: dict[str, Any] = {}
+    if name := find_variant(vars(config)):
+        options["crop_pct"] = RELEASES[f"{name}_in1k"].crop_pct
+    if side := config.image_side:
+        options["size"] = side
+    return ImageTransform(**options)
 
 
 def default_labels(config: MetaFormerConfig) -> tuple[str, ...] | None:

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from keras_poolformer.checkpoints import hub_json
+from keras_poolformer.checkpoints import hub_json, timm_json
 from keras_poolformer.checkpoints.reading.weight_files import DIRECTORY_FILES
 from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.sources import huggingface, presets
@@ -131,9 +131,9 @@ def _of_hub_folder(name: str, folder: Path, snapshot: huggingface.Snapshot | Non
         return source
     if not hub_json.is_hf(config):
         return source.replace(
-            config=hub_json.timm_config(config),
-            architecture=hub_json.timm_architecture(config),
-            transform=ImageTransform.from_dict(hub_json.timm_transform(config)),
+            config=timm_json.timm_config(config),
+            architecture=timm_json.timm_architecture(config),
+            transform=ImageTransform.from_dict(timm_json.timm_transform(config)),
         )
     return source.replace(
         config=hub_json.hf_config(config),

@@ -58,7 +58,7 @@ class TorchSource(Source):
         hinted: dict[str, Any] = {"norm": "layer_norm"} if hint else {}
         if token_mixers is not None:
             hinted["token_mixers"] = token_mixers
-        config = self._config_of(named, hinted)
+        config = self._config_of(named, hinted, checkpoint.architecture)
         provenance = self._provenance(config)
         if weights:
             named = self._with_assumptions(named, config)
@@ -90,7 +90,9 @@ class TorchSource(Source):
             return None
         return _labeled(MetaFormerConfig(**fields))
 
-    def _config_of(self, named: NamedTensors, hinted: Mapping[str, Any]) -> MetaFormerConfig:
+    def _config_of(
+        self, named: NamedTensors, hinted: Mapping[str, Any], architecture: str
+    ) -> MetaFormerConfig:
         """The architecture of tensors, of which the source may know some fields."""
         layout = named.layout
         shapes = {name: array.shape for name, array in named.tensors.items()}
@@ -104,7 +106,7 @@ class TorchSource(Source):
             num_labels = known.pop("num_classes", None)
             if missing:
                 known["labels"] = None
-        config = infer_config(shapes, layout, known)
+        config = infer_config(shapes, layout, known, architecture)
         if num_labels not in (None, config.num_classes) and not missing:
             raise InputError(
                 f"{self.name}: config.json and weights must have as many classes. Received: "

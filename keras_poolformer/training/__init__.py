@@ -9,9 +9,10 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from keras_poolformer.support.lazy import lazy_names
+from keras_poolformer.training.imagenet import FINE_TUNED, TRAINED
 
 if TYPE_CHECKING:
-    from keras_poolformer.training.optimizer import AdamW, WarmupCosine
+    from keras_poolformer.training.optimizer import AdamW, Lamb, WarmupCosine
     from keras_poolformer.training.recipes import get_recipe
     from keras_poolformer.training.run import Run
     from keras_poolformer.training.strategy import create_strategy, one_device
@@ -20,11 +21,16 @@ if TYPE_CHECKING:
 STRATEGIES = ("one_device", "mirrored", "multiworker", "tpu")
 # Here and not in `recipes`, so that --help lists them without importing TensorFlow.
 RECIPE_SUMMARIES = {
-    "poolformer_s12_in1k": "ImageNet-1k as the authors train: batch 4096, 300 epochs; 77.2 % top-1",
-    "poolformer_s24_in1k": "the same for poolformer_s24; 80.3 % top-1",
-    "poolformer_s36_in1k": "the same for poolformer_s36; 81.4 % top-1",
-    "poolformer_m36_in1k": "the same for poolformer_m36; 82.1 % top-1",
-    "poolformer_m48_in1k": "the same for poolformer_m48; 82.5 % top-1",
+    **{
+        name: f"ImageNet-1k at {row.release.size} pixels, batch 4096, 300 epochs; "
+        f"{row.release.top1} % top-1"
+        for name, row in TRAINED.items()
+    },
+    **{
+        name: f"fine-tuning at {row.release.size} pixels, batch 1024, 30 epochs; "
+        f"{row.release.top1} % top-1"
+        for name, row in FINE_TUNED.items()
+    },
     "finetune": "trained weights (--init) on classes of your own, 20 epochs",
     "poolformer_tiny_cifar10": "the demo's network on CIFAR-10, minutes on a CPU",
 }
@@ -32,6 +38,7 @@ __all__ = [
     "RECIPE_SUMMARIES",
     "STRATEGIES",
     "AdamW",
+    "Lamb",
     "Run",
     "Trainer",
     "WarmupCosine",
@@ -46,6 +53,7 @@ __getattr__, __dir__ = lazy_names(
     __name__,
     {
         "AdamW": "optimizer",
+        "Lamb": "optimizer",
         "Run": "run",
         "Trainer": "trainer",
         "WarmupCosine": "optimizer",

@@ -10,6 +10,7 @@ from keras_poolformer.training.run import Run
 from keras_poolformer.training.starting import StartingPoint
 
 _FOLLOWS_FROM_DATA = ("num_classes", "labels", "problem_type", "feature_norms")
+_OPTIMIZERS = {"adamw": "AdamW", "lamb": "LAMB"}
 _SHOWN_OF_TRANSFORM = ("size", "crop_pct", "interpolation", "mean", "std")
 
 
@@ -66,12 +67,14 @@ def _rates_line(run: Run) -> str:
     else:
         reason = ""
     backbone = recipe.learning_rate * recipe.backbone_learning_rate_scale
-    rates = f"learning rate {recipe.learning_rate:.3g}{reason}"
+    constant = "constant " if recipe.schedule == "constant" else ""
+    rates = f"{constant}learning rate {recipe.learning_rate:.3g}{reason}"
     if not recipe.frozen and backbone != recipe.learning_rate:
         rates += f", of the backbone {backbone:.3g}"
     return (
-        f"AdamW, {rates}, weight decay {recipe.weight_decay:g}; {recipe.all_epochs} epochs of "
-        f"{steps:,} steps of {recipe.batch_size:,} images, {run.warmup_steps:,} steps of warm-up"
+        f"{_OPTIMIZERS[recipe.optimizer]}, {rates}, weight decay {recipe.weight_decay:g}; "
+        f"{recipe.all_epochs} epochs of {steps:,} steps of {recipe.batch_size:,} images, "
+        f"{run.warmup_steps:,} steps of warm-up"
     )
 
 

@@ -11,15 +11,17 @@ import tensorflow as tf
 
 from keras_poolformer import lineage
 from keras_poolformer.checkpoints.quantization import refuse_quantized
-from keras_poolformer.config import PoolFormerConfig
+from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.models.classifier import PoolFormerImageClassifier
 from keras_poolformer.models.weights import STEM, copy_weights
 from keras_poolformer.provenance import Provenance
 from keras_poolformer.training import starting
-from keras_poolformer.training.optimizer import AdamW, WarmupCosine
+from keras_poolformer.training.optimizer import AdamW, Lamb, WarmupCosine
 from keras_poolformer.training.recipe import Recipe
 from keras_poolformer.training.run import Run
 from keras_poolformer.training.starting import StartingPoint
+
+_OPTIMIZERS = {"adamw": AdamW, "lamb": Lamb}
 
 
 class Built(NamedTuple):
@@ -55,7 +57,7 @@ def build_model(recipe: Recipe, class_names: Sequence[str], init: str | None, se
     with _policy(recipe.precision):
         if init is None:
             config, start = starting.for_classes(recipe.config, class_names), None
-            starting.check_channels(config)
+            starting.check_images(config, recipe.augmentation.size)
             model = PoolFormerImageClassifier(config)
             recipe = dataclasses.replace(recipe, config=config)
         else:
@@ -64,7 +66,7 @@ def build_model(recipe: Recipe, class_names: Sequence[str], init: str | None, se
             fresh = starting.needs_fresh_classifier(recipe, loaded.config, class_names)
             start = starting.StartingPoint(loaded.config, loaded.transform, fresh)
             config = starting.config_on(recipe, loaded.config, class_names, init)
-            starting.check_channels(config)
+            starting.check_images(config, recipe.augmentation.size)
             model = _with_weights(config, loaded, fresh)
             recipe = starting.recipe_on(recipe, config, start.transform)
     if recipe.frozen == "backbone":
@@ -73,7 +75,7 @@ def build_model(recipe: Recipe, class_names: Sequence[str], init: str | None, se
 
 
 def _with_weights(
-    config: PoolFormerConfig, loaded: PoolFormerImageClassifier, fresh_classifier: bool
+    config: MetaFormerConfig, loaded: PoolFormerImageClassifier, fresh_classifier: bool
 ) -> PoolFormerImageClassifier:
     """A model with the weights of a loaded one, those of a fresh classifier excepted."""
     model = PoolFormerImageClassifier(config)
@@ -108,27 +110,28 @@ def build_schedule(recipe: Recipe, steps_per_epoch: int) -> WarmupCosine:
         recipe: Recipe of the run.
         steps_per_epoch: Number of steps in an epoch of the data.
     """
+    constant = recipe.schedule == "constant"  # a cosine that ends where it begins
     return WarmupCosine(
         recipe.learning_rate,
         recipe.all_epochs * steps_per_epoch,
         round(recipe.warmup_epochs * steps_per_epoch),
         recipe.cooldown_epochs * steps_per_epoch,
         recipe.warmup_learning_rate,
-        recipe.min_learning_rate,
+        recipe.learning_rate if constant else recipe.min_learning_rate,
     )
 
 
 def build_optimizer(
     recipe: Recipe, model: PoolFormerImageClassifier, schedule: WarmupCosine
-) -> AdamW:
-    """Makes AdamW with the recipe's settings, its variables made.
+) -> AdamW | Lamb:
+    """Makes the recipe's optimizer, its variables made.
 
     Args:
         recipe: Recipe of the run.
         model: Model whose trainable variables it updates.
         schedule: Learning rate of each step.
     """
-    optimizer = AdamW(
+    optimizer = _OPTIMIZERS[recipe.optimizer](
         schedule,
         recipe.weight_decay,
         recipe.beta_1,

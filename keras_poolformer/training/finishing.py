@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import keras
 import tensorflow as tf
 
 from keras_poolformer.models.classifier import PoolFormerImageClassifier
@@ -15,7 +16,6 @@ from keras_poolformer.support.files import replacing
 from keras_poolformer.support.messages import one_line
 from keras_poolformer.training.checkpoints import Checkpoints
 from keras_poolformer.training.curve import draw_curve
-from keras_poolformer.training.optimizer import AdamW
 from keras_poolformer.training.results import TrainingResult
 from keras_poolformer.training.run import RESULT, Run
 from keras_poolformer.training.tables import last_evaluation
@@ -25,7 +25,7 @@ from keras_poolformer.training.writing import write_model
 def finish(
     run: Run,
     model: PoolFormerImageClassifier,
-    optimizer: AdamW,
+    optimizer: keras.optimizers.Optimizer,
     checkpoints: Checkpoints,
     step: int,
     chief: bool,
@@ -62,7 +62,10 @@ def finish(
 
 
 def _write_best(
-    run: Run, model: PoolFormerImageClassifier, optimizer: AdamW, checkpoints: Checkpoints
+    run: Run,
+    model: PoolFormerImageClassifier,
+    optimizer: keras.optimizers.Optimizer,
+    checkpoints: Checkpoints,
 ) -> None:
     """Writes the best model; a missing checkpoint of it does not stop the rest."""
     try:

@@ -7,19 +7,28 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
-from keras_poolformer.config import PoolFormerConfig
+from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.data.augmentation.augment import Augmentation
 from keras_poolformer.data.augmentation.mixing import Mixing
 from keras_poolformer.images.transform import INTERPOLATIONS, ImageTransform
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import did_you_mean, shown
 
+# What `replace` changes with `optimizer`: the defaults of PyTorch's AdamW and of timm's Lamb.
+OPTIMIZER_DEFAULTS: dict[str, dict[str, float]] = {
+    "adamw": {"epsilon": 1e-8, "clip_norm": 0.0},
+    "lamb": {"epsilon": 1e-6, "clip_norm": 1.0},
+}
 CHOICES: dict[str, tuple[str, ...]] = {
+    "optimizer": tuple(OPTIMIZER_DEFAULTS),
+    "schedule": ("cosine", "constant"),
     "precision": ("auto", "float32", "mixed_bfloat16"),
     "frozen": ("", "backbone"),
     "classifier": ("auto", "fresh", "keep"),
     "batch_scaling": ("none", "sqrt", "linear"),
 }
+# sail-sg/metaformer issue 20: training in float16 ended in NaN.
+_NOTES = {"precision": " (float16 overflows in the squares of StarReLU)"}
 
 
 @dataclass(frozen=True)
@@ -36,20 +45,25 @@ class Recipe:
         epochs: Number of epochs, warm-up included, cool-down not.
         warmup_epochs: Number of epochs, or fraction of one, in which the learning rate rises from
             `warmup_learning_rate` to `learning_rate`.
-        cooldown_epochs: Number of epochs after the others, at `min_learning_rate`.
+        cooldown_epochs: Number of epochs after the others, at the last learning rate.
         learning_rate: Highest learning rate, for this batch size.
         warmup_learning_rate: First learning rate.
-        min_learning_rate: Last learning rate.
+        min_learning_rate: Last learning rate of the schedule "cosine".
         backbone_learning_rate_scale: Factor of the learning rate for the backbone, which is
             pretrained where the classifier is not.
         batch_scaling: How `replace` adapts the learning rates to another `batch_size`: in
             proportion to it ("linear"), to its square root ("sqrt"), or not ("none"). A
             `learning_rate` that is given in the same call stays as it is.
-        weight_decay: Argument of `AdamW`.
-        beta_1: Argument of `AdamW`.
-        beta_2: Argument of `AdamW`.
-        epsilon: Argument of `AdamW`.
-        clip_norm: L2 norm that gradients are clipped to; 0 for no clipping.
+        schedule: What the learning rate does after the warm-up: "cosine" falls to
+            `min_learning_rate`, "constant" stays.
+        optimizer: "adamw" or "lamb". With another one, `replace` sets `epsilon` and `clip_norm`
+            to `OPTIMIZER_DEFAULTS`, unless they are given in the same call.
+        weight_decay: Argument of the optimizer.
+        beta_1: Argument of the optimizer.
+        beta_2: Argument of the optimizer.
+        epsilon: Argument of the optimizer.
+        clip_norm: L2 norm that the gradients of all weights together are clipped to; 0 for no
+            clipping.
         ema_decay: Decay of the averaged weights, which are evaluated and written; 0 for none.
         accumulate_steps: Number of parts in which a device processes its batch, to save memory.
         precision: Dtype policy; "auto" is mixed_bfloat16 on TPUs and float32 elsewhere.
@@ -74,7 +88,7 @@ class Recipe:
         InputError: A value is out of range, or not one of its choices.
     """
 
-    config: PoolFormerConfig
+    config: MetaFormerConfig
     augmentation: Augmentation = field(default_factory=Augmentation)
     mixing: Mixing = field(default_factory=Mixing)
     transform: ImageTransform = field(default_factory=ImageTransform)
@@ -87,6 +101,8 @@ class Recipe:
     min_learning_rate: float = 1e-5
     backbone_learning_rate_scale: float = 1.0
     batch_scaling: str = "none"
+    schedule: str = "cosine"
+    optimizer: str = "adamw"
     weight_decay: float = 0.05
     beta_1: float = 0.9
     beta_2: float = 0.999
@@ -117,9 +133,9 @@ class Recipe:
                 raise InputError(f"`{name}` must be below 1. Received: {getattr(self, name)!r}")
         for name, allowed in CHOICES.items():
             if getattr(self, name) not in allowed:
+                choices = ", ".join(map(repr, allowed)) + _NOTES.get(name, "")
                 raise InputError(
-                    f"`{name}` must be one of {', '.join(map(repr, allowed))}. "
-                    f"Received: {shown(getattr(self, name))}"
+                    f"`{name}` must be one of {choices}. Received: {shown(getattr(self, name))}"
                 )
         if self.warmup_epochs > self.epochs:
             raise InputError(
@@ -136,7 +152,7 @@ class Recipe:
         """Returns a copy with some fields replaced, of the recipe or of a part of it.
 
         Another `batch_size` without a `learning_rate` scales the learning rates, as
-        `batch_scaling` says.
+        `batch_scaling` says. Another `optimizer` comes with its own defaults.
 
         Args:
             **values: Fields of the recipe or of its parts.
@@ -145,12 +161,13 @@ class Recipe:
             InputError: A field does not exist, has another type, or the values do not fit.
         """
         chosen = frozenset(values)
-        values = self._scaled_rates(values) | values
-        parts: dict[str, dict[str, Any]] = {}
         for name, value in values.items():
             part = _part_of(name)
             _check_type(name, value, getattr(getattr(self, part) if part else self, name))
-            parts.setdefault(part, {})[name] = value
+        values = self._scaled_rates(values) | self._optimizer_defaults(values) | values
+        parts: dict[str, dict[str, Any]] = {}
+        for name, value in values.items():
+            parts.setdefault(_part_of(name), {})[name] = value
             if name in _SHARED or (name == "interpolation" and value in INTERPOLATIONS):
                 parts.setdefault("transform", {})[name] = value
         changed = parts.pop("", {})
@@ -160,13 +177,18 @@ class Recipe:
 
     def _scaled_rates(self, values: dict[str, Any]) -> dict[str, float]:
         """The learning rates for another batch size, if none is given with it."""
-        batch_size = values.get("batch_size")
-        if type(batch_size) is not int or batch_size < 1 or "learning_rate" in values:
+        batch_size = values.get("batch_size", self.batch_size)
+        if batch_size < 1 or "learning_rate" in values:
             return {}
         exponents = {"sqrt": 0.5, "linear": 1.0}
         exponent = exponents.get(values.get("batch_scaling", self.batch_scaling), 0.0)
         scale = (batch_size / self.batch_size) ** exponent
         return {name: getattr(self, name) * scale for name in _RATES} if scale != 1 else {}
+
+    def _optimizer_defaults(self, values: dict[str, Any]) -> dict[str, float]:
+        """The defaults of another optimizer, if one is given that exists."""
+        optimizer = values.get("optimizer", self.optimizer)
+        return {} if optimizer == self.optimizer else OPTIMIZER_DEFAULTS.get(optimizer, {})
 
     def with_settings(self, settings: Iterable[str]) -> "Recipe":
         """Returns a copy with the settings of a command line.
@@ -202,8 +224,8 @@ class Recipe:
         """
         if self.needs_init and init is None:
             raise InputError(
-                "this recipe fine-tunes trained weights: name them with --init, as in "
-                "--init poolformer_s12 (in Python: Run(init=...)); "
+                "this recipe fine-tunes trained weights: name them with --init, a preset or a "
+                "file (in Python: Run(init=...)); "
                 "--set needs_init=false trains fresh weights. Received: no --init"
             )
 
@@ -216,7 +238,7 @@ _LOWEST = {
 }  # fmt: skip
 
 PARTS: dict[str, type] = {
-    "config": PoolFormerConfig,
+    "config": MetaFormerConfig,
     "augmentation": Augmentation,
     "mixing": Mixing,
     "transform": ImageTransform,

@@ -1,61 +1,66 @@
-"""The training recipes, one readable function each, with the expected result and the command.
+"""The training recipes: readable functions, and for ImageNet the rows of `imagenet`.
 
 `RECIPE_SUMMARIES` of the package has a line on each for --help.
 """
 
+import dataclasses
+import functools
 from collections.abc import Callable
 
-from keras_poolformer.config import PoolFormerConfig
+from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.data.augmentation.augment import Augmentation
 from keras_poolformer.data.augmentation.mixing import Mixing
 from keras_poolformer.images.transform import ImageTransform
-from keras_poolformer.sources.released import default_transform
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import did_you_mean, shown
-from keras_poolformer.training.recipe import Recipe
-from keras_poolformer.variants import VARIANTS
+from keras_poolformer.training.imagenet import FINE_TUNED, TRAINED, ImageNetRecipe
+from keras_poolformer.training.recipe import OPTIMIZER_DEFAULTS, Recipe
 
 __all__ = ["RECIPES", "Recipe", "get_recipe"]
 
+# The authors have 1e-3 for every 1024 images with AdamW; LAMB's authors (arXiv 1904.00962) scale
+# with the square root.
+_BATCH_SCALING = {"adamw": "linear", "lamb": "sqrt"}
 
-def _imagenet(variant: str) -> Recipe:
-    """The authors' recipe (sail-sg README and train.py): AdamW, batch 4096, 300 epochs."""
-    config = VARIANTS[variant]
+
+def _trained(row: ImageNetRecipe) -> Recipe:
+    """Trains on ImageNet-1k as the authors do: 300 epochs of batches of 4096, and 10 to cool down.
+
+    For poolformer_s12 these are 7.2e17 multiply-accumulates forward, and about three times that
+    including the backward pass; for the others in proportion to those of an image.
+
+    keras-poolformer train --recipe caformer_s18_in1k --data imagenet2012 --strategy tpu
+    """
+    size, crop_pct = row.release.size, row.release.crop_pct
     return Recipe(
-        config=config,
-        transform=default_transform(config),
-        batch_scaling="linear",  # the authors': 1e-3 for every 1024 images
+        config=MetaFormerConfig.from_variant(row.release.variant, **row.regularization),
+        augmentation=Augmentation(size=size),
+        transform=ImageTransform(size=size, crop_pct=crop_pct),
+        warmup_epochs=row.warmup_epochs,
+        learning_rate=row.learning_rate,
+        batch_scaling=_BATCH_SCALING[row.optimizer],
+        optimizer=row.optimizer,
         classifier="keep",
+        **OPTIMIZER_DEFAULTS[row.optimizer],
     )
 
 
-def _poolformer_s12_in1k() -> Recipe:
-    """Expected top-1 77.2 % (paper). 310 epochs are 7.2e17 multiply-accumulates forward,
-    and about three times that including the backward pass.
+def _fine_tuned(row: ImageNetRecipe) -> Recipe:
+    """Fine-tunes the weights of a network on the same images at 384 pixels, at a constant rate.
 
-    keras-poolformer train --recipe poolformer_s12_in1k --data imagenet2012 --strategy tpu
+    keras-poolformer train --recipe caformer_s18_in1k_384 --init caformer_s18_in1k \\
+        --data imagenet2012 --strategy tpu
     """
-    return _imagenet("poolformer_s12")
-
-
-def _poolformer_s24_in1k() -> Recipe:
-    """Expected top-1 80.3 % (paper); 1.9 times the cost of poolformer_s12_in1k."""
-    return _imagenet("poolformer_s24")
-
-
-def _poolformer_s36_in1k() -> Recipe:
-    """Expected top-1 81.4 % (paper); 2.7 times the cost of poolformer_s12_in1k."""
-    return _imagenet("poolformer_s36")
-
-
-def _poolformer_m36_in1k() -> Recipe:
-    """Expected top-1 82.1 % (paper); 4.8 times the cost of poolformer_s12_in1k."""
-    return _imagenet("poolformer_m36")
-
-
-def _poolformer_m48_in1k() -> Recipe:
-    """Expected top-1 82.5 % (paper); 6.4 times the cost of poolformer_s12_in1k."""
-    return _imagenet("poolformer_m48")
+    return dataclasses.replace(
+        _trained(row),
+        mixing=Mixing(mixup=0.0, cutmix=0.0),
+        batch_size=1024,
+        epochs=30,
+        cooldown_epochs=0,
+        schedule="constant",
+        ema_decay=0.9999,
+        needs_init=True,
+    )
 
 
 def _finetune() -> Recipe:
@@ -68,7 +73,7 @@ def _finetune() -> Recipe:
     keras-poolformer train --recipe finetune --init poolformer_s12 --data photos/ --workdir run
     """
     return Recipe(
-        config=VARIANTS["poolformer_s12"].replace(drop_path_rate=0.0),
+        config=MetaFormerConfig.from_variant("poolformer_s12", drop_path_rate=0.0),
         augmentation=Augmentation(crop_scale=(0.5, 1.0), rand_augment="", erasing=0.0),
         mixing=Mixing(mixup=0.0, cutmix=0.0),
         batch_size=32,
@@ -90,7 +95,7 @@ def _poolformer_tiny_cifar10() -> Recipe:
 
     keras-poolformer train --recipe poolformer_tiny_cifar10 --data cifar10 --workdir run
     """
-    config = PoolFormerConfig(
+    config = MetaFormerConfig(
         depths=(2, 2, 4, 2),
         widths=(40, 80, 160, 224),
         num_classes=10,
@@ -112,11 +117,8 @@ def _poolformer_tiny_cifar10() -> Recipe:
 
 
 RECIPES: dict[str, Callable[[], Recipe]] = {
-    "poolformer_s12_in1k": _poolformer_s12_in1k,
-    "poolformer_s24_in1k": _poolformer_s24_in1k,
-    "poolformer_s36_in1k": _poolformer_s36_in1k,
-    "poolformer_m36_in1k": _poolformer_m36_in1k,
-    "poolformer_m48_in1k": _poolformer_m48_in1k,
+    **{name: functools.partial(_trained, row) for name, row in TRAINED.items()},
+    **{name: functools.partial(_fine_tuned, row) for name, row in FINE_TUNED.items()},
     "finetune": _finetune,
     "poolformer_tiny_cifar10": _poolformer_tiny_cifar10,
 }

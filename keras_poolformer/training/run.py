@@ -148,7 +148,7 @@ class Run:
             changed.remove("epochs")
             print(
                 f"extending a finished run from {before['epochs']} to {self.recipe.epochs} epochs: "
-                "the learning rate rises again to that of the longer schedule",
+                "the learning rate becomes that of the longer schedule",
                 file=sys.stderr,
             )
         for name in sorted(changed.difference(_MAY_CHANGE)):

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from keras_poolformer.config import PoolFormerConfig
+from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.images.options import as_pair
 from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.support.errors import InputError
@@ -14,7 +14,7 @@ from keras_poolformer.training.recipe import Recipe, fields_of
 
 CHANNELS = 3  # of training images
 # Always the recipe's, because regularization belongs to the training and not to the weights.
-_REGULARIZATION = ("drop_path_rate", "dropout_rate")
+_REGULARIZATION = ("drop_path_rate", "dropout_rate", "head_dropout_rate")
 # Fields that can differ from the checkpoint's: weights do not depend on activation, head and pool
 # size, and the first convolution is adapted to other channels.
 _OVERRIDABLE = ("activation", "head", "in_channels", "initializer_range", "pool_size")
@@ -30,14 +30,14 @@ class StartingPoint:
         fresh_classifier: Whether its classifier was replaced by a fresh one.
     """
 
-    config: PoolFormerConfig
+    config: MetaFormerConfig
     transform: ImageTransform
     fresh_classifier: bool
 
 
 def config_on(
-    recipe: Recipe, config: PoolFormerConfig, class_names: Sequence[str], init: str
-) -> PoolFormerConfig:
+    recipe: Recipe, config: MetaFormerConfig, class_names: Sequence[str], init: str
+) -> MetaFormerConfig:
     """Returns the architecture of the model that a recipe trains on a checkpoint.
 
     Args:
@@ -49,7 +49,7 @@ def config_on(
     Raises:
         InputError: A chosen field contradicts the weights.
     """
-    names = [name for name in fields_of(PoolFormerConfig) if name in recipe.chosen]
+    names = [name for name in fields_of(MetaFormerConfig) if name in recipe.chosen]
     replaced = {name: getattr(recipe.config, name) for name in _REGULARIZATION}
     for name in names:
         value, found = getattr(recipe.config, name), getattr(config, name)
@@ -62,7 +62,7 @@ def config_on(
     return for_classes(config.replace(**replaced, feature_norms=False), class_names)
 
 
-def for_classes(config: PoolFormerConfig, class_names: Sequence[str]) -> PoolFormerConfig:
+def for_classes(config: MetaFormerConfig, class_names: Sequence[str]) -> MetaFormerConfig:
     """Returns the architecture for the classes of the data, one for each image.
 
     Args:
@@ -74,24 +74,30 @@ def for_classes(config: PoolFormerConfig, class_names: Sequence[str]) -> PoolFor
     )
 
 
-def check_channels(config: PoolFormerConfig) -> None:
-    """Rejects an architecture for other images than RGB.
+def check_images(config: MetaFormerConfig, size: int) -> None:
+    """Rejects an architecture for other images than those of the training.
 
     Args:
         config: Architecture of the model to train.
+        size: Side of the training images.
 
     Raises:
-        InputError: Its images are not RGB.
+        InputError: Its images are not RGB, or random mixing fixes them to another size.
     """
     if config.in_channels != CHANNELS:
         raise InputError(
             f"training reads RGB images, of {CHANNELS} channels: set in_channels={CHANNELS}, "
             f"to which trained weights are adapted. Received: in_channels={config.in_channels}"
         )
+    if config.image_side not in (None, size):
+        raise InputError(
+            f"`size` must be {config.image_side}, for which the random mixing was made. "
+            f"Received: size={size}"
+        )
 
 
 def needs_fresh_classifier(
-    recipe: Recipe, config: PoolFormerConfig, class_names: Sequence[str]
+    recipe: Recipe, config: MetaFormerConfig, class_names: Sequence[str]
 ) -> bool:
     """Whether the classifier of a checkpoint is replaced by a fresh one.
 
@@ -106,7 +112,7 @@ def needs_fresh_classifier(
     return recipe.classifier == "auto" and differ
 
 
-def recipe_on(recipe: Recipe, config: PoolFormerConfig, transform: ImageTransform) -> Recipe:
+def recipe_on(recipe: Recipe, config: MetaFormerConfig, transform: ImageTransform) -> Recipe:
     """Returns the effective recipe, with the model's config and the checkpoint's transform.
 
     Args:

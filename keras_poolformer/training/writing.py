@@ -1,15 +1,20 @@
 """Writes the trained model."""
 
+import contextlib
 from pathlib import Path
 
+import keras
 import numpy as np
 
 from keras_poolformer import lineage
+from keras_poolformer.checkpoints.layouts import METAFORMER, SAIL, TIMM, Layout
 from keras_poolformer.checkpoints.saving import save_torch_weights
+from keras_poolformer.checkpoints.tensors import check_supported
+from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.models.classifier import PoolFormerImageClassifier
+from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.files import refuse_existing, replacing
 from keras_poolformer.training.checkpoints import averaged_weights
-from keras_poolformer.training.optimizer import AdamW
 
 
 def refuse_unwritable(workdir: Path) -> None:
@@ -26,11 +31,14 @@ def refuse_unwritable(workdir: Path) -> None:
             refuse_existing(workdir / f"{name}{suffix}", overwrite=True)
 
 
-def write_model(path: Path, model: PoolFormerImageClassifier, optimizer: AdamW, step: int) -> None:
-    """Writes PATH.keras, and for PyTorch PATH.safetensors with the tensor names of sail-sg.
+def write_model(
+    path: Path, model: PoolFormerImageClassifier, optimizer: keras.optimizers.Optimizer, step: int
+) -> None:
+    """Writes PATH.keras, and for PyTorch PATH.safetensors with tensor names of sail-sg or timm.
 
     Weights are in float32, averaged if the optimizer averages them. A classifier whose head is not
-    sail-sg's has other logits there; its feature maps are the same.
+    the library's has other logits there; its feature maps are the same. A network that no library
+    has gets no file for PyTorch.
 
     Args:
         path: Path without suffix.
@@ -46,5 +54,15 @@ def write_model(path: Path, model: PoolFormerImageClassifier, optimizer: AdamW, 
             variable.assign(np.array(trained))
     with replacing(path.with_suffix(".keras"), overwrite=True) as written:
         copy.save(written)
-    weights = path.with_suffix(".safetensors")
-    save_torch_weights(copy, weights, layout="sail", allow_other_head=True, overwrite=True)
+    if layout := _layout_of(model.config):
+        weights = path.with_suffix(".safetensors")
+        save_torch_weights(copy, weights, layout.name, allow_other_head=True, overwrite=True)
+
+
+def _layout_of(config: MetaFormerConfig) -> Layout | None:
+    """The first layout whose library has the network, or None."""
+    for layout in (SAIL, METAFORMER, TIMM):
+        with contextlib.suppress(InputError):
+            check_supported(config, layout)
+            return layout
+    return None

@@ -16,9 +16,6 @@ import timm  # noqa: E402
 import transformers  # noqa: E402
 
 TIMM = {
-    "caformer_s18": "CAFormer",
-    "convformer_s18": "ConvFormer",
-    "poolformerv2_s12": "PoolFormerV2 or IdentityFormer",
     "vit_tiny_patch16_224": "ViT, DeiT or BEiT",
     "deit_tiny_distilled_patch16_224": "ViT, DeiT or BEiT",
     "beit_base_patch16_224": "ViT, DeiT or BEiT",
@@ -37,15 +34,16 @@ TRANSFORMERS = {
     "ResNet": ("ResNet", {"hidden_sizes": [4] * 4, "depths": [1] * 4, "embedding_size": 4}),
     "Swin": ("Swin", {"embed_dim": 12, "depths": [1, 1], "num_heads": [1, 1]}),
 }  # fmt: skip
-SAIL_FAMILY = {  # names as the authors' metaformer_baselines.py has them
-    "CAFormer": ["downsample_layers.0.conv.weight", "stages.2.0.token_mixer.qkv.weight",
-                 "stages.0.0.token_mixer.pwconv1.weight", "stages.0.0.mlp.act.scale"],
-    "ConvFormer": ["downsample_layers.0.conv.weight", "stages.0.0.token_mixer.pwconv1.weight",
-                   "stages.0.0.mlp.act.scale"],
-    "RandFormer": ["stages.2.0.token_mixer.random_matrix", "stages.0.0.mlp.act.scale"],
-    "PoolFormerV2 or IdentityFormer": ["stages.2.0.res_scale1.scale", "stages.0.0.mlp.act.scale"],
-    "LoRA": ["base_model.model.network.0.0.mlp.fc1.lora_A.weight"],
-    "state of an optimizer": ["0.exp_avg", "0.exp_avg_sq"],
+OTHERS = {  # names as the authors' models/metaformer.py of the first paper has them, and adapters
+    "a hybrid of the first paper, with a position embedding (metaformer_ppaa_s12_224)": [
+        "patch_embed.proj.weight", "network.4.pos_embed", "network.5.0.token_mixer.qkv.weight",
+        "network.5.0.token_mixer.proj.bias",
+    ],
+    "a hybrid of the first paper, with SpatialFc (metaformer_ppff_s12_224)": [
+        "patch_embed.proj.weight", "network.4.0.token_mixer.fc.weight",
+    ],
+    "a LoRA adapter": ["base_model.model.network.0.0.mlp.fc1.lora_A.weight"],
+    "the state of an optimizer": ["0.exp_avg", "0.exp_avg_sq"],
 }  # fmt: skip
 
 
@@ -72,9 +70,9 @@ def test_networks_of_transformers(name):
     assert f"the checkpoint is {kind}" in said(network.state_dict())
 
 
-@pytest.mark.parametrize("kind", SAIL_FAMILY)
-def test_the_family_and_adapters(kind):
-    assert kind in said(SAIL_FAMILY[kind])
+@pytest.mark.parametrize("kind", OTHERS)
+def test_hybrids_of_the_first_paper_and_adapters(kind):
+    assert f"the checkpoint is {kind}" in said(OTHERS[kind])
 
 
 # Files and folders

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keras_poolformer import ImageTransform, PoolFormerConfig
-from keras_poolformer.checkpoints import hub_json
+from keras_poolformer.checkpoints import hub_json, timm_json
 from keras_poolformer.models.activations import ACTIVATION_FUNCTIONS
 from keras_poolformer.support.errors import InputError
 from tests.helpers import error_line
@@ -183,7 +183,7 @@ def test_another_processor_is_refused(fields):
 def test_timms_model_arguments():
     arguments = {"in_chans": 4, "pool_size": 5, "drop_path_rate": 0.2, "proj_drop_rate": 0.1}
     arguments |= {"global_pool": "avg", "drop_rate": 0.5}
-    fields = hub_json.timm_config(TIMM | {"model_args": arguments})
+    fields = timm_json.timm_config(TIMM | {"model_args": arguments})
     assert PoolFormerConfig(**fields) == PoolFormerConfig(
         head="pool_norm", pool_size=5, drop_path_rate=0.2, dropout_rate=0.1
     )
@@ -200,14 +200,14 @@ def test_timms_model_arguments():
 )
 def test_other_arguments_of_timm_are_refused(fields):
     with pytest.raises(InputError, match=next(iter(fields)).partition("_")[0]):
-        hub_json.timm_config(TIMM | fields)
+        timm_json.timm_config(TIMM | fields)
 
 
 def test_means_of_four_channels_are_left_out():
     """Both libraries write one for each channel."""
     four = [0.1, 0.2, 0.3, 0.4]
     pretrained = {"input_size": [4, 96, 96], "mean": four, "std": four}
-    transform = hub_json.timm_transform({"pretrained_cfg": pretrained})
+    transform = timm_json.timm_transform({"pretrained_cfg": pretrained})
     assert ImageTransform.from_dict(transform) == ImageTransform(size=96, crop_pct=0.875)
     fields = {"image_mean": four, "image_std": four}
     transform = ImageTransform.from_dict(hub_json.hf_transform(fields, channels=4))
@@ -218,4 +218,4 @@ def test_means_of_four_channels_are_left_out():
 
 def test_timms_other_crops_are_refused():
     config = json.loads('{"pretrained_cfg": {"crop_mode": "squash"}}')
-    assert "crop_mode" in refused(hub_json.timm_transform, config)
+    assert "crop_mode" in refused(timm_json.timm_transform, config)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from keras_poolformer import ImageTransform, PoolFormerConfig
-from keras_poolformer.checkpoints import hub_json
+from keras_poolformer.checkpoints import timm_json
 from keras_poolformer.checkpoints.hub_json_writing import timm_config_json
 from keras_poolformer.support.errors import InputError
 
@@ -49,23 +49,23 @@ CONFIGS = {
 def test_pixels_and_labels_are_timms(config, rgb_photographs):
     theirs, *_ = _parse_model_cfg(copy.deepcopy(config), {})
     transform = create_transform(**resolve_data_config(pretrained_cfg=theirs))
-    received = ImageTransform.from_dict(hub_json.timm_transform(config))(rgb_photographs[0])
+    received = ImageTransform.from_dict(timm_json.timm_transform(config))(rgb_photographs[0])
     expected = transform(rgb_photographs[0]).numpy().transpose(1, 2, 0)
     assert np.array_equal(received, expected)
-    labels = hub_json.timm_config(config).get("labels")
+    labels = timm_json.timm_config(config).get("labels")
     assert labels == theirs.get("label_names")
-    assert hub_json.timm_architecture(config)["num_classes"] == theirs.get("num_classes", 1000)
+    assert timm_json.timm_architecture(config)["num_classes"] == theirs.get("num_classes", 1000)
 
 
 def test_channels_in_the_models_arguments():
     config = described(outer={"model_args": {"in_chans": 4}})
     theirs, *_ = _parse_model_cfg(copy.deepcopy(config), {})
     assert theirs["input_size"] == (4, 96, 96)
-    assert {"mean", "std"}.isdisjoint(hub_json.timm_transform(config))
+    assert {"mean", "std"}.isdisjoint(timm_json.timm_transform(config))
 
 
 def test_stochastic_depth_is_not_invented():
-    fields = hub_json.timm_architecture(described()) | hub_json.timm_config(described())
+    fields = timm_json.timm_architecture(described()) | timm_json.timm_config(described())
     config = PoolFormerConfig(**fields)
     assert config.drop_path_rate == 0.0
     assert timm_config_json(config, ImageTransform())["model_args"] == {}
@@ -74,4 +74,4 @@ def test_stochastic_depth_is_not_invented():
 @pytest.mark.parametrize("config", [{"pretrained_cfg": [1]}, {"pretrained_cfg": "x"}])
 def test_a_description_of_another_type(config):
     with pytest.raises(InputError, match="pretrained_cfg must be an object"):
-        hub_json.timm_transform(CONFIG | config)
+        timm_json.timm_transform(CONFIG | config)

@@ -175,12 +175,12 @@ def test_images_of_different_sizes_that_are_not_cropped(data, tiny_config, out, 
 
 
 def test_progress_advances_per_batch(data, exports, monkeypatch):
-    advanced = []
+    advanced, path = [], str(exports / "fp32.tflite")
     monkeypatch.setattr(
         "keras_poolformer.support.progress.Progress.advance",
         lambda self, *one: advanced.append(one),
     )
-    arguments = ["evaluate", f"{exports}/fp32.tflite", "--data", str(data), "--batch-size", "10"]
+    arguments = ["evaluate", path, "--data", str(data), "--batch-size", "10"]
     assert main(arguments) == 0
     assert advanced == [(10, 24), (20, 24), (24, 24)]
 

@@ -13,6 +13,7 @@ from keras_poolformer import ImageTransform, PoolFormerImageClassifier
 from keras_poolformer.shipped import ASSETS
 from keras_poolformer.sources.presets import CIFAR10_LABELS
 from keras_poolformer.support.version import __version__
+from tests.helpers import PRESET
 
 # ---------------------------------------------------------------------------------------
 # predict
@@ -38,19 +39,20 @@ def test_predict_agrees_with_the_model(name, files, run, photographs):
         np.testing.assert_allclose([received[str(i)] for i in range(3)], expected, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["saved_model", "fp32.tflite"])
-def test_predict_gives_the_classes_of_the_exported_source(name, exports, run, photographs):
-    preset, exported = (
-        run("predict", source, *photographs[:3], "--json")
-        for source in ("poolformer_tiny_cifar10", exports / name)
-    )
-    assert preset[0] == exported[0] == 0
-    expected, received = (json.loads(printed) for _, printed, _ in (preset, exported))
-    assert list(received) == [str(photo) for photo in photographs[:3]]
-    for photo, top in expected.items():
-        assert [row["label"] for row in received[photo]] == [row["label"] for row in top]
-        for ours, theirs in zip(received[photo], top, strict=True):
-            assert ours["probability"] == pytest.approx(theirs["probability"], abs=1e-5)
+def test_predict_gives_the_classes_of_the_exported_source(exports, run, photographs):
+    def predicted(source):
+        status, printed, _ = run("predict", source, *photographs[:3], "--json")
+        assert status == 0
+        return json.loads(printed)
+
+    expected = predicted(PRESET)
+    for name in ("saved_model", "fp32.tflite"):
+        received = predicted(exports / name)
+        assert list(received) == [str(photo) for photo in photographs[:3]]
+        for photo, top in expected.items():
+            assert [row["label"] for row in received[photo]] == [row["label"] for row in top]
+            for ours, theirs in zip(received[photo], top, strict=True):
+                assert ours["probability"] == pytest.approx(theirs["probability"], abs=1e-5)
 
 
 def test_predict_takes_files_and_folders_in_order(files, run, tmp_path, photographs):
@@ -144,7 +146,7 @@ def test_predict_refuses_files_that_are_no_models(files, refusal, tmp_path, phot
     [
         (["--outputs", "probabilities"], "opens it"),
         ([], "opens it; --outputs probabilities gives better scores than logits"),
-        (["--inputs", "normalized"], "wants --inputs pixels --outputs probabilities"),
+        (["--inputs", "normalized"], "needs --inputs pixels --outputs probabilities"),
     ],
 )
 def test_export_says_whether_mediapipe_opens_the_file(options, said, files, run, out):

@@ -177,7 +177,7 @@ def test_a_classifier_takes_the_stages_and_leaves_the_norms(saved, images, expec
     new = ["head/bias", "head/kernel", "head_norm/beta", "head_norm/gamma"]
     assert sorted(model.provenance["new_tensors"]) == new
     assert relative_error(model.backbone(images), expected[1][-1]) <= TOLERANCE
-    with pytest.raises(InputError, match="a PoolFormerBackbone has"):
+    with pytest.raises(InputError, match="a MetaFormerBackbone has"):
         PoolFormerImageClassifier(PoolFormerConfig(feature_norms=True))
 
 

@@ -11,8 +11,8 @@ from keras_poolformer import ImageTransform, PoolFormerConfig, list_presets
 from keras_poolformer.checkpoints.checkpoint import read_checkpoint
 from keras_poolformer.checkpoints.layouts import HF, TIMM
 from keras_poolformer.checkpoints.tensors import expected_tensors
-from keras_poolformer.sources import released, resolve
-from keras_poolformer.sources.released import CIFAR10_LABELS, default_labels
+from keras_poolformer.sources import resolve
+from keras_poolformer.sources.released import CIFAR10_LABELS, RELEASES, default_labels
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.variants import VARIANTS
 from tests.helpers import TINY, error_line
@@ -86,11 +86,11 @@ def config_of(source):
 
 
 def test_every_preset_resolves_to_itself():
-    assert list(list_presets()) == ["poolformer_tiny_cifar10", *(f"{v}_in1k" for v in VARIANTS)]
+    assert list(list_presets()) == ["poolformer_tiny_cifar10", *RELEASES]
     for name, description in list_presets().items():
         source = resolve(name)
         assert source.name == name
-        assert "\n" not in description and "top-1" in description
+        assert "\n" not in description and ("top-1" in description or "21k" in description)
         assert resolve(source) is source and resolve(name) == source
 
 
@@ -101,9 +101,36 @@ def test_a_released_variant_by_its_short_name(name):
     config = PoolFormerConfig(**source.config)
     assert config.replace(labels=None) == VARIANTS[name]
     assert len(config.labels) == 1000 and config.labels[1].startswith("goldfish")
-    assert source.transform == ImageTransform(crop_pct=0.95 if "_m" in name else 0.9)
-    assert source.download.endswith(f"/v1.0/{name}.pth.tar")
-    assert source.weights.name == f"{name}.pth.tar"
+    family, size = name.split("_")
+    crop_pct = 1.0 if family != "poolformer" else 0.95 if size.startswith("m") else 0.9
+    assert source.transform == ImageTransform(crop_pct=crop_pct)
+    ending = f"/v1.0/{name}.pth.tar" if family == "poolformer" else f"/{family}/{name}.pth"
+    assert source.download.endswith(ending)
+    assert source.weights.name == Path(ending).name
+
+
+# Names and addresses of sail-sg/metaformer's README; 55 files.
+@pytest.mark.parametrize(
+    ("name", "file", "size", "classes"),
+    [
+        ("caformer_s18_in1k", "caformer/caformer_s18.pth", 224, 1000),
+        ("caformer_s18_in1k_384", "caformer/caformer_s18_384.pth", 384, 1000),
+        ("convformer_m36_in21k_in1k", "convformer/convformer_m36_in21ft1k.pth", 224, 1000),
+        ("caformer_b36_in21k_in1k_384", "caformer/caformer_b36_384_in21ft1k.pth", 384, 1000),
+        ("caformer_m36_in21k", "caformer/caformer_m36_in21k.pth", 224, 21_841),
+    ],
+)
+def test_a_released_file_of_the_second_paper(name, file, size, classes):
+    source = resolve(name)
+    assert source.download == f"https://huggingface.co/sail/dl/resolve/main/{file}"
+    assert source.transform == ImageTransform(size=size, crop_pct=1.0)
+    config = source.read(weights=False).config
+    assert (config.num_classes, bool(config.labels)) == (classes, classes == 1000)
+
+
+def test_sixty_files_are_released():
+    families = [name.split("_")[0] for name in RELEASES]
+    assert len(families) == 5 + 55 and families.count("caformer") == 20
 
 
 def test_the_shipped_preset_is_whole():
@@ -258,7 +285,7 @@ def test_imagenet_labels_belong_to_released_architectures_only():
 
 
 def test_a_bare_file_of_a_released_variant_is_cropped_as_that_variant(tmp_path, monkeypatch):
-    monkeypatch.setitem(released.VARIANTS, "poolformer_m36", TINY)
+    monkeypatch.setitem(VARIANTS, "poolformer_m36", TINY)
     save_file(tensors(TINY, HF), tmp_path / "x.safetensors")
     transform = ImageTransform(crop_pct=0.95)
     assert ImageTransform.from_preset(tmp_path / "x.safetensors") == transform

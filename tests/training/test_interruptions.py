@@ -94,6 +94,17 @@ def test_a_signal_saves_and_ends(number, photo_folders, uninterrupted, tmp_path)
     assert_same(tmp_path, uninterrupted)
 
 
+def test_lamb_resumes_with_its_moments(photo_folders, tmp_path):
+    settings = [*SETTINGS, "optimizer=lamb", "schedule=constant"]
+    for name, steps in (("whole", (12,)), ("parts", (6, 12))):  # an evaluation follows each
+        for last in steps:
+            options = ["--max-steps", str(last)]
+            run = runs.start(photo_folders, tmp_path / name, settings, options)
+            status, _, error = runs.finish(run)
+            assert status == 0, error
+    assert_same(tmp_path / "parts", tmp_path / "whole")
+
+
 @pytest.mark.slow
 def test_a_worker_that_dies_ends_the_others(photo_folders, tmp_path):
     options = ["--strategy", "multiworker"]

@@ -82,15 +82,6 @@ def test_data_that_are_not_there(tmp_path, refusal):
     assert str(tmp_path / "empty") in refusal(tmp_path / "empty")
 
 
-def test_another_run_in_the_folder(photo_folders, train, refusal, tmp_path):
-    assert train(photo_folders, options=["--max-steps", "2"])[0] == 0
-    message = refusal(photo_folders, "learning_rate=1e-4")
-    assert "holds a run with learning_rate=0.002" in message
-    assert message.endswith("Received: 0.0001")
-    (tmp_path / "run" / "run.json").write_text("{")
-    assert "run.json is not valid JSON" in refusal(photo_folders)
-
-
 def test_another_training_in_the_folder(photo_folders, refusal, tmp_path):
     """It has its row of the log and its checkpoints for itself."""
     (tmp_path / "run").mkdir()

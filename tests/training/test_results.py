@@ -1,7 +1,10 @@
 """What a run leaves: models that Keras and PyTorch open, figures, a picture."""
 
+import contextlib
 import csv
+import io
 import json
+import shutil
 from types import SimpleNamespace
 
 import numpy as np
@@ -17,13 +20,22 @@ from keras_poolformer.training import building
 from tests.helpers import PRESET
 from tests.training import runs
 
+SETTINGS = ["ema_decay=0.9", "learning_rate=0.005"]  # to learn in 24 steps
+
 
 @pytest.fixture(scope="module")
-def trained(photo_folders, tmp_path_factory):
-    """A working directory after training, with averaged weights."""
-    workdir = tmp_path_factory.mktemp("trained")
-    assert main(runs.arguments(photo_folders, workdir, ["ema_decay=0.9", "epochs=8"])) == 0
-    return workdir
+def trained_and_report(photo_folders, tmp_path_factory):
+    """A working directory after training with averaged weights, and what `train --json` printed."""
+    workdir, printed = tmp_path_factory.mktemp("trained"), io.StringIO()
+    arguments = runs.arguments(photo_folders, workdir, SETTINGS, ["--json"])
+    with contextlib.redirect_stdout(printed):
+        assert main(arguments) == 0
+    return workdir, printed.getvalue()
+
+
+@pytest.fixture(scope="module")
+def trained(trained_and_report):
+    return trained_and_report[0]
 
 
 @pytest.fixture(scope="module")
@@ -39,7 +51,7 @@ def test_it_has_learnt(trained):
 def test_the_model_knows_its_data(model, trained, photo_folders):
     assert model.config.labels == ("photo_0", "photo_1", "photo_2")
     assert model.provenance["source"].endswith(f"train on {photo_folders}/train")
-    assert (model.provenance["step"], model.provenance["seed"]) == (48, 0)
+    assert (model.provenance["step"], model.provenance["seed"]) == (24, 0)
     assert model.provenance["trained"] is True
     assert not model.provenance.keys() & {"init", "base_model", "sha256", "layout", "tensors"}
 
@@ -118,11 +130,38 @@ def test_scalars_for_tensorboard(trained):
     assert {"train/loss", "train/accuracy", "train/learning_rate", "evaluation/top1"} <= tags
 
 
-def test_the_report(photo_folders, tmp_path, capsys):
-    settings, options = ["epochs=1"], ["--json", "--max-steps", "2", "--skip-validation"]
+def test_the_report(trained_and_report):
+    report = json.loads(trained_and_report[1])
+    assert (report["step"], report["finished"]) == (24, True)
+
+
+def test_another_run_in_the_folder(trained, photo_folders, tmp_path, capsys):
+    def refusal(*settings):
+        arguments = runs.arguments(photo_folders, tmp_path / "run", [*SETTINGS, *settings])
+        assert main(arguments) == 2
+        return capsys.readouterr().err.splitlines()[-1]
+
+    shutil.copytree(trained, tmp_path / "run")
+    message = refusal("learning_rate=1e-4")
+    assert message.startswith("keras-poolformer train: error: ")
+    assert "holds a run with learning_rate=0.005" in message
+    assert message.endswith("Received: 0.0001")
+    (tmp_path / "run" / "run.json").write_text("{")
+    assert "run.json is not valid JSON" in refusal()
+
+
+def test_lamb_at_a_constant_rate_says_so(photo_folders, tmp_path, capsys):
+    settings = ["optimizer=lamb", "schedule=constant", "warmup_epochs=0.5"]
+    options = ["--max-steps", "6", "--skip-validation"]
     assert main(runs.arguments(photo_folders, tmp_path, settings, options)) == 0
-    report = json.loads(capsys.readouterr().out)
-    assert (report["step"], report["finished"]) == (2, True)
+    assert "LAMB, constant learning rate 0.002, weight decay 0.05" in capsys.readouterr().err
+    description = json.loads((tmp_path / "run.json").read_text())
+    fields = ("optimizer", "schedule", "epsilon", "clip_norm")
+    assert [description[name] for name in fields] == ["lamb", "constant", 1e-6, 1]
+    with (tmp_path / "log.csv").open() as file:
+        rates = [float(row["learning_rate"]) for row in csv.DictReader(file)]
+    assert rates[3:] == [pytest.approx(0.002)] * 3
+    assert rates[0] < rates[1] < rates[2] < rates[3]
 
 
 @pytest.mark.slow
