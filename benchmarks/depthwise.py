@@ -2,7 +2,7 @@
 
     python -m benchmarks.depthwise
 
-Builds the depthwise convolution of each stage of convformer_s18, by itself, whole and split, in each
+Builds the depthwise convolution of each stage of convformer_s18 by itself, whole and split, in each
 recipe, and runs all forms in turn on one thread.
 """
 

@@ -10,6 +10,7 @@ from keras_poolformer import (
     export_tflite,
 )
 from keras_poolformer.export.micro import without_gelu
+from tests.export.family import FAMILIES, family_model
 from tests.helpers import PHOTOS, randomized_model
 
 micro = pytest.importorskip("tflite_micro", reason="x86-64 Linux has it").runtime
@@ -77,6 +78,15 @@ def test_the_recipe_runs_on_micro(tmp_path):
     assert "GELU" not in result.operators and result.operators["GATHER"] == 1
     assert result.error < 0.2
     assert_close_on_micro(path, TRANSFORM.pixels(PHOTOS))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", FAMILIES)
+def test_every_family_runs_on_micro(name, tmp_path):
+    path = tmp_path / "m.tflite"
+    model = family_model(FAMILIES[name])
+    export_tflite(model, path, recipe="int8_micro", calibration=PHOTOS[:4], transform=TRANSFORM)
+    assert_close_on_micro(path, TRANSFORM.pixels(PHOTOS[:8]))
 
 
 @pytest.mark.parametrize("name", CASES)
