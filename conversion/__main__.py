@@ -17,6 +17,7 @@ from keras_poolformer.commands.arguments import (
     add_source,
     checkpoint_arguments,
 )
+from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.lineage import provenance_json
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.files import refuse_existing, replacing
@@ -53,6 +54,11 @@ def _parser() -> argparse.ArgumentParser:
     add_source(evaluate)
     evaluate.add_argument("--data", required=True, metavar="FOLDER", help="folder of class folders")
     evaluate.add_argument("--transform", metavar="SOURCE", help="source of the image preparation")
+    evaluate.add_argument(
+        "--architecture",
+        metavar="NAME",
+        help="variant whose token mixers a checkpoint has, where its tensors fit several",
+    )
 
     train = group.add_parser("train-demo", help="train the demo checkpoint in PyTorch")
     train.set_defaults(handler=_train_demo)
@@ -125,7 +131,11 @@ def _evaluate(options: argparse.Namespace) -> None:
 
     progress = Progress([f"classifying the images of {options.data} in PyTorch"])
     progress.start()
-    name, accuracy = measure(options.source, options.data, options.transform, progress.advance)
+    variant = options.architecture and MetaFormerConfig.from_variant(options.architecture)
+    mixers = variant.token_mixers if variant else None
+    name, accuracy = measure(
+        options.source, options.data, options.transform, progress.advance, mixers
+    )
     progress.finish()
     top5 = "" if accuracy.top5 is None else f", top-5 {accuracy.top5:.2f} %"
     print(f"{name}: {accuracy.images:,} images: top-1 {accuracy.top1:.2f} %{top5}")

@@ -1,6 +1,6 @@
 """Accuracy of the PyTorch class that a checkpoint belongs to, on the pixels that Keras gets."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -18,6 +18,7 @@ def measure(
     data: str,
     transform: str | None = None,
     progress: Callable[[int, int], object] | None = None,
+    token_mixers: Sequence[str] | None = None,
 ) -> tuple[str, Accuracy]:
     """Measures top-1 and top-5 in PyTorch.
 
@@ -27,6 +28,7 @@ def measure(
         transform: Source whose preparation of images is used instead of the checkpoint's, such
             as a .keras file, or None.
         progress: Function called with (images classified, images in total), or None.
+        token_mixers: Token mixers of the stages, where the checkpoint does not tell, or None.
 
     Returns:
         (name of the class, `evaluation.accuracy.Accuracy`).
@@ -34,7 +36,7 @@ def measure(
     Raises:
         InputError: The checkpoint or the data cannot be used.
     """
-    contents, named = read_checkpoint(source)
+    contents, named = read_checkpoint(source, token_mixers=token_mixers)
     config = contents.config
     oracle = build_oracle(config, named.layout.name)
     oracle.load(named.tensors)

@@ -82,11 +82,10 @@ def build_metaformer(config: MetaFormerConfig) -> torch.nn.Module:
             f"embedding_norm={config.embedding_norm}, use_bias={config.use_bias}"
         )
     module: Any = _metaformer(config)
-    for stage in range(1, len(config.widths)):
-        before, width = config.widths[stage - 1 : stage + 1]
-        if before == width:
-            norm = _norm("layer_norm", config)
-            module.stages[stage].downsample = Downsampling(before, width, 3, 2, 1, norm)
+    for stage in _stages_of_equal_width(config):
+        width = config.widths[stage]
+        norm = _norm("layer_norm", config)
+        module.stages[stage].downsample = Downsampling(width, width, 3, 2, 1, norm)
     if config.head_mlp_ratio and config.num_classes:
         module.head.fc.norm.eps = SAIL_HEAD_EPSILON
     return module.eval()
@@ -165,11 +164,17 @@ def _check_timm(config: MetaFormerConfig) -> None:
         )
     if attention and config.norm == "group_norm":
         raise InputError("timm's attention needs norm='layer_norm'. Received: norm='group_norm'")
-    if any(before == width for before, width in itertools.pairwise(config.widths)):
+    if _stages_of_equal_width(config):
         raise InputError(
             f"timm has no downsampling between stages of equal width. Received: "
             f"widths={config.widths}"
         )
+
+
+def _stages_of_equal_width(config: MetaFormerConfig) -> list[int]:
+    """The stages that are as wide as the one before."""
+    pairs = enumerate(itertools.pairwise(config.widths), start=1)
+    return [stage for stage, (before, width) in pairs if before == width]
 
 
 def _metaformer(config: MetaFormerConfig) -> MetaFormer:

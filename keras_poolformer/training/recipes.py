@@ -18,7 +18,7 @@ from keras_poolformer.training.recipe import OPTIMIZER_DEFAULTS, Recipe
 
 __all__ = ["RECIPES", "Recipe", "get_recipe"]
 
-# The authors have 1e-3 for every 1024 images with AdamW; LAMB's authors (arXiv 1904.00962) scale
+# The authors have 1e-3 for every 1024 images with AdamW; timm's train.py scales the rate of LAMB
 # with the square root.
 _BATCH_SCALING = {"adamw": "linear", "lamb": "sqrt"}
 

@@ -7,6 +7,7 @@ import pytest
 from conversion.__main__ import main
 from keras_poolformer.cli import main as keras_main
 from keras_poolformer.shipped import ASSETS
+from keras_poolformer.variants import VARIANTS
 from tests.helpers import PRESET
 
 
@@ -25,6 +26,20 @@ def test_pytorch_is_as_accurate_as_keras(data, capsys):
     assert keras_main(["evaluate", PRESET, "--data", str(data)]) == 0
     ours = capsys.readouterr().out
     assert theirs == f"transformers.PoolFormerForImageClassification: {ours}"
+
+
+def test_a_checkpoint_that_fits_two_networks(data, tmp_path_factory, capsys):
+    oracles = pytest.importorskip("conversion.oracles")
+    config = VARIANTS["poolformerv2_s12"].replace(
+        depths=(1, 1, 1, 1), widths=(8, 16, 24, 32), num_classes=10
+    )
+    path = tmp_path_factory.mktemp("weights") / "x.pth"
+    oracles.torch.save(oracles.build_oracle(config, "timm").state_dict(), path)
+    command = ["evaluate", str(path), "--data", str(data)]
+    assert main(command) == 2
+    assert "--architecture" in capsys.readouterr().err
+    assert main([*command, "--architecture", "poolformerv2_s12"]) == 0
+    assert "MetaFormer: 22 images: top-1" in capsys.readouterr().out
 
 
 def test_a_keras_file_is_refused(tmp_path, capsys):

@@ -225,6 +225,7 @@ np.savez(folder / "trained.npz", *(variable.numpy() for variable in variables))
 """
 
 
+@pytest.mark.slow
 def test_gradients_are_clipped_after_replicas_are_summed(tmp_path):
     """The shares of two replicas, in a process of its own, whose TensorFlow has two CPUs."""
     weights, gradients = weights_and_gradients("float64", 1.0)
