@@ -63,7 +63,7 @@ def build(side, channels, recipe, parts):
 
 
 def measure(side, channels, recipe, repeats):
-    """Milliseconds of each form: the shortest of several runs, which take turns."""
+    """Milliseconds of CPU time of each form: the shortest of several runs, which take turns."""
     runners = []
     for parts in FORMS.values():
         interpreter = Interpreter(model_content=build(side, channels, recipe, parts), num_threads=1)
@@ -73,9 +73,9 @@ def measure(side, channels, recipe, repeats):
     times = np.empty((repeats, len(runners)))
     for turn in range(repeats):
         for number, interpreter in enumerate(runners):
-            start = time.perf_counter()
+            start = time.process_time()
             interpreter.invoke()
-            times[turn, number] = time.perf_counter() - start
+            times[turn, number] = time.process_time() - start
     return 1000 * times.min(0)
 
 

@@ -15,6 +15,7 @@ from ai_edge_litert import schema_py_generated as schema
 from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.export.flatbuffer import Table, to_bytes
 from keras_poolformer.export.graphs import affine_normalization
+from keras_poolformer.families import family_of
 from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.runtime.description import DESCRIPTION, LABELS, SCORES, Description
 from keras_poolformer.scores import score_function
@@ -64,9 +65,6 @@ PROBABILITIES = {
     "softmax": "The probability of each class.",
     "sigmoid": "The probability of each class, whatever the others have.",
 }
-# What a model is called, and the paper that describes it.
-FIRST_PAPER = ("PoolFormer", "arXiv 2111.11418")
-SECOND_PAPER = ("MetaFormer", "arXiv 2210.13452")
 EMBEDDING = "What the classifier's linear layer sees."
 
 
@@ -117,13 +115,12 @@ def _table(table: str, /, **values: Any) -> Table:
 
 
 def _model_metadata(graph: Any, description: Description, config: MetaFormerConfig) -> Table:
-    is_first = set(config.token_mixers) == {"pooling"} and not config.embedding_norm
-    network, paper = FIRST_PAPER if is_first else SECOND_PAPER
+    family = family_of(config)
     return _table(
         "ModelMetadata",
-        name=f"{network} {PurePath(description.provenance.source or '').name}".strip(),
-        description=f"{network} ({paper}), recipe {description.recipe}, exported by "
-        f"keras-poolformer {__version__}",
+        name=f"{family.name} {PurePath(description.provenance.source or '').name}".strip(),
+        description=f"{family.name} (arXiv {family.paper.number}), recipe {description.recipe}, "
+        f"exported by keras-poolformer {__version__}",
         subgraph_metadata=[
             _table(
                 "SubGraphMetadata",

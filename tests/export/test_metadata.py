@@ -1,10 +1,12 @@
 """TFLite metadata in exported files, read by the classes that MediaPipe generated."""
 
 import numpy as np
+import pytest
 from ai_edge_litert import schema_py_generated as schema
 from mediapipe.tasks.metadata import metadata_schema_py_generated as metadata_schema
 
 from keras_poolformer import PoolFormerBackbone, PoolFormerImageClassifier, export_tflite
+from tests.export.family import FAMILIES, TRANSFORM, family_model
 
 
 def read_metadata(path):
@@ -65,3 +67,18 @@ def test_every_constant_is_aligned(exports):
     constants = [one.data for one in model.buffers if one.data is not None]
     assert len(constants) > 50
     assert {(one.ctypes.data - data.ctypes.data) % 16 for one in constants} == {0}
+
+
+@pytest.mark.parametrize(
+    ("family", "name", "paper"),
+    [
+        ("caformer", b"CAFormer", b"2210.13452"),
+        ("identityformer", b"IdentityFormer", b"2210.13452"),
+    ],
+)
+def test_metadata_name_the_family_and_its_paper(family, name, paper, tmp_path):
+    path = tmp_path / "m.tflite"
+    export_tflite(family_model(FAMILIES[family]), path, transform=TRANSFORM)
+    _, metadata = read_metadata(path)
+    assert metadata.name.startswith(name)
+    assert b"2210.13452" in metadata.description
