@@ -122,7 +122,7 @@ def _fold_stage(
     if norm is not None and not index:
         kernel = kernel - kernel.mean(-1, keepdims=True)
         bias = bias - bias.mean()
-    elif norm is not None and norm.beta is None:
+    elif norm is not None and norm.gamma is not None and norm.beta is None:
         kernel = norm.gamma[:, None] * kernel
         norm = FoldedNorm(norm.kind, None, None)
     return FoldedStage(
