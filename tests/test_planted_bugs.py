@@ -47,7 +47,10 @@ def same_padding(monkeypatch):
 
 
 def kerass_group_norm_epsilon(monkeypatch):
-    monkeypatch.setattr(layers, "NORM_EPSILON", 1e-3)
+    def make_norm(kind, name, dtype, *_, original=layers.make_norm):
+        return original(kind, name, dtype, epsilon=1e-3)
+
+    monkeypatch.setattr(blocks, "make_norm", make_norm)
 
 
 def the_other_head(monkeypatch):

@@ -73,6 +73,7 @@ def test_averaged_weights_are_preferred_unless_refused(state, run, out, tmp_path
         np.testing.assert_array_equal(model.head.bias, expected["head.bias"])
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("name", ["tiny.pth.tar", "tiny.keras"])
 def test_other_classes_get_a_new_head(name, files, run, out):
     arguments = ("convert", files / name, "--num-classes", 5, "-o", out / "x.keras")

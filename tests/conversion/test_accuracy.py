@@ -39,7 +39,7 @@ def test_a_checkpoint_that_fits_two_networks(data, tmp_path_factory, capsys):
     assert main(command) == 2
     assert "--architecture" in capsys.readouterr().err
     assert main([*command, "--architecture", "poolformerv2_s12"]) == 0
-    assert "MetaFormer: 22 images: top-1" in capsys.readouterr().out
+    assert "MetaFormer: 24 images: top-1" in capsys.readouterr().out
 
 
 def test_a_keras_file_is_refused(tmp_path, capsys):

@@ -16,11 +16,17 @@ from keras_poolformer.support.errors import InputError
 
 
 @pytest.fixture(scope="module")
-def written(folder_of_numbers, tmp_path_factory):
+def written_with_progress(folder_of_numbers, tmp_path_factory):
+    """(records in a folder, in four files and one; the calls of `progress`)."""
+    path, calls = tmp_path_factory.mktemp("written") / "records", []
+    write_records(open_splits(folder_of_numbers), path, 4, lambda *call: calls.append(call))
+    return path, calls
+
+
+@pytest.fixture(scope="module")
+def written(written_with_progress):
     """Records in a folder, in four files and one."""
-    path = tmp_path_factory.mktemp("written") / "records"
-    write_records(open_splits(folder_of_numbers), path, 4)
-    return path
+    return written_with_progress[0]
 
 
 @pytest.fixture
@@ -109,10 +115,8 @@ def test_number_of_files(examples, wanted, files, open_kind):
     assert record_writer._num_files(splits, wanted) == files
 
 
-def test_progress_counts_every_example(folder_of_numbers):
-    calls = []
-    splits = open_splits(folder_of_numbers)
-    write_records(splits, "ram://progress", 2, lambda *call: calls.append(call))
+def test_progress_counts_every_example(written_with_progress):
+    calls = written_with_progress[1]
     assert calls == [(done, 107) for done in range(1, 108)]
 
 
@@ -397,7 +401,8 @@ def test_class_folders_of_other_names_are_refused(name, shown, tmp_path, write_f
         open_splits(tmp_path)
 
 
-@pytest.mark.parametrize("name", ["no\u00a0break", "\u3000ideographic", "日本語", "é"])
+@pytest.mark.first(2)
+@pytest.mark.parametrize("name", ["no\u00a0break", "日本語", "\u3000ideographic", "é"])
 def test_class_folders_that_go_all_the_way(name, tmp_path, write_folder):
     write_folder(tmp_path / "in", {f"{name}/1.png": 1})
     write_records(open_splits(tmp_path / "in"), tmp_path / "out")

@@ -16,8 +16,7 @@ save_file = pytest.importorskip("safetensors.torch").save_file
 
 @pytest.fixture(scope="module")
 def timm_s12(images, tmp_path_factory):
-    """timm's own poolformer_s12 with 5 classes, as timm saves it; and its logits."""
-
+    """(folder, logits) of timm's own poolformer_s12 with 5 classes, as timm saves it."""
     import timm
     from timm.models import save_for_hf
 
@@ -70,6 +69,7 @@ def test_a_bare_model_of_transformers(name, hub, hf, images):
     assert relative_error(model.backbone(images), hf[1]["P5"]) <= TOLERANCE
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("kind", ["safe", "bin"])
 def test_a_directory_of_timm(kind, timm_s12, images):
     folder, logits = timm_s12
@@ -124,7 +124,8 @@ def test_what_shapes_do_not_tell_can_be_said(hf, tmp_path, class_names, tiny_con
 # What may be changed while loading
 
 
-@pytest.mark.parametrize("source", ["directory", "file", "archive"])
+@pytest.mark.first(2)
+@pytest.mark.parametrize("source", ["archive", "directory", "file"])
 def test_the_other_head(source, hub, hf, archive, images):
     path = {
         "directory": hub / "placeholders",
@@ -145,7 +146,8 @@ def test_the_other_head(source, hub, hf, archive, images):
     assert relative_error(model(images), expected) <= TOLERANCE
 
 
-@pytest.mark.parametrize("source", ["directory", "archive"])
+@pytest.mark.first(1)
+@pytest.mark.parametrize("source", ["archive", "directory"])
 def test_other_classes_keep_the_backbone(source, hub, hf, archive, images):
     path = hub / "labelled" if source == "directory" else archive
     model = PoolFormerImageClassifier.from_preset(path, num_classes=7)
@@ -186,7 +188,8 @@ def test_unknown_fields_know_the_neighbours_words(archive):
         PoolFormerImageClassifier.from_preset(archive, hidden_sizes=(8, 8, 16, 16))
 
 
-@pytest.mark.parametrize("source", ["labelled", "labelled/model.safetensors", "archive"])
+@pytest.mark.first(2)
+@pytest.mark.parametrize("source", ["archive", "labelled", "labelled/model.safetensors"])
 def test_a_backbone_of_a_classifiers_checkpoint(source, hub, hf, archive, images):
     path = archive if source == "archive" else hub / source
     backbone = PoolFormerBackbone.from_preset(path)
