@@ -56,7 +56,8 @@ def build(side, channels, recipe, parts):
     def configure(converter):
         get_recipe(recipe).configure(converter, "logits")
         if get_recipe(recipe).is_integer:
-            examples = [random.uniform(-1, 1, (1, side, side, channels)).astype(np.float32) for _ in range(4)]
+            shape = (1, side, side, channels)
+            examples = [random.uniform(-1, 1, shape).astype(np.float32) for _ in range(4)]
             converter.representative_dataset = lambda: ([example] for example in examples)
 
     return convert(spec, run, configure)
