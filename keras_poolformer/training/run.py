@@ -201,10 +201,19 @@ def _upgraded(found: dict[str, Any], description: dict[str, Any]) -> dict[str, A
     before = defaults | {"classifier": description["classifier"], "version": VERSION} | found
     for part, kind in PARTS.items():
         if isinstance(before.get(part), dict):
-            before[part] = json.loads(json.dumps(asdict(kind()))) | before[part]
+            before[part] = _completed(kind, before[part])
     if "version" not in found and isinstance(before.get("config"), dict):
         before["config"] |= {name: description["config"][name] for name in _CLASSES}
     return before
+
+
+def _completed(kind: Any, found: dict[str, Any]) -> dict[str, Any]:
+    """A part of a recipe, with the defaults of the fields that were not written."""
+    try:
+        part = kind(**found)
+    except (InputError, TypeError):  # it is of another version, and will not be equal
+        part = kind()
+    return json.loads(json.dumps(asdict(part))) | found
 
 
 def _write(path: Path, description: dict[str, Any]) -> None:
