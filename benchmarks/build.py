@@ -37,6 +37,8 @@ def randomize(model):
         noise = rng.standard_normal(variable.shape)
         if len(variable.shape) > 1:
             variable.assign(noise * np.prod(variable.shape[:-1]) ** -0.5)
+        elif "/act" in variable.path:  # StarReLU's scale, and its bias, keep activations alive
+            variable.assign(0.1 * noise + (0.9 if variable.path.endswith("scale") else -0.3))
         else:  # norm weights and layer scales are around 0.5, biases around 0
             variable.assign(0.2 * noise + (0.5 if "gamma" in variable.path else 0.0))
 

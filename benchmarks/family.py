@@ -20,11 +20,15 @@ from matplotlib.figure import Figure
 from benchmarks import readme
 from benchmarks.build import randomize
 from benchmarks.machine import describe_machine
-from keras_poolformer import PoolFormerImageClassifier, export_tflite, model_stats
+from keras_poolformer import (
+    PoolFormerImageClassifier,
+    export_tflite,
+    model_stats,
+    sample_photographs,
+)
 from keras_poolformer.cli import one_line_errors
 from keras_poolformer.families import family_of
 from keras_poolformer.runtime.benchmark import benchmark_files
-from keras_poolformer.shipped import ASSETS
 from keras_poolformer.sources.released import RELEASES
 from keras_poolformer.support.files import replacing
 from keras_poolformer.support.progress import Progress
@@ -38,6 +42,7 @@ SMALLEST = (
 )  # fmt: skip
 RECIPES = ("fp32", "fp16", "dynamic_int8", "int8")
 RUNS = 50
+CALIBRATION_IMAGES = 4  # of int8, whose speed does not depend on them
 
 
 def run(options):
@@ -71,11 +76,12 @@ def _export(name, folder, progress):
     """{(variant, recipe): file} of one variant with random weights."""
     model = PoolFormerImageClassifier.from_variant(name)
     randomize(model)
+    calibration = sample_photographs("*.jpg")[:CALIBRATION_IMAGES]
     files = {}
     for done, recipe in enumerate(RECIPES):
         progress.advance(done, len(RECIPES))
         path = folder / f"{name}_{recipe}.tflite"
-        export_tflite(model, path, recipe=recipe, calibration=ASSETS / "photos")
+        export_tflite(model, path, recipe=recipe, calibration=calibration)
         files[name, recipe] = path
     return files
 
