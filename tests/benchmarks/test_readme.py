@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from benchmarks import accuracy, finetune, front_page, readme, tables, training
+from benchmarks import accuracy, family, finetune, front_page, readme, tables, training
 from keras_poolformer.support.errors import InputError
 from tests.helpers import ROOT
 
@@ -32,6 +32,10 @@ def test_training_is_what_was_recorded():
 
 def test_fine_tuning_is_what_was_recorded():
     assert block("docs/training.md", "finetune") == finetune.table(record("finetune"))
+
+
+def test_the_family_is_what_was_recorded():
+    assert block("docs/family.md", "models") == family.table(record("family"))
 
 
 def test_the_front_page_is_what_was_recorded():
