@@ -74,7 +74,7 @@ def test_layouts_that_do_not_fit(files, tmp_path, convert_refusal):
     assert "stem.conv.weight" in convert_refusal(files / "tiny.pth.tar", "--layout", "timm")
     other = {"conv1.weight": torch.ones(64, 3, 7, 7), "layer1.0.bn1.weight": torch.ones(64)}
     message = convert_refusal(saved(other, tmp_path))
-    assert "not a PoolFormer in a known layout" in message and "conv1.weight" in message
+    assert "not a MetaFormer in a known layout" in message and "conv1.weight" in message
 
 
 def test_sources_that_are_not_there(tmp_path, convert_refusal):

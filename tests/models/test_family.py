@@ -56,7 +56,7 @@ def test_both_names_are_one_class():
         assert issubclass(name, general)
         # What a subclass changes is how its models are called, and the class of its backbone.
         assert set(vars(name)) <= {
-            "__doc__", "__module__", "__parameters__", "backbone_class", "default_name",
+            "__annotations__", "__doc__", "__module__", "backbone_class", "default_name",
         } | set(dir(object))  # fmt: skip
 
 

@@ -123,7 +123,3 @@ def test_export(checkpoint, tmp_path, images):
     export_tflite(model, tmp_path / "x.tflite", transform=transform)
     received = TFLiteModel(tmp_path / "x.tflite").run(images[:1, :64, :64])["logits"]
     assert relative_error(received, np.asarray(model(images[:1, :64, :64]))) < 1e-5
-    with pytest.raises(InputError, match="dynamic_int8 supports all"):
-        export_tflite(
-            model, tmp_path / "y.tflite", "int8", calibration=[images], transform=transform
-        )
