@@ -76,7 +76,7 @@ def _head(shapes: Shapes, layout: Layout, width: int) -> dict[str, Any]:
     }
     if hidden := shapes.get(f"{layout.head}.fc1.weight"):
         fields |= {
-            "head_mlp_ratio": hidden[0] / width,
+            "head_mlp_ratio": _mlp_ratio(hidden[:1], (width,)),
             "head_norm_epsilon": layout.head_norm_epsilon,
         }
     return fields
