@@ -46,6 +46,10 @@ ACTIVATIONS = (
     "relu", "relu2", "relu6", "sigmoid", "silu", "star_relu", "tanh",
 )  # fmt: skip
 TOKEN_MIXERS = ("pooling", "identity", "random", "sep_conv", "attention")
+# What both libraries fix in the last two.
+EXPANSION = 2  # of the channels inside a separable convolution
+KERNEL_SIZE = 7  # pixels, of its depthwise convolution
+HEAD_WIDTH = 32  # channels of an attention head
 
 # Bounds on what a configuration file may ask for; the largest released model has 48 blocks
 # and widths up to 768.
@@ -242,6 +246,11 @@ def _feature_norms(norms: Any, stages: int) -> bool | tuple[str, ...]:
         )
     chosen = tuple(level for level in levels if level in norms)
     return chosen if 0 < len(chosen) < len(levels) else bool(chosen)
+
+
+def attention_heads(width: int) -> int:
+    """Returns the number of heads of attention over feature maps with `width` channels."""
+    return max(width // HEAD_WIDTH, 1)
 
 
 def output_side(side: int, kernel: int, stride: int, padding: int) -> int:

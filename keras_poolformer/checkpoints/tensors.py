@@ -5,12 +5,8 @@ from collections.abc import Callable
 
 from keras_poolformer.checkpoints.layouts import LAYOUTS, METAFORMER, SAIL, Layout, Tensor
 from keras_poolformer.config import MetaFormerConfig
+from keras_poolformer.config_fields import EXPANSION, HEAD_WIDTH, KERNEL_SIZE, attention_heads
 from keras_poolformer.support.errors import InputError
-
-# Constants of SepConv and Attention (arXiv 2210.13452; models/token_mixers.py).
-_EXPANSION = 2
-_KERNEL_SIZE = 7
-_HEAD_WIDTH = 32
 
 
 def expected_tensors(config: MetaFormerConfig, layout: Layout) -> list[Tensor]:
@@ -182,9 +178,9 @@ def _sep_conv(
     config: MetaFormerConfig, layout: Layout, i: int, name: str, block: str
 ) -> list[Tensor]:
     width = config.widths[i]
-    hidden = _EXPANSION * width
+    hidden = EXPANSION * width
     path = f"{block}/token_mixer"
-    kernel = (hidden, 1, _KERNEL_SIZE, _KERNEL_SIZE)
+    kernel = (hidden, 1, KERNEL_SIZE, KERNEL_SIZE)
     return [
         _pixelwise(config, layout, i, f"{name}.pwconv1", f"{path}/pwconv1", width, hidden),
         *_star_relu(f"{name}.act1", f"{path}/act1"),
@@ -197,7 +193,7 @@ def _attention(
     config: MetaFormerConfig, layout: Layout, i: int, name: str, block: str
 ) -> list[Tensor]:
     width = config.widths[i]
-    inner = max(width // _HEAD_WIDTH, 1) * _HEAD_WIDTH
+    inner = attention_heads(width) * HEAD_WIDTH
     path = f"{block}/token_mixer"
     return [
         _pixelwise(config, layout, i, f"{name}.qkv", f"{path}/qkv", width, 3 * inner),

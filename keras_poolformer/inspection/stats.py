@@ -18,14 +18,10 @@ from typing import Any
 from keras import layers
 
 from keras_poolformer.config import MetaFormerConfig
+from keras_poolformer.config_fields import HEAD_WIDTH, attention_heads
 from keras_poolformer.models.base import MetaFormerModel
 from keras_poolformer.models.classifier import MetaFormerImageClassifier
-from keras_poolformer.models.token_mixers import (
-    HEAD_WIDTH,
-    Attention,
-    RandomMixing,
-    attention_heads,
-)
+from keras_poolformer.models.token_mixers import Attention, RandomMixing
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import shown
 

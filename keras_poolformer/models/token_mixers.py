@@ -9,12 +9,14 @@ from typing import Any
 import keras
 from keras import initializers, layers, ops
 
+from keras_poolformer.config_fields import (
+    EXPANSION,
+    HEAD_WIDTH,
+    KERNEL_SIZE,
+    attention_heads,
+)
 from keras_poolformer.models.activations import Shape, StarReLU
 from keras_poolformer.models.layers import CHANNELS_LAST, constructor_arguments, pixelwise
-
-HEAD_WIDTH = 32  # channels of an attention head
-EXPANSION = 2  # of the channels inside a separable convolution
-KERNEL_SIZE = 7  # pixels, of its depthwise convolution
 
 _register = keras.saving.register_keras_serializable(package="keras_poolformer")
 
@@ -203,11 +205,6 @@ class RandomMixing(layers.Layer):
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"num_tokens": self.num_tokens}
-
-
-def attention_heads(width: int) -> int:
-    """Returns the number of heads of attention over feature maps with `width` channels."""
-    return max(width // HEAD_WIDTH, 1)
 
 
 def _softmax_of_uniform(shape: tuple[int, ...], dtype: Any = None) -> Any:

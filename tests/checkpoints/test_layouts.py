@@ -165,3 +165,12 @@ def test_missing_landmarks_are_named(missing):
     assert missing.rstrip(".").replace(".", "") in str(raised.value).replace(".", "").replace(
         "\\", ""
     )
+
+
+@pytest.mark.parametrize(("width", "hidden"), [(49, 27), (93, 102), (107, 14), (161, 25)])
+def test_any_width_inside_an_mlp_head_is_inferred(width, hidden):
+    """The config has it as a ratio, whose rounding must not lose a channel."""
+    config = VARIANTS["convformer_s18"].replace(widths=(64, 128, 320, width))
+    shapes = {tensor.name: tensor.shape for tensor in expected_tensors(config, layouts.TIMM)}
+    shapes["head.fc.fc1.weight"] = (hidden, width)
+    assert infer_config(shapes, layouts.TIMM).head_width == hidden

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 import numpy as np
 import tensorflow as tf
 
+from keras_poolformer.config_fields import KERNEL_SIZE
 from keras_poolformer.export.networks.integer_operations import (
     activated,
     constant,
@@ -32,7 +33,6 @@ from keras_poolformer.export.networks.mixers import (
 from keras_poolformer.export.networks.operations import Statistics, pad
 from keras_poolformer.export.networks.places import MIXER, MIXER_NORM, Place
 from keras_poolformer.export.networks.ranges import Marker
-from keras_poolformer.models.token_mixers import KERNEL_SIZE
 
 
 @dataclass(frozen=True)

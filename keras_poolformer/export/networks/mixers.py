@@ -19,6 +19,7 @@ from typing import TypeAlias
 import numpy as np
 from keras import ops
 
+from keras_poolformer.config_fields import HEAD_WIDTH, KERNEL_SIZE, attention_heads
 from keras_poolformer.export.networks.operations import (
     BranchNorm,
     FoldedStarReLU,
@@ -30,7 +31,6 @@ from keras_poolformer.export.networks.operations import (
     pad,
 )
 from keras_poolformer.models.layers import CHANNELS_LAST
-from keras_poolformer.models.token_mixers import HEAD_WIDTH, KERNEL_SIZE, attention_heads
 
 # Rows of the parts of a 7 x 7 kernel. XNNPACK has fast depthwise kernels for at most 25 weights.
 DEPTHWISE_PARTS = (3, 3, 1)
