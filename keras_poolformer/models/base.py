@@ -198,14 +198,33 @@ class MetaFormerModel(keras.Model):
         super().compile_from_config(config)
 
     def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        """Trains as `keras.Model.fit` does; `provenance` says so from then on."""
+        """Trains as `keras.Model.fit` does; `provenance` says so from then on.
+
+        Raises:
+            InputError: The model computes StarReLU in float16.
+        """
+        self._check_precision()
         with self._recording_training():
             return super().fit(*args, **kwargs)
 
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
-        """Trains as `keras.Model.train_on_batch` does; `provenance` says so from then on."""
+        """Trains as `keras.Model.train_on_batch` does; `provenance` says so from then on.
+
+        Raises:
+            InputError: The model computes StarReLU in float16.
+        """
+        self._check_precision()
         with self._recording_training():
             return super().train_on_batch(*args, **kwargs)
+
+    def _check_precision(self) -> None:
+        """Rejects what turns into NaN after some epochs (sail-sg/metaformer issue 20)."""
+        policy: Any = self.dtype_policy
+        if policy.compute_dtype == "float16" and self.config.activation == "star_relu":
+            raise InputError(
+                "`dtype` must be 'mixed_bfloat16' or 'float32' in training: float16 overflows in "
+                f"the squares of StarReLU. Received: {shown(policy.name)}"
+            )
 
     @contextlib.contextmanager
     def _recording_training(self) -> Iterator[None]:

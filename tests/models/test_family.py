@@ -144,3 +144,11 @@ def test_mixed_precision(policy, model, pixels, tmp_path):
     logits = half(pixels)
     assert logits.dtype == "float32"
     assert relative_error(logits, model(pixels)) < 0.05
+
+
+@pytest.mark.parametrize("train", ["fit", "train_on_batch"])
+def test_float16_is_for_inference(train, pixels):
+    half = MetaFormerImageClassifier(MIXED, dtype="mixed_float16")
+    half.compile(loss="sparse_categorical_crossentropy")
+    line = error_line(getattr(half, train), pixels, np.array([0, 1]))
+    assert "mixed_bfloat16" in line and "Received: 'mixed_float16'" in line
