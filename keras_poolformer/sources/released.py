@@ -7,6 +7,7 @@ from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.labels import read_labels
 from keras_poolformer.shipped import ASSETS
+from keras_poolformer.sources.segmenters import ADE20K_CLASSES, ade20k_labels
 from keras_poolformer.variants import find_variant
 
 CIFAR10_LABELS = (
@@ -15,6 +16,7 @@ CIFAR10_LABELS = (
 IMAGENET_CLASSES = 1000
 IMAGENET_21K_CLASSES = 21_841
 _SECOND_PAPER_CROP_PCT = 1.0
+_SEGMENTER_SIDE = 512  # pixels, of the crops that the released ones were trained on
 
 
 class Release(NamedTuple):
@@ -127,6 +129,8 @@ def default_transform(config: MetaFormerConfig) -> ImageTransform:
             random mixing fixes the size.
     """
     options: dict[str, Any] = {}
+    if config.is_segmenter:
+        return _segmenter_transform(config.image_side or _SEGMENTER_SIDE)
     if name := find_variant(vars(config)):
         options["crop_pct"] = RELEASES[f"{name}_in1k"].crop_pct
     if side := config.image_side:
@@ -134,14 +138,38 @@ def default_transform(config: MetaFormerConfig) -> ImageTransform:
     return ImageTransform(**options)
 
 
+def _segmenter_transform(side: int) -> ImageTransform:
+    """The transform of segmenters: nothing is cropped."""
+    return ImageTransform(
+        size=(side, side),
+        crop_pct=None,
+        interpolation="bilinear",
+        crop_mode="hf",
+        do_center_crop=False,
+    )
+
+
 def default_labels(config: MetaFormerConfig) -> tuple[str, ...] | None:
     """Returns the class names of weights that come without any, or None.
 
     Args:
-        config: Their architecture: a released variant with 1,000 classes has ImageNet's.
+        config: Their architecture: a released variant with 1,000 classes has ImageNet's, a
+            segmenter on one with 150 classes has ADE20K's.
     """
+    if config.is_segmenter:
+        return ade20k_labels() if has_ade20k_classes(config) else None
     is_released = config.num_classes == IMAGENET_CLASSES and find_variant(vars(config))
     return imagenet_labels() if is_released else None
+
+
+def has_ade20k_classes(config: MetaFormerConfig) -> bool:
+    """Whether weights that come without class names are taken for those of ADE20K.
+
+    Args:
+        config: Their architecture: a segmenter on a released variant, with 150 classes.
+    """
+    is_ade20k = config.is_segmenter and config.num_classes == ADE20K_CLASSES
+    return is_ade20k and find_variant(vars(config)) is not None
 
 
 @functools.cache
