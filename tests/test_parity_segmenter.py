@@ -18,7 +18,7 @@ from tests.segmenters import save_checkpoint as save
 torch = pytest.importorskip("torch")
 pytest.importorskip("conversion.semantic_fpn")
 
-TOLERANCE = 3e-6  # measured up to 8.5e-7, printed with -rP
+TOLERANCE = 3e-6  # measured up to 9.3e-7 (poolformer_s12), printed with -rP
 LEAST_EQUAL = 0.9999  # of all labels
 
 
@@ -60,11 +60,17 @@ def test_a_graph_of_any_size_equals_pytorch(network, module):
         assert relative_error(graph(images), run_torch(module, images)["logits"]) <= TOLERANCE
 
 
-def test_in_float64(file, module):
-    """Only rounding differs: in double precision it does so a hundred million times less."""
-    model = PoolFormerSegmenter.from_preset(file, dtype="float64")
+def test_in_float64(tmp_path):
+    """Only rounding differs: in double precision it does so a hundred million times less.
+
+    With ReLU, since TensorFlow's GELU has the precision of float32.
+    """
+    config = CONFIG.replace(activation="relu")
+    module = randomized_segmenter(config)
+    file = save(module, tmp_path / "x.pth")
+    model = PoolFormerSegmenter.from_preset(file, dtype="float64", activation="relu")
     images = noise(1, 61, 96, 3).astype(np.float64)
-    expected = run_torch(randomized_segmenter().double(), images)["logits"]
+    expected = run_torch(module.double(), images)["logits"]
     error = relative_error(model(images), expected)
     print(f"relative error in float64: {error:.1e}")
     assert error <= 1e-13

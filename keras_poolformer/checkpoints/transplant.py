@@ -64,10 +64,11 @@ class LoadReport(WeightsFile):
     new_tensors: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the report as JSON-ready values."""
+        """Returns the report as JSON-ready values, without what is not known."""
         return {
             name: list(value) if is_list(value) else value
             for name, value in dataclasses.asdict(self).items()
+            if value is not None
         }
 
     def __str__(self) -> str:
