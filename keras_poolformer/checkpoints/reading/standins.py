@@ -196,7 +196,10 @@ def _ignore(args: tuple[Any, ...]) -> Inert:
 def _statistic(args: tuple[Any, ...]) -> Inert:
     """A method that mmengine keeps in the history of a training's logs."""
     if len(args) != 2 or not isinstance(args[0], Global) or args[0].name != _HISTORY:
-        raise Rejected("asks for builtins.getattr, which is not weight data; nothing of it was run")
+        raise Rejected(
+            "asks for builtins.getattr, which is not weight data; nothing of it was run: save "
+            "model.state_dict() instead"
+        )
     return INERT
 
 
