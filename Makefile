@@ -56,7 +56,8 @@ test-cuda: .venv-cuda/installed
 	.venv-cuda/bin/python -m pytest $(EVERYDAY) --all-libraries \
 	    tests/conversion tests/models tests/test_parity.py tests/test_planted_bugs.py
 
-# mmsegmentation next to the packages of .venv; it wants older versions than it works with.
+# mmsegmentation next to the packages of .venv; it wants older versions than it works with, and its
+# wheel has a package `tests` that would hide ours.
 test-mmsegmentation: .venv-mmsegmentation/installed
 	.venv-mmsegmentation/bin/python -m pytest -m "slow or not slow" -rP \
 	    tests/conversion/test_mmsegmentation.py
@@ -159,6 +160,7 @@ imports: .venv/test.installed
 	$(PYTHON) -m venv .venv-mmsegmentation
 	.venv-mmsegmentation/bin/pip install --quiet --disable-pip-version-check --no-deps \
 	    --requirement conversion/mmsegmentation.txt
+	rm -r .venv-mmsegmentation/lib/python*/site-packages/tests
 	$(BIN)/python -c "import site; print(*site.getsitepackages(), sep='\n')" > \
 	    `.venv-mmsegmentation/bin/python -c "import site; print(site.getsitepackages()[0])"`/venv.pth
 	touch $@
