@@ -1,6 +1,8 @@
 """mmsegmentation's files: read and written, strict and bit-exact, with names and colors."""
 
 import collections
+import sys
+import types
 
 import numpy as np
 import pytest
@@ -98,37 +100,32 @@ def test_half_precision_and_directories(model, module, tmp_path):
     assert state["decode_head.conv_seg.weight"].dtype == torch.float16
 
 
-class Statistic:
-    """Stands for mmengine's HistoryBuffer, under its name in the file."""
+HISTORY_BUFFER = """
+import numpy
 
+class HistoryBuffer:
     def __init__(self):
-        self.log_history = np.arange(3.0)
-        self.statistics_methods = {"mean": Statistic.mean}
+        self.log_history = numpy.arange(3.0)
+        self.statistics_methods = {"mean": HistoryBuffer.mean}
 
     def mean(self):
         return self.log_history.mean()
+"""
 
 
 @pytest.fixture
-def mmengine(monkeypatch):
-    """A class that pickles as mmengine's does."""
-    import sys
-    import types
-
-    name = "mmengine.logging.history_buffer"
-    standin = types.ModuleType(name)
-    standin.HistoryBuffer = Statistic
-    monkeypatch.setitem(sys.modules, name, standin)
-    monkeypatch.setattr(Statistic, "__module__", name)
-    for function, text in ((Statistic, "HistoryBuffer"), (Statistic.mean, "HistoryBuffer.mean")):
-        monkeypatch.setattr(function, "__qualname__", text)
-    monkeypatch.setattr(Statistic, "__name__", "HistoryBuffer")
-    monkeypatch.setattr(Statistic.mean, "__module__", name)
-    return Statistic
+def history_buffer(monkeypatch):
+    """A class that is pickled as mmengine's is, by which its runner keeps the logs."""
+    module = types.ModuleType("mmengine.logging.history_buffer")
+    exec(HISTORY_BUFFER, vars(module))
+    for name in ("mmengine", "mmengine.logging"):
+        monkeypatch.setitem(sys.modules, name, types.ModuleType(name))
+    monkeypatch.setitem(sys.modules, module.__name__, module)
+    return module.HistoryBuffer
 
 
-def test_a_file_of_mmsegmentation_1(module, mmengine, tmp_path):
-    logs = collections.OrderedDict({"train/loss": mmengine()})
+def test_a_file_of_mmsegmentation_1(module, history_buffer, tmp_path):
+    logs = collections.OrderedDict({"train/loss": history_buffer()})
     names = {"classes": LABELS, "palette": LISTS["PALETTE"], "reduce_zero_label": True}
     file = {
         "meta": {"epoch": 0, "iter": 40_000, "cfg": "crop_size = ...", "dataset_meta": names},
