@@ -78,7 +78,7 @@ def test_wrong_labels_are_counted_as_wrong(name, exports, data, tmp_path, ranked
     assert result_of(run("evaluate", source, "--data", shifted, "--json")) == expected
 
 
-@pytest.mark.first(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 5, 1000])
 def test_the_batch_size_changes_nothing(size, exports, data, ranked, run):
     arguments = ("--data", data, "--batch-size", size, "--json")

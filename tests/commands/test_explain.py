@@ -107,6 +107,7 @@ def test_what_cannot_be_explained_is_refused(
     assert "at most 1 images" in refusal("explain", CIFAR, photo, photo, *output)
 
 
+@pytest.mark.slow
 def test_broken_images_are_reported_and_the_others_drawn(files, run, out, photographs):
     (out / "broken.png").write_bytes(b"oops")
     arguments = ("explain", files / "tiny.keras", photographs[0], out / "broken.png", "--json")

@@ -39,6 +39,7 @@ def test_predict_agrees_with_the_model(name, files, run, photographs):
         np.testing.assert_allclose([received[str(i)] for i in range(3)], expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_predict_gives_the_classes_of_the_exported_source(exports, run, photographs):
     def predicted(source):
         status, printed, _ = run("predict", source, *photographs[:3], "--json")

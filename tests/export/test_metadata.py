@@ -41,6 +41,7 @@ def test_metadata_say_what_goes_in_and_comes_out(tmp_path):
     assert labels.type == metadata_schema.AssociatedFileType.TENSOR_AXIS_LABELS
 
 
+@pytest.mark.slow
 def test_other_channels_than_rgb_have_no_normalization(tiny_config, tmp_path):
     path = tmp_path / "m.tflite"
     export_tflite(PoolFormerImageClassifier(tiny_config.replace(in_channels=1)), path)
@@ -60,6 +61,7 @@ def test_metadata_name_every_output_in_its_order(tiny_config, tmp_path):
     assert dict(zip(names, sides, strict=True)) == {"P2": 56, "P3": 28, "P4": 14, "P5": 7}
 
 
+@pytest.mark.slow
 def test_every_constant_is_aligned(exports):
     """The schema asks for multiples of 16 bytes; microcontrollers read weights in place."""
     data = np.fromfile(exports / "dynamic_int8.tflite", np.uint8)

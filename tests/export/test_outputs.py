@@ -30,7 +30,7 @@ def backbone(request):
     return randomized_model(CONFIG.replace(feature_norms=request.param), PoolFormerBackbone)
 
 
-@pytest.mark.first(2)
+@pytest.mark.first(1)
 @pytest.mark.parametrize("recipe", TOLERANCES)
 def test_feature_maps_of_a_backbone(recipe, backbone, tmp_path):
     path = tmp_path / "m.tflite"

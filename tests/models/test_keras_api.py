@@ -75,6 +75,7 @@ def test_the_data_format_of_keras_does_not_matter():
     np.testing.assert_allclose(folded, expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_model_quantized_by_keras_is_saved_and_loaded(tmp_path):
     model: Any = PoolFormerImageClassifier(CONFIG.replace(initializer_range=0.5))
     model.backbone.trainable = False
