@@ -98,6 +98,7 @@ def test_from_preset_reads_the_folder(repository):
     assert transform == ImageTransform.from_preset(PRESET)
 
 
+@pytest.mark.slow
 def test_without_data_there_is_no_accuracy(run, out):
     status, printed, _ = run("card", PRESET, "-o", out / "x", "--recipes", "none", "--json")
     figures = json.loads(printed)

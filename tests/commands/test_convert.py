@@ -94,6 +94,7 @@ def test_what_shapes_do_not_tell(files, run, out):
     assert (config.pool_size, config.activation, config.head) == (5, "relu", "pool_norm")
 
 
+@pytest.mark.slow
 def test_a_model_without_an_origin_can_be_converted(run, out, tiny_config):
     PoolFormerImageClassifier(tiny_config).save(out / "fresh.keras")
     arguments = ("convert", out / "fresh.keras", "--overwrite", "-o", out / "x.keras")

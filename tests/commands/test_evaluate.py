@@ -52,7 +52,13 @@ def result_of(done):
 # What is counted
 
 
-@pytest.mark.parametrize("name", [None, *FORMATS])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name == "saved_model" else ())
+        for name in (None, *FORMATS)
+    ],
+)
 def test_every_format_counts_the_same(name, exports, data, ranked, run):
     source = exports / name if name else PRESET
     assert result_of(run("evaluate", source, "--data", data, "--json")) == counted(

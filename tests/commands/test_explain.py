@@ -133,6 +133,7 @@ def test_size_and_labels_replace_the_presets(run, out, tmp_path, photographs):
         assert row["label"] == f"kind {row['class']}"
 
 
+@pytest.mark.slow
 def test_a_picture_is_replaced_only_if_asked(refusal, run, out, photographs):
     output = out / "a.png"
     output.write_text("precious")

@@ -224,6 +224,7 @@ def test_export_replaces_only_if_asked(files, refusal, run, out):
     assert output.stat().st_size > 40_000
 
 
+@pytest.mark.slow
 def test_int8_needs_calibration_and_says_how_much_it_used(
     files, refusal, run, out, tmp_path, photographs
 ):

@@ -22,6 +22,7 @@ def summary_json(run):
     return summary_json
 
 
+@pytest.mark.slow
 def test_a_released_variant_needs_no_weights(summary_json):
     summary = summary_json("poolformer_s12")
     assert summary["params"] == 11_915_176  # as timm counts them

@@ -50,6 +50,7 @@ def test_other_channels_than_rgb_have_no_normalization(tiny_config, tmp_path):
     assert (image.processUnits, image.stats) == (None, None)
 
 
+@pytest.mark.slow
 def test_metadata_name_every_output_in_its_order(tiny_config, tmp_path):
     path = tmp_path / "m.tflite"
     export_tflite(PoolFormerBackbone(tiny_config), path)
@@ -71,6 +72,7 @@ def test_every_constant_is_aligned(exports):
     assert {(one.ctypes.data - data.ctypes.data) % 16 for one in constants} == {0}
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     ("family", "name", "paper"),
     [

@@ -165,6 +165,7 @@ def test_to_dict_is_plain(tiny_config):
     assert fields["rows"][1]["resolution"] == [16, 24]
 
 
+@pytest.mark.slow
 def test_a_backbone_is_a_classifier_without_its_head(tiny_config):
     whole = model_stats(PoolFormerImageClassifier(tiny_config), 64)
     backbone = model_stats(PoolFormerBackbone(tiny_config), 64)

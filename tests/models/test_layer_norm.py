@@ -126,6 +126,7 @@ def test_libraries_without_it_are_refused(checkpoint, tmp_path):
         load_torch_weights(model, tmp_path / "hf.safetensors")
 
 
+@pytest.mark.slow
 def test_export(checkpoint, tmp_path, images):
     from keras_poolformer import ImageTransform, export_tflite
     from keras_poolformer.runtime.tflite_model import TFLiteModel

@@ -83,6 +83,7 @@ def test_a_run_that_has_not_ended(tmp_path):
         resolve(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_repository_of_card(run, tmp_path, images):
     repository = tmp_path / "repository"
     assert main(["card", str(run), "-o", str(repository), "--recipes", "none"]) == 0
