@@ -64,6 +64,7 @@ def test_figures_are_the_models(text):
     assert "| model.keras | " in text and f"| {PRESET}_fp32.tflite | " in text
 
 
+@pytest.mark.slow
 def test_its_code_runs(repository, text, monkeypatch, capsys):
     monkeypatch.chdir(repository)
     shutil.copy(ASSETS / "photos" / "chelsea.jpg", repository / "photo.jpg")

@@ -141,7 +141,7 @@ def test_predict_refuses_files_that_are_no_models(files, refusal, tmp_path, phot
 # export
 
 
-@pytest.mark.first(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -22,7 +22,7 @@ def export(name, path, recipe, **options):
     return model, export_tflite(model, path, recipe=recipe, transform=TRANSFORM, **options)
 
 
-@pytest.mark.first(6)
+@pytest.mark.first(3)
 @pytest.mark.parametrize(
     ("recipe", "name"),
     [

@@ -195,6 +195,7 @@ def test_what_costs_nothing_changes_nothing(tiny_config):
     assert model_stats(model, 64) == model_stats(tiny_config, 64)
 
 
+@pytest.mark.slow
 def test_the_model_stays_as_it_was(tiny_config, monkeypatch):
     model = PoolFormerImageClassifier(tiny_config)
     images = np.ones((1, 32, 32, 3), "float32")
@@ -228,6 +229,7 @@ def test_what_is_no_size_is_refused(size, tiny_config):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_the_largest_size_is_only_counted(tiny_config):
     stats, small = (model_stats(tiny_config, size) for size in (MAX_SIDE, MAX_SIDE // 256))
     for kind, factor in (("conv", 256**2), ("norm", 256**2), ("linear", 1)):

@@ -60,7 +60,7 @@ def test_both_names_are_one_class():
         } | set(dir(object))  # fmt: skip
 
 
-@pytest.mark.first(2)
+@pytest.mark.first(1)
 @pytest.mark.parametrize("saved_as", [MetaFormerImageClassifier, PoolFormerImageClassifier])
 @pytest.mark.parametrize("read_as", [MetaFormerImageClassifier, PoolFormerImageClassifier])
 def test_a_file_is_read_by_both_names(saved_as, read_as, tmp_path, pixels):

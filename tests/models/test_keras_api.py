@@ -130,6 +130,7 @@ def test_other_quantization_is_refused_before_anything_changes():
         PoolFormerImageClassifier(CONFIG, dtype="int8_from_float32")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["int8", "float8"])
 def test_a_model_around_ours_can_be_quantized_and_saved(mode, tmp_path):
     ours = PoolFormerImageClassifier(CONFIG)
