@@ -56,10 +56,11 @@ class TorchSource(Source):
         checkpoint = read_checkpoint(self.weights, use_ema=use_ema, progress=progress)
         self._check_sha256(checkpoint.sha256, expected)
         named = name_tensors(checkpoint, layout)
-        hint = None if self.config else assumptions.layer_norm_hint(self.weights, checkpoint)
-        hinted: dict[str, Any] = {"norm": "layer_norm"} if hint else {}
+        hints = {} if self.config else assumptions.name_hints(self.weights, checkpoint)
+        hinted: dict[str, Any] = {name: value for name, (value, _) in hints.items()}
         if token_mixers is not None:
             hinted["token_mixers"] = token_mixers
+            hints.pop("token_mixers", None)
         config = self._config_of(named, hinted, checkpoint)
         provenance = self._provenance(config)
         if weights:
@@ -69,7 +70,7 @@ class TorchSource(Source):
             config=config,
             provenance=provenance,
             named=named if weights else None,
-            warnings={"norm": f"{self.name}: {hint}"} if hint else {},
+            warnings={name: f"{self.name}: {reason}" for name, (_, reason) in hints.items()},
         )
 
     def _with_assumptions(self, named: NamedTensors, config: MetaFormerConfig) -> NamedTensors:

@@ -88,6 +88,7 @@ def test_no_file(run):
     assert (status, printed) == (2, "") and "FILE" in line
 
 
+@pytest.mark.slow
 def test_files_that_are_none(exports, refusal, tmp_path):
     good, bad = exports / "fp32.tflite", tmp_path / "m.tflite"
     assert f"{bad} must be a .tflite file. Received: no such file" == refusal("benchmark", bad)

@@ -30,6 +30,7 @@ def record_of(path):
     return json.loads(path.with_name(f"{path.name}.json").read_text())
 
 
+@pytest.mark.slow
 def test_the_record_has_the_files_checksum(files, run, out):
     path = out / "x.tflite"
     assert run("export", files / "tiny.keras", "-o", path, "--size", 32)[0] == 0
@@ -51,6 +52,7 @@ def test_the_checksum_of_a_folder_is_what_sha256sum_says(tmp_path):
     assert comparison.checksum(tmp_path / "saved") == done.stdout.split()[0]
 
 
+@pytest.mark.slow
 def test_size_and_labels_go_into_the_file(files, run, out, labels, photographs):
     path = out / "x.tflite"
     arguments = ("--size", 96, "--labels", labels)

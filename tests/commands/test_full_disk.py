@@ -63,6 +63,7 @@ def test_saved_model_on_a_full_disk(files, refusal, out, monkeypatch):
     assert "No space left on device" in refusal(*arguments)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", ["safetensors", "TensorFlow"])
 def test_libraries_that_the_kernel_stops(library, files, refusal, out, small_disk):
     """Their errors are their own: neither is an OSError."""

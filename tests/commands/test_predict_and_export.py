@@ -39,6 +39,7 @@ def test_predict_agrees_with_the_model(name, files, run, photographs):
         np.testing.assert_allclose([received[str(i)] for i in range(3)], expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_predict_gives_the_classes_of_the_exported_source(exports, run, photographs):
     def predicted(source):
         status, printed, _ = run("predict", source, *photographs[:3], "--json")
@@ -140,7 +141,7 @@ def test_predict_refuses_files_that_are_no_models(files, refusal, tmp_path, phot
 # export
 
 
-@pytest.mark.first(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -223,6 +224,7 @@ def test_export_replaces_only_if_asked(files, refusal, run, out):
     assert output.stat().st_size > 40_000
 
 
+@pytest.mark.slow
 def test_int8_needs_calibration_and_says_how_much_it_used(
     files, refusal, run, out, tmp_path, photographs
 ):

@@ -236,6 +236,7 @@ def flip(file):
     file.write_bytes(content)
 
 
+@pytest.mark.slow
 def test_flipped_bits_are_laid_on_the_right_file(copy):
     file = copy / "train-00002-of-00004.tfrecord"
     flip(file)

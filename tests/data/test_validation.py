@@ -45,6 +45,7 @@ def test_every_broken_file_is_named(broken):
     assert str(name_broken(broken, tf.errors.InvalidArgumentError(None, None, "x"))) == message
 
 
+@pytest.mark.slow
 def test_each_host_reads_its_share(broken):
     found = set()
     for index in range(3):

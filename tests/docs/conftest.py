@@ -4,7 +4,6 @@ import shutil
 import socket
 
 import pytest
-from safetensors.torch import load_file
 
 from keras_poolformer.shipped import ASSETS
 from tests.helpers import PRESET
@@ -65,6 +64,7 @@ def _splits(path):
 def _pytorch(path):
     """A small network of one's own, as the authors' code saves a checkpoint."""
     import torch
+    from safetensors.torch import load_file
 
     from keras_poolformer import PoolFormerConfig, PoolFormerImageClassifier, save_torch_weights
 

@@ -54,7 +54,7 @@ def test_without_rounding_it_is_the_backbone():
     assert max(relative_error(received[level], expected[level]) for level in expected) <= 5e-6
 
 
-@pytest.mark.first(2)
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     "name", ["caformer", "randformer", "convformer", "identityformer", "poolformerv2", *MIXTURES]
 )

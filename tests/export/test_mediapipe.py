@@ -10,6 +10,7 @@ from keras_poolformer import ImageTransform, PoolFormerImageClassifier
 from keras_poolformer.export.tflite import export_tflite
 from keras_poolformer.runtime import TFLiteClassifier
 from keras_poolformer.scores import softmax
+from tests.export.family import FAMILIES, TRANSFORM, family_model
 from tests.helpers import PHOTOS
 
 # Largest difference of a probability from Keras, on images of the model's classes; measured
@@ -151,3 +152,22 @@ def test_embeddings(preset, transform, tmp_path, mediapipe_tasks):
         error = np.linalg.norm(received - expected) / np.linalg.norm(expected)
         print(f"{recipe}: {error:.2g}")
         assert error <= EMBEDDING_TOLERANCES[recipe]
+
+
+@pytest.mark.slow
+def test_the_family(tmp_path, mediapipe_tasks):
+    """A network of each family, as pixels in and probabilities out."""
+    labels = ("a", "b", "c", "d", "e")
+    images = [tmp_path / f"{photo.stem}.png" for photo in PHOTOS[:4]]
+    for path, pixels in zip(images, TRANSFORM.pixels(PHOTOS[:4]), strict=True):
+        Image.fromarray(pixels).save(path)
+    paths = {name: tmp_path / f"{name}.tflite" for name in FAMILIES}
+    for name, path in paths.items():
+        model = family_model(FAMILIES[name].replace(labels=labels))
+        export_tflite(model, path, inputs="pixels", outputs="probabilities", transform=TRANSFORM)
+    results = mediapipe_tasks("classify", paths.values(), images)
+    for path in paths.values():
+        received = probabilities(results[str(path)], labels)
+        expected = TFLiteClassifier(path).predict(TRANSFORM.pixels(PHOTOS[:4]))
+        assert np.abs(received - expected).max() <= 1e-6, path.name
+        assert np.ptp(received, axis=0).max() > 0.01  # images differ

@@ -170,6 +170,7 @@ def test_floats_are_taken_as_levels(photo, dtype):
     np.testing.assert_array_equal(transform.tf(beyond), transform.tf(clipped))
 
 
+@pytest.mark.slow
 def test_keras_own_directories(rgb_photographs, tmp_path, capfd, caplog):
     import keras
 

@@ -188,6 +188,7 @@ def test_to_dict_is_plain(tiny_config):
     assert fields["rows"][1]["resolution"] == [16, 24]
 
 
+@pytest.mark.slow
 def test_a_backbone_is_a_classifier_without_its_head(tiny_config):
     whole = model_stats(PoolFormerImageClassifier(tiny_config), 64)
     backbone = model_stats(PoolFormerBackbone(tiny_config), 64)
@@ -217,6 +218,7 @@ def test_what_costs_nothing_changes_nothing(tiny_config):
     assert model_stats(model, 64) == model_stats(tiny_config, 64)
 
 
+@pytest.mark.slow
 def test_the_model_stays_as_it_was(tiny_config, monkeypatch):
     model = PoolFormerImageClassifier(tiny_config)
     images = np.ones((1, 32, 32, 3), "float32")
@@ -250,6 +252,7 @@ def test_what_is_no_size_is_refused(size, tiny_config):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_the_largest_size_is_only_counted(tiny_config):
     stats, small = (model_stats(tiny_config, size) for size in (MAX_SIDE, MAX_SIDE // 256))
     for kind, factor in (("conv", 256**2), ("norm", 256**2), ("linear", 1)):
