@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_poolformer.config import MetaFormerConfig
-from keras_poolformer.runtime.description import DESCRIPTION, EXTRA, LABELS, SCORES
+from keras_poolformer.runtime.description import DESCRIPTION, EXTRA, LABEL_MAP, LABELS, SCORES
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import shown
 from keras_poolformer.support.output_folders import OutputFolder
@@ -23,7 +23,7 @@ SAVED_MODEL = OutputFolder(
     folders=("assets",),
 )
 INPUTS = ("normalized", "pixels")
-OUTPUTS = (*SCORES, "embedding", "pyramid")
+OUTPUTS = (*SCORES, LABEL_MAP, "embedding", "pyramid")
 
 
 def device_inputs(config: MetaFormerConfig) -> str:

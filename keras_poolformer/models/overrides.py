@@ -20,7 +20,7 @@ def with_size(transform: ImageTransform, size: Size) -> ImageTransform:
     Args:
         transform: The transform to change.
         size: Side of the square images, or (height, width), which squeezes pictures into that
-            shape: `crop_mode` becomes "hf", since timm's supports squares only.
+            shape: `crop_mode` "timm" becomes "hf", since timm's supports squares only.
 
     Raises:
         InputError: A side is out of bounds, or the transform does not resize.
@@ -30,7 +30,7 @@ def with_size(transform: ImageTransform, size: Size) -> ImageTransform:
     if isinstance(size, tuple) and size[0] == size[1]:
         size = size[0]
     options: dict[str, Any] = {"size": size}
-    if isinstance(size, tuple):
+    if isinstance(size, tuple) and transform.crop_mode == "timm":
         options["crop_mode"] = "hf"
     if transform.crop_size is not None and transform.do_center_crop:
         sides = zip(
