@@ -53,6 +53,7 @@ class ExportResult:
         calibration_images: Number of calibration images; 0 where none are needed.
         skipped: Names of calibration files that could not be read.
         sha256: Checksum of the file; for a SavedModel see `checksum`.
+        task: "segmentation" for a segmenter's outputs of each pixel, else None.
     """
 
     path: Path
@@ -67,6 +68,7 @@ class ExportResult:
     calibration_images: int = 0
     skipped: tuple[str, ...] = ()
     sha256: str = ""
+    task: str | None = None
 
     @property
     def error(self) -> float:

@@ -126,6 +126,7 @@ def examine(model: MetaFormerModel, path: str | os.PathLike[str]) -> ExportResul
         ),
         provenance=export_provenance(model, model.transform),
         sha256=checksum(path),
+        task=described_task(model, outputs),
     )
 
 

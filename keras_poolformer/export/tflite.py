@@ -146,6 +146,7 @@ def export_tflite(
         partitions=exported.partitions(),
         calibration_images=len(images),
         skipped=tuple(skipped),
+        task=description.task,
     )
 
 
