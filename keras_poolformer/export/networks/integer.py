@@ -6,7 +6,8 @@
   they still fill the range (scaling.py).
 - Pixels are not normalized first, which would round them: scale and offset go into the first
   convolution, whose padding becomes a frame of the pixel that would be normalized to 0.
-- Mixers, heads and norms: integer_mixers.py, integer_head.py, integer_operations.py.
+- Mixers, heads and norms: integer_mixers.py, integer_head.py, integer_semantic_fpn.py,
+  integer_operations.py.
 
 Measurements: docs/quantization.md.
 """
@@ -28,6 +29,7 @@ from keras_poolformer.export.networks.integer_operations import (
     convolution,
     integer_statistics,
 )
+from keras_poolformer.export.networks.integer_semantic_fpn import integer_semantic_fpn
 from keras_poolformer.export.networks.parts import FoldedBlock, FoldedStage
 from keras_poolformer.export.networks.places import (
     EMBEDDING,
@@ -39,6 +41,7 @@ from keras_poolformer.export.networks.places import (
     Place,
 )
 from keras_poolformer.export.networks.ranges import Marker
+from keras_poolformer.export.networks.semantic_fpn import FoldedSemanticFpn
 
 
 @dataclass(frozen=True)
@@ -65,8 +68,9 @@ class IntegerNetwork:
             mark: Marker that every tensor passes through.
 
         Returns:
-            Logits or embedding, (N, outputs). Without a head the pyramid, normed where a stage has
-            a norm: {"P2": (N, H/4, W/4, C), ...}.
+            Logits or embedding, (N, outputs); a segmenter's logits, (N, H/4, W/4, classes).
+            Without a head the pyramid, normed where a stage has a norm:
+            {"P2": (N, H/4, W/4, C), ...}.
         """
         x = pixels
         streams = []
@@ -75,9 +79,13 @@ class IntegerNetwork:
             for number in range(len(stage.blocks)):
                 x = self.block(index, number, x, mark)
             streams.append(x)
-        if self.network.head is None:
+        head = self.network.head
+        scales = [self._last_scale(index) for index in range(len(streams))]
+        if head is None:
             return self._pyramid(streams, mark)
-        return integer_head(self.network.head, x, self._last_scale(len(streams) - 1), mark)
+        if isinstance(head, FoldedSemanticFpn):
+            return integer_semantic_fpn(head, streams, scales, mark)
+        return integer_head(head, x, scales[-1], mark)
 
     def embedding(self, index: int, x: tf.Tensor, mark: Marker) -> tf.Tensor:
         """Runs the convolution that opens a stage, with its norms.
