@@ -114,9 +114,10 @@ def speed_table(record):
         for name, row in speed["variants"].items()
     ]
     return (
+        "What the smallest of each family costs in each recipe of `export`: "
         f"{speed['size']} pixels, one image, one thread; medians of {speed['rounds']} rounds of "
-        f"{speed['calls']} calls, all files in turn, on {speed['machine']['cpu']}.\n\n"
-        f"{readme.markdown_table(header, rows)}"
+        f"{speed['calls']} calls, all files in turn, on {speed['machine']['cpu']}. The weights are "
+        f"random, which changes neither size nor speed.\n\n{readme.markdown_table(header, rows)}"
     )
 
 
