@@ -111,7 +111,7 @@ FAMILIES = {
 
 @pytest.mark.parametrize("variant", FAMILIES)
 def test_pytorch_computes_the_same_logits_with_the_same_weights(variant, tmp_path):
-    """Measured MEASURED_TORCH."""
+    """Other sums in float32: see tests/test_parity_family.py."""
     torch = pytest.importorskip("torch")
     pytest.importorskip("conversion.oracles")
     from benchmarks.build import build_tensorflow

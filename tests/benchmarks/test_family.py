@@ -2,13 +2,18 @@
 
 import json
 
+import numpy as np
 import pytest
 from PIL import Image
 
 from benchmarks import family
+from benchmarks.build import randomize
 from benchmarks.family_speed import RECIPES, measure_family
+from keras_poolformer import PoolFormerBackbone
 from keras_poolformer.support.errors import InputError
 from tests.benchmarks.conftest import small
+
+COLOR = (31, 119, 180)  # of the first family, matplotlib's first
 
 
 @pytest.fixture(scope="module")
@@ -57,7 +62,21 @@ def test_the_picture_has_two_panels(record, tmp_path):
     family.draw(record, path)
     with Image.open(path) as picture:
         assert picture.width > 2 * picture.height
-        assert len(set(picture.convert("RGB").getdata())) > 10  # two families, and what is gray
+        pixels = np.asarray(picture.convert("RGB"))
+    assert (abs(pixels - np.array(COLOR)).max(-1) < 3)[:, : pixels.shape[1] // 2].any()
+    assert (abs(pixels - np.array(COLOR)).max(-1) < 3)[:, pixels.shape[1] // 2 :].any()
+
+
+@pytest.mark.parametrize("variant", ["poolformerv2_s12", "convformer_s18", "caformer_s18"])
+def test_pixels_of_random_networks_stay_apart(variant):
+    """Measured 0.05 to 0.9; with shortcuts that halve the stream, attention left 7e-4."""
+    model = PoolFormerBackbone(small(variant, depths=(1, 1, 9, 1), widths=(8, 16, 32, 64)))
+    randomize(model)
+    images = np.random.default_rng(0).standard_normal((2, 64, 64, 3))
+    for stream in model.feature_extractor()(images).values():
+        pixels = np.asarray(stream)
+        assert np.isfinite(pixels).all()
+        assert pixels.std((1, 2)).mean() > 0.02 * np.sqrt((pixels**2).mean())
 
 
 def test_too_few_rounds_are_refused_before_the_work(tmp_path):

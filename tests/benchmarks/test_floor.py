@@ -104,12 +104,14 @@ def test_nothing_vanishes_on_the_way(job, recipe):
 
 
 def test_no_number_overflows_behind_many_squares(job, network):
-    """Whatever the scale of the weights is: 36 squares of 2 are infinite."""
-    blocks = 9 * network.stages[2].blocks
-    large = [dataclasses.replace(stage, kernel=2 * stage.kernel) for stage in network.stages]
-    large[2] = dataclasses.replace(large[2], blocks=blocks)
+    """Whatever the scale of the weights is: so large, unscaled squares are infinite."""
+    stages = list(network.stages)
+    mlp = stages[2].blocks[0].mlp
+    mlp = dataclasses.replace(mlp, fc1_kernel=10 * mlp.fc1_kernel)
+    block = dataclasses.replace(stages[2].blocks[0], mlp=mlp)
+    stages[2] = dataclasses.replace(stages[2], blocks=(block,) * 18)
     images = job.images("normalized", checked_only=False)
-    scores = floor_function(dataclasses.replace(network, stages=tuple(large)), images)(images)
+    scores = floor_function(dataclasses.replace(network, stages=tuple(stages)), images)(images)
     assert np.isfinite(scores).all()
     assert abs(np.asarray(scores)).max() > 1e-3
 
