@@ -164,10 +164,11 @@ def _draw_measured(axes, record, colors):
         axes.plot(milliseconds, [top1] * len(RECIPES), "-", color=color, linewidth=1)
         for recipe, value in zip(RECIPES, milliseconds, strict=True):
             axes.plot(value, top1, MARKERS[recipe], color=color)
-        axes.annotate(name, (min(milliseconds), top1), (0, 6), textcoords="offset points")
+        slowest = (max(milliseconds), top1)
+        axes.annotate(name, slowest, (8, 0), textcoords="offset points", va="center")
     for recipe, marker in MARKERS.items():
         axes.plot([], [], marker, color="0.4", label=recipe)
-    axes.set_xlim(left=0)
+    axes.set_xlim(0, 1.35 * axes.get_xlim()[1])  # room for the names
     axes.set_xlabel("milliseconds an image, one thread")
     axes.set_title("The smallest of each family, in each recipe")
 
