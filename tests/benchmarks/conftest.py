@@ -1,5 +1,7 @@
 """A comparison's files, of a network small enough for every test."""
 
+from pathlib import Path
+
 import pytest
 
 from benchmarks.build import build_tensorflow
@@ -8,9 +10,19 @@ from keras_poolformer import PoolFormerConfig
 from keras_poolformer.variants import VARIANTS
 
 SIZE = 64
+EXPORTS = {"built", "built_star_relu", "measured", "results"}  # fixtures that take long
 FILES = ("ours-fp32", "floor-fp32", "floor-dynamic_int8", "floor-int8")
 # timm leaves out the convolution between stages of equal width.
 CONFIG = PoolFormerConfig(depths=(1, 1, 2, 1), widths=(8, 16, 24, 32), num_classes=5)
+
+
+@pytest.hookimpl(tryfirst=True)  # before tests are chosen by their markers
+def pytest_collection_modifyitems(items):
+    """What needs exported files of whole networks is slow."""
+    here = [item for item in items if Path(__file__).parent in item.path.parents]
+    for item in here:
+        if EXPORTS & set(item.fixturenames):
+            item.add_marker(pytest.mark.slow)
 
 
 def small(variant, **fields):

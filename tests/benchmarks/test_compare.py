@@ -109,6 +109,7 @@ FAMILIES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("variant", FAMILIES)
 def test_pytorch_computes_the_same_logits_with_the_same_weights(variant, tmp_path):
     """Other sums in float32: see tests/test_parity_family.py."""
