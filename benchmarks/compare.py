@@ -41,7 +41,10 @@ LEAST_CALLS = 3  # in a round, however large the batch
 PUBLISHED = "poolformer_s12"  # the variant of the documents' tables
 
 
-def compare(config, size, names=(), rounds=ROUNDS, calls=CALLS, folder="build/bench", variant=None):
+def compare(
+    config, size, names=(), rounds=ROUNDS, calls=CALLS, folder="build/bench", variant=None,
+    throughput=True,
+):  # fmt: skip
     """Builds, checks and measures contestants.
 
     Args:
@@ -52,6 +55,7 @@ def compare(config, size, names=(), rounds=ROUNDS, calls=CALLS, folder="build/be
         calls: Number of timed calls per round.
         folder: Folder for all files that are made.
         variant: Name of the variant whose targets are checked, or None for none.
+        throughput: Whether many images on two cores are measured, too.
 
     Returns:
         JSON-ready results: "machine", "contestants", "throughput", "targets", ...
@@ -62,7 +66,7 @@ def compare(config, size, names=(), rounds=ROUNDS, calls=CALLS, folder="build/be
     """
     ratios.interval_rank(rounds)  # refuses too few before an hour's work
     chosen = choose(names, config)
-    many = [contestant for contestant in chosen if contestant.throughput]
+    many = [contestant for contestant in chosen if throughput and contestant.throughput]
     groups = [name for name in GROUPS if name in {"tensorflow", *(c.group for c in chosen)}]
     progress = Progress(_steps(groups, chosen, many))
 
@@ -70,12 +74,12 @@ def compare(config, size, names=(), rounds=ROUNDS, calls=CALLS, folder="build/be
     _build(job, chosen, groups, progress)
     entries = {contestant.name: (job, contestant) for contestant in chosen}
     errors, latency, busy = measure_latency(entries, rounds, calls, progress)
-    batches, throughput, busy_later = {}, {}, busy
+    batches, many_seconds, busy_later = {}, {}, busy
     if many:
-        batches, throughput, busy_later = _throughput(job, many, rounds, calls, progress)
+        batches, many_seconds, busy_later = _throughput(job, many, rounds, calls, progress)
     progress.finish()
     sizes = {c.name: [size_of(job.folder / c.file)] for c in chosen}
-    measured = {"latency": latency, "throughput": throughput, "bytes": sizes}
+    measured = {"latency": latency, "throughput": many_seconds, "bytes": sizes}
     results = {
         "machine": describe_machine(),
         "busy_cores": {"latency": busy, "throughput": busy_later},
@@ -86,7 +90,7 @@ def compare(config, size, names=(), rounds=ROUNDS, calls=CALLS, folder="build/be
         "calls": calls,
         "coverage": ratios.coverage(rounds, ratios.interval_rank(rounds)),
         "contestants": _latency_rows(chosen, sizes, errors, latency),
-        "throughput": _throughput_rows(batches, throughput),
+        "throughput": _throughput_rows(batches, many_seconds),
         "targets": check_targets(measured, variant),
     }
     (job.folder / "results.json").write_text(json.dumps(results, indent=2), encoding="utf-8")
@@ -188,8 +192,9 @@ def run(options):
     config = PoolFormerConfig.from_variant(options.variant)
     names = [name for name in options.only.split(",") if name]
     results = compare(
-        config, options.size, names, options.rounds, options.calls, options.output, options.variant
-    )
+        config, options.size, names, options.rounds, options.calls, options.output,
+        options.variant, not options.no_throughput,
+    )  # fmt: skip
     print_tables(results)
     plot = Path(options.output) / "plot.png"
     try:
@@ -221,6 +226,7 @@ def main(arguments=None):
     parser.add_argument("--only", default="", metavar="NAME,...",
                         help=f"some of {', '.join(CONTESTANTS)}")  # fmt: skip
     parser.add_argument("--output", default="build/bench", help="folder; default: %(default)s")
+    parser.add_argument("--no-throughput", action="store_true", help="measure latency alone")
     parser.add_argument("--publish", action="store_true",
                         help="write docs/benchmark.* and the documents' tables")  # fmt: skip
     return one_line_errors("bench", run, parser.parse_args(arguments))
