@@ -67,7 +67,7 @@ def test_the_graph_gives_the_same_pixels(size, images):
     transform = segmentation_transform(size)
     signature = [tf.TensorSpec((None, None, 3), tf.uint8)]
     pixels = tf.function(lambda x: graph.pixels(transform, x), input_signature=signature)
-    for image in images:
+    for image in images[::3]:
         assert np.array_equal(pixels(image), transform.pixels(image)), image.shape
     twice = tf.function(transform.tf)(np.stack([images[0], images[0]]))
     assert np.array_equal(twice, transform([images[0], images[0]]))
