@@ -110,6 +110,7 @@ def test_keras_file_round_trip(model, saved):
         np.testing.assert_array_equal(again(IMAGES), model(IMAGES))
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("name", ["PoolFormerBackbone", "PoolFormerSegmenter"])
 def test_from_preset_needs_no_other_import(saved, name):
     code = f"from keras_poolformer import {name} as m; print(m.from_preset({str(saved)!r}).config)"
