@@ -162,7 +162,7 @@ def test_other_classes(model, saved):
     assert 0.005 < kernels[0].std() < 0.02
 
 
-@pytest.mark.parametrize("jit_compile", [False, True])
+@pytest.mark.parametrize("jit_compile", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_fit_ignores_255_and_says_so_in_the_provenance(jit_compile):
     model = PoolFormerSegmenter(CONFIG)
     before = values(model)
