@@ -138,7 +138,7 @@ class Source(ABC):
     def _check_sha256(self, received: str, expected: str | None) -> None:
         wrong = expected if expected and received != expected.lower() else None
         if not received.startswith(self.sha256_start):
-            wrong = f"{self.sha256_start}..."
+            wrong = f"that begins with {self.sha256_start}"
         if wrong:
             place = self.downloaded
             remedy = f"; to download it again, delete {place}" if place else ""
