@@ -1,11 +1,11 @@
-"""What the backbone and the classifier share: how they are made, read, saved and frozen."""
+"""What the models share: how they are made, read, saved and frozen."""
 
 import contextlib
 import importlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import keras
 
@@ -30,7 +30,11 @@ class MetaFormerModel(keras.Model):
     """A model that is made from a config, loaded from a preset or checkpoint, and saved as one."""
 
     config: MetaFormerConfig
-    fixed_fields: ClassVar[Mapping[str, Any]] = {}  # of the config, whatever a source says
+
+    @classmethod
+    def required_fields(cls, config: MetaFormerConfig) -> dict[str, Any]:
+        """Returns fields of a source's config that must change for a model of this class."""
+        return {}
 
     @classmethod
     def from_variant(cls, name: str, **overrides: Any) -> Self:
@@ -59,9 +63,9 @@ class MetaFormerModel(keras.Model):
             source: Name of `list_presets()`, path of a .pth / .pth.tar / .safetensors / .keras
                 file, path of a directory as `save_to_preset`, timm or transformers save it, or
                 "hf://OWNER/NAME[@REVISION]". Missing weights are downloaded.
-            num_classes: Number of classes. If it differs from the source's, the backbone's
-                weights are kept and the classifier starts fresh
-                (`model.provenance["new_tensors"]` lists what did); 0 leaves the classifier out.
+            num_classes: Number of classes; by default the source's. If it differs, or the source
+                is of another task, the backbone's weights are kept and the head starts fresh
+                (`model.provenance["new_tensors"]` lists what did); 0 leaves a classifier out.
             head: "norm_pool" or "pool_norm" instead of the source's own.
             load_weights: Whether weights are loaded. False builds the architecture with fresh
                 ones.

@@ -81,6 +81,13 @@ def _keras(path):
     PoolFormerImageClassifier.from_preset(PRESET).save(path)
 
 
+def _segmenter(path):
+    """A small segmenter, as mmsegmentation saves a checkpoint."""
+    from tests.segmenters import LABELS, PALETTE, randomized_segmenter, save_checkpoint
+
+    save_checkpoint(randomized_segmenter(), path, CLASSES=LABELS, PALETTE=PALETTE)
+
+
 def _labels(path):
     """As many class names as the tiny preset has classes."""
     path.write_text("".join(f"kind {number}\n" for number in range(10)))
@@ -96,4 +103,5 @@ GIVEN = {
     "my.pth.tar": _pytorch,
     "my.keras": _keras,
     "labels.txt": _labels,
+    "segmenter.pth": _segmenter,
 }
