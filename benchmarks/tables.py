@@ -23,8 +23,9 @@ def print_tables(results):
     if results["throughput"]:
         print("\nThroughput: two cores, each contestant at its best batch size")
         _print_throughput(results["throughput"])
-    print("\nTargets: a bound applies to the lower end of the ratio's interval")
-    _print_targets(results["targets"])
+    if results["targets"]:
+        print("\nTargets: a bound applies to the lower end of the ratio's interval")
+        _print_targets(results["targets"])
 
 
 def markdown(results):

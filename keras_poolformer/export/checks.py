@@ -4,8 +4,8 @@ import math
 
 from keras_poolformer.export.graphs import default_outputs, has_probabilities, require_image_size
 from keras_poolformer.export.recipes import INPUTS, OUTPUTS, Recipe
-from keras_poolformer.images.label_maps import SMALL
 from keras_poolformer.images.transform import ImageTransform
+from keras_poolformer.label_maps import BYTE_CLASSES
 from keras_poolformer.models.backbone import MetaFormerBackbone
 from keras_poolformer.models.base import MetaFormerModel
 from keras_poolformer.models.segmenter import MetaFormerSegmenter
@@ -56,7 +56,7 @@ def require_exportable(
     require_image_size(model, transform)
     _require_outputs(model, outputs)
     if isinstance(model, MetaFormerSegmenter):
-        _require_segmenter(model, transform, recipe)
+        _require_segmenter(model, transform)
     if transform.output_shape is None:
         raise InputError(
             "an export needs images of one size, so the transform must crop. "
@@ -82,9 +82,9 @@ def _require_outputs(model: MetaFormerModel, outputs: str) -> None:
             f"only {'a classifier' if is_segmenter else 'a segmenter'} has "
             f"`outputs`={outputs!r}. Received: {type(model).__name__}"
         )
-    if outputs == LABEL_MAP and model.config.num_classes > SMALL:
+    if outputs == LABEL_MAP and model.config.num_classes > BYTE_CLASSES:
         raise InputError(
-            f"`outputs`={LABEL_MAP!r} has at most {SMALL} classes, whose numbers fit into "
+            f"`outputs`={LABEL_MAP!r} has at most {BYTE_CLASSES} classes, whose numbers fit into "
             f"uint8; `outputs`='logits' has all. Received: {model.config.num_classes:,} classes"
         )
     if not model.config.num_classes and outputs in SCORES:
@@ -99,14 +99,7 @@ def _require_outputs(model: MetaFormerModel, outputs: str) -> None:
         )
 
 
-def _require_segmenter(
-    model: MetaFormerSegmenter, transform: ImageTransform, recipe: Recipe
-) -> None:
-    if recipe.is_integer:
-        raise InputError(
-            "a segmenter has recipes fp32, fp16, dynamic_int8 and saved_model. "
-            f"Received: {recipe.name}"
-        )
+def _require_segmenter(model: MetaFormerSegmenter, transform: ImageTransform) -> None:
     if transform.do_center_crop or transform.output_shape is None:
         raise InputError(
             "a segmenter's file labels whole images of one size, so the transform must resize and "

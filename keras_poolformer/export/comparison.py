@@ -13,8 +13,8 @@ from typing import Any, TypeAlias
 import numpy as np
 
 from keras_poolformer.data.folders import spread
-from keras_poolformer.images.label_maps import label_map
 from keras_poolformer.images.transform import ImageTransform
+from keras_poolformer.label_maps import label_map
 from keras_poolformer.models.base import MetaFormerModel
 from keras_poolformer.provenance import Provenance
 from keras_poolformer.runtime.description import LABEL_MAP

@@ -9,9 +9,9 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from keras_poolformer.images.label_maps import SMALL
 from keras_poolformer.images.options import as_pair
 from keras_poolformer.images.transform import ImageTransform
+from keras_poolformer.label_maps import BYTE_CLASSES
 from keras_poolformer.labels import checked_labels
 from keras_poolformer.models.backbone import MetaFormerBackbone
 from keras_poolformer.models.base import MetaFormerModel
@@ -117,18 +117,21 @@ def probabilities(model: MetaFormerModel, logits: tf.Tensor) -> tf.Tensor:
     return tf.nn.sigmoid(logits) if is_sigmoid else tf.nn.softmax(logits)
 
 
-def label_map(logits: tf.Tensor, size: Any) -> tf.Tensor:
+def label_map(
+    logits: tf.Tensor, size: Any, mark: Callable[[tf.Tensor], tf.Tensor] = lambda resized: resized
+) -> tf.Tensor:
     """Returns the class of each pixel in a graph, (N, height, width).
 
     Args:
         logits: Tensor (N, h, w, classes).
         size: (height, width) of the image, to which they are interpolated.
+        mark: Function that the interpolated logits pass through.
 
     Returns:
         uint8; uint16 for more than 256 classes.
     """
-    dtype = tf.uint8 if logits.shape[-1] <= SMALL else tf.uint16
-    resized = tf.image.resize(logits, size)
+    dtype = tf.uint8 if logits.shape[-1] <= BYTE_CLASSES else tf.uint16
+    resized = mark(tf.image.resize(logits, size))
     return tf.cast(tf.argmax(resized, -1, tf.int32), dtype)
 
 

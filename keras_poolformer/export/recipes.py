@@ -89,7 +89,7 @@ _INTEGER: dict[str, Any] = {
     "needs_calibration": True,
     "inputs": ("pixels",),
     "output_dtype": "int8",
-    "byte_outputs": ("probabilities", "embedding"),
+    "byte_outputs": ("probabilities", LABEL_MAP, "embedding"),
 }
 _TFLITE = (
     # Single precision: the reference that the others are measured against.

@@ -1,6 +1,7 @@
 """Export to .tflite: builtin operators only, batch 1, static shapes."""
 
 import dataclasses
+import functools
 import os
 import tempfile
 from collections import Counter
@@ -38,7 +39,7 @@ from keras_poolformer.export.networks.calibration import (
     read_calibration,
 )
 from keras_poolformer.export.networks.folding import fold
-from keras_poolformer.export.networks.places import PIXELS
+from keras_poolformer.export.networks.places import OUTPUT, PIXELS
 from keras_poolformer.export.networks.ranges import Quantizer
 from keras_poolformer.export.recipes import Recipe, get_recipe
 from keras_poolformer.images.transform import ImageTransform, checked_transform
@@ -211,6 +212,9 @@ def _integer_function(
             return result
         if outputs == "probabilities":
             result = quantizer.probabilities(probabilities(model, result))
+        if outputs == LABEL_MAP:
+            size = images.shape[1:3]
+            result = label_map(result, size, functools.partial(quantizer.like, OUTPUT))
         return {outputs: result}
 
     return run

@@ -8,7 +8,7 @@ import keras
 from keras import ops
 
 from keras_poolformer.config import MetaFormerConfig
-from keras_poolformer.models.resizing import resize_bilinear
+from keras_poolformer.models.resizing import resize_bilinear, sides_of
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import shown
 
@@ -56,8 +56,7 @@ class PixelCrossEntropy(keras.losses.Loss):
 
     def call(self, y_true: Any, y_pred: Any) -> Any:
         masks = ops.cast(ops.squeeze(y_true, -1) if len(y_true.shape) == 4 else y_true, "int32")
-        height, width = ops.shape(masks)[1:3]
-        logits = resize_bilinear(y_pred, height, width)
+        logits = resize_bilinear(y_pred, *sides_of(masks))
         has_class = ops.not_equal(masks, IGNORED_LABEL)
         classes = ops.where(has_class, masks, ops.zeros_like(masks))
         losses = ops.sparse_categorical_crossentropy(classes, logits, from_logits=True)

@@ -58,7 +58,9 @@ def override(model: Any, size: Size | None = None, labels: str | Path | None = N
     if labels is not None:
         num_classes = model.config.num_classes
         if not num_classes or getattr(model, "head", None) is None:
-            raise InputError("--labels needs a head. Received: a network without classes")
+            raise InputError(
+                "--labels needs a classifier or segmenter. Received: a network without classes"
+            )
         model.config = model.config.replace(labels=read_labels(labels, num_classes))
 
 

@@ -27,7 +27,7 @@ def resize_bilinear(x: Any, height: Any, width: Any) -> Any:
     Returns:
         (N, height, width, C), of the same dtype.
     """
-    old_height, old_width = ops.shape(x)[1:3]
+    old_height, old_width = sides_of(x)
     dtype = keras.backend.standardize_dtype(x.dtype)
     sides = (height, width, old_height, old_width)
     if dtype != "float64" and all(isinstance(side, int) for side in sides):
@@ -36,12 +36,22 @@ def resize_bilinear(x: Any, height: Any, width: Any) -> Any:
     return ops.einsum("ij,nhjc->nhic", _bilinear_matrix(old_width, width, dtype), x)
 
 
+def sides_of(x: Any) -> tuple[Any, Any]:
+    """Returns height and width of feature maps or masks, ints where a graph knows them.
+
+    Args:
+        x: (N, H, W, ...).
+    """
+    shape: Any = ops.shape(x)
+    return shape[1], shape[2]
+
+
 def _bilinear_matrix(old: Any, new: Any, dtype: str) -> Any:
     """The matrix (new, old) of a bilinear resize along one axis."""
     precise = "float64" if dtype == "float64" else "float32"
     scale = ops.cast(old, precise) / ops.cast(new, precise)
-    places = (ops.cast(ops.arange(new), precise) + 0.5) * scale - 0.5
-    places = ops.clip(places, 0, ops.cast(old - 1, precise))
+    centers = (ops.cast(ops.arange(new), precise) + 0.5) * scale - 0.5
+    places: Any = ops.clip(centers, 0, ops.cast(old - 1, precise))
     distances = ops.abs(places[:, None] - ops.cast(ops.arange(old), precise))
     return ops.cast(ops.relu(1 - distances), dtype)
 
@@ -58,7 +68,7 @@ class BilinearDoubling(layers.Layer):
     """
 
     def call(self, inputs: Any) -> Any:
-        height, width = ops.shape(inputs)[1:3]
+        height, width = sides_of(inputs)
         return resize_bilinear(inputs, 2 * height, 2 * width)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
@@ -87,9 +97,9 @@ class UpsampleLike(layers.Layer):
 
     def call(self, inputs: Sequence[Any]) -> Any:
         x, like = inputs
-        height, width = ops.shape(like)[1:3]
+        height, width = sides_of(like)
         if self.interpolation == "nearest":
-            doubled = ops.repeat(ops.repeat(x, 2, axis=1), 2, axis=2)
+            doubled: Any = ops.repeat(ops.repeat(x, 2, axis=1), 2, axis=2)
             return doubled[:, :height, :width]
         if None not in x.shape[1:3] and x.shape[1:3] == like.shape[1:3]:
             return x

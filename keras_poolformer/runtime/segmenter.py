@@ -8,7 +8,7 @@ import PIL.Image as Image
 
 from keras_poolformer.images import overlays
 from keras_poolformer.images.files import load_image
-from keras_poolformer.images.label_maps import label_map
+from keras_poolformer.label_maps import label_map
 from keras_poolformer.labels import Color
 from keras_poolformer.runtime.description import LABEL_MAP, SCORES, Description
 from keras_poolformer.runtime.tflite_model import TFLiteModel

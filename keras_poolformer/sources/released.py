@@ -4,6 +4,7 @@ import functools
 from typing import Any, NamedTuple
 
 from keras_poolformer.config import MetaFormerConfig
+from keras_poolformer.images.segmentation import segmentation_transform
 from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.labels import read_labels
 from keras_poolformer.shipped import ASSETS
@@ -16,7 +17,6 @@ CIFAR10_LABELS = (
 IMAGENET_CLASSES = 1000
 IMAGENET_21K_CLASSES = 21_841
 _SECOND_PAPER_CROP_PCT = 1.0
-_SEGMENTER_SIDE = 512  # pixels, of the crops that the released ones were trained on
 
 
 class Release(NamedTuple):
@@ -130,23 +130,13 @@ def default_transform(config: MetaFormerConfig) -> ImageTransform:
     """
     options: dict[str, Any] = {}
     if config.is_segmenter:
-        return _segmenter_transform(config.image_side or _SEGMENTER_SIDE)
+        side = config.image_side
+        return segmentation_transform((side, side)) if side else segmentation_transform()
     if name := find_variant(vars(config)):
         options["crop_pct"] = RELEASES[f"{name}_in1k"].crop_pct
     if side := config.image_side:
         options["size"] = side
     return ImageTransform(**options)
-
-
-def _segmenter_transform(side: int) -> ImageTransform:
-    """The transform of segmenters: nothing is cropped."""
-    return ImageTransform(
-        size=(side, side),
-        crop_pct=None,
-        interpolation="bilinear",
-        crop_mode="hf",
-        do_center_crop=False,
-    )
 
 
 def default_labels(config: MetaFormerConfig) -> tuple[str, ...] | None:

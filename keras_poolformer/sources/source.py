@@ -136,14 +136,15 @@ class Source(ABC):
         return downloads.recorded_sha256(self.weights)
 
     def _check_sha256(self, received: str, expected: str | None) -> None:
-        is_expected = received == expected.lower() if expected else True
-        if not is_expected or not received.startswith(self.sha256_start):
+        wrong = expected if expected and received != expected.lower() else None
+        if not received.startswith(self.sha256_start):
+            wrong = f"that begins with {self.sha256_start}"
+        if wrong:
             place = self.downloaded
             remedy = f"; to download it again, delete {place}" if place else ""
             raise InputError(
-                f"{self.weights}: checksum mismatch: expected the sha256 "
-                f"{expected or f'{self.sha256_start}...'}. Received: {received}; "
-                f"the file is corrupt or a different one{remedy}"
+                f"{self.weights}: checksum mismatch: expected the sha256 {wrong}. Received: "
+                f"{received}; the file is corrupt or a different one{remedy}"
             )
         if self.download and not expected:
             downloads.record_sha256(self.weights, received)

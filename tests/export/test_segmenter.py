@@ -10,8 +10,8 @@ from keras_poolformer import (
     export_saved_model,
     export_tflite,
 )
-from keras_poolformer.images.label_maps import label_map
 from keras_poolformer.images.segmentation import segmentation_transform
+from keras_poolformer.label_maps import label_map
 from keras_poolformer.runtime import TFLiteBackbone, TFLiteSegmenter
 from keras_poolformer.runtime.description import read_description
 from keras_poolformer.scores import softmax
@@ -102,7 +102,6 @@ def test_images_of_any_size_become_squares(model, tmp_path):
     ("options", "message"),
     [
         ({"outputs": "embedding"}, "only a classifier has `outputs`='embedding'"),
-        ({"recipe": "int8"}, "fp32, fp16, dynamic_int8 and saved_model. Received: int8"),
         ({"transform": segmentation_transform((64, 72))}, "multiples of 32. Received: 64 x 72"),
         ({"transform": ImageTransform(size=64)}, "do_center_crop=True"),
         ({"transform": TRANSFORM.replace(do_resize=False)}, "do_resize=False"),

@@ -32,9 +32,11 @@ from keras_poolformer.export.networks.integer_operations import (
 from keras_poolformer.export.networks.integer_semantic_fpn import integer_semantic_fpn
 from keras_poolformer.export.networks.parts import FoldedBlock, FoldedStage
 from keras_poolformer.export.networks.places import (
+    BRANCHES,
     EMBEDDING,
     MIXER_NORM,
     MIXER_SUM,
+    MLP,
     MLP_SUM,
     PIXELS,
     PROJECTION,
@@ -188,7 +190,7 @@ class IntegerNetwork:
         hidden = convolution(hidden, mlp.fc1_kernel * scale[:, None], mlp.fc1_bias)
         hidden = activated(mlp.activation, hidden, place.at("fc1"), place.at("hidden"), mark)
         kernel, bias = mlp.fc2_kernel / out_scale, mlp.fc2_bias / out_scale
-        return mark(place.at("mlp"), convolution(hidden, kernel, bias))
+        return mark(place.at(MLP), convolution(hidden, kernel, bias))
 
     def _sum(
         self,
@@ -203,8 +205,9 @@ class IntegerNetwork:
         factor = self.scales[stream] / self.scales[place]
         factor = factor if shortcut is None else factor * shortcut
         if not np.allclose(factor, 1, rtol=1e-9, atol=0):
-            x = mark(place.at(f"{place.role} shortcut"), x * constant(factor))
-        return mark(place, x + branch)
+            stream = place.at(f"{place.role} shortcut")
+            x = mark(stream, x * constant(factor))
+        return mark.sum(place, x + branch, (stream, place.at(BRANCHES[place.role])))
 
     def _pyramid(self, streams: list[tf.Tensor], mark: Marker) -> dict[str, tf.Tensor]:
         """The streams on the model's scale, or normed."""

@@ -38,8 +38,7 @@ def integer_semantic_fpn(
         mark: Marker that every tensor passes through.
     """
     finest, *coarser = [
-        _scale(head, level, x, mark)
-        for level, x in enumerate(_neck(head, streams, scales, mark))
+        _scale(head, level, x, mark) for level, x in enumerate(_neck(head, streams, scales, mark))
     ]
     place = OUTPUT if not coarser else OUTPUT.at("finest logits")
     logits = mark(place, _convolved(head.last, finest))
