@@ -31,24 +31,24 @@ class TFLiteSegmenter(TFLiteModel):
         MissingExtraError: ai-edge-litert is not installed.
     """
 
-    description: Description
-
     def __init__(
         self, path: str | os.PathLike[str], num_threads: int = 1, num_workers: int = 1
     ) -> None:
         super().__init__(path, num_threads, num_workers)
-        if self.description is None or not self.description.is_segmenter:
-            described = self.description and f"one that returns {self.description.outputs}"
+        description = self.description
+        if description is None or not description.is_segmenter:
+            described = description and f"one that returns {description.outputs}"
             raise InputError(
                 f"{self.path.name} must be a segmenter's file that this package exported. "
                 f"Received: {described or 'one without a description'}"
             )
+        self._described: Description = description
         self._check_output()
 
     @property
     def palette(self) -> tuple[Color, ...] | None:
         """Colors (red, green, blue) of the classes, or None if the file has none."""
-        return self.description.palette
+        return self._described.palette
 
     def predict(self, images: np.ndarray) -> np.ndarray:
         """Runs the network.
@@ -84,7 +84,7 @@ class TFLiteSegmenter(TFLiteModel):
         picture = load_image(image)
         size = (picture.height, picture.width)
         output = self.predict(self.prepare(picture)[None])[0]
-        outputs = self.description.outputs
+        outputs = self._described.outputs
         if outputs == LABEL_MAP:
             return _nearest(output.astype(np.uint8), size)
         if outputs == "probabilities":  # apart from a constant for each pixel, the logits
@@ -110,7 +110,7 @@ class TFLiteSegmenter(TFLiteModel):
     def _check_output(self) -> None:
         """Rejects a file whose output is not what its description says."""
         shapes = [tuple(map(int, output["shape"])) for output in self._outputs.values()]
-        outputs = self.description.outputs
+        outputs = self._described.outputs
         if outputs not in (*SCORES, LABEL_MAP) or len(shapes) != 1:
             raise InputError(
                 f"{self.path.name} must return {', '.join(SCORES)} or {LABEL_MAP}. "
