@@ -89,7 +89,8 @@ class TFLiteSegmenter(TFLiteModel):
             return _nearest(output.astype(np.uint8), size)
         if outputs == "probabilities":  # apart from a constant for each pixel, the logits
             output = np.log(np.maximum(output, TINY))
-        return label_map(output, self.input_shape[:2], size)
+        height, width, _ = self.input_shape
+        return label_map(output, (height, width), size)
 
     def overlay(self, image: Any, labels: np.ndarray) -> Image.Image:
         """Draws labels over an image, half transparent, in the colors of the palette.
