@@ -96,7 +96,7 @@ def test_a_classifier_without_classes_gives_its_embedding(classifier, tmp_path):
 
 
 def test_something_else_is_no_model(tmp_path):
-    with pytest.raises(InputError, match=r"must be a MetaFormerImageClassifier or .* Sequential"):
+    with pytest.raises(InputError, match=r"must be a MetaFormerImageClassifier, .* Sequential"):
         export_tflite(keras.Sequential(), tmp_path / "m.tflite")
 
 
