@@ -16,7 +16,7 @@ from matplotlib.figure import Figure
 
 from benchmarks import readme
 from benchmarks.family_speed import RECIPES, measure_family
-from benchmarks.tables import QUIET
+from benchmarks.tables import QUIET, processor
 from keras_poolformer import model_stats
 from keras_poolformer.cli import one_line_errors
 from keras_poolformer.families import family_of
@@ -116,8 +116,9 @@ def speed_table(record):
     return (
         "What the smallest of each family costs in each recipe of `export`: "
         f"{speed['size']} pixels, one image, one thread; medians of {speed['rounds']} rounds of "
-        f"{speed['calls']} calls, all files in turn, on {speed['machine']['cpu']}. The weights are "
-        f"random, which changes neither size nor speed.\n\n{readme.markdown_table(header, rows)}"
+        f"{speed['calls']} calls, all files in turn, on {processor(speed['machine'])}. The "
+        "weights are random, which changes neither size nor speed.\n\n"
+        f"{readme.markdown_table(header, rows)}"
     )
 
 

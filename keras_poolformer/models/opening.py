@@ -9,7 +9,7 @@ from keras_poolformer import sources
 from keras_poolformer.config_fields import SEMANTIC_FPN
 from keras_poolformer.models.overrides import Size, override
 from keras_poolformer.sources.source import Contents
-from keras_poolformer.support.errors import FRAMEWORK, require_packages
+from keras_poolformer.support.errors import FRAMEWORK, InputError, require_packages
 
 if TYPE_CHECKING:
     from keras_poolformer.models.base import MetaFormerModel
@@ -46,6 +46,23 @@ def load_model(
     contents = found.read(weights=load_weights, token_mixers=mixers, **reading)
     model = build_model(contents, backbone, overrides)
     override(model, size, labels)
+    return model
+
+
+def load_classifier(source: str, **arguments: Any) -> "MetaFormerModel":
+    """Loads the classifier of a source.
+
+    Args:
+        source: Name, path or URI, as `sources.resolve` takes it.
+        **arguments: Further arguments of `load_model`.
+
+    Raises:
+        InputError: As `load_model`; or it is a segmenter.
+        MissingExtraError: Keras is not installed.
+    """
+    model = load_model(source, **arguments)
+    if model.config.is_segmenter:
+        raise InputError(f"{source} must be a classifier. Received: a segmenter")
     return model
 
 

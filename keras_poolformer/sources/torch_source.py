@@ -130,9 +130,10 @@ class TorchSource(Source):
 def _described(config: MetaFormerConfig, checkpoint: Checkpoint) -> MetaFormerConfig:
     """The config, with the names and colors of classes that the file states, if they fit."""
     for name in ("labels", "palette"):
-        if getattr(config, name) is None:
+        stated = getattr(checkpoint, name)
+        if stated is not None and getattr(config, name) is None:
             with contextlib.suppress(InputError):  # of another data set, or not in plain lists
-                config = config.replace(**{name: getattr(checkpoint, name)})
+                config = config.replace(**{name: stated})
     return config
 
 

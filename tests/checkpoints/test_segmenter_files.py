@@ -64,6 +64,7 @@ def test_everything_is_inferred(model):
     assert (provenance["prefix"], provenance["wrapper"]) == ("backbone.", "state_dict")
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("through_keras", [False, True])
 def test_the_round_trip_is_bit_exact(module, model, through_keras, tmp_path):
     if through_keras:
@@ -81,6 +82,7 @@ def test_the_round_trip_is_bit_exact(module, model, through_keras, tmp_path):
     assert all(np.array_equal(values(again)[path], one) for path, one in values(model).items())
 
 
+@pytest.mark.slow
 def test_counts_are_not_kept_through_training(model, tmp_path):
     other = model.with_classes(5)
     other.compile("sgd", other.default_loss())
@@ -190,6 +192,7 @@ def test_loading_is_strict(module, change, words, tmp_path):
     assert words in error_line(PoolFormerSegmenter.from_preset, tmp_path / "x.pth")
 
 
+@pytest.mark.slow
 def test_wrapped_names(module, model, tmp_path):
     state = {f"module.{name}": tensor for name, tensor in checkpoint(module).items()}
     torch.save({"state_dict": state}, tmp_path / "x.pth")

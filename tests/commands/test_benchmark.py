@@ -11,6 +11,7 @@ from tests.helpers import ROOT, run_python
 QUICK = ("--runs", "2", "--threads", "1,2", "--workers", "2")
 
 
+@pytest.mark.slow
 def test_json(exports, run):
     files = [exports / "fp32.tflite", exports / "pixels.tflite"]
     status, printed, lines = run("benchmark", *files, *QUICK, "--json")

@@ -64,6 +64,7 @@ def test_checksums(name, files, run, refusal, out):
     assert run(*arguments, right.upper())[0] == 0
 
 
+@pytest.mark.slow
 def test_averaged_weights_are_preferred_unless_refused(state, run, out, tmp_path, random_weights):
     averaged = random_weights(seed=1)
     torch.save({"state_dict": state, "state_dict_ema": averaged}, tmp_path / "x.pth")

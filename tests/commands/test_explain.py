@@ -62,6 +62,7 @@ def test_small_inputs_are_shown_at_a_higher_resolution(run, out, photographs):
     assert np.abs(np.diff(photograph, axis=1)).mean() > 0
 
 
+@pytest.mark.slow
 def test_json_has_class_and_probability(run, out, photographs):
     arguments = ("explain", CIFAR, *photographs[:2], "-o", out / "a.png", "--json")
     predicted = json.loads(run("predict", CIFAR, *photographs[:2], "--json", "--top-k", 10)[1])

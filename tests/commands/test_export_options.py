@@ -128,7 +128,7 @@ def test_labels_of_a_tflite_file_for_predict(files, run, labels, photographs):
     assert other == {**first, "label": LABELS[int(first["label"])]}
 
 
-@pytest.mark.first(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [0.6, float("nan"), float("inf")])
 def test_a_large_error_warns(files, run, out, monkeypatch, error):
     monkeypatch.setattr(tflite, "compare", lambda *_: {"photographs": error, "calibration": 0.1})

@@ -100,6 +100,7 @@ def test_predict_refuses_what_is_broken_as_a_whole(files, refusal, half_broken):
     assert "not a regular file" in message
 
 
+@pytest.mark.slow
 def test_predict_prints_a_table_with_labels(run, photographs):
     status, printed, lines = run("predict", "poolformer_tiny_cifar10", photographs[0], "--top-k", 3)
     assert (status, lines) == (0, [])

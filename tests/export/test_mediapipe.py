@@ -23,7 +23,7 @@ EXPORTS = {
     "one mean and std": {"transform": GREY, **SCORES},
     "one for each channel": SCORES,
 }
-# A process of MediaPipe's starts for seconds: one classifies for all tests that are not slow.
+# A process of MediaPipe's starts for seconds: one classifies for several tests.
 ASKED_TOGETHER = ("dynamic_int8", "one mean and std", "one for each channel")
 
 
@@ -90,13 +90,8 @@ def probabilities(results, labels):
     return np.array([[one[label] for label in labels] for one in results])
 
 
-@pytest.mark.parametrize(
-    "recipe",
-    [
-        "dynamic_int8",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("fp32", "fp16", "int8")),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["dynamic_int8", "fp32", "fp16", "int8"])
 def test_probabilities_and_labels(preset, transform, exported, classified, recipe):
     results = classified(recipe)[: len(PHOTOS)]
     received = probabilities(results, preset.config.labels)
@@ -110,6 +105,7 @@ def test_probabilities_and_labels(preset, transform, exported, classified, recip
     assert (received.argmax(1) == of_keras.argmax(1))[known_rows].all()
 
 
+@pytest.mark.slow
 def test_one_mean_and_std_can_stay_outside(preset, classified):
     """MediaPipe normalizes by one mean and one std itself, and rejects one for each channel."""
     received = probabilities(classified("one mean and std")[: len(PHOTOS)], preset.config.labels)
@@ -118,6 +114,7 @@ def test_one_mean_and_std_can_stay_outside(preset, classified):
     assert "Per-channel image normalization" in classified("one for each channel")
 
 
+@pytest.mark.slow
 def test_image_files(preset, transform, classified):
     """MediaPipe resizes them itself, otherwise than PIL."""
     photos = known(PHOTOS)

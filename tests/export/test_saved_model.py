@@ -117,6 +117,7 @@ def test_other_channels_have_the_normalized_signature(tmp_path):
     assert set(signatures) == {"serving_default", "normalized"}
 
 
+@pytest.mark.slow
 def test_an_existing_directory_is_kept_or_replaced_whole(model, path):
     description = path / "assets.extra" / "keras_poolformer.json"
     before = description.read_bytes()

@@ -103,6 +103,7 @@ def test_values_are_the_normalised_pixels(options, photo):
         np.testing.assert_array_equal(values.numpy(), expected)
 
 
+@pytest.mark.slow
 def test_batches(photo):
     transform = ImageTransform(size=48)
     batch = np.stack([photo, photo[::-1], 255 - photo])

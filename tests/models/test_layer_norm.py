@@ -67,6 +67,7 @@ def test_norms_on_the_stages_follow(oracle, images):
         assert np.abs(mean).max() < 1e-5, level  # of each pixel
 
 
+@pytest.mark.slow
 def test_it_is_saved_and_overridden(checkpoint, tmp_path, images):
     model = PoolFormerImageClassifier.from_preset(checkpoint, norm="layer_norm")
     model.save(tmp_path / "x.keras")
