@@ -231,6 +231,7 @@ def _image_sets(
     if calibration is not None and len(calibration):
         pixels = np.stack(spread(list(calibration), CHECKED_IMAGES))
         yield "calibration", transform.normalize(pixels), from_pixels(pixels)
-    photographs = sorted((ASSETS / "photos").iterdir())
-    pixels = transform.pixels(spread(photographs, CHECKED_IMAGES))
+    # Prepared to different sizes they would be no batch.
+    count = CHECKED_IMAGES if transform.output_shape else 1
+    pixels = transform.pixels(spread(sorted((ASSETS / "photos").iterdir()), count))
     yield "photographs", transform.normalize(pixels), from_pixels(pixels)
