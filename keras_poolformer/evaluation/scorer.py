@@ -148,6 +148,8 @@ def _tflite(
 
 def _saved_model(path: Path, size: Size | None, labels: str | Path | None) -> Scorer:
     description = _required(path, read_description(path))
+    if description.is_segmenter:
+        raise InputError(f"{path} must be a classifier. Received: a segmenter")
     transform = description.transform
     transform = transform if size is None else with_size(transform, size)
     signature = _load_signature(path)
