@@ -66,6 +66,7 @@ def expected_macs(config, size):
     return macs
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_operators(job, network, activation, recipe):
     path = job.folder / f"floor-{recipe}.tflite"

@@ -168,7 +168,7 @@ def test_export_reports_what_it_wrote(files, run, out):
     assert report.keys() == {
         "path", "bytes", "recipe", "inputs", "outputs", "error", "errors", "provenance",
         "source_sha256", "operators", "partitions", "calibration_images", "skipped", "versions",
-        "sha256", "warnings",
+        "sha256", "warnings", "task",
     }  # fmt: skip
     assert (report["path"], report["recipe"]) == (str(output), "dynamic_int8")
     assert report["bytes"] == output.stat().st_size

@@ -180,6 +180,7 @@ def test_more_classes_than_a_byte_holds(tmp_path):
     assert np.mean(labels == expected) >= 0.999  # measured 1
 
 
+@pytest.mark.slow
 def test_saved_model(model, tmp_path):
     path = export_saved_model(model, tmp_path / "m", transform=segmentation_transform(64))
     assert read_description(path).task == "segmentation"
