@@ -3,6 +3,7 @@
 import numpy as np
 
 BYTE_CLASSES = 256  # that fit into uint8
+IGNORED_LABEL = 255  # of pixels that belong to no class
 _BAND_BYTES = 64 * 2**20  # of the logits that are at a picture's size at one time
 
 

@@ -15,12 +15,12 @@ import PIL.Image as Image
 
 from keras_poolformer.data.image_listing import images_in
 from keras_poolformer.images.files import load_image, load_label_map
+from keras_poolformer.label_maps import IGNORED_LABEL
 from keras_poolformer.support.errors import ImageError, InputError
 from keras_poolformer.support.messages import did_you_mean, listed, shown
 
 IMAGES = "images"
 MASKS = ("masks", "annotations")
-UNLABELED = 255  # the label of pixels that count for nothing
 
 
 @dataclass(frozen=True)
@@ -61,7 +61,7 @@ class MaskedImage:
 def _classes(
     labels: np.ndarray, num_classes: int, reduce_zero_label: bool, path: Path
 ) -> np.ndarray:
-    unlabeled = labels == UNLABELED
+    unlabeled = labels == IGNORED_LABEL
     if reduce_zero_label:
         unlabeled |= labels == 0
         labels = labels - 1
@@ -70,11 +70,11 @@ def _classes(
         first = int(reduce_zero_label)
         hint = "" if reduce_zero_label else "; where classes count from 1, set reduce_zero_label"
         raise ImageError(
-            f"mask '{path}': labels must be {first} to {num_classes - 1 + first}, or {UNLABELED} "
-            f"for no class. Received: {wrong[0] + first}{hint}"
+            f"mask '{path}': labels must be {first} to {num_classes - 1 + first}, or "
+            f"{IGNORED_LABEL} for no class. Received: {wrong[0] + first}{hint}"
         )
-    kept = np.where(unlabeled, UNLABELED, labels)
-    return kept.astype(np.uint8 if num_classes <= UNLABELED else np.uint16)
+    kept = np.where(unlabeled, IGNORED_LABEL, labels)
+    return kept.astype(np.uint8 if num_classes <= IGNORED_LABEL else np.uint16)
 
 
 def has_masks(root: str | Path) -> bool:

@@ -4,9 +4,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from keras_poolformer.label_maps import IGNORED_LABEL
 from keras_poolformer.support.errors import InputError
-
-IGNORED = 255  # the label of pixels that do not count
 
 
 @dataclass(frozen=True)
@@ -77,13 +76,13 @@ class IouMeter:
             raise InputError(
                 f"a label map must have the mask's shape {true.shape}. Received: {predicted.shape}"
             )
-        counted = true != IGNORED
+        counted = true != IGNORED_LABEL
         predicted, true = predicted[counted].astype(np.int64), true[counted].astype(np.int64)
         for name, labels in (("predicted", predicted), ("true", true)):
             if labels.size and not 0 <= labels.min() <= labels.max() < self.num_classes:
                 wrong = labels.min() if labels.min() < 0 else labels.max()
                 raise InputError(
-                    f"{name} labels must be 0 to {self.num_classes - 1}, or {IGNORED} where "
+                    f"{name} labels must be 0 to {self.num_classes - 1}, or {IGNORED_LABEL} where "
                     f"nothing counts. Received: {wrong}"
                 )
         pairs = np.bincount(true * self.num_classes + predicted, minlength=self._pairs.size)

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from keras_poolformer.config import MetaFormerConfig
+from keras_poolformer.label_maps import IGNORED_LABEL
 from keras_poolformer.models.resizing import resize_bilinear, sides_of
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import shown
@@ -22,8 +23,6 @@ LOSSES: dict[str, Callable[[], Any]] = {
     "regression": keras.losses.MeanSquaredError,
 }
 
-
-IGNORED_LABEL = 255  # of pixels that belong to no class
 
 _register = keras.saving.register_keras_serializable(package="keras_poolformer")
 

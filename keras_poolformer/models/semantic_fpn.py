@@ -62,7 +62,7 @@ def head(config: MetaFormerConfig, features: Sequence[Any], dtype: Any) -> Any:
     """
     scales = [_scale(config, x, level, dtype) for level, x in enumerate(features)]
     finest = scales[0]
-    for level in range(1, len(scales)):  # sides that are no multiples of 32 leave a difference
+    for level in range(1, len(scales)):  # sides that are not multiples of 32 differ
         resize = UpsampleLike("bilinear", name=f"head_scales_{level}_resize", dtype=dtype)
         scales[level] = resize([scales[level], finest])
     x = layers.Add(name="head_sum", dtype=dtype)(scales) if len(scales) > 1 else finest

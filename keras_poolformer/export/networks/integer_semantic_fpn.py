@@ -44,12 +44,17 @@ def integer_semantic_fpn(
     logits = mark(place, _convolved(head.last, finest))
     if not coarser:
         return logits
-    total = coarser[0]
+    total, total_place = coarser[0], _scale_place(head, 1)
     for level, x in enumerate(coarser[1:], start=2):
-        total = mark(Place(level, None, "head sum"), total + x)
-    place = OUTPUT.at("coarse logits")
-    coarse = mark(place, convolution(total, head.last.kernel))
-    return mark(OUTPUT, logits + mark.like(place, double_bilinear(coarse)))
+        terms, total_place = (
+            (total_place, _scale_place(head, level)),
+            Place(level, None, "head sum"),
+        )
+        total = mark.sum(total_place, total + x, terms)
+    coarse_place = OUTPUT.at("coarse logits")
+    coarse = mark(coarse_place, convolution(total, head.last.kernel))
+    doubled = mark.like(coarse_place, double_bilinear(coarse))
+    return mark.sum(OUTPUT, logits + doubled, (place, coarse_place))
 
 
 def _neck(
@@ -65,8 +70,9 @@ def _neck(
         lateral = place if coarser is None else place.at("neck lateral")
         x = mark(lateral, _lateral(head, stage, streams[stage], scales[stage], mark))
         if coarser is not None:
-            doubled = mark.like(Place(stage + 1, None, "neck sum"), double_nearest(coarser))
-            x = mark(place, x + doubled)
+            above = Place(stage + 1, None, "neck sum")
+            doubled = mark.like(above, double_nearest(coarser))
+            x = mark.sum(place, x + doubled, (lateral, above))
         coarser = x
         outputs.insert(0, mark(place.at("neck output"), _convolved(head.outputs[stage], x)))
     return outputs
@@ -89,6 +95,11 @@ def _scale(head: FoldedSemanticFpn, level: int, x: tf.Tensor, mark: Marker) -> t
             x = mark.like(Place(level, step - 1, "head scale"), double_bilinear(x))
         x = mark(Place(level, step, "head scale"), tf.nn.relu(_convolved(scale, x)))
     return x
+
+
+def _scale_place(head: FoldedSemanticFpn, level: int) -> Place:
+    """Where a level's map leaves its last convolution."""
+    return Place(level, len(head.scales[level]) - 1, "head scale")
 
 
 def _convolved(folded: FoldedConvolution, x: tf.Tensor) -> tf.Tensor:
