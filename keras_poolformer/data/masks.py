@@ -44,7 +44,8 @@ class MaskedImage:
                 ADE20K's files.
 
         Returns:
-            (image in mode RGB, uint8 or uint16 mask (H, W)); 255 where there is no class.
+            The image, in mode RGB, and the mask (H, W), uint8 or uint16, with 255 where there is no
+            class.
 
         Raises:
             ImageError: One cannot be read, the sizes differ, or a label is not a class.
@@ -96,7 +97,7 @@ def find_masked_images(
         Pairs in the order of the images' names.
 
     Raises:
-        InputError: A folder is missing, there are no images, or one has no mask, or several.
+        InputError: A folder is missing, there are no images, or an image does not have exactly one mask.
     """
     root = Path(root)
     masks = next((root / name for name in MASKS if (root / name).is_dir()), None)

@@ -46,10 +46,8 @@ def integer_semantic_fpn(
         return logits
     total, total_place = coarser[0], _scale_place(head, 1)
     for level, x in enumerate(coarser[1:], start=2):
-        terms, total_place = (
-            (total_place, _scale_place(head, level)),
-            Place(level, None, "head sum"),
-        )
+        terms = (total_place, _scale_place(head, level))
+        total_place = Place(level, None, "head sum")
         total = mark.sum(total_place, total + x, terms)
     coarse_place = OUTPUT.at("coarse logits")
     coarse = mark(coarse_place, convolution(total, head.last.kernel))
