@@ -97,7 +97,7 @@ def find_masked_images(
         Pairs in the order of the images' names.
 
     Raises:
-        InputError: A folder is missing, there are no images, or an image does not have exactly one mask.
+        InputError: A folder is missing, there are no images, or one does not have exactly one mask.
     """
     root = Path(root)
     masks = next((root / name for name in MASKS if (root / name).is_dir()), None)
