@@ -12,11 +12,14 @@ from keras_poolformer.models.segmenter import MetaFormerSegmenter
 from tests.helpers import PHOTOS, relative_error
 from tests.segmenters import CONFIG, checkpoint, noise, randomized_segmenter, run_torch
 
-pytest.importorskip("mmseg")
 torch = pytest.importorskip("torch")
 mmsegmentation = pytest.importorskip("conversion.mmsegmentation")
 
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]
+pytestmark = [
+    pytest.mark.skipif(not mmsegmentation.is_installed(), reason="needs mmsegmentation"),
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore"),
+]
 TOLERANCE = 3e-6
 CONFIGS = {
     "small": CONFIG,
