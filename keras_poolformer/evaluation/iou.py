@@ -95,15 +95,28 @@ class IouMeter:
         Raises:
             InputError: No pixel was counted.
         """
-        if not self._pairs.any():
-            raise InputError("mIoU needs at least one pixel with a label. Received: none")
-        hits, true, predicted = np.diag(self._pairs), self._pairs.sum(1), self._pairs.sum(0)
-        with np.errstate(invalid="ignore"):  # 0 / 0 of absent classes is NaN
-            iou = 100 * hits / (true + predicted - hits)
-            accuracy = 100 * hits / true
-        return SegmentationScores(
-            images=self._images,
-            iou=tuple(iou.tolist()),
-            accuracy=tuple(accuracy.tolist()),
-            pixel_accuracy=float(100 * hits.sum() / true.sum()),
-        )
+        return scores_of(self._pairs, self._images)
+
+
+def scores_of(pairs: np.ndarray, images: int) -> SegmentationScores:
+    """Returns the scores of pixels that were counted.
+
+    Args:
+        pairs: (K, K). Number of pixels of each true class, by the class that was predicted.
+        images: Number of images.
+
+    Raises:
+        InputError: No pixel was counted.
+    """
+    if not pairs.any():
+        raise InputError("mIoU needs at least one pixel with a label. Received: none")
+    hits, true, predicted = np.diag(pairs), pairs.sum(1), pairs.sum(0)
+    with np.errstate(invalid="ignore"):  # 0 / 0 of absent classes is NaN
+        iou = 100 * hits / (true + predicted - hits)
+        accuracy = 100 * hits / true
+    return SegmentationScores(
+        images=images,
+        iou=tuple(iou.tolist()),
+        accuracy=tuple(accuracy.tolist()),
+        pixel_accuracy=float(100 * hits.sum() / true.sum()),
+    )

@@ -19,3 +19,14 @@ def segmentation_transform(size: int | tuple[int, int] = 512) -> ImageTransform:
         do_center_crop=False,
         do_rescale=False,
     )
+
+
+def uncropped(transform: ImageTransform, size: int | tuple[int, int] = 512) -> ImageTransform:
+    """Returns the transform of a segmenter on the weights of a classifier: the same normalization.
+
+    Args:
+        transform: How images are prepared for the classifier.
+        size: Length of the shorter side in pixels, or (height, width) for exactly that.
+    """
+    names = ("mean", "std", "do_rescale", "rescale_factor", "do_normalize")
+    return segmentation_transform(size).replace(**{name: getattr(transform, name) for name in names})

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from keras_poolformer.checkpoints.stem import adapt_stem
 from keras_poolformer.checkpoints.transplant import NamedTensors, assign_tensors
 from keras_poolformer.config import MetaFormerConfig
+from keras_poolformer.images.segmentation import uncropped
 from keras_poolformer.models.keras_files import has_new_head, load_saved, rebuilt
 from keras_poolformer.models.weights import STEM
 from keras_poolformer.sources.source import Contents
@@ -42,6 +43,7 @@ def build(
         if field not in overrides:
             warnings.warn(warning, stacklevel=3)
     config = _override(model_class, contents.config, overrides)
+    contents = _prepared_for(config, contents)
     if contents.saved:
         saved = load_saved(contents.saved, contents.provenance, dtype, name)
         if type(saved) is model_class and config == contents.config:
@@ -52,6 +54,15 @@ def build(
         file = contents.named.file.without_assumptions(overrides)
         _assign(model, dataclasses.replace(contents.named, file=file), contents.config)
     return model
+
+
+def _prepared_for(config: MetaFormerConfig, contents: Contents) -> Contents:
+    """The contents, with a transform of the model's task: a segmenter sees whole pictures."""
+    transform = contents.provenance.transform
+    if transform is None or config.is_segmenter == contents.config.is_segmenter:
+        return contents
+    transform = uncropped(transform) if config.is_segmenter else None
+    return dataclasses.replace(contents, provenance=contents.provenance.replace(transform=transform))
 
 
 def _override(

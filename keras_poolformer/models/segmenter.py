@@ -29,7 +29,7 @@ from keras_poolformer.support.messages import shown
 
 DEFAULT_CLASSES = 150  # of ADE20K
 # What the released segmenters have, and classifiers do not.
-_FIELDS: Mapping[str, Any] = {
+SEGMENTER_FIELDS: Mapping[str, Any] = {
     "head": SEMANTIC_FPN,
     "feature_norms": True,
     "head_dropout_rate": SEGMENTER_DROPOUT_RATE,
@@ -101,7 +101,7 @@ class MetaFormerSegmenter(MetaFormerModel):
     @classmethod
     def required_fields(cls, config: MetaFormerConfig) -> dict[str, Any]:
         """Returns the fields that a config of another task must get; their head starts fresh."""
-        return {} if config.is_segmenter else dict(_FIELDS)
+        return {} if config.is_segmenter else dict(SEGMENTER_FIELDS)
 
     @classmethod
     def from_variant(cls, name: str, **overrides: Any) -> Self:
@@ -113,7 +113,7 @@ class MetaFormerSegmenter(MetaFormerModel):
                 a dropout of 0.1 before the last layer, and no stochastic depth.
         """
         return super().from_variant(
-            name, **{**_FIELDS, "num_classes": DEFAULT_CLASSES, **overrides}
+            name, **{**SEGMENTER_FIELDS, "num_classes": DEFAULT_CLASSES, **overrides}
         )
 
     @property

@@ -107,6 +107,8 @@ def _scale(config: MetaFormerConfig, x: Any, level: int, dtype: Any) -> Any:
         norm = layers.BatchNormalization(
             momentum=BATCH_NORM_MOMENTUM,
             epsilon=BATCH_NORM_EPSILON,
+            # Over all replicas of a `tf.distribute` strategy; no other backend has it in Keras.
+            synchronized=keras.backend.backend() == "tensorflow",
             name=f"head_scales_{level}_norm_{step}",
             dtype=dtype,
         )

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from keras_poolformer.support.lazy import lazy_names
+from keras_poolformer.training.ade20k import ADE20K
 from keras_poolformer.training.imagenet import FINE_TUNED, TRAINED
 
 if TYPE_CHECKING:
-    from keras_poolformer.training.optimizer import AdamW, Lamb, WarmupCosine
+    from keras_poolformer.training.optimizer import AdamW, Lamb, WarmupCosine, WarmupPoly
     from keras_poolformer.training.recipes import get_recipe
     from keras_poolformer.training.run import Run
     from keras_poolformer.training.strategy import create_strategy, one_device
@@ -31,7 +32,12 @@ RECIPE_SUMMARIES = {
         f"{row.release.top1} % top-1"
         for name, row in FINE_TUNED.items()
     },
+    **{
+        name: f"segmenter on ADE20K at 512 pixels, batch 32, 64 epochs; {release.miou} % mIoU"
+        for name, release in ADE20K.items()
+    },
     "finetune": "trained weights (--init) on classes of your own, 20 epochs",
+    "finetune_segmentation": "a segmenter on images and masks of your own, 50 epochs",
     "poolformer_tiny_cifar10": "the demo's network on CIFAR-10, minutes on a CPU",
 }
 __all__ = [
@@ -42,6 +48,7 @@ __all__ = [
     "Run",
     "Trainer",
     "WarmupCosine",
+    "WarmupPoly",
     "create_strategy",
     "get_recipe",
     "one_device",
@@ -57,6 +64,7 @@ __getattr__, __dir__ = lazy_names(
         "Run": "run",
         "Trainer": "trainer",
         "WarmupCosine": "optimizer",
+        "WarmupPoly": "optimizer",
         "create_strategy": "strategy",
         "get_recipe": "recipes",
         "one_device": "strategy",

@@ -4,19 +4,18 @@ import dataclasses
 
 import numpy as np
 
-from keras_poolformer.models.classifier import PoolFormerImageClassifier
 from keras_poolformer.training.recipe import Recipe
 from keras_poolformer.training.run import Run
 from keras_poolformer.training.starting import StartingPoint
+from keras_poolformer.training.tasks import Model
 
 _FOLLOWS_FROM_DATA = ("num_classes", "labels", "problem_type", "feature_norms")
 _OPTIMIZERS = {"adamw": "AdamW", "lamb": "LAMB"}
+_SCHEDULES = {"cosine": "", "poly": "polynomial ", "constant": "constant "}
 _SHOWN_OF_TRANSFORM = ("size", "crop_pct", "interpolation", "mean", "std")
 
 
-def start_lines(
-    run: Run, model: PoolFormerImageClassifier, start: StartingPoint | None
-) -> list[str]:
+def start_lines(run: Run, model: Model, start: StartingPoint | None) -> list[str]:
     """Returns the lines to print before training starts.
 
     Args:
@@ -27,12 +26,14 @@ def start_lines(
     return [_weights_line(run, model, start), _rates_line(run)]
 
 
-def _weights_line(run: Run, model: PoolFormerImageClassifier, start: StartingPoint | None) -> str:
+def _weights_line(run: Run, model: Model, start: StartingPoint | None) -> str:
     recipe, classes = run.recipe, f"{len(run.training.class_names):,} classes"
     if start is None:
         origin = f"fresh weights, {classes}"
     else:
         classifier = "fresh classifier" if start.fresh_classifier else "its classifier kept"
+        if start.fresh_neck:
+            classifier = "fresh neck and head"
         origin = f"weights of {run.init}, {classifier}, {classes}"
     trained, total = (
         sum(int(np.prod(variable.shape)) for variable in variables)
@@ -67,8 +68,8 @@ def _rates_line(run: Run) -> str:
     else:
         reason = ""
     backbone = recipe.learning_rate * recipe.backbone_learning_rate_scale
-    constant = "constant " if recipe.schedule == "constant" else ""
-    rates = f"{constant}learning rate {recipe.learning_rate:.3g}{reason}"
+    schedule = _SCHEDULES[recipe.schedule]
+    rates = f"{schedule}learning rate {recipe.learning_rate:.3g}{reason}"
     if not recipe.frozen and backbone != recipe.learning_rate:
         rates += f", of the backbone {backbone:.3g}"
     return (

@@ -9,19 +9,22 @@ from typing import NamedTuple
 import keras
 import tensorflow as tf
 
-from keras_poolformer import lineage
+from keras_poolformer import lineage, sources
 from keras_poolformer.checkpoints.quantization import refuse_quantized
 from keras_poolformer.config import MetaFormerConfig
-from keras_poolformer.models.classifier import PoolFormerImageClassifier
+from keras_poolformer.models.loading import build
 from keras_poolformer.models.weights import STEM, copy_weights
 from keras_poolformer.provenance import Provenance
 from keras_poolformer.training import starting
-from keras_poolformer.training.optimizer import AdamW, Lamb, WarmupCosine
+from keras_poolformer.training.optimizer import AdamW, Lamb, WarmupCosine, WarmupPoly
 from keras_poolformer.training.recipe import Recipe
 from keras_poolformer.training.run import Run
 from keras_poolformer.training.starting import StartingPoint
+from keras_poolformer.training.tasks import Model, task_of
 
 _OPTIMIZERS = {"adamw": AdamW, "lamb": Lamb}
+# What a checkpoint of another task leaves to the recipe.
+_FIELDS_OF_HEADS = ("neck_width", "segmentation_width")
 
 
 class Built(NamedTuple):
@@ -33,7 +36,7 @@ class Built(NamedTuple):
         start: Where the weights come from, or None for fresh ones.
     """
 
-    model: PoolFormerImageClassifier
+    model: Model
     recipe: Recipe
     start: StartingPoint | None
 
@@ -54,17 +57,17 @@ def build_model(recipe: Recipe, class_names: Sequence[str], init: str | None, se
     """
     recipe.check_init(init)
     keras.utils.set_random_seed(seed)  # Keras' initializers seed themselves from Python's generator
+    model_class = task_of(recipe, len(class_names)).model_class
     with _policy(recipe.precision):
         if init is None:
             config, start = starting.for_classes(recipe.config, class_names), None
             starting.check_images(config, recipe.augmentation.size)
-            model = PoolFormerImageClassifier(config)
+            model = model_class(config)
             recipe = dataclasses.replace(recipe, config=config)
         else:
-            loaded = PoolFormerImageClassifier.from_preset(init)
-            refuse_quantized(loaded)
+            loaded, fresh_neck = _loaded(recipe, model_class, init)
             fresh = starting.needs_fresh_classifier(recipe, loaded.config, class_names)
-            start = starting.StartingPoint(loaded.config, loaded.transform, fresh)
+            start = starting.StartingPoint(loaded.config, loaded.transform, fresh, fresh_neck)
             config = starting.config_on(recipe, loaded.config, class_names, init)
             starting.check_images(config, recipe.augmentation.size)
             model = _with_weights(config, loaded, fresh)
@@ -74,16 +77,25 @@ def build_model(recipe: Recipe, class_names: Sequence[str], init: str | None, se
     return Built(model, recipe, start)
 
 
-def _with_weights(
-    config: MetaFormerConfig, loaded: PoolFormerImageClassifier, fresh_classifier: bool
-) -> PoolFormerImageClassifier:
+def _loaded(recipe: Recipe, model_class: type[Model], init: str) -> tuple[Model, bool]:
+    """The model of a source, and whether all but its backbone is fresh, a segmenter's neck too."""
+    contents = sources.resolve(init).read()
+    is_other_task = recipe.config.is_segmenter and not contents.config.is_segmenter
+    fields = {name: getattr(recipe.config, name) for name in _FIELDS_OF_HEADS if is_other_task}
+    loaded = build(model_class, contents, fields)
+    refuse_quantized(loaded)
+    return loaded, is_other_task
+
+
+def _with_weights(config: MetaFormerConfig, loaded: Model, fresh_classifier: bool) -> Model:
     """A model with the weights of a loaded one, those of a fresh classifier excepted."""
-    model = PoolFormerImageClassifier(config)
+    model = type(loaded)(config)
     head = [variable.path for variable in model.weights if variable.path.startswith("head/")]
     copy_weights(loaded, model, head if fresh_classifier else ())
     model.provenance = loaded.provenance
     if fresh_classifier:
-        model.provenance = model.provenance.replace(new_tensors=tuple(head))
+        new = dict.fromkeys((*loaded.provenance.new_tensors, *head))
+        model.provenance = model.provenance.replace(new_tensors=tuple(new))
     if config.in_channels != loaded.config.in_channels:
         model.provenance = model.provenance.replace(adapted_tensors=(STEM,))
     return model
@@ -103,7 +115,7 @@ def _policy(precision: str) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def build_schedule(recipe: Recipe, steps_per_epoch: int) -> WarmupCosine:
+def build_schedule(recipe: Recipe, steps_per_epoch: int) -> WarmupCosine | WarmupPoly:
     """Makes the recipe's schedule of the learning rate.
 
     Args:
@@ -111,7 +123,8 @@ def build_schedule(recipe: Recipe, steps_per_epoch: int) -> WarmupCosine:
         steps_per_epoch: Number of steps in an epoch of the data.
     """
     constant = recipe.schedule == "constant"  # a cosine that ends where it begins
-    return WarmupCosine(
+    schedule = WarmupPoly if recipe.schedule == "poly" else WarmupCosine
+    return schedule(
         recipe.learning_rate,
         recipe.all_epochs * steps_per_epoch,
         round(recipe.warmup_epochs * steps_per_epoch),
@@ -122,7 +135,7 @@ def build_schedule(recipe: Recipe, steps_per_epoch: int) -> WarmupCosine:
 
 
 def build_optimizer(
-    recipe: Recipe, model: PoolFormerImageClassifier, schedule: WarmupCosine
+    recipe: Recipe, model: Model, schedule: WarmupCosine | WarmupPoly
 ) -> AdamW | Lamb:
     """Makes the recipe's optimizer, its variables made.
 
@@ -148,7 +161,7 @@ def build_optimizer(
     return optimizer
 
 
-def trained_provenance(run: Run, model: PoolFormerImageClassifier) -> Provenance:
+def trained_provenance(run: Run, model: Model) -> Provenance:
     """Returns the provenance of a trained model: the training, and the weights it started from.
 
     Args:

@@ -54,7 +54,7 @@ class Checkpoints:
 
     @property
     def best(self) -> tuple[int, float]:
-        """Step and top-1 of the best evaluation; step -1 before the first one."""
+        """Step and score of the best evaluation; step -1 before the first one."""
         return int(self._best_step.numpy()), float(self._best_score.numpy())
 
     def restore(self) -> int:
@@ -103,7 +103,7 @@ class Checkpoints:
 
         Args:
             step: Number of steps that were taken.
-            score: Top-1 of the evaluation.
+            score: Top-1 or mIoU of the evaluation.
         """
         self._step.assign(step)
         # A run that was stopped between the two saves gets here twice with the same step.

@@ -4,13 +4,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_poolformer.training.tables import (
-    EVALUATION_FIELDS,
-    EVALUATIONS,
-    LOG,
-    STEP_FIELDS,
-    read_table,
-)
+from keras_poolformer.training.results import CLASSIFICATION_SCORE, SEGMENTATION_SCORE
+from keras_poolformer.training.tables import LOG, STEP_FIELDS, read_evaluations, read_table
 
 CURVE = "curve.png"
 
@@ -22,7 +17,9 @@ def draw_curve(workdir: str | Path) -> Path:
 
     workdir = Path(workdir)
     steps: list[dict[str, Any]] = read_table(workdir / LOG, STEP_FIELDS)
-    evaluations: list[dict[str, Any]] = read_table(workdir / EVALUATIONS, EVALUATION_FIELDS)
+    evaluations: list[dict[str, Any]] = read_evaluations(workdir)
+    is_segmenter = bool(evaluations) and SEGMENTATION_SCORE in evaluations[0]
+    score = SEGMENTATION_SCORE if is_segmenter else CLASSIFICATION_SCORE
     figure = Figure(figsize=(9, 3.5), layout="constrained")
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
@@ -32,13 +29,13 @@ def draw_curve(workdir: str | Path) -> Path:
         axes.set_xlabel("step")
         axes.grid(alpha=0.3)
     numbers = [row["step"] for row in evaluations]
-    for axes, name in ((left, "loss"), (right, "top1")):
+    for axes, name in ((left, "loss"), (right, score)):
         values = [row[name] for row in evaluations]
         if values:
             axes.plot(numbers, values, "o-", color="tab:orange", markersize=3, label="evaluation")
         axes.legend()
     left.set_ylabel("loss")
-    right.set_ylabel("top-1, %")
+    right.set_ylabel("mIoU; pixels, %" if is_segmenter else "top-1, %")
     path = workdir / CURVE
     figure.savefig(path, dpi=120)
     return path

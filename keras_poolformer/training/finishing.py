@@ -10,21 +10,21 @@ from pathlib import Path
 import keras
 import tensorflow as tf
 
-from keras_poolformer.models.classifier import PoolFormerImageClassifier
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.files import replacing
 from keras_poolformer.support.messages import one_line
 from keras_poolformer.training.checkpoints import Checkpoints
 from keras_poolformer.training.curve import draw_curve
-from keras_poolformer.training.results import TrainingResult
+from keras_poolformer.training.results import TrainingResult, score_name
 from keras_poolformer.training.run import RESULT, Run
 from keras_poolformer.training.tables import last_evaluation
+from keras_poolformer.training.tasks import Model
 from keras_poolformer.training.writing import write_model
 
 
 def finish(
     run: Run,
-    model: PoolFormerImageClassifier,
+    model: Model,
     optimizer: keras.optimizers.Optimizer,
     checkpoints: Checkpoints,
     step: int,
@@ -43,8 +43,9 @@ def finish(
     Raises:
         InputError: A file cannot be written.
     """
-    best_step, best_top1 = checkpoints.best if run.evaluation else (-1, None)
-    result = TrainingResult(step, True, step < run.last_step, best_top1)
+    best_step, best_score = checkpoints.best if run.evaluation else (-1, None)
+    best = {f"best_{score_name(run.recipe.config)}": best_score}
+    result = TrainingResult(step, True, step < run.last_step, **best)
     with _writing(run.workdir):
         if not chief:
             return result
@@ -63,7 +64,7 @@ def finish(
 
 def _write_best(
     run: Run,
-    model: PoolFormerImageClassifier,
+    model: Model,
     optimizer: keras.optimizers.Optimizer,
     checkpoints: Checkpoints,
 ) -> None:

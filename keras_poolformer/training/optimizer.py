@@ -7,6 +7,8 @@ from typing import Any
 import keras
 from keras import ops
 
+POLY_POWER = 0.9  # mmsegmentation's
+
 
 class _MomentOptimizer(keras.optimizers.Optimizer):
     """What AdamW and LAMB share: Adam's moments, and groups of variables like PyTorch's.
@@ -244,3 +246,45 @@ class WarmupCosine(keras.optimizers.schedules.CosineDecay):
     def get_config(self) -> dict[str, Any]:
         """Returns the constructor's arguments, the same since the first release."""
         return dict(self._arguments)
+
+
+@keras.saving.register_keras_serializable(package="keras_poolformer")
+class WarmupPoly(keras.optimizers.schedules.LearningRateSchedule):
+    """A line up, then (1 - t) ** 0.9 down, as mmsegmentation's `PolyLR` has it.
+
+    Args:
+        peak: Highest learning rate, at the end of the warm-up.
+        steps: Number of steps, cool-down included.
+        warmup_steps: Number of steps on the line from `start` to `peak`.
+        cooldown_steps: Number of steps at the end, at the rate `floor`.
+        start: Learning rate of the first step, where there is a warm-up.
+        floor: Lowest learning rate.
+    """
+
+    def __init__(
+        self,
+        peak: float,
+        steps: int,
+        warmup_steps: int = 0,
+        cooldown_steps: int = 0,
+        start: float = 0.0,
+        floor: float = 0.0,
+    ) -> None:
+        self.peak, self.start, self.floor = peak, start, floor
+        self.steps, self.warmup_steps, self.cooldown_steps = steps, warmup_steps, cooldown_steps
+        decay_steps = max(steps - cooldown_steps - warmup_steps, 1)
+        self._decay = keras.optimizers.schedules.PolynomialDecay(
+            peak, decay_steps, floor, POLY_POWER
+        )
+
+    def __call__(self, step: Any) -> Any:
+        """Returns the learning rate of a step, counted from 0."""
+        step = ops.cast(step, "float32")
+        line = self.start + (self.peak - self.start) * step / max(self.warmup_steps, 1)
+        decayed = self._decay(ops.maximum(step - self.warmup_steps, 0))
+        return ops.where(step < self.warmup_steps, line, decayed)
+
+    def get_config(self) -> dict[str, Any]:
+        """Returns the constructor's arguments."""
+        names = ("peak", "steps", "warmup_steps", "cooldown_steps", "start", "floor")
+        return {name: getattr(self, name) for name in names}

@@ -10,6 +10,7 @@ from typing import Any
 from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.data.augmentation.augment import Augmentation
 from keras_poolformer.data.augmentation.mixing import Mixing
+from keras_poolformer.data.augmentation.segmentation import SegmentationAugmentation
 from keras_poolformer.images.transform import INTERPOLATIONS, ImageTransform
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import did_you_mean, shown
@@ -21,7 +22,7 @@ OPTIMIZER_DEFAULTS: dict[str, dict[str, float]] = {
 }
 CHOICES: dict[str, tuple[str, ...]] = {
     "optimizer": tuple(OPTIMIZER_DEFAULTS),
-    "schedule": ("cosine", "constant"),
+    "schedule": ("cosine", "poly", "constant"),
     "precision": ("auto", "float32", "mixed_bfloat16"),
     "frozen": ("", "backbone"),
     "classifier": ("auto", "fresh", "keep"),
@@ -36,10 +37,11 @@ class Recipe:
     """How a model is trained.
 
     Args:
-        config: Architecture of the model. Its classes are those of the data, and with `init` the
-            shapes are those of the checkpoint.
-        augmentation: Augmentation of the training images.
-        mixing: Mixing of the training batches.
+        config: Architecture of the model, whose head says the task: a class for each image, or
+            for each pixel. Its classes are those of the data, and with `init` the shapes are
+            those of the checkpoint.
+        augmentation: Augmentation of the training images, or of images and masks.
+        mixing: Mixing of the training batches; masks are not mixed.
         transform: Preprocessing of the evaluation images.
         batch_size: Number of images in a step, on all devices together.
         epochs: Number of epochs, warm-up included, cool-down not.
@@ -54,8 +56,8 @@ class Recipe:
         batch_scaling: How `replace` adapts the learning rates to another `batch_size`: in
             proportion to it ("linear"), to its square root ("sqrt"), or not ("none"). A
             `learning_rate` that is given in the same call stays as it is.
-        schedule: What the learning rate does after the warm-up: "cosine" falls to
-            `min_learning_rate`, "constant" stays.
+        schedule: What the learning rate does after the warm-up: "cosine" and "poly" (along
+            (1 - t) ** 0.9) fall to `min_learning_rate`, "constant" stays.
         optimizer: "adamw" or "lamb". With another one, `replace` sets `epsilon` and `clip_norm`
             to `OPTIMIZER_DEFAULTS`, unless they are given in the same call.
         weight_decay: Argument of the optimizer.
@@ -75,13 +77,15 @@ class Recipe:
             epoch.
         held_out: Number of training images that are held out for evaluation, instead of another
             split; 0 for none.
-        patience: Number of epochs without a higher top-1 after which training ends early; 0 for
-            never.
+        patience: Number of epochs without a higher top-1 or mIoU after which training ends early;
+            0 for never.
         frozen: "backbone" trains only the head, "" everything.
         needs_init: Whether the recipe makes sense only with trained weights to start from.
         classifier: What happens to a checkpoint's classifier for the same number of classes:
             "keep" keeps it, "fresh" replaces it, "auto" keeps it only if its labels are the
             class names of the data or unknown. For another number of classes it is always fresh.
+        reduce_zero_label: Whether 0 stands for no class in masks, and classes count from 1, as in
+            ADE20K's files.
         chosen: Names of the fields that `replace` was called with.
 
     Raises:
@@ -89,7 +93,7 @@ class Recipe:
     """
 
     config: MetaFormerConfig
-    augmentation: Augmentation = field(default_factory=Augmentation)
+    augmentation: Augmentation | SegmentationAugmentation = field(default_factory=Augmentation)
     mixing: Mixing = field(default_factory=Mixing)
     transform: ImageTransform = field(default_factory=ImageTransform)
     batch_size: int = 4096
@@ -119,6 +123,7 @@ class Recipe:
     frozen: str = ""
     needs_init: bool = False
     classifier: str = "auto"
+    reduce_zero_label: bool = False
     chosen: frozenset[str] = field(default=frozenset(), compare=False, repr=False)
 
     def __post_init__(self) -> None:
@@ -142,6 +147,30 @@ class Recipe:
                 f"`warmup_epochs` must be at most epochs={self.epochs}. "
                 f"Received: {self.warmup_epochs}"
             )
+        self._check_task()
+
+    def _check_task(self) -> None:
+        """Rejects parts of another task than the config's."""
+        is_segmenter = self.config.is_segmenter
+        if is_segmenter != isinstance(self.augmentation, SegmentationAugmentation):
+            expected = "a SegmentationAugmentation" if is_segmenter else "an Augmentation"
+            raise InputError(
+                f"`augmentation` must be {expected}, as head={self.config.head!r} has it. "
+                f"Received: {shown(self.augmentation)}"
+            )
+        if is_segmenter and (self.mixing.mixes or self.mixing.label_smoothing):
+            raise InputError(
+                "masks are not mixed: `mixup`, `cutmix` and `label_smoothing` must be 0 for a "
+                f"segmenter. Received: {self.mixing}"
+            )
+
+    @property
+    def evaluation_transform(self) -> ImageTransform:
+        """How images are prepared for the evaluation: to one size, where `transform` has many."""
+        size = self.transform.size
+        if self.config.is_segmenter and not isinstance(size, tuple):
+            return self.transform.replace(size=(size, size))
+        return self.transform
 
     @property
     def all_epochs(self) -> int:
@@ -162,18 +191,32 @@ class Recipe:
         """
         chosen = frozenset(values)
         for name, value in values.items():
-            part = _part_of(name)
+            part = self._part_of(name)
             _check_type(name, value, getattr(getattr(self, part) if part else self, name))
         values = self._scaled_rates(values) | self._optimizer_defaults(values) | values
         parts: dict[str, dict[str, Any]] = {}
         for name, value in values.items():
-            parts.setdefault(_part_of(name), {})[name] = value
+            parts.setdefault(self._part_of(name), {})[name] = value
             if name in _SHARED or (name == "interpolation" and value in INTERPOLATIONS):
                 parts.setdefault("transform", {})[name] = value
         changed = parts.pop("", {})
         for part, fields in parts.items():
             changed[part] = dataclasses.replace(getattr(self, part), **fields)
         return dataclasses.replace(self, **changed, chosen=self.chosen | chosen)
+
+    def _part_of(self, name: str) -> str:
+        """The part of the recipe that has a field, "" for the recipe itself."""
+        if name in fields_of(Recipe):
+            return ""
+        kinds = [type(getattr(self, part)) for part in PARTS]
+        for part, kind in zip(PARTS, kinds, strict=True):
+            if name in fields_of(kind):
+                return part
+        names = sorted({name for kind in (Recipe, *kinds) for name in fields_of(kind)})
+        raise InputError(
+            f"a recipe has no field {shown(name)}.{did_you_mean(name, names)} "
+            f"Its fields are {', '.join(names)}"
+        )
 
     def _scaled_rates(self, values: dict[str, Any]) -> dict[str, float]:
         """The learning rates for another batch size, if none is given with it."""
@@ -237,15 +280,10 @@ _LOWEST = {
     "save_every": 1, "held_out": 0, "patience": 0, "backbone_learning_rate_scale": 0,
 }  # fmt: skip
 
-PARTS: dict[str, type] = {
-    "config": MetaFormerConfig,
-    "augmentation": Augmentation,
-    "mixing": Mixing,
-    "transform": ImageTransform,
-}
+PARTS = ("config", "augmentation", "mixing", "transform")  # fields that have fields
 _SHARED = ("size", "mean", "std")  # the same in training and in evaluation
 # Fields that follow from the data or from another field.
-_NOT_SETTABLE = {*PARTS, "num_classes", "labels", "problem_type", "chosen"}
+_NOT_SETTABLE = {*PARTS, "num_classes", "labels", "palette", "problem_type", "chosen"}
 _RATES = ("learning_rate", "warmup_learning_rate", "min_learning_rate")
 
 
@@ -256,20 +294,6 @@ def fields_of(kind: Any) -> list[str]:
         kind: `Recipe`, or the class of a part.
     """
     return [field.name for field in dataclasses.fields(kind) if field.name not in _NOT_SETTABLE]
-
-
-def _part_of(name: str) -> str:
-    """The part of a recipe that has a field, "" for the recipe itself."""
-    if name in fields_of(Recipe):
-        return ""
-    for part, kind in PARTS.items():
-        if name in fields_of(kind):
-            return part
-    names = sorted({name for kind in (Recipe, *PARTS.values()) for name in fields_of(kind)})
-    raise InputError(
-        f"a recipe has no field {shown(name)}.{did_you_mean(name, names)} "
-        f"Its fields are {', '.join(names)}"
-    )
 
 
 def _parsed(text: str) -> Any:

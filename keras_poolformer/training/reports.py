@@ -14,7 +14,7 @@ from tqdm import tqdm
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import one_line
 from keras_poolformer.training.events import cut_events
-from keras_poolformer.training.results import Evaluation
+from keras_poolformer.training.results import CLASSIFICATION_SCORE, FIGURE_NAMES, Evaluation
 from keras_poolformer.training.tables import (
     EVALUATION_FIELDS,
     EVALUATIONS,
@@ -36,6 +36,7 @@ class Reports:
         start_step: Step that the run is resumed from.
         epochs: Number of epochs, for the lines on stderr.
         batch_size: Images in a step.
+        score: Name of the figure that chooses the best step.
         chief: Whether this process writes.
 
     Raises:
@@ -49,11 +50,12 @@ class Reports:
         start_step: int,
         epochs: int,
         batch_size: int,
+        score: str = CLASSIFICATION_SCORE,
         chief: bool = True,
     ) -> None:
         self._chief, self._batch_size = chief, batch_size
         self._total_steps, self._epochs = total_steps, epochs
-        self._top1: float | None = None
+        self._score, self._last_score = score, ""
         self._bar = tqdm(
             total=total_steps,
             initial=start_step,
@@ -68,7 +70,8 @@ class Reports:
         if chief:
             self._workdir = Path(workdir)
             self._steps = Table(self._workdir / LOG, STEP_FIELDS, start_step)
-            self._evaluations = Table(self._workdir / EVALUATIONS, EVALUATION_FIELDS, start_step)
+            self._fields = EVALUATION_FIELDS[score]
+            self._evaluations = Table(self._workdir / EVALUATIONS, self._fields, start_step)
             with self._writing_board():
                 cut_events(self._workdir / TENSORBOARD, start_step)
                 self._board = tf.summary.create_file_writer(str(self._workdir / TENSORBOARD))
@@ -96,8 +99,8 @@ class Reports:
         self._sums += np.sum([row[1:3] for row in rows], axis=0)
         self._seconds = time.monotonic() - self._began
         shown = {"loss": f"{rows[-1][1]:.3f}", "accuracy": f"{rows[-1][2]:.1%}"}
-        if self._top1 is not None:
-            shown["top-1"] = f"{self._top1:.2f} %"
+        if self._last_score:
+            shown[FIGURE_NAMES[self._score]] = self._last_score
         self._bar.set_postfix(shown | {"images/s": self._rate()}, refresh=False)
         self._bar.update(len(rows))
         self._learning_rate = rows[-1][3]
@@ -105,12 +108,12 @@ class Reports:
     def end_epoch(self, step: int, result: Evaluation | None = None) -> None:
         """Reports the end of an epoch and its evaluation, where there is one."""
         if result:
-            self._top1 = result.top1
+            self._last_score = f"{getattr(result, self._score):.2f} %"
         if not self._chief:
             return
         if result:
-            top5 = "" if result.top5 is None else result.top5
-            values = [result.loss, result.top1, top5]
+            figures = result.to_dict()
+            values = [figures.get(name, "") for name in self._fields[2:]]
             self._evaluations.append([(step, self._epoch, *values)])
         with self._writing_board(), self._board.as_default():
             for name, value in (result.to_dict() if result else {}).items():
@@ -130,7 +133,8 @@ class Reports:
             loss, accuracy = self._sums / self._count
             parts += [f"loss {loss:.4f}", f"accuracy {accuracy:.1%}"]
         if result:
-            parts += [f"evaluation loss {result.loss:.4f}", f"top-1 {result.top1:.2f} %"]
+            parts.append(f"evaluation loss {result.loss:.4f}")
+            parts.append(f"{FIGURE_NAMES[self._score]} {self._last_score}")
         if self._count:
             parts += [f"learning rate {self._learning_rate:.2e}", f"{self._rate()} images/s"]
         self._bar.write(", ".join(parts), file=sys.stderr)

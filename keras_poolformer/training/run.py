@@ -135,7 +135,7 @@ class Run:
         found = read_json(path)
         extensions = found.pop(_EXTENSIONS, None)
         extensions = extensions if isinstance(extensions, list) else []
-        before = _upgraded(found, description)
+        before = _upgraded(found, description, self.recipe)
         changed = {
             name
             for name in description.keys() | found.keys()
@@ -191,7 +191,9 @@ class Run:
         }
 
 
-def _upgraded(found: dict[str, Any], description: dict[str, Any]) -> dict[str, Any]:
+def _upgraded(
+    found: dict[str, Any], description: dict[str, Any], recipe: Recipe
+) -> dict[str, Any]:
     """Adds the fields that an earlier version did not write to the description of a run.
 
     Version 1 had no field "version", and described the recipe before it was adapted to the data:
@@ -199,9 +201,9 @@ def _upgraded(found: dict[str, Any], description: dict[str, Any]) -> dict[str, A
     """
     defaults = {field.name: field.default for field in fields(Recipe)}
     before = defaults | {"classifier": description["classifier"], "version": VERSION} | found
-    for part, kind in PARTS.items():
+    for part in PARTS:
         if isinstance(before.get(part), dict):
-            before[part] = _completed(kind, before[part])
+            before[part] = _completed(type(getattr(recipe, part)), before[part])
     if "version" not in found and isinstance(before.get("config"), dict):
         before["config"] |= {name: description["config"][name] for name in _CLASSES}
     return before

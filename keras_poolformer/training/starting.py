@@ -7,6 +7,7 @@ from typing import Any
 
 from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.images.options import as_pair
+from keras_poolformer.images.segmentation import uncropped
 from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import shown
@@ -28,11 +29,13 @@ class StartingPoint:
         config: Architecture of the checkpoint.
         transform: Preprocessing of the checkpoint.
         fresh_classifier: Whether its classifier was replaced by a fresh one.
+        fresh_neck: Whether a segmenter has only the backbone of the checkpoint.
     """
 
     config: MetaFormerConfig
     transform: ImageTransform
     fresh_classifier: bool
+    fresh_neck: bool = False
 
 
 def config_on(
@@ -59,18 +62,25 @@ def config_on(
                 f"Received: {name}={shown(value)}"
             )
         replaced[name] = value
-    return for_classes(config.replace(**replaced, feature_norms=False), class_names)
+    if not config.is_segmenter:
+        replaced["feature_norms"] = False
+    return for_classes(config.replace(**replaced), class_names)
 
 
 def for_classes(config: MetaFormerConfig, class_names: Sequence[str]) -> MetaFormerConfig:
-    """Returns the architecture for the classes of the data, one for each image.
+    """Returns the architecture for the classes of the data, one for each image or pixel.
 
     Args:
         config: Architecture for other classes.
         class_names: Class names of the data.
     """
+    same = config.labels is None or config.labels == tuple(class_names)
+    same = same and config.num_classes == len(class_names)
     return config.replace(
-        num_classes=len(class_names), labels=tuple(class_names), problem_type=None
+        num_classes=len(class_names),
+        labels=tuple(class_names),
+        palette=config.palette if same else None,
+        problem_type=None,
     )
 
 
@@ -119,14 +129,17 @@ def recipe_on(recipe: Recipe, config: MetaFormerConfig, transform: ImageTransfor
         recipe: Recipe of the run.
         config: Architecture of the model.
         transform: Preprocessing of the checkpoint. Its mean, std, crop and interpolation are kept
-            unless they were chosen; the size is the recipe's.
+            unless they were chosen; the size is the recipe's. A segmenter's has the recipe's
+            interpolation, and crops nothing.
     """
     chosen = {
         name: getattr(recipe.transform, name)
         for name in fields_of(ImageTransform)
         if name in recipe.chosen and (name != "interpolation" or _shares_interpolation(recipe))
     }
-    transform = _at_size(transform, recipe.transform.size).replace(**chosen)
+    size = recipe.transform.size
+    transform = uncropped(transform, size) if config.is_segmenter else _at_size(transform, size)
+    transform = transform.replace(**chosen)
     mean, std = _seen_statistics(transform)
     augmentation = dataclasses.replace(recipe.augmentation, mean=mean, std=std)
     return dataclasses.replace(
@@ -135,7 +148,8 @@ def recipe_on(recipe: Recipe, config: MetaFormerConfig, transform: ImageTransfor
 
 
 def _shares_interpolation(recipe: Recipe) -> bool:
-    return recipe.augmentation.interpolation == recipe.transform.interpolation
+    shared = getattr(recipe.augmentation, "interpolation", None)  # masks are not interpolated
+    return shared == recipe.transform.interpolation
 
 
 def _at_size(transform: ImageTransform, size: Any) -> ImageTransform:

@@ -5,19 +5,21 @@ is a function of the step's seed, the layer, and the example's place in the glob
 (`data.randomness`): their generators have no state that a checkpoint could miss, and an example has
 the same masks on every replica and in every part of a batch. For this Keras' own step, whose layers
 advance a state and mask a whole batch at once, is not used.
+
+Batch normalization, which only segmenters have, is the exception: its means are those of all
+replicas, but of each part by itself, and its moving statistics are weights.
 """
 
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import tensorflow as tf
 
-from keras_poolformer.data.augmentation.mixing import Mixing, mix
-from keras_poolformer.evaluation.accuracy import TOP
 from keras_poolformer.models.random_layers import drawing_with
+from keras_poolformer.training.tasks import Task
 
 _PHILOX = 1  # value of tf.random.Algorithm
 _BLOCK = 4  # numbers for each value of the Philox counter
@@ -30,8 +32,7 @@ class TrainStep:
     Args:
         model: Model to train.
         optimizer: Built optimizer.
-        mixing: Mixing of the batches.
-        num_classes: Number of classes of the labels.
+        task: What its logits are for.
         global_batch: Number of images of all replicas together, by which the loss is divided.
         parts: Number of parts in which a replica processes its batch, one after the other.
         jit_compile: Whether XLA compiles the step, or with several replicas the gradients; not
@@ -40,8 +41,7 @@ class TrainStep:
 
     model: keras.Model
     optimizer: keras.optimizers.Optimizer
-    mixing: Mixing
-    num_classes: int
+    task: Task
     global_batch: int
     parts: int = 1
     jit_compile: bool = False
@@ -53,7 +53,7 @@ class TrainStep:
 
         Args:
             images: float (b, H, W, C). Normalized images.
-            labels: int (b,). Classes of the images.
+            labels: int (b, ...). Classes of the images, or of their pixels.
             draw: float32 (4,). The fields of a `MixingDraw`.
             seed: int32 (2,). Seed of the step.
 
@@ -64,7 +64,7 @@ class TrainStep:
         batch = self.global_batch // context.num_replicas_in_sync
         # Batches of several workers have no static size.
         images = tf.ensure_shape(images, (batch, *images.shape[1:]))
-        labels = tf.ensure_shape(labels, (batch,))
+        labels = tf.ensure_shape(labels, (batch, *labels.shape[1:]))
         first = tf.cast(context.replica_id_in_sync_group, tf.int32) * batch
         update = self._update
         if self.jit_compile and context.num_replicas_in_sync == 1:
@@ -79,11 +79,13 @@ class TrainStep:
         seed: tf.Tensor,
         first: tf.Tensor,
     ) -> tuple[tf.Tensor, tf.Tensor]:
-        compute = self.gradients
-        if self.jit_compile:  # everything except what replicas exchange
+        compute, statistics = self.gradients, self._statistics()
+        if self.jit_compile and not statistics:  # everything except what replicas exchange
             compute = tf.function(compute, jit_compile=True)
-        gradients, loss, correct = compute(images, labels, draw, seed, first)
+        gradients, loss, correct, moved = compute(images, labels, draw, seed, first)
         self.optimizer.apply_gradients(zip(gradients, self.model.trainable_variables, strict=True))
+        for statistic, value in zip(statistics, moved, strict=True):
+            statistic.assign(value)
         return loss, correct
 
     def gradients(
@@ -93,39 +95,46 @@ class TrainStep:
         draw: tf.Tensor,
         seed: tf.Tensor,
         first: int | tf.Tensor = 0,
-    ) -> tuple[list[Any], tf.Tensor, tf.Tensor]:
-        """Returns this replica's share of the gradients, loss and accuracy, in float32.
+    ) -> tuple[list[Any], tf.Tensor, tf.Tensor, list[Any]]:
+        """Computes what one replica contributes to a step.
 
         Args:
             images: float (b, H, W, C). Normalized images.
-            labels: int (b,). Classes of the images.
+            labels: int (b, ...). Classes of the images, or of their pixels.
             draw: float32 (4,). The fields of a `MixingDraw`.
             seed: int32 (2,). Seed of the step.
             first: Scalar int32. Place of the first image in the global batch.
+
+        Returns:
+            (this replica's share of the gradients, loss and accuracy, in float32; the moving
+            statistics of batch normalization after the step).
         """
         images = tf.cast(images, self.model.compute_dtype)
+        statistics = [statistic.value for statistic in self._statistics()]
         if self.parts == 1:
-            return self._part(images, labels, draw, seed, first)
+            return self._part(images, labels, draw, seed, first, statistics)
         size = labels.shape[0] // self.parts
-        images = tf.reshape(images, (self.parts, size, *images.shape[1:]))
-        labels = tf.reshape(labels, (self.parts, size))
+        images, labels = (
+            tf.reshape(rows, (self.parts, size, *rows.shape[1:])) for rows in (images, labels)
+        )
 
-        def add_part(index: tf.Tensor, sums: Any) -> tuple[tf.Tensor, Any]:
-            part = self._part(images[index], labels[index], draw, seed, first + index * size)
-            return index + 1, tf.nest.map_structure(tf.add, sums, part)
+        def add_part(index: tf.Tensor, sums: Any, moved: Any) -> tuple[tf.Tensor, Any, Any]:
+            place = first + index * size
+            *part, moved = self._part(images[index], labels[index], draw, seed, place, moved)
+            return index + 1, tf.nest.map_structure(tf.add, sums, part), moved
 
         variables = self.model.trainable_variables
         zeros = [tf.zeros(variable.shape, tf.float32) for variable in variables]
-        start = (tf.constant(0), (zeros, tf.constant(0.0), tf.constant(0.0)))
+        start = (tf.constant(0), [zeros, tf.constant(0.0), tf.constant(0.0)], statistics)
         # One after the other, because in parallel they would not save memory.
-        _, sums = tf.while_loop(
-            lambda index, _: index < self.parts,
+        _, sums, moved = tf.while_loop(
+            lambda index, *_: index < self.parts,
             add_part,
             start,
             parallel_iterations=1,
             maximum_iterations=self.parts,
         )
-        return sums
+        return *sums, moved
 
     def _part(
         self,
@@ -134,27 +143,42 @@ class TrainStep:
         draw: tf.Tensor,
         seed: tf.Tensor,
         first: int | tf.Tensor,
-    ) -> tuple[list[Any], tf.Tensor, tf.Tensor]:
-        images, targets = mix(self.mixing, images, labels, self.num_classes, draw)
+        statistics: list[Any],
+    ) -> tuple[list[Any], tf.Tensor, tf.Tensor, list[Any]]:
+        images, targets = self.task.mixed(images, labels, draw)
         with tf.GradientTape() as tape:
-            logits = self._logits(images, seed, first)
-            losses = tf.nn.softmax_cross_entropy_with_logits(targets, logits)
+            logits, moved = self._logits(images, seed, first, statistics)
+            losses, accuracies = self.task.scored(logits, targets, labels)
             loss = tf.reduce_sum(losses) / self.global_batch
         variables = [variable.value for variable in self.model.trainable_variables]
-        right = tf.equal(tf.argmax(logits, -1, tf.int32), tf.cast(labels, tf.int32))
-        correct = tf.reduce_sum(tf.cast(right, tf.float32)) / self.global_batch
-        return tape.gradient(loss, variables), loss, correct
+        correct = tf.reduce_sum(accuracies) / self.global_batch
+        return tape.gradient(loss, variables), loss, correct, moved
 
-    def _logits(self, images: tf.Tensor, seed: tf.Tensor, first: int | tf.Tensor) -> tf.Tensor:
+    def _logits(
+        self, images: tf.Tensor, seed: tf.Tensor, first: int | tf.Tensor, statistics: list[Any]
+    ) -> tuple[tf.Tensor, list[Any]]:
+        """The logits, and the moving statistics that computing them updates."""
         states = [variable for variable in self.model.variables if _is_seed(variable)]
         keys = tf.random.split(seed, max(len(states), 1))
         mapping = [(state, tf.cast(keys[index], state.dtype)) for index, state in enumerate(states)]
-        with keras.StatelessScope(state_mapping=mapping), drawing_with(_draw_from(first)):
-            return tf.cast(self.model(images, training=True), tf.float32)
+        variables = self._statistics()
+        mapping += zip(variables, statistics, strict=True)
+        scope = keras.StatelessScope(state_mapping=mapping)
+        with scope, drawing_with(_draw_from(first)):
+            logits = tf.cast(self.model(images, training=True), tf.float32)
+        return logits, [scope.get_current_value(variable) for variable in variables]
+
+    def _statistics(self) -> list[keras.Variable]:
+        """The moving means and variances of batch normalization."""
+        return [variable for variable in self.model.variables if _is_statistic(variable)]
 
 
 def _is_seed(variable: keras.Variable) -> bool:
     return variable.path.endswith("seed_generator_state")
+
+
+def _is_statistic(variable: keras.Variable) -> bool:
+    return variable.path.endswith(("/moving_mean", "/moving_variance"))
 
 
 def _draw_from(
@@ -189,44 +213,18 @@ def _draw_from(
     return draw
 
 
-class EvaluationSums(NamedTuple):
-    """Sums over the images of a batch or a split; as a tensor, float (4,).
-
-    Attributes:
-        loss: Sum of the losses.
-        top1: Number of images whose class has the highest score.
-        top5: Number of images whose class is among the five highest scores.
-        images: Number of images.
-    """
-
-    loss: Any
-    top1: Any
-    top5: Any
-    images: Any
-
-
 @dataclass(frozen=True)
 class EvaluationStep:
     """The evaluation step of one replica.
 
     Args:
         model: Model to evaluate.
+        task: What its logits are for.
     """
 
     model: keras.Model
+    task: Task
 
     def __call__(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
-        """Returns `EvaluationSums` as float32 (4,), over the images whose label is not -1."""
-        logits = tf.cast(self.model(images, training=False), tf.float32)
-        real = labels >= 0
-        labels = tf.where(real, labels, 0)
-        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits)
-        # Equal scores rank in the order of the classes, as in `evaluation.accuracy`, which has
-        # the same rule in numpy: here it runs on the device, there without TensorFlow.
-        score = tf.gather(logits, labels[:, None], batch_dims=1)
-        is_lower_class = tf.range(logits.shape[-1], dtype=labels.dtype)[None] < labels[:, None]
-        before = (logits > score) | (tf.equal(logits, score) & is_lower_class)
-        rank = tf.reduce_sum(tf.cast(before, tf.int32), -1)
-        sums = EvaluationSums(losses, rank < 1, rank < TOP, real)
-        rows = tf.stack([tf.cast(values, tf.float32) for values in sums])
-        return tf.reduce_sum(tf.where(real[None], rows, tf.zeros_like(rows)), -1)
+        """Returns `Task.sums` of a batch."""
+        return self.task.sums(tf.cast(self.model(images, training=False), tf.float32), labels)

@@ -8,10 +8,18 @@ from typing import Any
 
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.files import replacing
-from keras_poolformer.training.results import Evaluation
+from keras_poolformer.training.results import (
+    CLASSIFICATION_SCORE,
+    SEGMENTATION_SCORE,
+    Evaluation,
+)
 
 STEP_FIELDS = ("step", "loss", "accuracy", "learning_rate")
-EVALUATION_FIELDS = ("step", "epoch", "loss", "top1", "top5")
+# By the figure that chooses the best step.
+EVALUATION_FIELDS = {
+    CLASSIFICATION_SCORE: ("step", "epoch", "loss", "top1", "top5"),
+    SEGMENTATION_SCORE: ("step", "epoch", "loss", "mean_iou", "mean_accuracy", "pixel_accuracy"),
+}
 LOG, EVALUATIONS = "log.csv", "evaluations.csv"
 _WHOLE = ("step", "epoch")
 _OPTIONAL = ("top5",)
@@ -80,9 +88,18 @@ def last_evaluation(workdir: str | Path) -> Evaluation | None:
 
     None where there is no row: the folder is a new one, and the checkpoints are elsewhere.
     """
-    rows = read_table(Path(workdir) / EVALUATIONS, EVALUATION_FIELDS)
-    figures: dict[str, Any] = rows[-1] if rows else {}
-    return Evaluation(figures["loss"], figures["top1"], figures["top5"]) if figures else None
+    rows = read_evaluations(workdir)
+    if not rows:
+        return None
+    figures: dict[str, Any] = {name: rows[-1][name] for name in rows[-1] if name not in _WHOLE}
+    return Evaluation(**figures)
+
+
+def read_evaluations(workdir: str | Path) -> list[dict[str, float | None]]:
+    """Reads the evaluations of a run, of whichever task, as `read_table` does."""
+    path = Path(workdir) / EVALUATIONS
+    tables = [read_table(path, fields) for fields in EVALUATION_FIELDS.values()]
+    return next((rows for rows in tables if rows), [])
 
 
 def _valid_lines(path: Path, fields: Sequence[str]) -> tuple[list[str], int]:

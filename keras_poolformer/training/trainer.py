@@ -17,7 +17,6 @@ import tensorflow as tf
 
 from keras_poolformer.data.pipeline import evaluation_batches, training_epoch
 from keras_poolformer.data.splits.split import Dataset, Split
-from keras_poolformer.evaluation.accuracy import TOP
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.interruptions import stop_requested
 from keras_poolformer.training.announcement import start_lines
@@ -32,10 +31,11 @@ from keras_poolformer.training.failures import failures_named
 from keras_poolformer.training.finishing import finish
 from keras_poolformer.training.loss_watch import LossWatch
 from keras_poolformer.training.reports import Reports
-from keras_poolformer.training.results import Evaluation, TrainingResult
+from keras_poolformer.training.results import Evaluation, TrainingResult, score_name
 from keras_poolformer.training.run import Run
-from keras_poolformer.training.step import EvaluationStep, EvaluationSums, TrainStep
+from keras_poolformer.training.step import EvaluationStep, TrainStep
 from keras_poolformer.training.strategy import Strategy, check_batch, is_chief
+from keras_poolformer.training.tasks import task_of
 from keras_poolformer.training.writing import refuse_unwritable
 
 
@@ -71,7 +71,9 @@ class Trainer:
             self._schedule = build_schedule(recipe, run.steps_per_epoch)
             self._optimizer = build_optimizer(recipe, self._model, self._schedule)
         self.start_lines: list[str] = start_lines(run, self._model, start)
-        self._watch = LossWatch(len(run.training.class_names), run.warmup_steps, run.last_step)
+        num_classes = len(run.training.class_names)
+        self._task = task_of(recipe, num_classes)
+        self._watch = LossWatch(num_classes, run.warmup_steps, run.last_step)
         run.workdir.mkdir(parents=True, exist_ok=True)
         if self._chief:
             refuse_unwritable(run.workdir)
@@ -83,13 +85,12 @@ class Trainer:
         self._train_step = TrainStep(
             self._model,
             self._optimizer,
-            recipe.mixing,
-            len(run.training.class_names),
+            self._task,
             recipe.batch_size,
             recipe.accumulate_steps,
             recipe.jit_compile,
         )
-        self._evaluation_step = EvaluationStep(self._model)
+        self._evaluation_step = EvaluationStep(self._model, self._task)
         self._train_steps = tf.function(self._train_loop)
         self._evaluate_steps = tf.function(self._evaluation_loop)
 
@@ -107,7 +108,13 @@ class Trainer:
         run, recipe = self._run, self._run.recipe
         start = self._checkpoints.restore()
         reports = Reports(
-            run.workdir, run.last_step, start, recipe.all_epochs, recipe.batch_size, self._chief
+            run.workdir,
+            run.last_step,
+            start,
+            recipe.all_epochs,
+            recipe.batch_size,
+            score_name(recipe.config),
+            self._chief,
         )
         with stop_requested() as self._stop:
             try:
@@ -142,7 +149,7 @@ class Trainer:
             return None
         with averaged_weights(self._model, self._optimizer):
             result = self.evaluate(self._run.evaluation)
-        self._checkpoints.save_if_best(step, result.top1)
+        self._checkpoints.save_if_best(step, getattr(result, score_name(self._run.recipe.config)))
         return result
 
     def _patience_ended(self, step: int) -> bool:
@@ -245,7 +252,7 @@ class Trainer:
         def dataset(context: tf.distribute.InputContext) -> Dataset:
             return evaluation_batches(
                 split,
-                recipe.transform,
+                recipe.evaluation_transform,
                 global_batch=batch,
                 replica_batch=context.get_per_replica_batch_size(batch),
                 hosts=(context.input_pipeline_id, context.num_input_pipelines),
@@ -253,16 +260,11 @@ class Trainer:
 
         iterator = iter(strategy.distribute_datasets_from_function(dataset))
         count = tf.constant(math.ceil(split.num_examples / batch))
-        sums = EvaluationSums(*self._evaluate_steps(iterator, count).numpy().tolist())
-        has_top5 = len(split.class_names) >= TOP
-        return Evaluation(
-            loss=sums.loss / sums.images,
-            top1=100 * (sums.top1 / sums.images),
-            top5=100 * (sums.top5 / sums.images) if has_top5 else None,
-        )
+        sums = self._evaluate_steps(iterator, count).numpy()
+        return self._task.evaluation(sums, split.num_examples)
 
     def _evaluation_loop(self, iterator: Any, count: tf.Tensor) -> tf.Tensor:
-        sums = tf.zeros((4,), tf.float64)
+        sums = tf.zeros((self._task.num_sums,), tf.float64)
         for _ in tf.range(count):
             images, labels = next(iterator)
             batch = self._sum(self._strategy.run(self._evaluation_step.__call__, (images, labels)))

@@ -7,14 +7,14 @@ import keras
 import numpy as np
 
 from keras_poolformer import lineage
-from keras_poolformer.checkpoints.layouts import METAFORMER, SAIL, TIMM, Layout
+from keras_poolformer.checkpoints.layouts import METAFORMER, MMSEG, SAIL, TIMM, Layout
 from keras_poolformer.checkpoints.saving import save_torch_weights
 from keras_poolformer.checkpoints.tensors import check_supported
 from keras_poolformer.config import MetaFormerConfig
-from keras_poolformer.models.classifier import PoolFormerImageClassifier
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.files import refuse_existing, replacing
 from keras_poolformer.training.checkpoints import averaged_weights
+from keras_poolformer.training.tasks import Model
 
 
 def refuse_unwritable(workdir: Path) -> None:
@@ -32,9 +32,9 @@ def refuse_unwritable(workdir: Path) -> None:
 
 
 def write_model(
-    path: Path, model: PoolFormerImageClassifier, optimizer: keras.optimizers.Optimizer, step: int
+    path: Path, model: Model, optimizer: keras.optimizers.Optimizer, step: int
 ) -> None:
-    """Writes PATH.keras, and for PyTorch PATH.safetensors with tensor names of sail-sg or timm.
+    """Writes PATH.keras, and for PyTorch PATH.safetensors with the tensor names of a library.
 
     Weights are in float32, averaged if the optimizer averages them. A classifier whose head is not
     the library's has other logits there; its feature maps are the same. A network that no library
@@ -48,7 +48,7 @@ def write_model(
     """
     provenance = lineage.after_steps(model.provenance, step)
     # Outside of any strategy, whose variables a file cannot hold.
-    copy = PoolFormerImageClassifier(model.config, provenance=provenance, dtype="float32")
+    copy = type(model)(model.config, provenance=provenance, dtype="float32")
     with averaged_weights(model, optimizer):
         for variable, trained in zip(copy.weights, model.weights, strict=True):
             variable.assign(np.array(trained))
@@ -61,7 +61,7 @@ def write_model(
 
 def _layout_of(config: MetaFormerConfig) -> Layout | None:
     """The first layout whose library has the network, or None."""
-    for layout in (SAIL, METAFORMER, TIMM):
+    for layout in (SAIL, METAFORMER, TIMM, MMSEG):
         with contextlib.suppress(InputError):
             check_supported(config, layout)
             return layout
