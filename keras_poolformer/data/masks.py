@@ -14,7 +14,7 @@ import numpy as np
 import PIL.Image as Image
 
 from keras_poolformer.data.image_listing import images_in
-from keras_poolformer.images.files import load_image, load_label_map
+from keras_poolformer.images.files import EncodedImage, load_image, load_label_map
 from keras_poolformer.label_maps import IGNORED_LABEL
 from keras_poolformer.support.errors import ImageError, InputError
 from keras_poolformer.support.messages import did_you_mean, listed, shown
@@ -50,17 +50,43 @@ class MaskedImage:
         Raises:
             ImageError: One cannot be read, the sizes differ, or a label is not a class.
         """
-        image, labels = load_image(self.image), load_label_map(self.mask)
-        if labels.shape != (image.height, image.width):
-            raise ImageError(
-                f"mask '{self.mask}' must have the size of its image, {image.width} x "
-                f"{image.height}. Received: {labels.shape[1]} x {labels.shape[0]}"
-            )
-        return image, _classes(labels, num_classes, reduce_zero_label, self.mask)
+        image = load_image(self.image)
+        size = image.height, image.width
+        return image, read_mask(self.mask, size, num_classes, reduce_zero_label)
+
+
+def read_mask(
+    source: Path | EncodedImage,
+    size: tuple[int, int],
+    num_classes: int,
+    reduce_zero_label: bool,
+) -> np.ndarray:
+    """Opens a mask and checks it.
+
+    Args:
+        source: Path of the mask, or its file in memory.
+        size: (height, width) of its image in pixels.
+        num_classes: Number of classes.
+        reduce_zero_label: As in `MaskedImage.load`.
+
+    Returns:
+        uint8 or uint16 (H, W), with 255 where there is no class.
+
+    Raises:
+        ImageError: It cannot be read, has another size, or a label is not a class.
+    """
+    labels = load_label_map(source)
+    name = f"mask '{source}'" if isinstance(source, Path) else str(source)
+    if labels.shape != tuple(size):
+        raise ImageError(
+            f"{name} must have the size of its image, {size[1]} x {size[0]}. "
+            f"Received: {labels.shape[1]} x {labels.shape[0]}"
+        )
+    return _classes(labels, num_classes, reduce_zero_label, name)
 
 
 def _classes(
-    labels: np.ndarray, num_classes: int, reduce_zero_label: bool, path: Path
+    labels: np.ndarray, num_classes: int, reduce_zero_label: bool, name: str
 ) -> np.ndarray:
     unlabeled = labels == IGNORED_LABEL
     if reduce_zero_label:
@@ -71,7 +97,7 @@ def _classes(
         first = int(reduce_zero_label)
         hint = "" if reduce_zero_label else "; where classes count from 1, set reduce_zero_label"
         raise ImageError(
-            f"mask '{path}': labels must be {first} to {num_classes - 1 + first}, or "
+            f"{name}: labels must be {first} to {num_classes - 1 + first}, or "
             f"{IGNORED_LABEL} for no class. Received: {wrong[0] + first}{hint}"
         )
     kept = np.where(unlabeled, IGNORED_LABEL, labels)

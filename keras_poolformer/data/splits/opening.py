@@ -14,13 +14,14 @@ needs neither.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from keras_poolformer.data.folders import ClassFolders
 from keras_poolformer.data.labeled import LabeledImages
+from keras_poolformer.data.masks import has_masks
 from keras_poolformer.data.split_folders import find_split
 from keras_poolformer.data.splits.record_description import (
     checked_class_names,
@@ -33,10 +34,11 @@ if TYPE_CHECKING:
     from keras_poolformer.data.splits.split import Split
 
 Note = Callable[[str], None]
+_WANTED = "which train a segmenter"
 
 
 class Splits(NamedTuple):
-    """Labeled images to train on.
+    """Images with a class or a mask each, to train on.
 
     Attributes:
         training: Split to train on.
@@ -81,7 +83,7 @@ def open_splits(
     data_dir: str | os.PathLike[str] | None = None,
     note: Note | None = None,
 ) -> Splits:
-    """Opens labeled images to train on.
+    """Opens images with a class each, to train a classifier on.
 
     Args:
         data: Folder ROOT/split/label/image, where the splits are `train` and perhaps `val`,
@@ -100,6 +102,10 @@ def open_splits(
     if kind is DataKind.FOLDERS:
         from keras_poolformer.data.splits.folder_split import open_folders
 
+        if has_masks(data):
+            raise InputError(
+                f"{data} must hold class folders. Received: images and masks, {_WANTED}"
+            )
         splits = open_folders(data, note)
     elif kind is DataKind.RECORDS:
         from keras_poolformer.data.splits.records import open_records
@@ -111,6 +117,39 @@ def open_splits(
         splits = open_tfds(str(data), data_dir)
     checked_class_names(splits[0].class_names, f"the class names of {data}")
     return Splits(*splits)
+
+
+def open_masked_splits(
+    data: str | os.PathLike[str],
+    data_dir: str | os.PathLike[str] | None = None,
+    note: Note | None = None,
+    *,
+    class_names: Sequence[str] | None = None,
+    reduce_zero_label: bool = False,
+) -> Splits:
+    """Opens images with a mask each, to train a segmenter on.
+
+    Args:
+        data: Folder with `images` and `masks` (or `annotations`), which may hold folders `train`
+            and perhaps `val`, `validation` or `test`.
+        data_dir: Folder of tfds data sets; tfds' own default if None.
+        note: Function to call with a line about files in folders that are skipped, or None.
+        class_names: Class names in the order of the labels, where the data do not have them:
+            a folder has them in ROOT/labels.txt, one a line.
+        reduce_zero_label: Whether 0 stands for no class in the masks, and classes count from 1,
+            as in ADE20K.
+
+    Raises:
+        InputError: There are no such data, an image does not have one mask, or the classes have
+            no names.
+        MissingExtraError: tensorflow-datasets is needed and not installed.
+    """
+    kind = data_kind(data, data_dir)
+    if kind is DataKind.FOLDERS:
+        from keras_poolformer.data.splits.masked_folders import open_masked_folders
+
+        return Splits(*open_masked_folders(data, class_names, reduce_zero_label, note))
+    raise InputError(f"{data} must hold images and masks. Received: {kind.value}")
 
 
 def open_labeled(

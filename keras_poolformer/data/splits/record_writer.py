@@ -113,17 +113,16 @@ def _records(split: Split, order_seed: int | None) -> Iterator[bytes]:
     """Yields serialized examples, each of them checked."""
 
     @tf.autograph.experimental.do_not_convert
-    def check(raw: Any) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+    def check(raw: Any) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
         return checked(split, raw)
 
     stream = split.stream(order_seed)
     stream = stream.map(check, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    labels = range(len(split.class_names))
     try:
         examples: Any = stream.prefetch(tf.data.AUTOTUNE).as_numpy_iterator()
-        for example, _ in examples:
-            if example["label"] not in labels:
-                raise tf.errors.OutOfRangeError(None, None, f"label {example['label']}")
+        for example, problem, _ in examples:
+            if problem:
+                raise tf.errors.OutOfRangeError(None, None, problem.decode())
             yield _record(**example)
     except READING_ERRORS as error:
         raise name_broken(split) or split.unreadable(error) from error

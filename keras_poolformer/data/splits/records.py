@@ -32,6 +32,7 @@ from keras_poolformer.data.splits.split import (
     reason_of,
 )
 from keras_poolformer.data.splits.validation import name_broken
+from keras_poolformer.data.targets import ClassTarget
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import shown
 
@@ -204,6 +205,7 @@ def _opened(
     return RecordSplit(
         name=f"{folder} {name}",
         source=f"{folder} {name}",
+        target=ClassTarget(len(class_names)),
         class_names=class_names,
         num_examples=sum(lengths),
         num_files=len(files),

@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from keras_poolformer.data.splits.split import Dataset, Ranges, StoredSplit
 from keras_poolformer.data.splits.tfds_source import one_line, open_builder, stored
+from keras_poolformer.data.targets import ClassTarget
 from keras_poolformer.support.errors import InputError
 
 # In the order of preference, for the reasons that `opening` gives.
@@ -133,10 +134,12 @@ def _split(
     lengths: tuple[int, ...],
     example_bytes: int = StoredSplit.example_bytes,
 ) -> TfdsSplit:
+    names = tuple(builder.info.features["label"].names)
     return TfdsSplit(
         name=f"{name} {tfds_name}",
         source=f"{name} {tfds_name}",
-        class_names=tuple(builder.info.features["label"].names),
+        target=ClassTarget(len(names)),
+        class_names=names,
         num_examples=sum(lengths),
         num_files=sum(length > 0 for length in lengths),
         lengths=lengths,
