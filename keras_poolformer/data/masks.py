@@ -109,6 +109,22 @@ def has_masks(root: str | Path) -> bool:
     return (Path(root) / IMAGES).is_dir() and any((Path(root) / name).is_dir() for name in MASKS)
 
 
+def image_folders(root: str | Path) -> tuple[Path, Path]:
+    """Returns the folder of the images and that of the masks.
+
+    Args:
+        root: Folder that contains both.
+
+    Raises:
+        InputError: It does not.
+    """
+    root = Path(root)
+    masks = next((root / name for name in MASKS if (root / name).is_dir()), None)
+    if masks is None or not (root / IMAGES).is_dir():
+        raise InputError(f"{root} must hold the folders {IMAGES} and {' or '.join(MASKS)}")
+    return root / IMAGES, masks
+
+
 def find_masked_images(
     root: str | Path, split: str | None = None, note: Callable[[str], None] | None = None
 ) -> list[MaskedImage]:
@@ -125,11 +141,7 @@ def find_masked_images(
     Raises:
         InputError: A folder is missing, there are no images, or one does not have exactly one mask.
     """
-    root = Path(root)
-    masks = next((root / name for name in MASKS if (root / name).is_dir()), None)
-    if masks is None or not (root / IMAGES).is_dir():
-        raise InputError(f"{root} must hold the folders {IMAGES} and {' or '.join(MASKS)}")
-    images = root / IMAGES
+    images, masks = image_folders(root)
     if split is not None:
         found = sorted(path.name for path in images.iterdir() if path.is_dir())
         if split not in found or not (masks / split).is_dir():

@@ -1,5 +1,7 @@
 """Images with masks as training data: folders, batches, hosts, and broken inputs."""
 
+import io
+
 import numpy as np
 import pytest
 import tensorflow as tf
@@ -9,6 +11,8 @@ from keras_poolformer.data.augmentation.augment import Augmentation
 from keras_poolformer.data.augmentation.segmentation import SegmentationAugmentation
 from keras_poolformer.data.pipeline import evaluation_batches, training_epoch
 from keras_poolformer.data.splits.opening import open_masked_splits, open_splits
+from keras_poolformer.data.splits.record_writer import write_records
+from keras_poolformer.data.splits.validation import name_broken, validate
 from keras_poolformer.images.segmentation import segmentation_transform
 from tests.helpers import error_line
 
@@ -118,7 +122,7 @@ def test_evaluation_is_opencvs_and_pads_with_255(folder):
 
 
 def test_the_other_kind_of_data_or_augmentation_is_named(folder, tmp_path, write_folder):
-    assert "images and masks, which train a segmenter" in error_line(open_splits, folder)
+    assert error_line(open_splits, folder).endswith("Received: images with a mask each")
     write_folder(tmp_path, {"a/0.png": 0})
     line = error_line(lambda: open_masked_splits(tmp_path, class_names=NAMES))
     assert "must hold the folders images and masks" in line
@@ -129,3 +133,217 @@ def test_the_other_kind_of_data_or_augmentation_is_named(folder, tmp_path, write
         options = {"seed": 0, "epoch": 0, "global_batch": 1, "replica_batch": 1}
         line = error_line(lambda s=split, a=augmentation, o=options: training_epoch(s, a, **o))
         assert f"Received: {type(augmentation).__name__}" in line
+
+
+# ---------------------------------------------------------------------------------------
+# Folders, and what is wrong in them
+
+
+@pytest.fixture
+def small(tmp_path):
+    """ROOT/images and ROOT/masks with six pairs, and the names of three classes."""
+    for number in range(6):
+        write_pair(tmp_path, f"{number}", number)
+    (tmp_path / "labels.txt").write_text("sky\nsea\nboat\n")
+    return tmp_path
+
+
+def save_mask(root, name, array):
+    Image.fromarray(np.asarray(array, np.uint8)).save(root / "masks" / f"{name}.png")
+
+
+def test_broken_masks_and_images_are_named(small):
+    split, evaluation = open_masked_splits(small)
+    calls = []
+    validate(split, lambda *call: calls.append(call))
+    assert evaluation is None and calls[-1] == (6, 6)
+    height, width = shapes(1)[1].shape
+    save_mask(small, 1, np.zeros((9, 7)))
+    save_mask(small, 2, np.full(shapes(2)[1].shape, 3))
+    (small / "masks/4.png").write_bytes(b"no picture")
+    (small / "images/5.png").write_bytes((small / "images/5.png").read_bytes()[:90])
+    line = error_line(validate, split)
+    assert line.startswith(f"1 image of {small} cannot be read: {small}/images/5.png (")
+    names = ", ".join(f"{small}/masks/{number}.png" for number in (1, 2, 4))
+    assert f"3 masks of {small} cannot be used: {names} (" in line
+    size = f"the mask must have the size of its image, {width} x {height}. Received: 7 x 9)"
+    assert line.endswith(size)
+    assert str(name_broken(split)) == line
+    (small / "masks/1.png").write_bytes((small / "masks/0.png").read_bytes())
+    write_pair(small, "1", 1)
+    assert "labels must be 0 to 2, or 255 for no class. Received: 3" in error_line(validate, split)
+
+
+def test_a_mask_that_is_wrong_stops_the_pipeline(small):
+    split, _ = open_masked_splits(small)
+    save_mask(small, 2, np.full(shapes(2)[1].shape, 3))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="labels must be 0 to 2"):
+        epoch_of(split, replica_batch=2, global_batch=6)
+
+
+def test_many_masks_are_counted(tmp_path):
+    for number in range(30):
+        write_pair(tmp_path, f"{number:02}", number)
+    split, _ = open_masked_splits(tmp_path, class_names=["sky"])
+    line = error_line(validate, split)
+    assert line.startswith(f"30 masks of {tmp_path} cannot be used: {tmp_path}/masks/00.png, ")
+    assert 10 < line.count(".png") <= 20 and " more (the mask: labels must be 0 to 0" in line
+
+
+def test_missing_masks_are_named_before_anything_is_read(small):
+    (small / "masks/3.png").unlink()
+    assert f"{small}/masks/3.png. Received: no such file" in error_line(open_masked_splits, small)
+
+
+def test_names_of_classes(small):
+    split, _ = open_masked_splits(small, class_names=["others"])
+    assert split.class_names == ("sky", "sea", "boat")  # those of the data come first
+    (small / "labels.txt").write_text("sky\nsky\n")
+    assert f"{small}/labels.txt: must be different" in error_line(open_masked_splits, small)
+    (small / "labels.txt").unlink()
+    assert f"write them to {small}/labels.txt" in error_line(open_masked_splits, small)
+    assert open_masked_splits(small, class_names=NAMES)[0].class_names == tuple(NAMES)
+
+
+def test_ade20k_as_it_is_downloaded(small):
+    """images/training, annotations/validation, labels from 1."""
+    (small / "labels.txt").unlink()
+    for split, numbers in (("training", (0, 1, 2, 3)), ("validation", (4, 5))):
+        for number in numbers:
+            for folder in ("images", "masks"):
+                path = small / folder / split / f"{number}.png"
+                path.parent.mkdir(exist_ok=True)
+                (small / folder / f"{number}.png").rename(path)
+    (small / "masks").rename(small / "annotations")
+    training, evaluation = open_masked_splits(small, class_names=["a", "b"], reduce_zero_label=True)
+    assert (training.num_examples, evaluation.num_examples) == (4, 2)
+    transform = segmentation_transform(shapes(4)[1].shape)
+    ((_, masks),) = evaluation_batches(evaluation, transform, global_batch=2, replica_batch=2)
+    expected = shapes(4)[1].astype(np.int32) - 1
+    expected[(expected == -1) | (expected == 254)] = 255  # mmsegmentation's reduce_zero_label
+    assert np.array_equal(masks[0], expected)
+    Image.new("RGB", (8, 8)).save(small / "images" / "loose.png")
+    line = error_line(lambda: open_masked_splits(small, class_names=NAMES))
+    assert "loose.png is in no split" in line
+
+
+# ---------------------------------------------------------------------------------------
+# Records and tensorflow-datasets
+
+
+@pytest.fixture(scope="module")
+def records(folder, tmp_path_factory):
+    path = tmp_path_factory.mktemp("records") / "shapes"
+    write_records(open_masked_splits(folder), path, 4)
+    return path
+
+
+def content(split):
+    """{key: (image file, mask file)}."""
+    stream = split.stream().map(split.load).as_numpy_iterator()
+    return {int(one["key"]): (one["image"], one["mask"]) for one in stream}
+
+
+def test_records_hold_the_files_as_they_are(folder, records):
+    opened = open_masked_splits(records)
+    for split, source in zip(opened, open_masked_splits(folder), strict=True):
+        assert (split.class_names, split.target) == (source.class_names, source.target)
+        assert content(split) == content(source)
+    assert opened[0].num_files == 4
+    validate(opened[0])
+    text = (records / "dataset.json").read_text()
+    assert '"version": 2' in text and '"reduce_zero_label": false' in text
+
+
+def test_hosts_share_records(records):
+    split, _ = open_masked_splits(records)
+    images, masks = epoch_of(split)
+    again = epoch_of(split, hosts=2, replica_batch=2)
+    assert all(np.array_equal(*pair) for pair in zip(again, (images, masks), strict=True))
+    # As from folders, whatever the order: the seed follows the example.
+    assert len(np.unique(images.reshape(16, -1), axis=0)) == 16
+
+
+def test_records_of_the_other_kind_are_rejected(records, records_of_numbers, tmp_path):
+    from keras_poolformer.data.splits.opening import open_labeled
+
+    for function in (open_splits, open_labeled):
+        line = error_line(function, records)
+        assert "class folders" in line and line.endswith("images with a mask each")
+    assert "images and masks" in error_line(open_masked_splits, records_of_numbers)
+    line = error_line(lambda: open_masked_splits(records, reduce_zero_label=True))
+    assert "reduce_zero_label must be true" in line
+    for wrong in ('"version": 1', '"version": 3'):
+        text = (records / "dataset.json").read_text().replace('"version": 2', wrong)
+        (tmp_path / "dataset.json").write_text(text)
+        assert "dataset.json: " in error_line(open_masked_splits, tmp_path)
+
+
+def test_a_broken_mask_is_not_written(small):
+    splits = open_masked_splits(small)
+    save_mask(small, 4, np.full(shapes(4)[1].shape, 77))
+    line = error_line(write_records, splits, small / "out")
+    assert f"{small}/masks/4.png (" in line and "Received: 77" in line
+    assert not (small / "out").exists()
+
+
+@pytest.fixture(scope="module")
+def store_masks(tmp_path_factory):
+    """store_masks(feature, its name): prepares the data set `shapes` with six examples."""
+    import tensorflow_datasets as tfds
+
+    def png(array):
+        file = io.BytesIO()
+        Image.fromarray(array).save(file, "PNG")
+        return io.BytesIO(file.getvalue())
+
+    def store_masks(feature, name="segmentation_mask", image="image"):
+        folder = tmp_path_factory.mktemp("tfds")
+        features = {image: tfds.features.Image(encoding_format="png"), name: feature}
+        rows = [
+            (number, {image: png(shapes(number)[0]), name: png(shapes(number)[1])})
+            for number in range(6)
+        ]
+        tfds.dataset_builders.store_as_tfds_dataset(
+            name="shapes",
+            version="1.0.0",
+            features=tfds.features.FeaturesDict(features),
+            split_datasets={"train": rows, "test": rows[:2]},
+            data_dir=folder,
+            disable_shuffling=True,
+        )
+        return folder
+
+    return store_masks
+
+
+def test_masks_of_tfds(store_masks):
+    import tensorflow_datasets as tfds
+
+    folder = store_masks(tfds.features.Image(shape=(None, None, 1), encoding_format="png"))
+    training, evaluation = open_masked_splits("shapes", folder, class_names=NAMES)
+    assert (training.num_examples, evaluation.num_examples) == (6, 2)
+    validate(training)
+    masks = [np.asarray(Image.open(io.BytesIO(mask))) for _, mask in content(training).values()]
+    assert all(np.array_equal(mask, shapes(number)[1]) for number, mask in enumerate(masks))
+    line = error_line(lambda: open_masked_splits("shapes", folder))
+    assert "the masks in shapes need names" in line
+    line = error_line(open_splits, "shapes", folder)
+    assert "label, a ClassLabel. Received: image (Image" in line
+
+
+@pytest.mark.slow
+def test_features_of_other_data_sets(store_masks, tfds_of_numbers):
+    """scene_parse150 declares three channels, cityscapes has image_left; a LabeledImage names."""
+    import tensorflow_datasets as tfds
+
+    image = tfds.features.Image
+    for feature, name, left in (
+        (image(encoding_format="png"), "annotation", "image"),
+        (image(shape=(None, None, 1), encoding_format="png"), "segmentation_label", "image_left"),
+        (tfds.features.LabeledImage(labels=3, encoding_format="png"), "mask", "image"),
+    ):
+        folder = store_masks(feature, name, left)
+        validate(open_masked_splits("shapes", folder, class_names=NAMES)[0])
+    line = error_line(lambda: open_masked_splits("numbers", tfds_of_numbers, class_names=NAMES))
+    assert "one of segmentation_mask, annotation" in line and "label (ClassLabel)" in line

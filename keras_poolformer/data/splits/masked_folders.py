@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from keras_poolformer.data.masks import IMAGES, MaskedImage, find_masked_images
+from keras_poolformer.data.masks import MaskedImage, find_masked_images, image_folders
 from keras_poolformer.data.split_folders import EVALUATION_FOLDERS, TRAINING_FOLDER
 from keras_poolformer.data.splits.folder_split import FolderSplit
 from keras_poolformer.data.splits.record_description import checked_class_names
@@ -55,26 +55,26 @@ def open_masked_folders(
         InputError: There are no such folders or no names of classes, an image does not have one
             mask, or is in no split.
     """
-    root = Path(root)
-    names = _class_names(root, class_names)
+    images, _ = image_folders(root)
+    names = _class_names(Path(root), class_names)
     target = MaskTarget(len(names), reduce_zero_label)
 
     def opened(split: str | None) -> MaskedFolderSplit:
-        name = root / IMAGES / split if split else root
-        return _opened(str(name), names, target, find_masked_images(root, split, note))
+        name = str(images / split if split else root)
+        return _opened(name, names, target, find_masked_images(root, split, note))
 
-    training = _first_folder(root, TRAINING_FOLDERS)
+    training = _first_folder(images, TRAINING_FOLDERS)
     if training is None:
         return opened(None), None
-    for path in sorted((root / IMAGES).glob("[!.]*")):
+    for path in sorted(images.glob("[!.]*")):
         if path.is_file() and is_image_file(path):
             raise InputError(f"{path} is in no split: images must be in the folders of the splits")
-    evaluation = _first_folder(root, EVALUATION_FOLDERS)
+    evaluation = _first_folder(images, EVALUATION_FOLDERS)
     return opened(training), opened(evaluation) if evaluation else None
 
 
-def _first_folder(root: Path, names: Sequence[str]) -> str | None:
-    return next((name for name in names if (root / IMAGES / name).is_dir()), None)
+def _first_folder(images: Path, names: Sequence[str]) -> str | None:
+    return next((name for name in names if (images / name).is_dir()), None)
 
 
 def _class_names(root: Path, given: Sequence[str] | None) -> tuple[str, ...]:
