@@ -23,6 +23,19 @@ IMAGES = "images"
 MASKS = ("masks", "annotations")
 
 
+class MaskError(ImageError):
+    """A mask does not fit its image or the classes.
+
+    Args:
+        message: Text of the error, with the name of the mask.
+        finding: What is wrong with the mask, to follow its name where several are listed.
+    """
+
+    def __init__(self, message: str, finding: str) -> None:
+        super().__init__(message)
+        self.finding = finding
+
+
 @dataclass(frozen=True)
 class MaskedImage:
     """An image and its mask.
@@ -73,14 +86,16 @@ def read_mask(
         uint8 or uint16 (H, W), with 255 where there is no class.
 
     Raises:
-        ImageError: It cannot be read, has another size, or a label is not a class.
+        ImageError: It cannot be read; a MaskError if it has another size or a label is not a
+            class.
     """
     labels = load_label_map(source)
     name = f"mask '{source}'" if isinstance(source, Path) else str(source)
     if labels.shape != tuple(size):
-        raise ImageError(
-            f"{name} must have the size of its image, {size[1]} x {size[0]}. "
-            f"Received: {labels.shape[1]} x {labels.shape[0]}"
+        expected, received = (f"{width} x {height}" for height, width in (size, labels.shape))
+        raise MaskError(
+            f"{name} must have the size of its image, {expected}. Received: {received}",
+            f"is {received} instead of {expected}",
         )
     return _classes(labels, num_classes, reduce_zero_label, name)
 
@@ -96,9 +111,10 @@ def _classes(
     if wrong.size:
         first = int(reduce_zero_label)
         hint = "" if reduce_zero_label else "; where classes count from 1, set reduce_zero_label"
-        raise ImageError(
+        raise MaskError(
             f"{name}: labels must be {first} to {num_classes - 1 + first}, or "
-            f"{IGNORED_LABEL} for no class. Received: {wrong[0] + first}{hint}"
+            f"{IGNORED_LABEL} for no class. Received: {wrong[0] + first}{hint}",
+            f"has {wrong[0] + first}",
         )
     kept = np.where(unlabeled, IGNORED_LABEL, labels)
     return kept.astype(np.uint8 if num_classes <= IGNORED_LABEL else np.uint16)

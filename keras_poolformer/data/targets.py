@@ -16,7 +16,7 @@ from keras_poolformer.data.augmentation.segmentation import (
     augment_with_mask,
 )
 from keras_poolformer.data.decoding import decode
-from keras_poolformer.data.masks import read_mask
+from keras_poolformer.data.masks import MaskError, read_mask
 from keras_poolformer.images import graph, mmseg_graph
 from keras_poolformer.images.files import EncodedImage
 from keras_poolformer.images.transform import ImageTransform
@@ -81,9 +81,14 @@ class Target(abc.ABC):
     def padding(self, shape: tuple[int, int]) -> tf.Tensor:
         """Returns the target of an image that is none, of this (height, width)."""
 
+    @property
+    @abc.abstractmethod
+    def requirement(self) -> str:
+        """What targets must be like, to follow "3 masks of FOLDER" in an error."""
+
     @abc.abstractmethod
     def problem(self, example: Example, pixels: tf.Tensor) -> tf.Tensor:
-        """Returns what is wrong with a target: a scalar string, empty if nothing is.
+        """Returns what is wrong with a target, to follow its name: a scalar string, or empty.
 
         Args:
             example: Image file and target.
@@ -112,12 +117,16 @@ class ClassTarget(Target):
         del shape
         return tf.constant(PADDING_LABEL, tf.int64)
 
+    @property
+    def requirement(self) -> str:
+        """See `Target.requirement`."""
+        return f"must be 0 to {self.num_classes - 1}"
+
     def problem(self, example: Example, pixels: tf.Tensor) -> tf.Tensor:
         """See `Target.problem`."""
         del pixels
         label = example[self.name]
-        text = f"it must be 0 to {self.num_classes - 1}. Received: "
-        text = tf.strings.join((text, tf.strings.as_string(label)))
+        text = tf.strings.join(("has ", tf.strings.as_string(label)))
         return tf.where((label >= 0) & (label < self.num_classes), "", text)
 
 
@@ -154,6 +163,14 @@ class MaskTarget(Target):
         """See `Target.padding`: 255 everywhere."""
         return tf.fill(shape, IGNORED_LABEL)
 
+    @property
+    def requirement(self) -> str:
+        """See `Target.requirement`."""
+        first = int(self.reduce_zero_label)
+        labels = f"labels {first} to {self.num_classes - 1 + first} or {IGNORED_LABEL}"
+        hint = "" if first else " (where classes count from 1, set reduce_zero_label)"
+        return f"must have the size of their image, and {labels}{hint}"
+
     def problem(self, example: Example, pixels: tf.Tensor) -> tf.Tensor:
         """See `Target.problem`."""
         return self._on_host(self._problem_of, example, pixels, tf.string)
@@ -176,6 +193,8 @@ class MaskTarget(Target):
     def _problem_of(self, content: bytes, sides: np.ndarray) -> bytes:
         try:
             self._read(content, sides)
+        except MaskError as error:
+            return error.finding.encode()
         except ImageError as error:
-            return str(error).encode()
+            return f"cannot be read ({error})".encode()
         return b""

@@ -138,11 +138,11 @@ def checked_class_names(names: Any, subject: str) -> tuple[str, ...]:
 
 
 def _masks(fields: dict[str, Any], path: object) -> Masks | None:
-    version, masks = fields.get("version"), fields.get("masks")
-    known = version in (VERSION, VERSION_OF_MASKS) and type(version) is int
-    _check(known, path, "version", f"{VERSION} or {VERSION_OF_MASKS}", version)
-    if version == VERSION:
-        _check(masks is None, path, "masks", f"omitted in version {VERSION}", masks)
+    """Checks the version, which says whether masks are described, and returns what they are."""
+    masks = fields.get("masks")
+    version = VERSION if masks is None else VERSION_OF_MASKS
+    _check(fields.get("version") == version, path, "version", f"{version}", fields.get("version"))
+    if masks is None:
         return None
     is_valid = isinstance(masks, dict) and masks.keys() == {"reduce_zero_label"}
     is_valid = is_valid and isinstance(masks["reduce_zero_label"], bool)

@@ -89,10 +89,10 @@ def _broken(
             f"({_reason(split, shard, broken[0])})"
         )
     if wrong:
-        names = [split.describe_target(start + number) for number in wrong[:SHOWN]]
+        names = [f"{split.describe_target(start + n)} {problems[n]}" for n in wrong[:SHOWN]]
         messages.append(
-            f"{_count(wrong, split.target.name)} of {split.name} cannot be used: "
-            f"{_listed(names, wrong)} ({problems[wrong[0]]})"
+            f"{_count(wrong, split.target.name)} of {split.name} {split.target.requirement}: "
+            f"{_listed(names, wrong)}"
         )
     return InputError("; ".join(messages)) if messages else None
 
