@@ -11,7 +11,6 @@ from keras_poolformer.data.augmentation.segmentation import (
     SegmentationAugmentation,
     augment_with_mask,
 )
-from tests.helpers import error_line
 
 tf = pytest.importorskip("tensorflow")
 cv2 = pytest.importorskip("cv2")
