@@ -18,8 +18,6 @@ if TYPE_CHECKING:
     from keras_poolformer.training.recipe import Recipe
     from keras_poolformer.training.results import TrainingResult
 
-# What people call the figures of a `TrainingResult`.
-_SHOWN = {"top-1": "top1", "top-5": "top5", "best top-1": "best_top1"}
 # Packages that every run needs, and the extras that bring them.
 EXTRAS = FRAMEWORK | dict.fromkeys(("tensorboard", "tqdm", "matplotlib"), "train")
 
@@ -90,8 +88,9 @@ def _add_data_options(command: argparse.ArgumentParser) -> None:
         "--data",
         required=True,
         metavar="FOLDER|NAME",
-        help="images to train on: a folder ROOT/train/label/image or ROOT/label/image, records of "
-        "`prepare`, also at gs://, or a tfds data set",
+        help="images to train on: a folder ROOT/train/label/image or ROOT/label/image, for "
+        "segmenters ROOT/images/1.jpg and ROOT/masks/1.png, with class names in ROOT/labels.txt; "
+        "records of `prepare`, also at gs://; or a tfds data set",
     )
     command.add_argument(
         "--data-dir", metavar="FOLDER", help="folder of tfds data sets (default: tfds' own)"
@@ -162,11 +161,20 @@ def train(options: argparse.Namespace) -> None:
 
 
 def _splits(recipe: "Recipe", options: argparse.Namespace) -> "tuple[Split, Split | None]":
-    from keras_poolformer.data.splits.opening import open_splits
+    from keras_poolformer.data.splits.opening import open_masked_splits, open_splits
 
     progress = Progress([f"opening {options.data}"])
     progress.start()
-    training, evaluation = open_splits(options.data, options.data_dir, print_note)
+    if recipe.config.is_segmenter:
+        training, evaluation = open_masked_splits(
+            options.data,
+            options.data_dir,
+            print_note,
+            class_names=recipe.config.labels,
+            reduce_zero_label=recipe.reduce_zero_label,
+        )
+    else:
+        training, evaluation = open_splits(options.data, options.data_dir, print_note)
     progress.finish()
     if recipe.held_out:
         training, evaluation = training.held_out(recipe.held_out)
@@ -196,8 +204,11 @@ def _print(result: "TrainingResult", options: argparse.Namespace) -> None:
         saved = f"stopped after step {result.step}, which is saved"
         print(f"{saved}: rerun the same command to resume", file=sys.stderr)
         return
+    from keras_poolformer.training.results import FIGURE_NAMES
+
+    names = {**FIGURE_NAMES, **{f"best_{key}": f"best {name}" for key, name in FIGURE_NAMES.items()}}
     found = result.to_dict()
-    figures = [f"{name} {found[key]:.2f} %" for name, key in _SHOWN.items() if key in found]
+    figures = [f"{name} {found[key]:.2f} %" for key, name in names.items() if key in found]
     steps = f"step {result.step}" + (" (early)" if result.stopped_early else "")
     print(f"{options.workdir}/model.keras: {', '.join([steps, *figures])}")
 

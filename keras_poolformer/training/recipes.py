@@ -179,6 +179,29 @@ def _poolformer_tiny_cifar10() -> Recipe:
     )
 
 
+def _poolformer_tiny_nuclei() -> Recipe:
+    """The demo's segmenter: nuclei of cells, from the demo's network.
+
+    keras-poolformer train --recipe poolformer_tiny_nuclei --init poolformer_tiny_cifar10 \\
+        --data nuclei/ --workdir run
+    """
+    tiny = _poolformer_tiny_cifar10().config
+    config = tiny.replace(**SEGMENTER_FIELDS, num_classes=2, neck_width=128, segmentation_width=64)
+    return _segmentation(
+        config,
+        size=256,
+        augmentation=SegmentationAugmentation(
+            size=256, ratio_range=(0.7, 1.4), cat_max_ratio=1.0, vertical_flip=0.5
+        ),
+        batch_size=8,
+        epochs=24,
+        warmup_epochs=1.0,
+        learning_rate=2e-3,
+        weight_decay=0.05,
+        held_out=66,
+    )
+
+
 RECIPES: dict[str, Callable[[], Recipe]] = {
     **{name: functools.partial(_trained, row) for name, row in TRAINED.items()},
     **{name: functools.partial(_fine_tuned, row) for name, row in FINE_TUNED.items()},
@@ -186,6 +209,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     "finetune": _finetune,
     "finetune_segmentation": _finetune_segmentation,
     "poolformer_tiny_cifar10": _poolformer_tiny_cifar10,
+    "poolformer_tiny_nuclei": _poolformer_tiny_nuclei,
 }
 
 

@@ -71,6 +71,8 @@ class Run:
         _check_number(self, "seed", 0)
         if self.max_steps is not None:
             _check_number(self, "max_steps", 1)
+        for split in filter(None, (self.training, self.evaluation)):
+            split.target.check_augmentation(self.recipe.augmentation)
         if self.recipe.patience and self.evaluation is None:
             raise InputError(
                 "`patience` needs images to evaluate on: a split of the data, or held_out. "

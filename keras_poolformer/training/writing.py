@@ -61,7 +61,7 @@ def write_model(
 
 def _layout_of(config: MetaFormerConfig) -> Layout | None:
     """The first layout whose library has the network, or None."""
-    for layout in (SAIL, METAFORMER, TIMM, MMSEG):
+    for layout in (MMSEG,) if config.is_segmenter else (SAIL, METAFORMER, TIMM):
         with contextlib.suppress(InputError):
             check_supported(config, layout)
             return layout
