@@ -206,7 +206,10 @@ def _print(result: "TrainingResult", options: argparse.Namespace) -> None:
         return
     from keras_poolformer.training.results import FIGURE_NAMES
 
-    names = {**FIGURE_NAMES, **{f"best_{key}": f"best {name}" for key, name in FIGURE_NAMES.items()}}
+    names = {
+        **FIGURE_NAMES,
+        **{f"best_{key}": f"best {name}" for key, name in FIGURE_NAMES.items()},
+    }
     found = result.to_dict()
     figures = [f"{name} {found[key]:.2f} %" for key, name in names.items() if key in found]
     steps = f"step {result.step}" + (" (early)" if result.stopped_early else "")

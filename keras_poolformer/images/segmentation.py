@@ -29,4 +29,6 @@ def uncropped(transform: ImageTransform, size: int | tuple[int, int] = 512) -> I
         size: Length of the shorter side in pixels, or (height, width) for exactly that.
     """
     names = ("mean", "std", "do_rescale", "rescale_factor", "do_normalize")
-    return segmentation_transform(size).replace(**{name: getattr(transform, name) for name in names})
+    return segmentation_transform(size).replace(
+        **{name: getattr(transform, name) for name in names}
+    )

@@ -62,7 +62,9 @@ def _prepared_for(config: MetaFormerConfig, contents: Contents) -> Contents:
     if transform is None or config.is_segmenter == contents.config.is_segmenter:
         return contents
     transform = uncropped(transform) if config.is_segmenter else None
-    return dataclasses.replace(contents, provenance=contents.provenance.replace(transform=transform))
+    return dataclasses.replace(
+        contents, provenance=contents.provenance.replace(transform=transform)
+    )
 
 
 def _override(

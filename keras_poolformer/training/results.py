@@ -4,7 +4,6 @@ from dataclasses import asdict, dataclass
 
 from keras_poolformer.config import MetaFormerConfig
 
-
 # What people call the figures of an evaluation, in the order of the columns of evaluations.csv.
 FIGURE_NAMES = {
     "top1": "top-1",

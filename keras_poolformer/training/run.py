@@ -193,9 +193,7 @@ class Run:
         }
 
 
-def _upgraded(
-    found: dict[str, Any], description: dict[str, Any], recipe: Recipe
-) -> dict[str, Any]:
+def _upgraded(found: dict[str, Any], description: dict[str, Any], recipe: Recipe) -> dict[str, Any]:
     """Adds the fields that an earlier version did not write to the description of a run.
 
     Version 1 had no field "version", and described the recipe before it was adapted to the data:

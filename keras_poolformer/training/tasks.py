@@ -2,12 +2,11 @@
 
 import abc
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import ClassVar
 
 import numpy as np
 import tensorflow as tf
 
-from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.data.augmentation.mixing import Mixing, mix
 from keras_poolformer.evaluation.accuracy import TOP
 from keras_poolformer.evaluation.iou import scores_of

@@ -31,9 +31,7 @@ def refuse_unwritable(workdir: Path) -> None:
             refuse_existing(workdir / f"{name}{suffix}", overwrite=True)
 
 
-def write_model(
-    path: Path, model: Model, optimizer: keras.optimizers.Optimizer, step: int
-) -> None:
+def write_model(path: Path, model: Model, optimizer: keras.optimizers.Optimizer, step: int) -> None:
     """Writes PATH.keras, and for PyTorch PATH.safetensors with the tensor names of a library.
 
     Weights are in float32, averaged if the optimizer averages them. A classifier whose head is not
