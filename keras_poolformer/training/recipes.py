@@ -186,7 +186,7 @@ def _poolformer_tiny_nuclei() -> Recipe:
         --data nuclei/ --workdir run
     """
     tiny = _poolformer_tiny_cifar10().config
-    config = tiny.replace(**SEGMENTER_FIELDS, num_classes=2, neck_width=128, segmentation_width=64)
+    config = tiny.replace(**SEGMENTER_FIELDS, num_classes=2, neck_width=64, segmentation_width=64)
     return _segmentation(
         config,
         size=256,
@@ -194,7 +194,7 @@ def _poolformer_tiny_nuclei() -> Recipe:
             size=256, ratio_range=(0.7, 1.4), cat_max_ratio=1.0, vertical_flip=0.5
         ),
         batch_size=8,
-        epochs=24,
+        epochs=16,
         warmup_epochs=1.0,
         learning_rate=2e-3,
         weight_decay=0.05,

@@ -17,21 +17,21 @@ SMALL = [
 EVERYTHING_RANDOM = ["drop_path_rate=0.3", "mixup=0.8", "cutmix=1.0", "ema_decay=0.9"]
 
 
-def arguments(data, workdir, settings=(), options=()):
+def arguments(data, workdir, settings=(), options=(), recipe="poolformer_tiny_cifar10"):
     """The command line of a small run: 6 steps an epoch, 24 in all."""
     return [
-        "train", "--recipe", "poolformer_tiny_cifar10", "--data", str(data), "--workdir",
+        "train", "--recipe", recipe, "--data", str(data), "--workdir",
         str(workdir), *options, "--set", *SMALL, *settings,
     ]  # fmt: skip
 
 
-def start(data, workdir, settings=(), options=(), tf_config=None):
+def start(data, workdir, settings=(), options=(), tf_config=None, **recipe):
     """Starts a run; returns the process."""
     environment = os.environ | {"PYTHONUNBUFFERED": "1", "CUDA_VISIBLE_DEVICES": "-1"}
     if tf_config:
         environment["TF_CONFIG"] = json.dumps(tf_config)
     return subprocess.Popen(
-        [sys.executable, "-c", RUN, *arguments(data, workdir, settings, options)],
+        [sys.executable, "-c", RUN, *arguments(data, workdir, settings, options, **recipe)],
         env=environment,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
