@@ -155,8 +155,8 @@ class Segmentation(Task):
         logits = resize_bilinear(logits, *labels.shape[1:3])
         losses, real = _pixel_losses(logits, labels)
         right = tf.equal(tf.argmax(logits, -1, tf.int32), tf.cast(labels, tf.int32)) & real
-        counts = (tf.reduce_sum(tf.cast(pixels, tf.float32), (1, 2)) for pixels in (right, real))
-        return tf.reduce_mean(losses, (1, 2)), tf.math.divide_no_nan(*counts)
+        hits, total = (tf.reduce_sum(tf.cast(one, tf.float32), (1, 2)) for one in (right, real))
+        return tf.reduce_mean(losses, (1, 2)), tf.math.divide_no_nan(hits, total)
 
     def sums(self, logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         """The sum of losses, then pixels by true and by predicted class: float32 (1 + K * K,)."""
