@@ -85,7 +85,7 @@ def card(options: argparse.Namespace) -> None:
     measured = 1 + len(exports) if options.data else 0
     progress = Progress([
         f"reading {options.source}", "writing the weights", *exports,
-        *["loading", f"classifying the images of {options.data}"] * measured,
+        *["loading", f"measuring on the images of {options.data}"] * measured,
     ])  # fmt: skip
     progress.start()
     model = load_classifier(options.source, progress=progress.advance)
