@@ -4,10 +4,10 @@ Needs neither Keras nor TensorFlow.
 """
 
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 import numpy as np
 import PIL.Image as Image
@@ -43,9 +43,35 @@ class MaskedExamples:
         return pair.load(self.num_classes, self.reduce_zero_label)
 
 
-@runtime_checkable
-class MaskedImages(Protocol):
-    """Images with masks, not yet matched with the classes of a model."""
+@dataclass(frozen=True, kw_only=True)
+class MaskedImages(ABC):
+    """Images with masks, not yet matched with the classes of a model.
+
+    Args:
+        names_from: What names the classes, or may do so, for errors.
+        class_names: Names of the classes in their order; () if unknown.
+        reduce_zero_label: Whether 0 stands for no class in the masks, and classes count from 1.
+    """
+
+    names_from: str
+    class_names: tuple[str, ...] = ()
+    reduce_zero_label: bool = False
+
+    @property
+    @abstractmethod
+    def num_images(self) -> int:
+        """Number of images."""
+
+    @abstractmethod
+    def pairs(self, limit: int | None) -> Iterable[MaskedImage]:
+        """Returns the images with their masks.
+
+        Args:
+            limit: Number of images at most, evenly spread; None for all.
+
+        Raises:
+            InputError: While iterating: what holds them is corrupt.
+        """
 
     def masks_for(
         self, labels: Sequence[str], num_classes: int | None, limit: int | None = None
@@ -58,41 +84,41 @@ class MaskedImages(Protocol):
             limit: Number of images at most, evenly spread; None for all.
 
         Raises:
-            InputError: The data name other classes; while iterating, an image cannot be read.
+            InputError: The data name other classes, or nothing says how many there are.
         """
-        ...
+        names = match_names(self.class_names, labels, num_classes, self.names_from)
+        if not num_classes and not names:
+            raise InputError(
+                f"{self.names_from} must name the classes: the model does not say how many it has. "
+                "Received: no names"
+            )
+        return MaskedExamples(
+            pairs=self.pairs(limit),
+            total=len(spread(range(self.num_images), limit)),
+            num_classes=num_classes or len(names),
+            class_names=names,
+            reduce_zero_label=self.reduce_zero_label,
+        )
 
 
-@dataclass(frozen=True)
-class MaskedFolder:
+@dataclass(frozen=True, kw_only=True)
+class MaskedFolder(MaskedImages):
     """A folder of images and masks, to evaluate on.
 
     Args:
-        root: The folder.
-        pairs: Its images with their masks.
-        class_names: Names of the classes that it says; () if none.
-        reduce_zero_label: Whether 0 stands for no class in the masks, and classes count from 1.
+        files: Its images with their masks.
     """
 
-    root: Path
-    pairs: Sequence[MaskedImage]
-    class_names: tuple[str, ...] = ()
-    reduce_zero_label: bool = False
+    files: Sequence[MaskedImage]
 
-    def masks_for(
-        self, labels: Sequence[str], num_classes: int | None, limit: int | None = None
-    ) -> MaskedExamples:
-        """See `MaskedImages.masks_for`."""
-        pairs = spread(self.pairs, limit)
-        names = match_names(self.class_names, labels, num_classes, self.root / LABELS)
-        if not num_classes and not names:
-            raise InputError(
-                f"{self.root} must hold {LABELS}, a class name a line: the model does not say how "
-                "many classes it has. Received: no such file"
-            )
-        return MaskedExamples(
-            pairs, len(pairs), num_classes or len(names), names, self.reduce_zero_label
-        )
+    @property
+    def num_images(self) -> int:
+        """See `MaskedImages.num_images`."""
+        return len(self.files)
+
+    def pairs(self, limit: int | None) -> Sequence[MaskedImage]:
+        """See `MaskedImages.pairs`."""
+        return spread(self.files, limit)
 
 
 def open_masked_folder(
@@ -115,13 +141,16 @@ def open_masked_folder(
             cannot be read.
     """
     root = Path(root)
-    pairs = find_masked_images(root, split or evaluation_split(root), note)
-    names = read_labels(root / LABELS) if (root / LABELS).exists() else ()
-    return MaskedFolder(root, pairs, names, reduce_zero_label)
+    return MaskedFolder(
+        files=find_masked_images(root, split or evaluation_split(root), note),
+        names_from=str(root / LABELS),
+        class_names=read_labels(root / LABELS) if (root / LABELS).exists() else (),
+        reduce_zero_label=reduce_zero_label,
+    )
 
 
 def match_names(
-    names: Sequence[str], labels: Sequence[str], num_classes: int | None, data: object
+    names: Sequence[str], labels: Sequence[str], num_classes: int | None, names_from: str
 ) -> tuple[str, ...]:
     """Returns the names of the classes: those of the model, or else of the data.
 
@@ -131,20 +160,20 @@ def match_names(
         names: Class names of the data in the order of their classes; () if unknown.
         labels: Class names of the model; () if unknown.
         num_classes: Number of classes of the model; None if unknown.
-        data: Name of what holds the data's names, for errors.
+        names_from: What holds the data's names, for errors.
 
     Raises:
         InputError: The names or their numbers differ.
     """
     if names and num_classes and len(names) != num_classes:
         raise InputError(
-            f"{data} must name the model's {num_classes:,} classes. Received: {len(names):,} names "
-            f"({listed(names)})"
+            f"{names_from} must name the model's {num_classes:,} classes. Received: "
+            f"{len(names):,} names ({listed(names)})"
         )
     for number, (name, label) in enumerate(zip(names, labels, strict=False)):
         if name != label:
             raise InputError(
-                f"{data} must name the model's classes in their order, as masks hold their "
+                f"{names_from} must name the model's classes in their order, as masks hold their "
                 f"numbers: class {number} is {shown(label)}. Received: {shown(name)}"
             )
     return tuple(labels or names)

@@ -250,4 +250,4 @@ def test_a_file_of_labels_without_names(tmp_path, data, run, refusal):
     classes = result_of(run(*arguments))["classes"]
     assert {row["label"] for row in classes} <= set(LABELS)
     (data / "labels.txt").unlink()
-    assert "labels.txt, a class name a line" in refusal(*arguments)
+    assert "labels.txt must name the classes" in refusal(*arguments)
