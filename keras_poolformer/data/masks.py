@@ -1,6 +1,6 @@
 """Images with a mask each, whose values are the numbers of classes: data of segmenters.
 
-    ROOT/images/[SPLIT/]1.jpg, ROOT/masks/[SPLIT/]1.png
+    ROOT/images/[SPLIT/]1.jpg, ROOT/masks/[SPLIT/]1.png, ROOT/labels.txt
 
 `annotations` (ADE20K, mmsegmentation) is another name of `masks`. Needs neither Keras nor
 TensorFlow.
@@ -14,6 +14,11 @@ import numpy as np
 import PIL.Image as Image
 
 from keras_poolformer.data.image_listing import images_in
+from keras_poolformer.data.split_folders import (
+    EVALUATION_FOLDERS,
+    TRAINING_FOLDER,
+    evaluation_folder,
+)
 from keras_poolformer.images.files import EncodedImage, load_image, load_label_map
 from keras_poolformer.label_maps import IGNORED_LABEL
 from keras_poolformer.support.errors import ImageError, InputError
@@ -21,6 +26,8 @@ from keras_poolformer.support.messages import did_you_mean, listed, shown
 
 IMAGES = "images"
 MASKS = ("masks", "annotations")
+LABELS = "labels.txt"  # names of the classes, one a line
+TRAINING_FOLDERS = (TRAINING_FOLDER, "training")  # the second one as ADE20K has it
 
 
 class MaskError(ImageError):
@@ -41,12 +48,12 @@ class MaskedImage:
     """An image and its mask.
 
     Args:
-        image: Path of the image.
-        mask: Path of the mask.
+        image: Path of the image, or its file in memory.
+        mask: Path of the mask, or its file in memory.
     """
 
-    image: Path
-    mask: Path
+    image: Path | EncodedImage
+    mask: Path | EncodedImage
 
     def load(self, num_classes: int, reduce_zero_label: bool) -> tuple[Image.Image, np.ndarray]:
         """Opens both.
@@ -123,6 +130,39 @@ def _classes(
 def has_masks(root: str | Path) -> bool:
     """Whether a folder holds images and masks, rather than classes or splits."""
     return (Path(root) / IMAGES).is_dir() and any((Path(root) / name).is_dir() for name in MASKS)
+
+
+def training_folder(root: str | Path) -> str | None:
+    """Returns which of `TRAINING_FOLDERS` the images of a folder are in, or None.
+
+    Args:
+        root: Folder with `images`.
+    """
+    images = Path(root) / IMAGES
+    return next((name for name in TRAINING_FOLDERS if (images / name).is_dir()), None)
+
+
+def evaluation_split(root: str | Path) -> str | None:
+    """Returns the split that a model is measured on: `val`, `validation` or `test`.
+
+    Args:
+        root: Folder with `images`.
+
+    Returns:
+        The first of these folders in `images`; None where there are no splits.
+
+    Raises:
+        InputError: There is `train` only.
+    """
+    images = Path(root) / IMAGES
+    if folder := evaluation_folder(images):
+        return folder.name
+    if training := training_folder(root):
+        raise InputError(
+            f"{images} must hold one of {', '.join(EVALUATION_FOLDERS)} next to {training}: "
+            f"--split {training} measures on the training images. Received: none of them"
+        )
+    return None
 
 
 def image_folders(root: str | Path) -> tuple[Path, Path]:

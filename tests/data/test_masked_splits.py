@@ -280,11 +280,8 @@ def test_hosts_share_records(records):
 
 
 def test_records_of_the_other_kind_are_rejected(records, records_of_numbers, tmp_path):
-    from keras_poolformer.data.splits.opening import open_labeled
-
-    for function in (open_splits, open_labeled):
-        line = error_line(function, records)
-        assert "class folders" in line and line.endswith("images with a mask each")
+    line = error_line(open_splits, records)
+    assert "class folders" in line and line.endswith("images with a mask each")
     assert "images and masks" in error_line(open_masked_splits, records_of_numbers)
     line = error_line(lambda: open_masked_splits(records, reduce_zero_label=True))
     assert "reduce_zero_label must be true" in line

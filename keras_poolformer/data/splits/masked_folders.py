@@ -8,17 +8,20 @@ from pathlib import Path
 import numpy as np
 import tensorflow as tf
 
-from keras_poolformer.data.masks import MaskedImage, find_masked_images, image_folders
-from keras_poolformer.data.split_folders import EVALUATION_FOLDERS, TRAINING_FOLDER
+from keras_poolformer.data.masks import (
+    LABELS,
+    MaskedImage,
+    find_masked_images,
+    image_folders,
+    training_folder,
+)
+from keras_poolformer.data.split_folders import evaluation_folder
 from keras_poolformer.data.splits.folder_split import FolderSplit
 from keras_poolformer.data.splits.record_description import checked_class_names
 from keras_poolformer.data.targets import MaskTarget
 from keras_poolformer.images.formats import is_image_file
 from keras_poolformer.labels import read_labels
 from keras_poolformer.support.errors import InputError
-
-LABELS = "labels.txt"
-TRAINING_FOLDERS = (TRAINING_FOLDER, "training")  # as ADE20K has it
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -63,18 +66,14 @@ def open_masked_folders(
         name = str(images / split if split else root)
         return _opened(name, names, target, find_masked_images(root, split, note))
 
-    training = _first_folder(images, TRAINING_FOLDERS)
+    training = training_folder(root)
     if training is None:
         return opened(None), None
     for path in sorted(images.glob("[!.]*")):
         if path.is_file() and is_image_file(path):
             raise InputError(f"{path} is in no split: images must be in the folders of the splits")
-    evaluation = _first_folder(images, EVALUATION_FOLDERS)
-    return opened(training), opened(evaluation) if evaluation else None
-
-
-def _first_folder(images: Path, names: Sequence[str]) -> str | None:
-    return next((name for name in names if (images / name).is_dir()), None)
+    evaluation = evaluation_folder(images)
+    return opened(training), opened(evaluation.name) if evaluation else None
 
 
 def _class_names(root: Path, given: Sequence[str] | None) -> tuple[str, ...]:

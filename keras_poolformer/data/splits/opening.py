@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from keras_poolformer.data.folders import ClassFolders
 from keras_poolformer.data.labeled import LabeledImages
+from keras_poolformer.data.masked import MaskedImages, open_masked_folder
 from keras_poolformer.data.masks import has_masks
 from keras_poolformer.data.split_folders import find_split
 from keras_poolformer.data.splits.record_description import (
@@ -201,29 +202,35 @@ def open_labeled(
     split: str | None = None,
     data_dir: str | os.PathLike[str] | None = None,
     note: Note | None = None,
-) -> LabeledImages:
-    """Opens labeled images to evaluate on; no image is read yet.
+    reduce_zero_label: bool = False,
+) -> LabeledImages | MaskedImages:
+    """Opens images with a class each, or with masks, to evaluate on; no image is read yet.
 
     Args:
-        data: What `open_splits` takes.
+        data: What `open_splits` takes, or a folder of images and masks.
         split: Name of the split; None for the default, as the module's docstring has it.
         data_dir: Folder of tfds data sets; tfds' own default if None.
         note: Function to call with a line about files in folders that are skipped, or None.
+        reduce_zero_label: Whether 0 stands for no class in masks, and classes count from 1.
 
     Raises:
-        InputError: There are no such data, or no such split.
+        InputError: There are no such data, or no such split; or `reduce_zero_label` goes with
+            images without masks.
         MissingExtraError: A package that reads them is not installed.
     """
     kind = data_kind(data, data_dir)
-    if kind is DataKind.FOLDERS:
-        _check_target(data, _target_of_folder(data), "label")
-        return ClassFolders(find_split(data, split, note))
-    if kind is DataKind.RECORDS:
-        from keras_poolformer.data.splits.records import open_records_split
+    if kind is DataKind.TFDS:
+        from keras_poolformer.data.splits.tfds_split import open_tfds_images
 
-        records = open_records_split(data, split)
-        _check_target(data, records.target.name, "label")
-        return records
-    from keras_poolformer.data.splits.tfds_split import open_tfds_split
+        images = open_tfds_images(str(data), split, data_dir, reduce_zero_label)
+    elif kind is DataKind.RECORDS:
+        from keras_poolformer.data.splits.records import open_records_images
 
-    return open_tfds_split(str(data), split, data_dir)
+        images = open_records_images(data, split, reduce_zero_label)
+    elif has_masks(data):
+        images = open_masked_folder(data, split, note, reduce_zero_label)
+    else:
+        images = ClassFolders(find_split(data, split, note))
+    if reduce_zero_label and not isinstance(images, MaskedImages):
+        raise InputError(f"--reduce-zero-label goes with masks. Received: {data}, without masks")
+    return images

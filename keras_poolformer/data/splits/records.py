@@ -34,6 +34,7 @@ from keras_poolformer.data.splits.split import (
     by_file,
     reason_of,
 )
+from keras_poolformer.data.splits.stored_masks import StoredMasks, stored_masks
 from keras_poolformer.data.splits.validation import name_broken
 from keras_poolformer.data.targets import ClassTarget, MaskTarget, Target
 from keras_poolformer.support.errors import InputError
@@ -114,24 +115,30 @@ def _records(path: str, length: int, skip: int, take: int) -> Dataset:
     return file.apply(tf.data.experimental.assert_cardinality(length)).skip(skip).take(take)
 
 
-def open_records_split(path: str | os.PathLike[str], split: str | None = None) -> RecordSplit:
+def open_records_images(
+    path: str | os.PathLike[str], split: str | None = None, reduce_zero_label: bool = False
+) -> RecordSplit | StoredMasks:
     """Opens one split of a folder of records, to evaluate on.
 
     Args:
         path: Folder of records, or its address.
         split: "train" or "validation", which is the default.
+        reduce_zero_label: As in `open_records`.
 
     Raises:
         InputError: The records cannot be opened, or there is no such split.
     """
-    opened = zip(SPLITS, open_records(path), strict=True)
+    opened = zip(SPLITS, open_records(path, reduce_zero_label), strict=True)
     splits = {name: records for name, records in opened if records}
     wanted = SPLITS[-1] if split is None else split
     if wanted not in splits:
         raise InputError(
             f"{path} has no split {shown(wanted)}: --split names one of {', '.join(splits)}"
         )
-    return splits[wanted]
+    records = splits[wanted]
+    if isinstance(records.target, MaskTarget):
+        return stored_masks(records, records.target.reduce_zero_label)
+    return records
 
 
 def open_records(

@@ -13,6 +13,7 @@ import tensorflow as tf
 from keras_poolformer.data.class_matching import chosen, class_index, match_classes
 from keras_poolformer.data.folders import spread
 from keras_poolformer.data.labeled import Examples
+from keras_poolformer.data.masks import MaskedImage
 from keras_poolformer.data.targets import Target
 from keras_poolformer.images.files import EncodedImage
 from keras_poolformer.support.errors import InputError
@@ -163,6 +164,22 @@ class StoredSplit(Split):
             )
         total = len(spread(range(self.num_examples), limit))
         return Examples(self._pairs(indices, limit), total, note)
+
+    def masked_images(self, limit: int | None) -> Iterator[MaskedImage]:
+        """Yields the files of images and masks, where they are the target, one after the other.
+
+        Args:
+            limit: Number of images at most, evenly spread; None for all.
+
+        Raises:
+            InputError: While iterating: a file or record is corrupt.
+        """
+        for number, example in chosen(self._loaded(), self.num_examples, limit):
+            name = self.describe(number)
+            yield MaskedImage(
+                EncodedImage(bytes(example["image"]), name),
+                EncodedImage(bytes(example["mask"]), f"the mask of {name}"),
+            )
 
     def _pairs(
         self, indices: Sequence[int], limit: int | None

@@ -8,7 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -23,6 +23,9 @@ NAME = re.compile(r"[A-Za-z]\w*(/[\w.+-]+)?(:[\d*][\w.*]*)?", re.ASCII)
 _IMAGES = ("image", "image_left")  # the second one of cityscapes and lost_and_found
 # Of oxford_iiit_pet and caltech_birds; scene_parse150; cityscapes and lost_and_found; others.
 _MASKS = ("segmentation_mask", "annotation", "segmentation_label", "mask", "label")
+
+
+Found = TypeVar("Found")
 
 
 @dataclass(frozen=True)
@@ -43,17 +46,17 @@ class Features:
 def open_builder(
     name: str,
     data_dir: str | os.PathLike[str] | None,
-    find_features: Callable[[str, Any], Features],
-) -> tuple[Any, Features]:
+    find_features: Callable[[str, Any], Found],
+) -> tuple[Any, Found]:
     """Opens a data set; downloads it where it is not prepared.
 
     Args:
         name: Name of the data set, NAME[/CONFIG][:VERSION].
         data_dir: Folder of tfds data sets, local or gs://; tfds' own default if None.
-        find_features: `class_features` or `mask_features`.
+        find_features: `class_features`, `mask_features` or `all_features`.
 
     Returns:
-        (tfds' builder of the data set, the features to read).
+        (tfds' builder of the data set, the features that were found).
 
     Raises:
         InputError: There is no such data set, it cannot be prepared, or it does not have the
@@ -207,6 +210,27 @@ def mask_features(name: str, features: Any) -> Features:
             f"Received: {_listed(features)}"
         )
     return Features(image, mask, (image, mask))
+
+
+def all_features(name: str, features: Any) -> dict[str, Features]:
+    """Returns {"label": features of images with a class each, "mask": with a mask each}.
+
+    Args:
+        name: Name of the data set, for errors.
+        features: tfds' features of the data set.
+
+    Raises:
+        InputError: It has neither; what it has only one of is left out.
+    """
+    found: dict[str, Features] = {}
+    with contextlib.suppress(InputError):
+        found["mask"] = mask_features(name, features)
+    try:
+        found["label"] = class_features(name, features)
+    except InputError:
+        if not found:
+            raise
+    return found
 
 
 def _named(features: Any) -> dict[str, Any]:

@@ -9,8 +9,10 @@ import tensorflow as tf
 
 from keras_poolformer.data.splits.record_description import checked_class_names
 from keras_poolformer.data.splits.split import Dataset, Ranges, StoredSplit
+from keras_poolformer.data.splits.stored_masks import StoredMasks, stored_masks
 from keras_poolformer.data.splits.tfds_source import (
     Features,
+    all_features,
     class_features,
     mask_features,
     one_line,
@@ -61,7 +63,9 @@ class TfdsSplit(StoredSplit):
         with one_line(f"{self.name} cannot be read"):
             stream = stored(self.builder, self.features, self.tfds_name)
             examples: Any = stream.as_numpy_iterator()
-            yield from examples
+            for example in examples:
+                image, target = example[self.features.image], example[self.features.target]
+                yield {"image": image, self.target.name: target}
 
     def _hint(self) -> str:
         return f"; --split names another of {', '.join(self.builder.info.splits)}"
@@ -93,7 +97,7 @@ def open_tfds(
         InputError: The data set cannot be opened, or has no `train`.
         MissingExtraError: tensorflow-datasets is not installed.
     """
-    return _splits(_with_classes(name, data_dir))
+    return _splits(_of_classes(name, *open_builder(name, data_dir, class_features)))
 
 
 def open_masked_tfds(
@@ -130,8 +134,7 @@ def open_masked_tfds(
     return _splits(_DataSet(name, builder, features, names, target))
 
 
-def _with_classes(name: str, data_dir: str | os.PathLike[str] | None) -> _DataSet:
-    builder, features = open_builder(name, data_dir, class_features)
+def _of_classes(name: str, builder: Any, features: Features) -> _DataSet:
     names = tuple(builder.info.features[features.target].names)
     return _DataSet(name, builder, features, names, ClassTarget(len(names)))
 
@@ -146,9 +149,12 @@ def _splits(data: _DataSet) -> tuple[TfdsSplit, TfdsSplit | None]:
     return training, _training_split(data, evaluation) if evaluation else None
 
 
-def open_tfds_split(
-    name: str, split: str | None = None, data_dir: str | os.PathLike[str] | None = None
-) -> TfdsSplit:
+def open_tfds_images(
+    name: str,
+    split: str | None = None,
+    data_dir: str | os.PathLike[str] | None = None,
+    reduce_zero_label: bool = False,
+) -> TfdsSplit | StoredMasks:
     """Opens one split of a data set to evaluate on; downloads it where it is not prepared.
 
     Args:
@@ -156,13 +162,30 @@ def open_tfds_split(
         split: Name of the split, or what else tfds takes for one, as in "test[:100]"; None for
             `test`, else `validation`.
         data_dir: Folder of tfds data sets; tfds' own default if None.
+        reduce_zero_label: Whether 0 stands for no class in masks, and classes count from 1.
+
+    Returns:
+        Images with a class each, with a mask each, or `ClassesAndMasks`.
 
     Raises:
         InputError: The data set cannot be opened, or has no such split.
         MissingExtraError: tensorflow-datasets is not installed.
     """
-    data = _with_classes(name, data_dir)
-    splits = data.builder.info.splits
+    builder, found = open_builder(name, data_dir, all_features)
+    place = _place_to_report(name, builder, split)
+    if "mask" not in found:
+        return _split(_of_classes(name, builder, found["label"]), *place)
+    names = tuple(getattr(builder.info.features[found["mask"].target], "names", None) or ())
+    target = MaskTarget(len(names), reduce_zero_label)
+    masks = _split(_DataSet(name, builder, found["mask"], names, target), *place)
+    label = found.get("label")
+    classes = label and _split(_of_classes(name, builder, label), *place)
+    return stored_masks(masks, reduce_zero_label, classes)
+
+
+def _place_to_report(name: str, builder: Any, split: str | None) -> tuple[str, tuple[int, ...]]:
+    """(name of the split to evaluate on, number of its examples)."""
+    splits = builder.info.splits
     listed = ", ".join(splits) or "none"
     split = split or _first_of(TO_REPORT, list(splits))
     if split is None:
@@ -171,7 +194,7 @@ def open_tfds_split(
         num_examples = splits[split].num_examples or 0
     if num_examples < 1:
         raise InputError(f"--split must hold at least one image of {name}. Received: {split}")
-    return _split(data, split, (num_examples,))
+    return split, (num_examples,)
 
 
 def _first_of(names: tuple[str, ...], present: list[str]) -> str | None:
