@@ -25,7 +25,7 @@ from keras_poolformer import PoolFormerImageClassifier, export_saved_model, expo
 from keras_poolformer.cli import one_line_errors
 from keras_poolformer.data.folders import spread
 from keras_poolformer.evaluation.accuracy import measure_accuracy
-from keras_poolformer.evaluation.scorer import open_scorer
+from keras_poolformer.evaluation.opening import open_scorer
 from keras_poolformer.export.comparison import versions
 from keras_poolformer.export.recipes import RECIPES
 from keras_poolformer.shipped import ASSETS

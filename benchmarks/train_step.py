@@ -95,6 +95,7 @@ def ours(case, folder):
     import tensorflow as tf
 
     from keras_poolformer.data.splits.folder_split import FolderSplit
+    from keras_poolformer.data.targets import ClassTarget
     from keras_poolformer.training.run import Run
     from keras_poolformer.training.strategy import one_device
     from keras_poolformer.training.trainer import Trainer
@@ -105,7 +106,8 @@ def ours(case, folder):
         class_names=tuple(map(str, range(classes))),
         num_examples=case.batch,
         paths=tf.constant([""]),
-        labels=tf.constant([0]),
+        target=ClassTarget(classes),
+        targets=tf.constant([0]),
         numbers=np.arange(case.batch),
     )
     strategy = one_device()

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, TypeAlias
 import numpy as np
 
 from keras_poolformer.cli import one_line_errors
-from keras_poolformer.evaluation.scorer import open_scorer
+from keras_poolformer.evaluation.opening import open_scorer
 from keras_poolformer.export.recipes import RECIPES as EXPORT_RECIPES
 from keras_poolformer.inspection.contact_sheet import draw_contact_sheet
 from keras_poolformer.scores import softmax

@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING
 from keras_poolformer.commands.arguments import CommandGroup, add_command, add_source
 from keras_poolformer.commands.evaluate import add_data_options, measure
 from keras_poolformer.export.recipes import RECIPES
-from keras_poolformer.models.opening import load_classifier
+from keras_poolformer.models.opening import load_model
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.files import refuse_existing, replacing
 from keras_poolformer.support.messages import is_text, json_text, shown
 from keras_poolformer.support.progress import Progress
 
 if TYPE_CHECKING:
-    from keras_poolformer.evaluation.accuracy import Accuracy
+    from keras_poolformer.evaluation.measurement import Measurement
 
 MAX_NAME = 50  # characters of up to four bytes; file names have 255 bytes, with their suffixes
 _SUFFIXES = re.compile(r"(\.(keras|safetensors|pth|pt|bin|ckpt|tar))+$")
@@ -85,10 +85,10 @@ def card(options: argparse.Namespace) -> None:
     measured = 1 + len(exports) if options.data else 0
     progress = Progress([
         f"reading {options.source}", "writing the weights", *exports,
-        *["loading", f"classifying the images of {options.data}"] * measured,
+        *["loading", f"measuring on the images of {options.data}"] * measured,
     ])  # fmt: skip
     progress.start()
-    model = load_classifier(options.source, progress=progress.advance)
+    model = load_model(options.source, progress=progress.advance)
     contents = RepositoryOptions(
         name=name,
         repository=options.repository,
@@ -99,12 +99,12 @@ def card(options: argparse.Namespace) -> None:
         accuracy_data=_described(options),
     )
 
-    def accuracy(path: Path) -> "Accuracy":
-        return measure(options, str(path), progress).accuracy
+    def measured_file(path: Path) -> "Measurement":
+        return measure(options, str(path), progress)
 
     with replacing(options.output, options.overwrite, REPOSITORY) as folder:
         written = write_repository(
-            model, folder, contents, accuracy if options.data else None, progress.start
+            model, folder, contents, measured_file if options.data else None, progress.start
         )
         names = sorted(path.name for path in folder.iterdir())
     progress.finish()

@@ -13,17 +13,17 @@ from keras_poolformer.commands.arguments import (
     print_note,
 )
 from keras_poolformer.data.splits.opening import open_labeled
-from keras_poolformer.evaluation.measurement import BATCH_SIZE, Measurement
-from keras_poolformer.evaluation.measurement import measure as measure_images
-from keras_poolformer.evaluation.report import REPORT, class_figures, write_report
-from keras_poolformer.evaluation.scorer import open_scorer
+from keras_poolformer.evaluation.classification import BATCH_SIZE
+from keras_poolformer.evaluation.measurement import Measurement
+from keras_poolformer.evaluation.measuring import measure as measure_images
+from keras_poolformer.evaluation.opening import open_network
+from keras_poolformer.evaluation.report import REPORT
 from keras_poolformer.models.overrides import Size
 from keras_poolformer.support.files import refuse_existing, replacing
-from keras_poolformer.support.messages import json_text, printable
+from keras_poolformer.support.messages import json_text
 from keras_poolformer.support.progress import Progress
 
 SHOWN_BROKEN = 5  # names of images
-TOP_NAMES = {"top-1": "top1", "top-5": "top5"}  # what people call the figures
 
 
 def add_parser(group: CommandGroup) -> None:
@@ -32,8 +32,8 @@ def add_parser(group: CommandGroup) -> None:
         group,
         "evaluate",
         evaluate,
-        "measure top-1 and top-5 accuracy, in percent, on class folders, records or a data set of "
-        "tensorflow-datasets",
+        "measure top-1 and top-5 accuracy, or mIoU of a segmenter, in percent, on class folders, "
+        "images with masks, records or a data set of tensorflow-datasets",
         "evaluate s12.tflite --data photos/  (where photos/ holds cat/1.jpg, dog/7.png, ...)",
     )
     command.add_argument(
@@ -42,27 +42,27 @@ def add_parser(group: CommandGroup) -> None:
     add_data_options(command, required=True)
     add_overrides(command)
     command.add_argument(
-        "--per-class", action="store_true", help="print the accuracy of each class, too"
+        "--per-class", action="store_true", help="print the figures of each class, too"
     )
     command.add_argument(
         "--report",
         metavar="FOLDER",
-        help="folder to write a report to: accuracy of each class, confusion matrix with a "
-        "picture, mistakes",
+        help="folder to write a report to: figures of each class, confusion matrix with a "
+        "picture, mistakes; of a segmenter pictures of the worst images",
     )
     command.add_argument("--overwrite", action="store_true", help="replace an existing report")
     command.add_argument("--json", action="store_true", help="print the figures as JSON")
 
 
 def add_data_options(command: argparse.ArgumentParser, required: bool = False) -> None:
-    """Adds the options for the images that accuracy is measured on."""
+    """Adds the options for the images that a model is measured on."""
     command.add_argument(
         "--data",
         required=required,
         metavar="FOLDER|NAME",
         help="images to measure on, whatever train takes: class folders, named by label or number; "
-        "a folder of splits; records of `prepare`, also at gs://; or a tfds data set, "
-        "NAME[/CONFIG][:VERSION]",
+        "a folder of splits; a folder of images/ and masks/ for a segmenter; records of `prepare`, "
+        "also at gs://; or a tfds data set, NAME[/CONFIG][:VERSION]",
     )
     command.add_argument(
         "--split",
@@ -84,37 +84,38 @@ def add_data_options(command: argparse.ArgumentParser, required: bool = False) -
         type=positive,
         metavar="N",
         default=BATCH_SIZE,
-        help="number of images at once (default: %(default)s)",
+        help="number of images that a classifier takes at once (default: %(default)s)",
     )
     command.add_argument(
         "--skip-broken", action="store_true", help="skip images that cannot be read, and count them"
     )
+    command.add_argument(
+        "--reduce-zero-label",
+        action="store_true",
+        help="take 0 in masks for no class, and count classes from 1, as in ADE20K's files",
+    )
 
 
 def evaluate(options: argparse.Namespace) -> None:
-    """Measures accuracy on labeled images."""
+    """Measures a model on images whose classes or masks are known."""
     if options.report:
         refuse_existing(options.report, options.overwrite, REPORT)
-    progress = Progress([f"loading {options.source}", f"classifying the images of {options.data}"])
+    progress = Progress([f"loading {options.source}", f"measuring on the images of {options.data}"])
     measured = measure(options, options.source, progress, options.size, options.labels)
     progress.finish()
-    answers = measured.accuracy.answers
     if options.report:
         with replacing(options.report, options.overwrite, REPORT) as folder:
             folder.mkdir()
-            write_report(folder, answers, measured.images, measured.labels)
+            measured.write_report(folder)
     _print_notes(measured)
-    classes = class_figures(answers, measured.labels) if options.per_class else []
-    result = measured.accuracy.to_dict()
     if options.json:
         skipped = {"skipped": len(measured.skipped)} if options.skip_broken else {}
-        print(json_text(result | skipped | ({"classes": classes} if options.per_class else {})))
+        classes = {"classes": measured.class_figures()} if options.per_class else {}
+        print(json_text(measured.to_dict() | skipped | classes))
         return
-    for figures in classes:
-        share = f"{figures['top1']:6.2f} % of {figures['images']:,}"
-        print(f"{share:18}  {printable(figures['label'])}")
-    shares = [f"{name} {result[key]:.2f} %" for name, key in TOP_NAMES.items() if key in result]
-    print(f"{result['images']:,} images: {', '.join(shares)}")
+    for line in measured.class_lines() if options.per_class else []:
+        print(line)
+    print(measured.summary())
     if options.report:
         names = ", ".join(sorted(path.name for path in Path(options.report).iterdir()))
         print(f"{options.report}: {names}")
@@ -136,7 +137,7 @@ def measure(
     size: Size | None = None,
     labels: str | None = None,
 ) -> Measurement:
-    """Measures the accuracy of one model.
+    """Measures one model.
 
     Args:
         options: What `add_data_options` reads.
@@ -145,12 +146,14 @@ def measure(
         size: Size of the images instead of the source's, or None.
         labels: Text file of class names instead of the source's, or None.
     """
-    images = open_labeled(options.data, options.split, options.data_dir, print_note)
+    images = open_labeled(
+        options.data, options.split, options.data_dir, print_note, options.reduce_zero_label
+    )
     progress.start()
-    scorer = open_scorer(source, os.cpu_count() or 1, size, labels)
+    network = open_network(source, os.cpu_count() or 1, size, labels)
     progress.start()
     return measure_images(
-        scorer,
+        network,
         images,
         options.limit,
         options.batch_size,

@@ -7,7 +7,8 @@ from pathlib import Path
 from keras_poolformer.commands.arguments import CommandGroup, add_command, add_overrides, positive
 from keras_poolformer.commands.images import BrokenImages, add_skip_broken, image_files
 from keras_poolformer.data.folders import read_batches
-from keras_poolformer.evaluation.scorer import Scorer, open_scorer
+from keras_poolformer.evaluation.opening import open_scorer
+from keras_poolformer.evaluation.scorer import Scorer
 from keras_poolformer.scores import score_name, score_text
 from keras_poolformer.support.messages import json_text, printable
 from keras_poolformer.support.progress import Progress

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from keras_poolformer.images.files import EncodedImage
 
@@ -24,6 +24,7 @@ class Examples:
     note: str = ""
 
 
+@runtime_checkable
 class LabeledImages(Protocol):
     """Labeled images, not yet matched with the classes of a model."""
 

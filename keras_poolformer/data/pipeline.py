@@ -8,15 +8,13 @@ from typing import Any
 
 import tensorflow as tf
 
-from keras_poolformer.data.augmentation.augment import Augmentation, augment
-from keras_poolformer.data.decoding import decode
+from keras_poolformer.data.augmentation.augment import Augmentation
+from keras_poolformer.data.augmentation.segmentation import SegmentationAugmentation
 from keras_poolformer.data.randomness import epoch_seed, fold_in, order_seed
 from keras_poolformer.data.splits.split import Dataset, Shard, Split, share
-from keras_poolformer.images import graph
 from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.support.errors import InputError
 
-PADDING_LABEL = -1
 # Number of streams that a split in many files is read as. The hosts, however many, share them, so
 # that what each stream contributes to a batch is the same on one host as on all.
 MOST_STREAMS = 16
@@ -24,7 +22,7 @@ MOST_STREAMS = 16
 
 def training_epoch(
     split: Split,
-    augmentation: Augmentation,
+    augmentation: Augmentation | SegmentationAugmentation,
     *,
     seed: int,
     epoch: int,
@@ -43,7 +41,7 @@ def training_epoch(
 
     Args:
         split: Split to train on.
-        augmentation: What happens to each image.
+        augmentation: What happens to each image, and to its mask if it has one.
         seed: Whole number from 0. Seed of the run.
         epoch: Whole number from 0.
         global_batch: Number of examples in a step, over all hosts.
@@ -52,11 +50,15 @@ def training_epoch(
         skip_steps: Number of global batches to skip at the beginning, without decoding them.
 
     Returns:
-        tf.data.Dataset of (float32 (replica_batch, size, size, 3), int64 (replica_batch,)).
+        tf.data.Dataset of (float32 (replica_batch, size, size, 3), int64 (replica_batch,)); of a
+        split with masks, the latter are int32 (replica_batch, size, size), 255 where there is no
+        class.
 
     Raises:
-        InputError: The global batch cannot be divided this way, or is larger than the split.
+        InputError: The global batch cannot be divided this way, or is larger than the split; or
+            the augmentation is not one for such examples.
     """
+    split.target.check_augmentation(augmentation)
     rows = _rows_of_host(global_batch, replica_batch, hosts)
     steps = split.num_examples // global_batch
     if not steps:
@@ -72,7 +74,7 @@ def training_epoch(
     def prepare(raw: Any) -> tuple[tf.Tensor, tf.Tensor]:
         example = split.load(raw)
         seed_of_example = fold_in(seed_of_epoch, example["key"])
-        return augment(augmentation, example["image"], seed_of_example), example["label"]
+        return split.target.augmented(augmentation, example, seed_of_example)
 
     return _batches(_parallel(raws, prepare), replica_batch)
 
@@ -96,10 +98,13 @@ def evaluation_batches(
 
     Returns:
         tf.data.Dataset of (float32 (replica_batch, H, W, 3), int64 (replica_batch,)), in
-        the stored order. The last rows can be padding: images of zeros with the label -1.
+        the stored order. The last rows can be padding: images of zeros with the label -1. Of a
+        split with masks, these are int32 (replica_batch, H, W), resized to the nearest pixel, 255
+        where there is no class and in all of the padding.
 
     Raises:
-        InputError: The global batch cannot be divided this way, or the transform does not crop.
+        InputError: The global batch cannot be divided this way, or the transform does not give
+            images of one size.
     """
     rows = _rows_of_host(global_batch, replica_batch, hosts)
     if transform.output_shape is None:
@@ -107,13 +112,13 @@ def evaluation_batches(
 
     @tf.autograph.experimental.do_not_convert
     def prepare(raw: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        example = split.load(raw)
-        return graph.transform(transform, decode(example["image"])), example["label"]
+        return split.target.transformed(transform, split.load(raw))
 
     examples = _parallel(split.stream(None, hosts), prepare)
     start, stop = share(split.num_examples, hosts)
     missing = -(-split.num_examples // global_batch) * rows - (stop - start)
-    blank = tf.zeros((*transform.output_shape, 3)), tf.constant(PADDING_LABEL, tf.int64)
+    shape = transform.output_shape
+    blank = tf.zeros((*shape, 3)), split.target.padding(shape)
     padding = tf.data.Dataset.from_tensors(blank).repeat(missing)
     return _batches(examples.concatenate(padding), replica_batch)
 

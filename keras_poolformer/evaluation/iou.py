@@ -18,12 +18,15 @@ class SegmentationScores:
             union; NaN for a class that is neither predicted nor true anywhere.
         accuracy: Percentage of the true pixels of each class that are predicted; NaN likewise.
         pixel_accuracy: Percentage of all pixels that are predicted right.
+        pairs: int64 (classes, classes). Number of pixels of each pair of true (row) and predicted
+            class.
     """
 
     images: int
     iou: tuple[float, ...]
     accuracy: tuple[float, ...]
     pixel_accuracy: float
+    pairs: np.ndarray = field(repr=False, compare=False)
 
     @property
     def mean_iou(self) -> float:
@@ -62,32 +65,23 @@ class IouMeter:
     def __post_init__(self) -> None:
         self._pairs = np.zeros((self.num_classes, self.num_classes), np.int64)  # [true, predicted]
 
-    def add(self, predicted: np.ndarray, true: np.ndarray) -> None:
+    def add(self, predicted: np.ndarray, true: np.ndarray) -> SegmentationScores | None:
         """Counts one image.
 
         Args:
             predicted: Label map (H, W) of a model.
             true: Label map (H, W); pixels of the label 255 do not count.
 
+        Returns:
+            The scores of this image by itself; None if no pixel of it counts.
+
         Raises:
             InputError: The maps differ in shape, or a label is not a class.
         """
-        if predicted.shape != true.shape:
-            raise InputError(
-                f"a label map must have the mask's shape {true.shape}. Received: {predicted.shape}"
-            )
-        counted = true != IGNORED_LABEL
-        predicted, true = predicted[counted].astype(np.int64), true[counted].astype(np.int64)
-        for name, labels in (("predicted", predicted), ("true", true)):
-            if labels.size and not 0 <= labels.min() <= labels.max() < self.num_classes:
-                wrong = labels.min() if labels.min() < 0 else labels.max()
-                raise InputError(
-                    f"{name} labels must be 0 to {self.num_classes - 1}, or {IGNORED_LABEL} where "
-                    f"nothing counts. Received: {wrong}"
-                )
-        pairs = np.bincount(true * self.num_classes + predicted, minlength=self._pairs.size)
-        self._pairs += pairs.reshape(self._pairs.shape)
+        pairs = count_pairs(predicted, true, self.num_classes)
+        self._pairs += pairs
         self._images += 1
+        return _scores(pairs, 1) if pairs.any() else None
 
     def scores(self) -> SegmentationScores:
         """Returns the scores of all images so far.
@@ -97,13 +91,49 @@ class IouMeter:
         """
         if not self._pairs.any():
             raise InputError("mIoU needs at least one pixel with a label. Received: none")
-        hits, true, predicted = np.diag(self._pairs), self._pairs.sum(1), self._pairs.sum(0)
-        with np.errstate(invalid="ignore"):  # 0 / 0 of absent classes is NaN
-            iou = 100 * hits / (true + predicted - hits)
-            accuracy = 100 * hits / true
-        return SegmentationScores(
-            images=self._images,
-            iou=tuple(iou.tolist()),
-            accuracy=tuple(accuracy.tolist()),
-            pixel_accuracy=float(100 * hits.sum() / true.sum()),
+        return _scores(self._pairs, self._images)
+
+
+def count_pairs(predicted: np.ndarray, true: np.ndarray, num_classes: int) -> np.ndarray:
+    """Counts the pixels of each pair of true and predicted class.
+
+    Args:
+        predicted: Label map (H, W) of a model.
+        true: Label map (H, W); pixels of the label 255 do not count.
+        num_classes: Number of classes.
+
+    Returns:
+        int64 (num_classes, num_classes): rows are true classes, columns predicted ones.
+
+    Raises:
+        InputError: The maps differ in shape, or a label is not a class.
+    """
+    if predicted.shape != true.shape:
+        raise InputError(
+            f"a label map must have the mask's shape {true.shape}. Received: {predicted.shape}"
         )
+    counted = true != IGNORED_LABEL
+    predicted, true = predicted[counted].astype(np.int64), true[counted].astype(np.int64)
+    for name, labels in (("predicted", predicted), ("true", true)):
+        if labels.size and not 0 <= labels.min() <= labels.max() < num_classes:
+            wrong = labels.min() if labels.min() < 0 else labels.max()
+            raise InputError(
+                f"{name} labels must be 0 to {num_classes - 1}, or {IGNORED_LABEL} where "
+                f"nothing counts. Received: {wrong}"
+            )
+    pairs = np.bincount(true * num_classes + predicted, minlength=num_classes**2)
+    return pairs.reshape(num_classes, num_classes)
+
+
+def _scores(pairs: np.ndarray, images: int) -> SegmentationScores:
+    hits, true, predicted = np.diag(pairs), pairs.sum(1), pairs.sum(0)
+    with np.errstate(invalid="ignore"):  # 0 / 0 of absent classes is NaN
+        iou = 100 * hits / (true + predicted - hits)
+        accuracy = 100 * hits / true
+    return SegmentationScores(
+        images=images,
+        iou=tuple(iou.tolist()),
+        accuracy=tuple(accuracy.tolist()),
+        pixel_accuracy=float(100 * hits.sum() / true.sum()),
+        pairs=pairs,
+    )

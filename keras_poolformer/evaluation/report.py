@@ -1,4 +1,4 @@
-"""A report on an accuracy: figures of each class, a confusion matrix, and the mistakes."""
+"""What reports on accuracy and on label maps share: tables, and the confusion matrix."""
 
 import csv
 from collections.abc import Iterable, Sequence
@@ -10,15 +10,18 @@ import PIL.Image as Image
 import PIL.ImageDraw as ImageDraw
 import PIL.ImageFont as ImageFont
 
-from keras_poolformer.evaluation.accuracy import Answers
 from keras_poolformer.support.output_folders import OutputFolder
 
 CLASSES = "classes.csv"
 CONFUSION = "confusion.csv"
-MISTAKES = "mistakes.csv"
 PICTURE = "confusion.png"
+MISTAKES = "mistakes.csv"  # of classifiers
+IMAGES = "images.csv"  # of segmenters, as the next one
+WORST = "worst"
 REPORT = OutputFolder(
-    "a report of evaluate", (CLASSES, CONFUSION, MISTAKES, PICTURE), (CLASSES, CONFUSION)
+    "a report of evaluate",
+    (CLASSES, CONFUSION, PICTURE, MISTAKES, IMAGES, f"{WORST}/*.png"),
+    (CLASSES, CONFUSION),
 )
 _MOST_NAMED = 60  # classes; for more the picture has no room for names
 _SIDE = 900  # pixels, of the matrix
@@ -31,90 +34,36 @@ _RIGHT = (42, 111, 151)
 _WRONG = (214, 84, 40)
 
 
-def class_figures(answers: Answers, labels: Sequence[str] = ()) -> list[dict[str, Any]]:
-    """Returns the accuracy of each class that has images.
-
-    Args:
-        answers: Predictions for all images.
-        labels: Class names in the order of the classes; () if unknown.
-
-    Returns:
-        [{"class": index, "label": name, "images": count, "correct": count, "top1": percent},
-        ...], in the order of the classes.
-    """
-    right = answers.classes[answers.predicted == answers.classes]
-    figures = []
-    for index in np.unique(answers.classes).tolist():
-        images, correct = int((answers.classes == index).sum()), int((right == index).sum())
-        figures.append({
-            "class": index, "label": _label(index, labels), "images": images,
-            "correct": correct, "top1": 100 * correct / images,
-        })  # fmt: skip
-    return figures
-
-
-def write_report(
-    folder: Path, answers: Answers, images: Sequence[str], labels: Sequence[str] = ()
-) -> None:
-    """Writes the report into a folder.
-
-    classes.csv has a line for each class; confusion.csv is the confusion matrix, with a row for
-    each true class and a column for each predicted one; mistakes.csv has a line for each
-    misclassified image, the one with the largest margin first; confusion.png shows the matrix.
-
-    Args:
-        folder: An existing, empty folder.
-        answers: Predictions for all images.
-        images: Names of the images, in the same order.
-        labels: Class names in the order of the classes; () if unknown.
-    """
-    figures = class_figures(answers, labels)
-    _write(folder / CLASSES, list(figures[0]), (list(values.values()) for values in figures))
-    present = np.union1d(answers.classes, answers.predicted)
-    matrix = confusion_matrix(answers, present)
-    names = [_label(index, labels) for index in present.tolist()]
-    rows = ([name, *counts] for name, counts in zip(names, matrix.tolist(), strict=True))
-    _write(folder / CONFUSION, ["true class", *names], rows)
-    wrong = np.flatnonzero(answers.predicted != answers.classes)
-    worst_first = wrong[np.argsort(-answers.margins[wrong], kind="stable")]
-    mistakes = (
-        [
-            images[number],
-            _label(int(answers.classes[number]), labels),
-            _label(int(answers.predicted[number]), labels),
-            f"{answers.margins[number]:.4g}",
-        ]
-        for number in worst_first.tolist()
-    )
-    _write(folder / MISTAKES, ["image", "label", "predicted", "margin"], mistakes)
-    _draw(matrix, names).save(folder / PICTURE)
-
-
-def confusion_matrix(answers: Answers, classes: np.ndarray) -> np.ndarray:
-    """Counts the images of each pair of true and predicted class.
-
-    Args:
-        answers: Predictions for all images.
-        classes: int (C,), sorted. Class indices, with all that occur among them.
-
-    Returns:
-        int64 (C, C): rows are true classes, columns predicted ones.
-    """
-    matrix = np.zeros((len(classes), len(classes)), np.int64)
-    pairs = (np.searchsorted(classes, answers.classes), np.searchsorted(classes, answers.predicted))
-    np.add.at(matrix, pairs, 1)
-    return matrix
-
-
-def _label(index: int, labels: Sequence[str]) -> str:
+def class_label(index: int, labels: Sequence[str]) -> str:
+    """Returns the name of a class; its number if the classes have none."""
     return labels[index] if labels else str(index)
 
 
-def _write(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+def write_table(path: Path, header: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
+    """Writes a CSV file.
+
+    Args:
+        path: File to write.
+        header: Names of the columns.
+        rows: Values of each line.
+    """
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(header)
         writer.writerows(rows)
+
+
+def write_confusion(folder: Path, matrix: np.ndarray, names: Sequence[str]) -> None:
+    """Writes a confusion matrix as a table and as a picture.
+
+    Args:
+        folder: Folder to write into.
+        matrix: int64 (C, C). Counts; rows are true classes, columns predicted ones.
+        names: Names of the classes.
+    """
+    rows = ([name, *counts] for name, counts in zip(names, matrix.tolist(), strict=True))
+    write_table(folder / CONFUSION, ["true class", *names], rows)
+    _draw(matrix, names).save(folder / PICTURE)
 
 
 def _draw(matrix: np.ndarray, names: Sequence[str]) -> Image.Image:

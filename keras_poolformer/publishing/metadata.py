@@ -5,6 +5,7 @@ from typing import TYPE_CHECKING, Any
 
 from keras_poolformer.families import family_of
 from keras_poolformer.provenance import Provenance
+from keras_poolformer.publishing.tasks import task_of
 from keras_poolformer.sources.preset_folder import WEIGHTS
 from keras_poolformer.support.messages import printable
 
@@ -24,17 +25,16 @@ def metadata(card: "Card") -> str:
     """
     from huggingface_hub import ModelCardData
 
-    # The hub's name of the task; several labels and values count as classes.
-    task = "image-classification" if card.config.num_classes else "image-feature-extraction"
+    task = task_of(card.config)
     family = family_of(card.config).name.lower()
     data = ModelCardData(
         license=card.license,
         library_name="keras",
-        pipeline_tag=task,
-        tags=[task, "keras", family, *(["litert"] if card.exports else [])],
+        pipeline_tag=task.hub_task,
+        tags=[task.hub_task, "keras", family, *(["litert"] if card.exports else [])],
         base_model=base_model_name(card.provenance) or None,
         datasets=[card.dataset] if card.dataset else None,
-        metrics=["accuracy"] if card.accuracy else None,
+        metrics=[task.metric] if card.accuracy else None,
         model_name=card.name if card.accuracy else None,
         eval_results=_results(card) or None,
     )
@@ -60,12 +60,14 @@ def _results(card: "Card") -> "list[EvalResult]":
 
     if not card.accuracy:
         return []
+    task = task_of(card.config)
+    main_figure = next(iter(task.figures.values()))
     result = EvalResult(
-        task_type="image-classification",
+        task_type=task.hub_task,
         dataset_type=card.dataset or card.accuracy_data,
         dataset_name=card.accuracy_data,
-        metric_type="accuracy",
-        metric_value=round(card.accuracy[WEIGHTS]["top1"] / 100, 4),
+        metric_type=task.metric,
+        metric_value=round(card.accuracy[WEIGHTS][main_figure] / 100, 4),
     )
     return [result]
 

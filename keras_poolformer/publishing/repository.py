@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keras_poolformer.checkpoints.layouts import MMSEG
 from keras_poolformer.checkpoints.saving import save_torch_weights
 from keras_poolformer.checkpoints.writers import TORCH_FOLDER
 from keras_poolformer.export.recipes import RECIPES, device_inputs
@@ -16,7 +17,7 @@ from keras_poolformer.support.output_folders import OutputFolder
 
 if TYPE_CHECKING:
     from keras_poolformer.config import MetaFormerConfig
-    from keras_poolformer.evaluation.accuracy import Accuracy
+    from keras_poolformer.evaluation.measurement import Measurement
     from keras_poolformer.export.comparison import ExportResult
 
 README, LABELS = "README.md", "labels.txt"
@@ -29,7 +30,7 @@ REPOSITORY = OutputFolder(
     ),
     markers=(DESCRIPTION, README),
 )
-_LAYOUTS = {"transformers": "hf", "timm": "timm"}
+_LAYOUTS = {"transformers": "hf", "timm": "timm", "mmsegmentation": MMSEG.name}
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ class RepositoryOptions:
         license: Hub identifier of the license.
         recipes: Export recipes, each of which becomes a .tflite file.
         calibration: Folder of images for the integer recipes, or None.
-        accuracy_data: Name of the images accuracy is measured on, or "".
+        accuracy_data: Name of the images that the files are measured on, or "".
     """
 
     name: str
@@ -59,17 +60,17 @@ def write_repository(
     model: Any,
     folder: Path,
     options: RepositoryOptions,
-    measure: "Callable[[Path], Accuracy] | None" = None,
+    measure: "Callable[[Path], Measurement] | None" = None,
     start_step: Callable[[], None] = lambda: None,
 ) -> Card:
     """Writes a repository into a folder that does not exist yet.
 
     Args:
-        model: A `MetaFormerImageClassifier`.
+        model: A `MetaFormerImageClassifier` or `MetaFormerSegmenter`.
         folder: Folder to write.
         options: What the repository says and holds besides.
-        measure: Called with model.keras and each .tflite file; returns the file's accuracy.
-            None leaves accuracy out.
+        measure: Called with model.keras and each .tflite file; returns the file's figures.
+            None leaves them out.
         start_step: Called before the weights and before each export.
 
     Returns:
@@ -92,7 +93,7 @@ def write_repository(
         config=model.config,
         transform=model.transform,
         provenance=model.provenance,
-        stats=model_stats(model, model.transform.output_size),
+        stats=model_stats(model, model.transform.output_shape or model.transform.size),
         license=options.license,
         dataset=options.dataset,
         repository=options.repository,
@@ -116,5 +117,6 @@ def _export(model: Any, folder: Path, recipe: str, options: RepositoryOptions) -
 
 
 def _outputs(config: "MetaFormerConfig") -> str | None:
-    """Scores where the model has any, as MediaPipe Tasks expects them; else the default."""
-    return "probabilities" if config.num_classes and config.score_function != "identity" else None
+    """What MediaPipe Tasks expects: scores of an image if there are any, logits of its pixels."""
+    has_scores = config.num_classes and config.score_function != "identity"
+    return "probabilities" if has_scores and not config.is_segmenter else None

@@ -48,6 +48,14 @@ class TFLiteSegmenter(TFLiteModel):
         self._check_output()
 
     @property
+    def num_classes(self) -> int | None:
+        """Number of classes; None for a file that returns labels and has no names for them."""
+        if self._described.outputs in SCORES:
+            (output,) = self._outputs.values()
+            return int(output["shape"][-1])
+        return len(self.labels or self.palette or ()) or None
+
+    @property
     def palette(self) -> tuple[Color, ...] | None:
         """Colors (red, green, blue) of the classes, or None if the file has none."""
         return self._described.palette

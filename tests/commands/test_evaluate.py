@@ -221,7 +221,7 @@ def test_importing_evaluation_imports_no_framework():
         "    print(module, {'keras', 'tensorflow', 'torch', 'jax'} & set(sys.modules))"
     )
     modules = (
-        "evaluation.measurement",
+        "evaluation.measuring",
         "evaluation.report",
         "data.splits.opening",
         "commands.evaluate",

@@ -11,7 +11,7 @@ from PIL import Image
 from keras_poolformer.data.class_matching import match_classes
 from keras_poolformer.data.folders import spread
 from keras_poolformer.data.splits.opening import open_labeled
-from keras_poolformer.evaluation.scorer import open_scorer
+from keras_poolformer.evaluation.opening import open_scorer
 from keras_poolformer.sources.presets import CIFAR10_LABELS
 from keras_poolformer.support.errors import InputError
 from tests.helpers import CIFAR10_PHOTOS, PRESET, run_python

@@ -10,7 +10,7 @@ import pytest
 
 from keras_poolformer import ImageTransform, PoolFormerImageClassifier
 from keras_poolformer.cli import main
-from keras_poolformer.evaluation.scorer import open_scorer
+from keras_poolformer.evaluation.opening import open_scorer
 from keras_poolformer.export import comparison, tflite
 from keras_poolformer.runtime import TFLiteClassifier
 from keras_poolformer.runtime.description import read_description

@@ -7,7 +7,7 @@ import pytest
 import tensorflow as tf
 
 from keras_poolformer import ImageTransform
-from keras_poolformer.data import pipeline
+from keras_poolformer.data import pipeline, targets
 from keras_poolformer.data.augmentation.augment import Augmentation
 from keras_poolformer.data.decoding import decode
 from keras_poolformer.data.pipeline import evaluation_batches, training_epoch
@@ -33,7 +33,7 @@ def numbered(monkeypatch):
         noise = tf.random.stateless_uniform((), seed)
         return tf.broadcast_to(tf.stack([number, noise, 0.0]), (options.size, options.size, 3))
 
-    monkeypatch.setattr(pipeline, "augment", augment)
+    monkeypatch.setattr(targets, "augment", augment)
 
 
 @pytest.fixture

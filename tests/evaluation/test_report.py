@@ -7,7 +7,11 @@ import pytest
 from PIL import Image
 
 from keras_poolformer.evaluation.accuracy import Answers, measure_accuracy
-from keras_poolformer.evaluation.report import class_figures, confusion_matrix, write_report
+from keras_poolformer.evaluation.classification_report import (
+    class_figures,
+    confusion_matrix,
+    write_report,
+)
 
 LABELS = ("cat", "dog", "猫, a comma", "bird")
 CLASSES = np.array([0, 0, 0, 1, 1, 2])

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from keras_poolformer import PoolFormerImageClassifier
-from keras_poolformer.evaluation.scorer import Scorer, open_scorer
+from keras_poolformer.evaluation.opening import open_scorer
+from keras_poolformer.evaluation.scorer import Scorer
 from keras_poolformer.support.errors import InputError
 from tests.helpers import PRESET
 

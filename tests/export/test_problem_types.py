@@ -14,7 +14,7 @@ from keras_poolformer import (
     export_tflite,
     save_torch_weights,
 )
-from keras_poolformer.evaluation.scorer import open_scorer
+from keras_poolformer.evaluation.opening import open_scorer
 from keras_poolformer.runtime import TFLiteClassifier
 from keras_poolformer.support.errors import InputError
 from tests.helpers import PHOTOS, randomized_module

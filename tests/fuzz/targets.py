@@ -123,7 +123,7 @@ def _read_tflite(path):
 
 
 def _read_saved_model(path):
-    from keras_poolformer.evaluation.scorer import open_scorer
+    from keras_poolformer.evaluation.opening import open_scorer
 
     return open_scorer(path)
 

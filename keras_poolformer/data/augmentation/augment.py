@@ -9,13 +9,17 @@ result is a function of a seed, inside tf.data, and decodes only the crop of a J
 """
 
 import math
-import numbers
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
+from keras_poolformer.data.augmentation.options import (
+    Normalization,
+    checked_probability,
+    checked_range,
+)
 from keras_poolformer.data.augmentation.randaugment import INTERPOLATIONS, RandAugment, rand_augment
 from keras_poolformer.data.augmentation.rectangles import (
     RECTANGLE_DRAWS,
@@ -64,10 +68,10 @@ class Augmentation:
     def __post_init__(self) -> None:
         checked = ImageTransform(size=self.size, mean=self.mean, std=self.std)
         values: dict[str, Any] = {name: getattr(checked, name) for name in ("size", "mean", "std")}
-        values["crop_scale"] = _checked_range("crop_scale", self.crop_scale, 1.0)
-        values["crop_ratio"] = _checked_range("crop_ratio", self.crop_ratio, math.inf)
+        values["crop_scale"] = checked_range("crop_scale", self.crop_scale, 1.0)
+        values["crop_ratio"] = checked_range("crop_ratio", self.crop_ratio, math.inf)
         for name in ("flip", "erasing"):
-            values[name] = _checked_probability(name, getattr(self, name))
+            values[name] = checked_probability(name, getattr(self, name))
         if self.interpolation not in INTERPOLATIONS:
             raise InputError(
                 f"`interpolation` must be one of {', '.join(INTERPOLATIONS)}. "
@@ -83,28 +87,6 @@ class Augmentation:
         RandAugment.parse(self.rand_augment)  # rejects what is not valid
         for name, value in values.items():
             object.__setattr__(self, name, value)  # the dataclass is frozen
-
-
-def _checked_range(name: str, value: Any, most: float) -> tuple[float, ...]:
-    is_pair = isinstance(value, list | tuple) and len(value) == 2
-    if not is_pair or not all(_is_number(end) for end in value) or not 0 < value[0] <= value[1]:
-        raise InputError(
-            f"`{name}` must be two positive numbers, the lower first. Received: {value!r}"
-        )
-    if value[1] > most:
-        raise InputError(f"`{name}` must not exceed {most:g}. Received: {value!r}")
-    return tuple(float(end) for end in value)
-
-
-def _checked_probability(name: str, value: Any) -> float:
-    if not _is_number(value) or not 0 <= value <= 1:
-        raise InputError(f"`{name}` must be a probability, 0 to 1. Received: {value!r}")
-    return float(value)
-
-
-def _is_number(value: Any) -> bool:
-    is_real = isinstance(value, numbers.Real) and not isinstance(value, bool)
-    return is_real and math.isfinite(value)
 
 
 @tf.autograph.experimental.do_not_convert  # no Python here depends on values
@@ -211,11 +193,11 @@ def _part_of_jpeg(
     return pixels, tf.stack((0, left - first, height, width))
 
 
-def normalize(options: Augmentation, pixels: tf.Tensor) -> tf.Tensor:
+def normalize(options: Normalization, pixels: tf.Tensor) -> tf.Tensor:
     """Normalizes pixels.
 
     Args:
-        options: Size, mean and std.
+        options: Side of the image, mean and std of its channels.
         pixels: uint8 (size, size, 3).
 
     Returns:

@@ -1,4 +1,4 @@
-"""Class folders to train on: ROOT/split/label/image or ROOT/label/image."""
+"""Image files to train on: class folders, ROOT/[split/]label/image, and images with masks."""
 
 import dataclasses
 import os
@@ -12,6 +12,7 @@ import tensorflow as tf
 from keras_poolformer.data.folders import check_no_image, find_class_folders
 from keras_poolformer.data.split_folders import TRAINING_FOLDER, evaluation_folder, has_splits
 from keras_poolformer.data.splits.split import Dataset, Shard, Split, share
+from keras_poolformer.data.targets import ClassTarget
 from keras_poolformer.support.errors import InputError
 
 
@@ -21,12 +22,12 @@ class FolderSplit(Split):
 
     Args:
         paths: string (all files,).
-        labels: int64 (all files,).
+        targets: int64 (all files,), their classes.
         numbers: int64 (num_examples,). Numbers of the files in this split.
     """
 
     paths: tf.Tensor
-    labels: tf.Tensor
+    targets: tf.Tensor
     numbers: np.ndarray
 
     def stream(
@@ -45,7 +46,10 @@ class FolderSplit(Split):
     def load(self, raw: tf.Tensor) -> dict[str, tf.Tensor]:
         """See `Split.load`."""
         image = tf.io.read_file(tf.gather(self.paths, raw))
-        return {"image": image, "label": tf.gather(self.labels, raw), "key": raw}
+        return {"image": image, self.target.name: self._target(raw), "key": raw}
+
+    def _target(self, raw: tf.Tensor) -> tf.Tensor:
+        return tf.gather(self.targets, raw)
 
     def describe(self, number: int) -> str:
         """See `Split.describe`."""
@@ -102,10 +106,11 @@ def _opened(root: Path, folders: dict[str, list[Path]]) -> FolderSplit:
     with tf.init_scope(), tf.device("CPU:0"):
         return FolderSplit(
             name=str(root),
+            target=ClassTarget(len(folders)),
             class_names=tuple(folders),
             num_examples=len(files),
             paths=tf.constant([os.fsencode(path) for path in files]),
-            labels=tf.constant(labels, tf.int64),
+            targets=tf.constant(labels, tf.int64),
             numbers=np.arange(len(files), dtype=np.int64),
         )
 

@@ -14,13 +14,15 @@ needs neither.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from keras_poolformer.data.folders import ClassFolders
 from keras_poolformer.data.labeled import LabeledImages
+from keras_poolformer.data.masked import MaskedImages, open_masked_folder
+from keras_poolformer.data.masks import has_masks
 from keras_poolformer.data.split_folders import find_split
 from keras_poolformer.data.splits.record_description import (
     checked_class_names,
@@ -33,10 +35,14 @@ if TYPE_CHECKING:
     from keras_poolformer.data.splits.split import Split
 
 Note = Callable[[str], None]
+_WANTED = {
+    "label": "class folders or other images with a class each, as classifiers need them",
+    "mask": "folders of images and masks or other images with a mask each, as segmenters need them",
+}
 
 
 class Splits(NamedTuple):
-    """Labeled images to train on.
+    """Images with a class or a mask each, to train on.
 
     Attributes:
         training: Split to train on.
@@ -50,7 +56,7 @@ class Splits(NamedTuple):
 class DataKind(Enum):
     """What `--data` can be."""
 
-    FOLDERS = "class folders, or a folder of splits"
+    FOLDERS = "folders of images"
     RECORDS = "a folder or address of records, as `keras-poolformer prepare` writes them"
     TFDS = "a data set of tensorflow-datasets"
 
@@ -81,7 +87,7 @@ def open_splits(
     data_dir: str | os.PathLike[str] | None = None,
     note: Note | None = None,
 ) -> Splits:
-    """Opens labeled images to train on.
+    """Opens images with a class each, to train a classifier on.
 
     Args:
         data: Folder ROOT/split/label/image, where the splits are `train` and perhaps `val`,
@@ -100,6 +106,7 @@ def open_splits(
     if kind is DataKind.FOLDERS:
         from keras_poolformer.data.splits.folder_split import open_folders
 
+        _check_target(data, _target_of_folder(data), "label")
         splits = open_folders(data, note)
     elif kind is DataKind.RECORDS:
         from keras_poolformer.data.splits.records import open_records
@@ -109,8 +116,85 @@ def open_splits(
         from keras_poolformer.data.splits.tfds_split import open_tfds
 
         splits = open_tfds(str(data), data_dir)
+    _check_target(data, splits[0].target.name, "label")
     checked_class_names(splits[0].class_names, f"the class names of {data}")
     return Splits(*splits)
+
+
+def open_masked_splits(
+    data: str | os.PathLike[str],
+    data_dir: str | os.PathLike[str] | None = None,
+    note: Note | None = None,
+    *,
+    class_names: Sequence[str] | None = None,
+    reduce_zero_label: bool = False,
+) -> Splits:
+    """Opens images with a mask each, to train a segmenter on.
+
+    Args:
+        data: Folder with `images` and `masks` (or `annotations`), which may hold folders `train`
+            and perhaps `val`, `validation` or `test`; records that `keras-poolformer prepare`
+            wrote of such a folder; or the name of a data set of tensorflow-datasets whose masks
+            are images, such as scene_parse150.
+        data_dir: Folder of tfds data sets; tfds' own default if None.
+        note: Function to call with a line about files in folders that are skipped, or None.
+        class_names: Class names in the order of the labels, where the data do not have them: a
+            folder may have them in ROOT/labels.txt, one a line, and records always do.
+        reduce_zero_label: Whether 0 stands for no class in the masks, and classes count from 1,
+            as in ADE20K. Records know it.
+
+    Raises:
+        InputError: There are no such data, an image does not have one mask, or the classes have
+            no names.
+        MissingExtraError: tensorflow-datasets is needed and not installed.
+    """
+    kind = data_kind(data, data_dir)
+    if kind is DataKind.FOLDERS:
+        from keras_poolformer.data.splits.masked_folders import open_masked_folders
+
+        splits = open_masked_folders(data, class_names, reduce_zero_label, note)
+    elif kind is DataKind.RECORDS:
+        from keras_poolformer.data.splits.records import open_records
+
+        splits = open_records(data, reduce_zero_label)
+    else:
+        from keras_poolformer.data.splits.tfds_split import open_masked_tfds
+
+        splits = open_masked_tfds(str(data), data_dir, class_names, reduce_zero_label)
+    _check_target(data, splits[0].target.name, "mask")
+    return Splits(*splits)
+
+
+def holds_masks(
+    data: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None = None
+) -> bool:
+    """Whether a folder or records hold images with a mask each; False for a tfds data set.
+
+    Args:
+        data: What `open_splits` and `open_masked_splits` take.
+        data_dir: Folder of tfds data sets, where one was given.
+
+    Raises:
+        InputError: Records cannot be opened.
+    """
+    kind = data_kind(data, data_dir)
+    if kind is DataKind.RECORDS:
+        from keras_poolformer.data.splits.records import open_records
+
+        return open_records(data)[0].target.name == "mask"
+    return kind is DataKind.FOLDERS and has_masks(data)
+
+
+def _target_of_folder(folder: str | os.PathLike[str]) -> str:
+    return "mask" if has_masks(folder) else "label"
+
+
+def _check_target(data: object, found: str, wanted: str) -> None:
+    """Rejects images with a mask each where classes are needed, and the other way round."""
+    if found != wanted:
+        raise InputError(
+            f"{data} must hold {_WANTED[wanted]}. Received: images with a {found} each"
+        )
 
 
 def open_labeled(
@@ -118,26 +202,35 @@ def open_labeled(
     split: str | None = None,
     data_dir: str | os.PathLike[str] | None = None,
     note: Note | None = None,
-) -> LabeledImages:
-    """Opens labeled images to evaluate on; no image is read yet.
+    reduce_zero_label: bool = False,
+) -> LabeledImages | MaskedImages:
+    """Opens images with a class each, or with masks, to evaluate on; no image is read yet.
 
     Args:
-        data: What `open_splits` takes.
+        data: What `open_splits` takes, or a folder of images and masks.
         split: Name of the split; None for the default, as the module's docstring has it.
         data_dir: Folder of tfds data sets; tfds' own default if None.
         note: Function to call with a line about files in folders that are skipped, or None.
+        reduce_zero_label: Whether 0 stands for no class in masks, and classes count from 1.
 
     Raises:
-        InputError: There are no such data, or no such split.
+        InputError: There are no such data, or no such split; or `reduce_zero_label` goes with
+            images without masks.
         MissingExtraError: A package that reads them is not installed.
     """
     kind = data_kind(data, data_dir)
-    if kind is DataKind.FOLDERS:
-        return ClassFolders(find_split(data, split, note))
-    if kind is DataKind.RECORDS:
-        from keras_poolformer.data.splits.records import open_records_split
+    if kind is DataKind.TFDS:
+        from keras_poolformer.data.splits.tfds_split import open_tfds_images
 
-        return open_records_split(data, split)
-    from keras_poolformer.data.splits.tfds_split import open_tfds_split
+        images = open_tfds_images(str(data), split, data_dir, reduce_zero_label)
+    elif kind is DataKind.RECORDS:
+        from keras_poolformer.data.splits.records import open_records_images
 
-    return open_tfds_split(str(data), split, data_dir)
+        images = open_records_images(data, split, reduce_zero_label)
+    elif has_masks(data):
+        images = open_masked_folder(data, split, note, reduce_zero_label)
+    else:
+        images = ClassFolders(find_split(data, split, note))
+    if reduce_zero_label and not isinstance(images, MaskedImages):
+        raise InputError(f"--reduce-zero-label goes with masks. Received: {data}, without masks")
+    return images

@@ -17,6 +17,7 @@ from keras_poolformer.support.output_folders import OutputFolder
 DESCRIPTION = "dataset.json"
 FORMAT = "keras-poolformer records"
 VERSION = 1
+VERSION_OF_MASKS = 2  # which releases that do not know masks reject
 SPLITS = ("train", "validation")
 RECORDS = OutputFolder(
     "a folder of records that prepare wrote",
@@ -45,20 +46,37 @@ class RecordFile:
 
 
 @dataclass(frozen=True)
+class Masks:
+    """How the masks of a data set are read.
+
+    Args:
+        reduce_zero_label: Whether 0 stands for no class, and classes count from 1.
+    """
+
+    reduce_zero_label: bool
+
+
+@dataclass(frozen=True)
 class Description:
     """The content of `dataset.json`.
 
     Args:
         class_names: Class names in the order of the labels.
         splits: {"train": (RecordFile, ...)} and perhaps "validation".
+        masks: How masks are read; None where images have a class each.
     """
 
     class_names: tuple[str, ...]
     splits: dict[str, tuple[RecordFile, ...]]
+    masks: Masks | None = None
 
     def to_json(self) -> str:
         """Returns the text of `dataset.json`."""
         fields = {"format": FORMAT, "version": VERSION} | dataclasses.asdict(self)
+        if self.masks:
+            fields["version"] = VERSION_OF_MASKS
+        else:
+            del fields["masks"]
         return json.dumps(fields, indent=1) + "\n"
 
 
@@ -85,7 +103,7 @@ def parse_description(text: str, path: str | os.PathLike[str]) -> Description:
     fields = parse_json(text.encode(), str(path))
     if fields.get("format") != FORMAT:
         raise InputError(f"{path} must describe {FORMAT}, as `keras-poolformer prepare` does")
-    _check(fields.get("version") == VERSION, path, "version", f"{VERSION}", fields.get("version"))
+    masks = _masks(fields, path)
     names = checked_class_names(fields.get("class_names"), f"{path}: class_names")
     splits = fields.get("splits", ())
     is_valid = isinstance(splits, dict) and "train" in splits and set(splits) <= set(SPLITS)
@@ -95,7 +113,7 @@ def parse_description(text: str, path: str | os.PathLike[str]) -> Description:
     }
     listed = [file.name for part in files.values() for file in part]
     _check(len(set(listed)) == len(listed), path, "splits", "files listed once", sorted(listed))
-    return Description(names, files)
+    return Description(names, files, masks)
 
 
 def checked_class_names(names: Any, subject: str) -> tuple[str, ...]:
@@ -117,6 +135,19 @@ def checked_class_names(names: Any, subject: str) -> tuple[str, ...]:
         received = f"{shown(name)} {count} times" if names else "none"
         raise InputError(f"{subject} must be different names. Received: {received}")
     return names
+
+
+def _masks(fields: dict[str, Any], path: object) -> Masks | None:
+    """Checks the version, which says whether masks are described, and returns what they are."""
+    masks = fields.get("masks")
+    version = VERSION if masks is None else VERSION_OF_MASKS
+    _check(fields.get("version") == version, path, "version", f"{version}", fields.get("version"))
+    if masks is None:
+        return None
+    is_valid = isinstance(masks, dict) and masks.keys() == {"reduce_zero_label"}
+    is_valid = is_valid and isinstance(masks["reduce_zero_label"], bool)
+    _check(is_valid, path, "masks", '{"reduce_zero_label": true or false}', masks)
+    return Masks(**masks)
 
 
 def _files(splits: dict[str, Any], name: str, path: object) -> list[Any]:

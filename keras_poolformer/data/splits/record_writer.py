@@ -1,4 +1,4 @@
-"""Writes labeled images of any source as records."""
+"""Writes images with a class or a mask each, of any source, as records."""
 
 import contextlib
 import itertools
@@ -14,11 +14,13 @@ from keras_poolformer.data.splits.record_description import (
     RECORDS,
     SPLITS,
     Description,
+    Masks,
     RecordFile,
     is_address,
 )
 from keras_poolformer.data.splits.split import READING_ERRORS, Split, reason_of, share
 from keras_poolformer.data.splits.validation import checked, name_broken
+from keras_poolformer.data.targets import MaskTarget, Target
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.files import existing_error, refuse_existing, replacing
 
@@ -35,9 +37,9 @@ def write_records(
 ) -> Description:
     """Writes splits as records; every image is decoded once, as a check.
 
-    Images stay encoded as they are, and each example keeps its key, which its augmentation depends
-    on. Training examples are put into another, fixed order, because class folders have one class
-    after the other.
+    Images and masks stay encoded as they are, and each example keeps its key, which its
+    augmentation depends on. Training examples are put into another, fixed order, because class
+    folders have one class after the other.
 
     Args:
         splits: Split to train on; split to evaluate on, or None.
@@ -64,10 +66,14 @@ def write_records(
             for name, split, count in zip(SPLITS, splits, counts, strict=True)
             if split
         }
-        description = Description(splits[0].class_names, files)
+        description = Description(splits[0].class_names, files, _masks(splits[0].target))
         with tf.io.gfile.GFile(new_file(DESCRIPTION), "w") as file:
             file.write(description.to_json())
     return description
+
+
+def _masks(target: Target) -> Masks | None:
+    return Masks(target.reduce_zero_label) if isinstance(target, MaskTarget) else None
 
 
 def _num_files(splits: tuple[Split, Split | None], num_shards: int | None) -> tuple[int, int]:
@@ -113,29 +119,30 @@ def _records(split: Split, order_seed: int | None) -> Iterator[bytes]:
     """Yields serialized examples, each of them checked."""
 
     @tf.autograph.experimental.do_not_convert
-    def check(raw: Any) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+    def check(raw: Any) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
         return checked(split, raw)
 
     stream = split.stream(order_seed)
     stream = stream.map(check, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
-    labels = range(len(split.class_names))
     try:
         examples: Any = stream.prefetch(tf.data.AUTOTUNE).as_numpy_iterator()
-        for example, _ in examples:
-            if example["label"] not in labels:
-                raise tf.errors.OutOfRangeError(None, None, f"label {example['label']}")
-            yield _record(**example)
+        for example, problem, _ in examples:
+            if problem:
+                raise tf.errors.OutOfRangeError(None, None, problem.decode())
+            yield _record(example)
     except READING_ERRORS as error:
         raise name_broken(split) or split.unreadable(error) from error
 
 
-def _record(image: bytes, label: int, key: int) -> bytes:
-    def numbers(value: int) -> tf.train.Feature:
-        return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
-
-    content = tf.train.Feature(bytes_list=tf.train.BytesList(value=[image]))
-    fields = {"image": content, "label": numbers(label), "key": numbers(key)}
+def _record(example: dict[str, bytes | int]) -> bytes:
+    fields = {name: _feature(value) for name, value in example.items()}
     return tf.train.Example(features=tf.train.Features(feature=fields)).SerializeToString()
+
+
+def _feature(value: bytes | int) -> Any:
+    if isinstance(value, bytes):
+        return tf.train.Feature(bytes_list=tf.train.BytesList(value=[value]))
+    return tf.train.Feature(int64_list=tf.train.Int64List(value=[value]))
 
 
 @contextlib.contextmanager

@@ -1,7 +1,8 @@
-"""Labeled images in TFRecord files, as `keras-poolformer prepare` writes them; gs:// works too.
+"""Training data in TFRecord files, as `keras-poolformer prepare` writes them; gs:// works too.
 
 A folder holds the files and `dataset.json`, which describes them and is written last. A record is
-a tf.train.Example: `image`, the bytes of an image file; `label`; `key`, the number of the example.
+a tf.train.Example: `image`, the bytes of an image file; `label`, or `mask`, the bytes of the mask's
+file; `key`, the number of the example.
 """
 
 import os
@@ -18,6 +19,8 @@ from keras_poolformer.data.splits.record_description import (
     DESCRIPTION,
     MAX_BYTES,
     SPLITS,
+    Description,
+    Masks,
     RecordFile,
     description_path,
     is_address,
@@ -31,15 +34,12 @@ from keras_poolformer.data.splits.split import (
     by_file,
     reason_of,
 )
+from keras_poolformer.data.splits.stored_masks import StoredMasks, stored_masks
 from keras_poolformer.data.splits.validation import name_broken
+from keras_poolformer.data.targets import ClassTarget, MaskTarget, Target
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import shown
 
-FEATURES = {
-    "image": tf.io.FixedLenFeature((), tf.string),
-    "label": tf.io.FixedLenFeature((), tf.int64),
-    "key": tf.io.FixedLenFeature((), tf.int64),
-}
 _READ_BYTES = 2**20  # bytes at once; tf.data's default of 256 kB is slow over a network
 _ASK_AT_ONCE = 32  # files
 
@@ -57,7 +57,9 @@ class RecordSplit(StoredSplit):
 
     def load(self, raw: tf.Tensor) -> dict[str, tf.Tensor]:
         """See `Split.load`."""
-        return tf.io.parse_single_example(raw, FEATURES)
+        dtypes = {"image": tf.string, self.target.name: self.target.dtype, "key": tf.int64}
+        features = {name: tf.io.FixedLenFeature((), dtype) for name, dtype in dtypes.items()}
+        return tf.io.parse_single_example(raw, features)
 
     def describe(self, number: int) -> str:
         """See `Split.describe`."""
@@ -113,31 +115,40 @@ def _records(path: str, length: int, skip: int, take: int) -> Dataset:
     return file.apply(tf.data.experimental.assert_cardinality(length)).skip(skip).take(take)
 
 
-def open_records_split(path: str | os.PathLike[str], split: str | None = None) -> RecordSplit:
+def open_records_images(
+    path: str | os.PathLike[str], split: str | None = None, reduce_zero_label: bool = False
+) -> RecordSplit | StoredMasks:
     """Opens one split of a folder of records, to evaluate on.
 
     Args:
         path: Folder of records, or its address.
         split: "train" or "validation", which is the default.
+        reduce_zero_label: As in `open_records`.
 
     Raises:
         InputError: The records cannot be opened, or there is no such split.
     """
-    opened = zip(SPLITS, open_records(path), strict=True)
+    opened = zip(SPLITS, open_records(path, reduce_zero_label), strict=True)
     splits = {name: records for name, records in opened if records}
     wanted = SPLITS[-1] if split is None else split
     if wanted not in splits:
         raise InputError(
             f"{path} has no split {shown(wanted)}: --split names one of {', '.join(splits)}"
         )
-    return splits[wanted]
+    records = splits[wanted]
+    if isinstance(records.target, MaskTarget):
+        return stored_masks(records, records.target.reduce_zero_label)
+    return records
 
 
-def open_records(path: str | os.PathLike[str]) -> tuple[RecordSplit, RecordSplit | None]:
+def open_records(
+    path: str | os.PathLike[str], reduce_zero_label: bool = False
+) -> tuple[RecordSplit, RecordSplit | None]:
     """Opens a folder of records.
 
     Args:
         path: Folder of records, or its address, as in gs://bucket/imagenet.
+        reduce_zero_label: Whether only records of masks in which 0 stands for no class are right.
 
     Returns:
         (split to train on; split to evaluate on, or None).
@@ -148,9 +159,14 @@ def open_records(path: str | os.PathLike[str]) -> tuple[RecordSplit, RecordSplit
     """
     where = description_path(path)
     description = parse_description(_text(where), where)
+    if reduce_zero_label and description.masks == Masks(False):
+        raise InputError(
+            f"{where}: reduce_zero_label must be true, as it is here. Received: false; "
+            "`keras-poolformer prepare --reduce-zero-label` writes such records"
+        )
     folder = where.removesuffix(f"/{DESCRIPTION}")
     splits = {
-        name: _opened(folder, name, description.class_names, files)
+        name: _opened(folder, name, description, files)
         for name, files in description.splits.items()
     }
     every = [file for files in description.splits.values() for file in files]
@@ -198,16 +214,24 @@ def _size(path: str) -> int | None:
 
 
 def _opened(
-    folder: str, name: str, class_names: tuple[str, ...], files: tuple[RecordFile, ...]
+    folder: str, name: str, description: Description, files: tuple[RecordFile, ...]
 ) -> RecordSplit:
     lengths = tuple(file.examples for file in files)
     return RecordSplit(
         name=f"{folder} {name}",
         source=f"{folder} {name}",
-        class_names=class_names,
+        target=_target(description),
+        class_names=description.class_names,
         num_examples=sum(lengths),
         num_files=len(files),
         lengths=lengths,
         example_bytes=max(1, sum(file.bytes for file in files) // sum(lengths)),
         paths=tuple(f"{folder}/{file.name}" for file in files),
     )
+
+
+def _target(description: Description) -> Target:
+    count = len(description.class_names)
+    if description.masks is None:
+        return ClassTarget(count)
+    return MaskTarget(count, description.masks.reduce_zero_label)

@@ -1,4 +1,4 @@
-"""The interface that training has to labeled images, whichever source they are from."""
+"""The interface that training has to images with a target each, whichever source they are from."""
 
 import abc
 import dataclasses
@@ -13,6 +13,8 @@ import tensorflow as tf
 from keras_poolformer.data.class_matching import chosen, class_index, match_classes
 from keras_poolformer.data.folders import spread
 from keras_poolformer.data.labeled import Examples
+from keras_poolformer.data.masks import MaskedImage
+from keras_poolformer.data.targets import Target
 from keras_poolformer.images.files import EncodedImage
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import one_line
@@ -30,16 +32,18 @@ Ranges = list[tuple[int, int]]  # (place, end) of examples that are read one aft
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Split(abc.ABC):
-    """Labeled images, numbered in a stored order.
+    """Images with a target each, numbered in a stored order.
 
     Args:
         name: Name of the split, for errors.
+        target: What belongs to each image: its class, or a mask.
         class_names: Class names in the order of the labels.
         num_examples: Number of images.
         num_files: Number of files that hosts can share among themselves; 1 where they cannot.
     """
 
     name: str
+    target: Target
     class_names: tuple[str, ...]
     num_examples: int
     num_files: int = 1
@@ -73,13 +77,18 @@ class Split(abc.ABC):
             raw: Element of `stream`.
 
         Returns:
-            {"image": scalar string, the image file; "label": scalar int64; "key": scalar int64,
-            which identifies the example wherever it comes in the order}.
+            {"image": scalar string, the image file; "label": scalar int64, or "mask": scalar
+            string, the mask's file; "key": scalar int64, which identifies the example wherever it
+            comes in the order}.
         """
 
     @abc.abstractmethod
     def describe(self, number: int) -> str:
         """Returns the name, for errors, of the example with this number in the stored order."""
+
+    def describe_target(self, number: int) -> str:
+        """Returns the name, for errors, of the target of an example; see `describe`."""
+        return self.describe(number)
 
     @abc.abstractmethod
     def _divided(self, count: int) -> tuple["Split", "Split"]:
@@ -155,6 +164,22 @@ class StoredSplit(Split):
             )
         total = len(spread(range(self.num_examples), limit))
         return Examples(self._pairs(indices, limit), total, note)
+
+    def masked_images(self, limit: int | None) -> Iterator[MaskedImage]:
+        """Yields the files of images and masks, where they are the target, one after the other.
+
+        Args:
+            limit: Number of images at most, evenly spread; None for all.
+
+        Raises:
+            InputError: While iterating: a file or record is corrupt.
+        """
+        for number, example in chosen(self._loaded(), self.num_examples, limit):
+            name = self.describe(number)
+            yield MaskedImage(
+                EncodedImage(bytes(example["image"]), name),
+                EncodedImage(bytes(example["mask"]), f"the mask of {name}"),
+            )
 
     def _pairs(
         self, indices: Sequence[int], limit: int | None

@@ -5,9 +5,10 @@ import logging
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -19,21 +20,47 @@ from keras_poolformer.support.quiet import logger_limited
 # NAME[/CONFIG][:VERSION]. Not supported, though tfds reads them: namespaces, which it looks up on
 # the network, and arguments for the class that builds the data set.
 NAME = re.compile(r"[A-Za-z]\w*(/[\w.+-]+)?(:[\d*][\w.*]*)?", re.ASCII)
+_IMAGES = ("image", "image_left")  # the second one of cityscapes and lost_and_found
+# Of oxford_iiit_pet and caltech_birds; scene_parse150; cityscapes and lost_and_found; others.
+_MASKS = ("segmentation_mask", "annotation", "segmentation_label", "mask", "label")
 
 
-def open_builder(name: str, data_dir: str | os.PathLike[str] | None = None) -> Any:
-    """Opens an image classification data set; downloads it where it is not prepared.
+Found = TypeVar("Found")
+
+
+@dataclass(frozen=True)
+class Features:
+    """The features of a data set that are read.
+
+    Args:
+        image: Name of the feature with the image.
+        target: Name of the feature with its class or its mask.
+        files: Names of those that are image files, which stay encoded.
+    """
+
+    image: str
+    target: str
+    files: tuple[str, ...]
+
+
+def open_builder(
+    name: str,
+    data_dir: str | os.PathLike[str] | None,
+    find_features: Callable[[str, Any], Found],
+) -> tuple[Any, Found]:
+    """Opens a data set; downloads it where it is not prepared.
 
     Args:
         name: Name of the data set, NAME[/CONFIG][:VERSION].
         data_dir: Folder of tfds data sets, local or gs://; tfds' own default if None.
+        find_features: `class_features`, `mask_features` or `all_features`.
 
     Returns:
-        tfds' builder of the data set.
+        (tfds' builder of the data set, the features that were found).
 
     Raises:
-        InputError: There is no such data set, it cannot be prepared, or it is not images with a
-            class each.
+        InputError: There is no such data set, it cannot be prepared, or it does not have the
+            features.
         MissingExtraError: tensorflow-datasets is not installed.
     """
     if not NAME.fullmatch(name):
@@ -42,30 +69,34 @@ def open_builder(name: str, data_dir: str | os.PathLike[str] | None = None) -> A
             "set, as in cifar10 or imagenet_v2/matched-frequency. Received: no such folder"
         )
     builder = _builder(name, data_dir)
-    _check_features(name, builder.info.features)
+    features = find_features(name, builder.info.features)
     # tfds reports to stdout, which is for results.
     with one_line(f"{name} cannot be prepared"), contextlib.redirect_stdout(sys.stderr):
         builder.download_and_prepare()
-    return builder
+    return builder, features
 
 
-def stored(builder: Any, split: str, cycle_length: int = 1, block_length: int = 16) -> Any:
+def stored(
+    builder: Any, features: Features, split: str, cycle_length: int = 1, block_length: int = 16
+) -> Any:
     """Reads examples as the files hold them: images are the bytes of a JPEG or PNG.
 
     Args:
         builder: tfds' builder of a prepared data set.
+        features: Features to read.
         split: Name of a split, or what else tfds takes for one.
         cycle_length: Number of files that are read at once; 1 keeps the order of the files.
         block_length: Number of examples that each of these gives in its turn.
 
     Returns:
-        tf.data.Dataset of {"image": scalar string, "label": scalar int64}, in an order that is
-        the same every time.
+        tf.data.Dataset of {name of a feature: scalar string, or int64 of a class}, in an order
+        that is the same every time.
     """
     import tensorflow_datasets as tfds
 
     wanted = tfds.decode.PartialDecoding(
-        {"image": True, "label": True}, {"image": tfds.decode.SkipDecoding()}
+        {features.image: True, features.target: True},
+        {name: tfds.decode.SkipDecoding() for name in features.files},
     )
     config = tfds.ReadConfig(
         try_autocache=False,
@@ -137,20 +168,91 @@ def _prepared(data_dir: str | os.PathLike[str]) -> list[str]:
         return []
 
 
-def _check_features(name: str, features: Any) -> None:
+def class_features(name: str, features: Any) -> Features:
+    """Returns the features of images with a class each.
+
+    Args:
+        name: Name of the data set, for errors.
+        features: tfds' features of the data set.
+
+    Raises:
+        InputError: It does not have them.
+    """
     import tensorflow_datasets as tfds
 
-    found = dict(features) if isinstance(features, tfds.features.FeaturesDict) else {}
-    image = found.get("image")
-    shape: Any = getattr(image, "shape", ())
-    bytes_of_pixels = isinstance(image, tfds.features.Image) and image.np_dtype == np.uint8
-    readable = bytes_of_pixels and shape[-1] in (1, 3)
-    if not readable or not isinstance(found.get("label"), tfds.features.ClassLabel):
-        shown = ", ".join(f"{key} {_kind(feature)}" for key, feature in found.items())
+    found = _named(features)
+    label = found.get("label")
+    if not _is_image(found.get("image")) or not isinstance(label, tfds.features.ClassLabel):
         raise InputError(
             f"{name} must have the features image, of 8-bit RGB or gray pixels, and label, a "
-            f"ClassLabel. Received: {shown or type(features).__name__}"
+            f"ClassLabel. Received: {_listed(features)}"
         )
+    return Features("image", "label", ("image",))
+
+
+def mask_features(name: str, features: Any) -> Features:
+    """Returns the features of images with a mask each.
+
+    Args:
+        name: Name of the data set, for errors.
+        features: tfds' features of the data set.
+
+    Raises:
+        InputError: It does not have them.
+    """
+    found = _named(features)
+    image = next((key for key in _IMAGES if _is_image(found.get(key))), None)
+    mask = next((key for key in _MASKS if _is_mask(found.get(key))), None)
+    if image is None or mask is None:
+        raise InputError(
+            f"{name} must have the features image, of 8-bit RGB or gray pixels, and one of "
+            f"{', '.join(_MASKS)}, an Image of the classes of the pixels. "
+            f"Received: {_listed(features)}"
+        )
+    return Features(image, mask, (image, mask))
+
+
+def all_features(name: str, features: Any) -> dict[str, Features]:
+    """Returns {"label": features of images with a class each, "mask": with a mask each}.
+
+    Args:
+        name: Name of the data set, for errors.
+        features: tfds' features of the data set.
+
+    Raises:
+        InputError: It has neither; what it has only one of is left out.
+    """
+    found: dict[str, Features] = {}
+    with contextlib.suppress(InputError):
+        found["mask"] = mask_features(name, features)
+    try:
+        found["label"] = class_features(name, features)
+    except InputError:
+        if not found:
+            raise
+    return found
+
+
+def _named(features: Any) -> dict[str, Any]:
+    import tensorflow_datasets as tfds
+
+    return dict(features) if isinstance(features, tfds.features.FeaturesDict) else {}
+
+
+def _is_image(feature: Any) -> bool:
+    return _is_mask(feature) and feature.np_dtype == np.uint8 and feature.shape[-1] in (1, 3)
+
+
+def _is_mask(feature: Any) -> bool:
+    """Whether a feature is an image; scene_parse150 declares its gray masks as RGB."""
+    import tensorflow_datasets as tfds
+
+    return isinstance(feature, tfds.features.Image) and feature.np_dtype in (np.uint8, np.uint16)
+
+
+def _listed(features: Any) -> str:
+    kinds = [f"{key} {_kind(feature)}" for key, feature in _named(features).items()]
+    return ", ".join(kinds) or type(features).__name__
 
 
 def _kind(feature: Any) -> str:

@@ -1,4 +1,4 @@
-"""Checks every image before training starts, and names those that cannot be used."""
+"""Checks all images and targets before training starts, and names those that cannot be used."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -34,7 +34,7 @@ _NOT_OF_DATA = (
 def validate(
     split: Split, progress: Callable[[int, int], None] | None = None, shard: Shard = (0, 1)
 ) -> None:
-    """Decodes every image and checks every label.
+    """Decodes every image and checks every label or mask.
 
     Args:
         split: Split to check.
@@ -42,8 +42,9 @@ def validate(
         shard: (index, count) of one of `count` parts of the examples.
 
     Raises:
-        InputError: Images cannot be decoded, labels are out of range, or the source itself
-            cannot be read. The error names the first 20 or fewer and says how many there are.
+        InputError: Images or masks cannot be decoded, labels are out of range, a mask has
+            another size than its image, or the source itself cannot be read. The error names the
+            first 20 or fewer and says how many there are.
     """
     error = _broken(split, progress, shard)
     if error is not None:
@@ -67,57 +68,58 @@ def _broken(
     split: Split, progress: Callable[[int, int], None] | None = None, shard: Shard = (0, 1)
 ) -> InputError | None:
     start, stop = share(split.num_examples, shard)
-    found, labels = np.zeros(stop - start, bool), np.zeros(stop - start, np.int64)
+    found = np.zeros(stop - start, bool)
+    problems: dict[int, str] = {}
     try:
-        for numbers, values in _checked(split, shard):
-            found[numbers], labels[numbers] = True, values
+        for numbers, texts in _checked(split, shard):
+            found[numbers] = True
+            problems |= {int(n): text for n, text in zip(numbers, texts, strict=True) if text}
             if progress:
                 progress(int(np.count_nonzero(found)), stop - start)
     except InputError as error:
         return error
     except READING_ERRORS as error:
         return split.unreadable(error)
-    broken = np.flatnonzero(~found)
-    wrong = np.flatnonzero(found & ((labels < 0) | (labels >= len(split.class_names))))
+    broken, wrong = np.flatnonzero(~found).tolist(), sorted(problems)
     messages = []
-    if broken.size:
-        names = [split.describe(start + number) for number in broken[:SHOWN].tolist()]
+    if broken:
+        names = [split.describe(start + number) for number in broken[:SHOWN]]
         messages.append(
             f"{_count(broken, 'image')} of {split.name} cannot be read: {_listed(names, broken)} "
-            f"({_reason(split, shard, int(broken[0]))})"
+            f"({_reason(split, shard, broken[0])})"
         )
-    if wrong.size:
-        shown = wrong[:SHOWN].tolist()
-        names = [f"{split.describe(start + number)} has {labels[number]}" for number in shown]
+    if wrong:
+        names = [f"{split.describe_target(start + n)} {problems[n]}" for n in wrong[:SHOWN]]
         messages.append(
-            f"{_count(wrong, 'label')} of {split.name} must be 0 to {len(split.class_names) - 1}: "
+            f"{_count(wrong, split.target.name)} of {split.name} {split.target.requirement}: "
             f"{_listed(names, wrong)}"
         )
     return InputError("; ".join(messages)) if messages else None
 
 
-def checked(split: Split, raw: Any) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-    """Loads an example and decodes its image; for `Dataset.map`.
+def checked(split: Split, raw: Any) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
+    """Loads an example, decodes its image and checks its target; for `Dataset.map`.
 
     Args:
         split: Split of the example.
         raw: Element of `split.stream`.
 
     Returns:
-        (what `split.load` returns, shape of the image). TensorFlow would drop a decoding whose
-        result nothing uses.
+        (what `split.load` returns; what is wrong with the target, or ""; shape of the image).
+        TensorFlow would drop a decoding whose result nothing uses.
     """
     example = split.load(raw)
-    return example, tf.shape(decode(example["image"]))
+    pixels = decode(example["image"])
+    return example, split.target.problem(example, pixels), tf.shape(pixels)
 
 
-def _checked(split: Split, shard: Shard) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Batches of (number in the shard, label) of the examples that can be used."""
+def _checked(split: Split, shard: Shard) -> Iterator[tuple[np.ndarray, list[str]]]:
+    """Batches of (number in the shard, what is wrong with the target) of images that are read."""
 
     @tf.autograph.experimental.do_not_convert
     def check(number: tf.Tensor, raw: Any) -> tuple[tf.Tensor, ...]:
-        example, shape = checked(split, raw)
-        return number, example["label"], shape
+        _, problem, shape = checked(split, raw)
+        return number, problem, shape
 
     def check_together(numbers: tf.Tensor, raws: Any) -> Dataset:
         together = tf.data.Dataset.from_tensor_slices((numbers, raws)).map(check)
@@ -129,15 +131,15 @@ def _checked(split: Split, shard: Shard) -> Iterator[tuple[np.ndarray, np.ndarra
     results = stream.interleave(
         check_together, cycle_length=2 * threads, num_parallel_calls=threads, deterministic=False
     )
-    for numbers, labels, _ in results.prefetch(tf.data.AUTOTUNE):
-        yield numbers.numpy(), labels.numpy()
+    for numbers, problems, _ in results.prefetch(tf.data.AUTOTUNE):
+        yield numbers.numpy(), [problem.decode() for problem in problems.numpy()]
 
 
-def _count(numbers: np.ndarray, noun: str) -> str:
+def _count(numbers: list[int], noun: str) -> str:
     return f"1 {noun}" if len(numbers) == 1 else f"{len(numbers):,} {noun}s"
 
 
-def _listed(names: list[str], numbers: np.ndarray) -> str:
+def _listed(names: list[str], numbers: list[int]) -> str:
     lengths = np.cumsum([len(name) + 2 for name in names])
     names = names[: max(1, int(np.count_nonzero(lengths <= _SHOWN_LENGTH)))]
     left_out = len(numbers) - len(names)
