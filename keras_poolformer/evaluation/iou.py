@@ -81,7 +81,7 @@ class IouMeter:
         pairs = count_pairs(predicted, true, self.num_classes)
         self._pairs += pairs
         self._images += 1
-        return _scores(pairs, 1) if pairs.any() else None
+        return scores_of(pairs, 1) if pairs.any() else None
 
     def scores(self) -> SegmentationScores:
         """Returns the scores of all images so far.
