@@ -2,7 +2,7 @@
 
 Converts the shipped PyTorch checkpoint, compares it with the logits of its PyTorch class, exports
 every format, classifies the shipped photographs with each of them, prints one table, and draws a
-contact sheet.
+contact sheet. Then the shipped segmenter finds the nuclei in a micrograph, in Keras and as a file.
 """
 
 import argparse
@@ -19,6 +19,7 @@ import numpy as np
 from keras_poolformer.cli import one_line_errors
 from keras_poolformer.evaluation.opening import open_scorer
 from keras_poolformer.export.recipes import RECIPES as EXPORT_RECIPES
+from keras_poolformer.images.files import load_image, load_label_map
 from keras_poolformer.inspection.contact_sheet import draw_contact_sheet
 from keras_poolformer.scores import softmax
 from keras_poolformer.shipped import ASSETS
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from keras_poolformer.models.classifier import MetaFormerImageClassifier
 
 PRESET = "poolformer_tiny_cifar10"
+SEGMENTER = "poolformer_tiny_nuclei"
+MICROGRAPH = ASSETS / "microscopy/nuclei.png"
 RECIPES = tuple(name for name, recipe in EXPORT_RECIPES.items() if not recipe.needs_calibration)
 WARM_UPS = 5  # calls
 ROUNDS = 40  # timed calls of each format
@@ -61,6 +64,9 @@ def run(options: argparse.Namespace) -> None:
             *(f"exporting {name}" for name in ("SavedModel", *RECIPES)),
             "classifying with each format",
             "drawing the contact sheet",
+            f"segmenting with {SEGMENTER}",
+            "exporting it",
+            "drawing the segments",
         ]
     )
     progress.start()
@@ -76,11 +82,15 @@ def run(options: argparse.Namespace) -> None:
     progress.start()
     sheet = folder / "contact_sheet.png"
     draw_contact_sheet(sheet, photographs, softmax(logits["Keras"]), model.config.labels)
+    segments = folder / "nuclei.png"
+    scores = _segment(folder / f"{SEGMENTER}_dynamic_int8.tflite", segments, progress)
     progress.finish()
 
     print(f"PyTorch's logits on {torch_images} images: relative L2 error {torch_error:.1e}")
     _print_table(formats, logits, milliseconds)
     print(f"{len(photographs)} photographs: {sheet}")
+    shares = ", ".join(f"{name} {share:.1f} %" for name, share in scores.items())
+    print(f"mIoU of the nuclei in {MICROGRAPH.name}: {shares}: {segments}")
 
 
 def _convert(path: Path) -> "MetaFormerImageClassifier":
@@ -119,6 +129,35 @@ def _export(
         export_tflite(model, path, recipe=recipe, overwrite=True)
         formats[f"TFLite {recipe}"] = (path, open_scorer(path).predict)
     return formats
+
+
+def _segment(file: Path, picture: Path, progress: Progress) -> dict[str, float]:
+    """Writes a .tflite file of the segmenter and a picture of what it finds; {format: mIoU}."""
+    from keras_poolformer.evaluation.iou import IouMeter
+    from keras_poolformer.evaluation.worst_images import draw_segmented
+    from keras_poolformer.export.tflite import export_tflite
+    from keras_poolformer.models.segmenter import MetaFormerSegmenter
+    from keras_poolformer.runtime import TFLiteSegmenter
+
+    progress.start()
+    model = MetaFormerSegmenter.from_preset(SEGMENTER)
+    labels = {"Keras": model.predict_labels(MICROGRAPH)}
+    progress.start()
+    export_tflite(model, file, recipe="dynamic_int8", overwrite=True)
+    segmenter = TFLiteSegmenter(file)
+    labels["TFLite dynamic_int8"] = segmenter.segment(MICROGRAPH, tiles=True)
+    progress.start()
+    micrograph = load_image(MICROGRAPH)
+    mask = load_label_map(MICROGRAPH.with_name("nuclei_mask.png"))
+    title = "nuclei.png: what was drawn by hand, and what TFLite dynamic_int8 finds"
+    drawn = draw_segmented(micrograph, mask, labels["TFLite dynamic_int8"], title, model.palette)
+    drawn.save(picture)
+    scores = {}
+    for name, found in labels.items():
+        meter = IouMeter(model.config.num_classes)
+        meter.add(found, mask)
+        scores[name] = meter.scores().mean_iou
+    return scores
 
 
 def _time(predicts: Sequence[Predict], image: np.ndarray) -> list[float]:

@@ -1,9 +1,11 @@
-"""The named presets: weights of sail-sg and OpenMMLab, and a small network in this package."""
+"""The named presets: weights of sail-sg and OpenMMLab, and two small networks in this package."""
 
 import os
 from collections.abc import Callable
 from pathlib import Path
 
+from keras_poolformer.config_fields import SEGMENTER_DROPOUT_RATE
+from keras_poolformer.images.segmentation import uncropped
 from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.shipped import ASSETS
 from keras_poolformer.sources.released import CIFAR10_LABELS as CIFAR10_LABELS
@@ -16,6 +18,8 @@ from keras_poolformer.variants import VARIANTS
 RELEASE = "https://github.com/sail-sg/poolformer/releases/download/v1.0"
 SECOND_PAPER_RELEASE = "https://huggingface.co/sail/dl/resolve/main"
 _TINY = "poolformer_tiny_cifar10"
+_TINY_SEGMENTER = "poolformer_tiny_nuclei"
+_NUCLEI_PALETTE = ((0, 0, 0), (255, 176, 0))
 _SUFFIX = "_in1k"  # of the released weights' names; may be left out
 
 
@@ -40,7 +44,8 @@ def accepted_names() -> list[str]:
 def _presets() -> dict[str, Callable[[], TorchSource]]:
     released = {name: lambda name=name: _released(name) for name in RELEASES}
     segmenters = {name: lambda name=name: _segmenter(name) for name in SEGMENTERS}
-    return {_TINY: _tiny_cifar10, **released, **segmenters}
+    tiny = {_TINY: _tiny_cifar10, _TINY_SEGMENTER: _tiny_nuclei}
+    return {**tiny, **released, **segmenters}
 
 
 def _tiny_cifar10() -> TorchSource:
@@ -54,6 +59,25 @@ def _tiny_cifar10() -> TorchSource:
         sha256=card["sha256"],
         description=f"{card['parameters'] / 1e6:.1f} M parameters, CIFAR-10 at 64 pixels, "
         f"{card['top1']:.1f} % top-1, inside this package",
+    )
+
+
+def _tiny_nuclei() -> TorchSource:
+    folder = ASSETS / _TINY_SEGMENTER
+    card = read_json(folder / "preset.json")
+    return TorchSource(
+        name=_TINY_SEGMENTER,
+        weights=folder / "model.safetensors",
+        config={
+            "labels": tuple(card["labels"]),
+            "palette": _NUCLEI_PALETTE,
+            "layer_scale_init": card["layer_scale_init"],
+            "head_dropout_rate": SEGMENTER_DROPOUT_RATE,
+        },
+        transform=uncropped(ImageTransform(), card["size"]),
+        sha256=card["sha256"],
+        description=f"segmenter, {card['parameters'] / 1e6:.1f} M parameters, nuclei of cells at "
+        f"{card['size']} pixels, {card['held_out_mean_iou']:.1f} % mIoU, inside this package",
     )
 
 

@@ -1,0 +1,104 @@
+"""Packs a training of the recipe `poolformer_tiny_nuclei` into the assets that the package ships.
+
+    python -m keras_poolformer train --recipe poolformer_tiny_nuclei --init poolformer_tiny_cifar10 \\
+        --data nuclei/ --workdir run
+    python -m conversion.pack_nuclei --data nuclei/ --workdir run
+
+The weights of the best step are written in half precision, with mmsegmentation's names, and
+measured on the held-out images, each at its own size.
+"""
+
+import argparse
+import hashlib
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from keras_poolformer import PoolFormerSegmenter, save_torch_weights
+from keras_poolformer.cli import one_line_errors
+from keras_poolformer.data.masks import MaskedImage
+from keras_poolformer.data.splits.opening import open_masked_splits
+from keras_poolformer.evaluation.iou import IouMeter, SegmentationScores
+from keras_poolformer.shipped import ASSETS
+from keras_poolformer.support.progress import Progress
+from keras_poolformer.training import get_recipe
+
+PRESET = "poolformer_tiny_nuclei"
+
+
+def held_out_images(data: str) -> list[MaskedImage]:
+    """Returns the images that the recipe holds out.
+
+    Args:
+        data: Folder of images and masks.
+    """
+    held_out = get_recipe(PRESET).held_out
+    split = open_masked_splits(data).training.held_out(held_out)[1]
+    return [
+        MaskedImage(Path(split.describe(number)), Path(split.describe_target(number)))
+        for number in range(split.num_examples)
+    ]
+
+
+def measure(
+    model: PoolFormerSegmenter, images: Sequence[MaskedImage], progress: Progress
+) -> SegmentationScores:
+    """Returns the scores of a model at the images' own sizes.
+
+    Args:
+        model: Segmenter of nuclei.
+        images: Images with their masks.
+        progress: Progress, of which one step is this one.
+    """
+    progress.start()
+    meter = IouMeter(model.config.num_classes)
+    for number, files in enumerate(images, start=1):
+        picture, mask = files.load(model.config.num_classes, reduce_zero_label=False)
+        meter.add(model.predict_labels(picture), mask)
+        progress.advance(number, len(images))
+    return meter.scores()
+
+
+def pack(options: argparse.Namespace) -> None:
+    """Writes model.safetensors and preset.json into the folder of the preset."""
+    progress = Progress(["packing", "measuring"])
+    progress.start()
+    workdir, folder = Path(options.workdir), ASSETS / PRESET
+    folder.mkdir(exist_ok=True)
+    best = workdir / "best.keras"
+    trained = PoolFormerSegmenter.from_preset(best if best.exists() else workdir)
+    weights = folder / "model.safetensors"
+    save_torch_weights(trained, weights, layout="mmseg", dtype="float16", overwrite=True)
+    packed = PoolFormerSegmenter.from_preset(
+        weights, layer_scale_init=trained.config.layer_scale_init, labels=trained.labels
+    )
+    packed.transform = trained.transform
+    scores = measure(packed, held_out_images(options.data), progress)
+    progress.finish()
+    card = {
+        "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
+        "parameters": packed.count_params(),
+        "layer_scale_init": trained.config.layer_scale_init,
+        "size": trained.transform.size,
+        "labels": trained.labels,
+        "held_out_mean_iou": round(scores.mean_iou, 2),
+    }
+    (folder / "preset.json").write_text(json.dumps(card, indent=2) + "\n")
+    print(f"{weights}: {weights.stat().st_size / 1e6:.2f} MB, {card}")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the command line; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m conversion.pack_nuclei",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--data", required=True, help="folder of images and masks")
+    parser.add_argument("--workdir", required=True, help="folder of the training")
+    return one_line_errors("pack_nuclei", pack, parser.parse_args(arguments))
+
+
+if __name__ == "__main__":
+    sys.exit(main())
