@@ -42,8 +42,11 @@ VARIANTS = (
     "caformer_s18",
 )
 IMAGES_AND_EPOCHS = "poolformer_tiny_cifar10"  # recipe of all that is not of the family
-DEPTHS, WIDTHS = (2, 2, 4, 2), (16, 32, 64, 128)
-# Highest rate, for batches of 128: LAMB's trust ratio makes steps smaller than AdamW's.
+DEPTHS, WIDTHS = (1, 1, 4, 2), (16, 32, 64, 128)
+# The default of 0.02 is for hundreds of channels and epochs: here it would hardly move.
+INITIALIZER_RANGE = 0.06
+BATCH_SIZE = 64  # a few epochs need many steps
+# Highest rate of each optimizer: LAMB's trust ratio makes smaller steps of the same rate.
 LEARNING_RATES = {"adamw": 2e-3, "lamb": 1e-2}
 EPOCHS = 5
 _FORMATS = (KERAS, *map(file_of, MEASURED))
@@ -61,9 +64,11 @@ def recipe_of(variant, epochs):
     family = get_recipe(f"{variant}_in1k")
     recipe = get_recipe(IMAGES_AND_EPOCHS).replace(
         optimizer=family.optimizer,
+        batch_size=BATCH_SIZE,
         learning_rate=LEARNING_RATES[family.optimizer],
         epochs=epochs,
-        warmup_epochs=min(1.0, epochs / 4),
+        warmup_epochs=0.2,
+        crop_scale=(0.8, 1.0),
     )
     return dataclasses.replace(recipe, config=small_config(variant, recipe.transform.size))
 
@@ -84,6 +89,7 @@ def small_config(variant, size):
     return config.replace(
         depths=DEPTHS,
         widths=WIDTHS,
+        initializer_range=INITIALIZER_RANGE,
         drop_path_rate=0.0,  # regularizes hundreds of epochs, and slows down a few
         num_tokens=tokens if any(tokens) else None,
     )

@@ -25,8 +25,9 @@ def test_a_small_network_is_of_its_family(variant):
     original = MetaFormerConfig.from_variant(variant)
     small = trained_family.small_config(variant, 64)
     resized = {"depths": original.depths, "widths": original.widths}
-    rates = {"drop_path_rate": original.drop_path_rate, "num_tokens": original.num_tokens}
-    assert small.replace(**resized, **rates) == original
+    others = ("drop_path_rate", "initializer_range", "num_tokens")
+    kept = {name: getattr(original, name) for name in others}
+    assert small.replace(**resized, **kept) == original
     assert family_of(small) == family_of(original)
     assert small.image_side in (None, 64)
 
