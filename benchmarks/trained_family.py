@@ -48,7 +48,7 @@ INITIALIZER_RANGE = 0.06
 BATCH_SIZE = 64  # a few epochs need many steps
 # Highest rate of each optimizer: LAMB's trust ratio makes smaller steps of the same rate.
 LEARNING_RATES = {"adamw": 2e-3, "lamb": 1e-2}
-EPOCHS = 5
+EPOCHS = 4
 _FORMATS = (KERAS, *map(file_of, MEASURED))
 # Points of top-1 that a recipe may lose.
 BOUNDS = {"fp32": 0.0, "fp16": 0.1, "dynamic_int8": 0.3, "int8": 0.7}
@@ -132,6 +132,7 @@ def run(options):
 def _training_split(data, folder, progress):
     """The training images, as class folders that a run before this one may have written."""
     if not folder.exists():
+        folder.parent.mkdir(parents=True, exist_ok=True)
         cifar10.write_class_folders(data, "train", folder, advance=progress.advance)
     return open_splits(folder).training
 
