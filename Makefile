@@ -7,7 +7,7 @@ CONSTRAINTS ?= constraints.txt
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
 
 .PHONY: demo notebooks bench bench-train fuzz dist clean
-.PHONY: test docs test-fast test-slow test-network test-cuda test-arm64
+.PHONY: test docs test-fast test-slow test-network test-cuda test-mmsegmentation test-arm64
 .PHONY: check lint types types-complete imports
 .PHONY: web web-build test-web bench-web chromium
 
@@ -55,6 +55,12 @@ test-cuda: .venv-cuda/installed
 	.venv-cuda/bin/python -m conversion verify poolformer_tiny_cifar10
 	.venv-cuda/bin/python -m pytest $(EVERYDAY) --all-libraries \
 	    tests/conversion tests/models tests/test_parity.py tests/test_planted_bugs.py
+
+# mmsegmentation next to the packages of .venv; it wants older versions than it works with, and its
+# wheel has a package `tests` that would hide ours.
+test-mmsegmentation: .venv-mmsegmentation/installed
+	.venv-mmsegmentation/bin/python -m pytest -m "slow or not slow" -rP \
+	    tests/conversion/test_mmsegmentation.py
 
 FUZZ ?= --cases 100000
 fuzz: .venv/test.installed  ## damaged files for every reader; FUZZ="--cases N --seed N TARGET ..."
@@ -150,6 +156,15 @@ imports: .venv/test.installed
 	    --constraint constraints.txt torch torchvision --editable '.[test]'
 	touch $@
 
+.venv-mmsegmentation/installed: conversion/mmsegmentation.txt .venv/test.installed
+	$(PYTHON) -m venv .venv-mmsegmentation
+	.venv-mmsegmentation/bin/pip install --quiet --disable-pip-version-check --no-deps \
+	    --requirement conversion/mmsegmentation.txt
+	rm -r .venv-mmsegmentation/lib/python*/site-packages/tests
+	$(BIN)/python -c "import site; print(*site.getsitepackages(), sep='\n')" > \
+	    `.venv-mmsegmentation/bin/python -c "import site; print(site.getsitepackages()[0])"`/venv.pth
+	touch $@
+
 # The peers' own environment: litert-torch wants older versions than constraints.txt has.
 .venv-bench/bin/python:
 	$(PYTHON) -m venv .venv-bench
@@ -160,4 +175,4 @@ imports: .venv/test.installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv-bench .venv-cuda build dist web/node_modules benchmarks/web/node_modules
+	rm -rf .venv .venv-bench .venv-cuda .venv-mmsegmentation build dist web/node_modules benchmarks/web/node_modules

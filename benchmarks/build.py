@@ -19,8 +19,8 @@ def build_tensorflow(job, names):
 
     model = PoolFormerImageClassifier(job.config)
     randomize(model)
-    save_torch_weights(model, job.weights, layout="timm", overwrite=True)
-    load_torch_weights(model, job.weights, layout="timm")
+    save_torch_weights(model, job.weights, layout=job.layout, overwrite=True)
+    load_torch_weights(model, job.weights, layout=job.layout)
     images = job.images("normalized")
     np.save(job.expected, np.concatenate([model(image[None]) for image in images]))
     makers = {"ours": _ours, "floor": _floor, "keras": _plain_keras, "saved_model": _saved_model}
@@ -35,12 +35,37 @@ def randomize(model):
     rng = np.random.default_rng(0)
     for variable in model.weights:
         noise = rng.standard_normal(variable.shape)
-        if len(variable.shape) > 1:
-            variable.assign(noise * np.prod(variable.shape[:-1]) ** -0.5)
-        elif "/act" in variable.path:  # StarReLU's scale, and its bias, keep activations alive
-            variable.assign(0.1 * noise + (0.9 if variable.path.endswith("scale") else -0.3))
-        else:  # norm weights and layer scales are around 0.5, biases around 0
-            variable.assign(0.2 * noise + (0.5 if "gamma" in variable.path else 0.0))
+        if variable.path.endswith("random_matrix"):
+            variable.assign(_averages(noise))
+        elif len(variable.shape) > 1:
+            variable.assign(noise * _fan_in(variable) ** -0.5)
+        else:
+            deviation, mean = _distribution(variable.path)
+            variable.assign(deviation * noise + mean)
+
+
+def _averages(noise):
+    """A matrix each row of which has positive weights that sum to 1."""
+    weights = np.exp(noise)
+    return weights / weights.sum(1, keepdims=True)
+
+
+def _fan_in(variable):
+    height_width = variable.shape[:2]  # of a depthwise kernel, (H, W, C, 1)
+    return np.prod(height_width if "dwconv" in variable.path else variable.shape[:-1])
+
+
+def _distribution(path):
+    """(Standard deviation, mean) of a vector, such that activations stay alive.
+
+    Scales of shortcuts are near 1, as they start: half of the stream at each of the 36 shortcuts
+    would leave nothing of an image but what biases add, the same for each pixel.
+    """
+    if "/res_scale" in path:
+        return 0.1, 1.0
+    if "/act" in path:  # StarReLU's
+        return 0.1, 0.9 if path.endswith("scale") else -0.3
+    return 0.2, 0.5 if "gamma" in path else 0.0  # norms' and layer scales' gamma; biases
 
 
 def _ours(job, model, contestant):
@@ -71,9 +96,10 @@ def _floor(job, model, contestant):
     from keras_poolformer.export.tflite import convert
 
     network, path = fold(model), job.folder / contestant.file
+    function = floor_function(network, job.images("normalized", checked_only=False))
     spec = tf.TensorSpec((1, job.size, job.size, job.config.in_channels), tf.float32, "images")
     configure = functools.partial(_configure, job, contestant.arithmetic)
-    path.write_bytes(convert(spec, floor_function(network), configure))
+    path.write_bytes(convert(spec, function, configure))
     require_floor(path, network, contestant.arithmetic)
 
 

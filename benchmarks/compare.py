@@ -17,12 +17,11 @@ import statistics
 import sys
 from pathlib import Path
 
-import numpy as np
-
 from benchmarks import front_page, ratios, readme
 from benchmarks.build import GROUPS
 from benchmarks.contestants import CONTESTANTS, choose
-from benchmarks.job import new_job, relative_error
+from benchmarks.job import new_job
+from benchmarks.latency import measure_latency
 from benchmarks.machine import busy_cores, describe_machine
 from benchmarks.processes import Worker, measure, run_to_end
 from benchmarks.tables import markdown, print_tables
@@ -39,12 +38,13 @@ CORES = 2  # of the throughput
 BATCHES = (1, 4, 8, 16, 32)
 PROBES = 3  # of every batch size, before the best one is measured
 LEAST_CALLS = 3  # in a round, however large the batch
-# Relative L2 distances from the Keras model. Measured on s12: 6e-7, 4e-4, 0.03, 0.04; a wrong
-# network, head or order of channels gives about 1.
-MOST_ERROR = {"fp32": 1e-5, "fp16": 3e-3, "dynamic_int8": 0.1, "int8": 0.3}
+PUBLISHED = "poolformer_s12"  # the variant of the documents' tables
 
 
-def compare(config, size, names=(), rounds=ROUNDS, calls=CALLS, folder="build/bench"):
+def compare(
+    config, size, names=(), rounds=ROUNDS, calls=CALLS, folder="build/bench", variant=None,
+    throughput=True,
+):  # fmt: skip
     """Builds, checks and measures contestants.
 
     Args:
@@ -54,6 +54,8 @@ def compare(config, size, names=(), rounds=ROUNDS, calls=CALLS, folder="build/be
         rounds: Number of rounds; each contestant is measured once per round.
         calls: Number of timed calls per round.
         folder: Folder for all files that are made.
+        variant: Name of the variant whose targets are checked, or None for none.
+        throughput: Whether many images on two cores are measured, too.
 
     Returns:
         JSON-ready results: "machine", "contestants", "throughput", "targets", ...
@@ -63,31 +65,33 @@ def compare(config, size, names=(), rounds=ROUNDS, calls=CALLS, folder="build/be
         MissingExtraError: A contestant's package is not installed.
     """
     ratios.interval_rank(rounds)  # refuses too few before an hour's work
-    chosen = choose(names)
-    many = [contestant for contestant in chosen if contestant.throughput]
+    chosen = choose(names, config)
+    many = [contestant for contestant in chosen if throughput and contestant.throughput]
     groups = [name for name in GROUPS if name in {"tensorflow", *(c.group for c in chosen)}]
     progress = Progress(_steps(groups, chosen, many))
 
     job = new_job(config, size, folder)
     _build(job, chosen, groups, progress)
-    errors, latency, busy = _latency(job, chosen, rounds, calls, progress)
-    batches, throughput, busy_later = {}, {}, busy
+    entries = {contestant.name: (job, contestant) for contestant in chosen}
+    errors, latency, busy = measure_latency(entries, rounds, calls, progress)
+    batches, many_seconds, busy_later = {}, {}, busy
     if many:
-        batches, throughput, busy_later = _throughput(job, many, rounds, calls, progress)
+        batches, many_seconds, busy_later = _throughput(job, many, rounds, calls, progress)
     progress.finish()
     sizes = {c.name: [size_of(job.folder / c.file)] for c in chosen}
-    measured = {"latency": latency, "throughput": throughput, "bytes": sizes}
+    measured = {"latency": latency, "throughput": many_seconds, "bytes": sizes}
     results = {
         "machine": describe_machine(),
         "busy_cores": {"latency": busy, "throughput": busy_later},
+        "variant": variant,
         "config": job.config.to_dict(),
         "size": size,
         "rounds": rounds,
         "calls": calls,
         "coverage": ratios.coverage(rounds, ratios.interval_rank(rounds)),
         "contestants": _latency_rows(chosen, sizes, errors, latency),
-        "throughput": _throughput_rows(batches, throughput),
-        "targets": check_targets(measured),
+        "throughput": _throughput_rows(batches, many_seconds),
+        "targets": check_targets(measured, variant),
     }
     (job.folder / "results.json").write_text(json.dumps(results, indent=2), encoding="utf-8")
     return results
@@ -104,34 +108,6 @@ def _build(job, chosen, groups, progress):
         progress.start()
         wanted = [contestant.name for contestant in chosen if contestant.group == group]
         run_to_end("benchmarks.build", [group, *wanted], job, group)
-
-
-def _latency(job, chosen, rounds, calls, progress):
-    """({name: error}, {name: seconds of each round}, cores that others kept busy)."""
-    with contextlib.ExitStack() as stack:
-        progress.start()
-        workers = []
-        for done, contestant in enumerate(chosen, start=1):
-            workers.append(stack.enter_context(Worker(job, contestant, 1)))
-            progress.advance(done, len(chosen))
-        errors = {worker.name: _check(job, worker) for worker in workers}
-        progress.start()
-        plan = {worker.name: (1, calls) for worker in workers}
-        busy = busy_cores()
-        return errors, measure(workers, plan, rounds, progress.advance), busy
-
-
-def _check(job, worker):
-    """Relative L2 distance of a worker's logits from the Keras model's; None for a floor."""
-    logits, contestant = worker.check(), CONTESTANTS[worker.name]
-    if contestant.kind == "floor":
-        return None
-    error, most = relative_error(logits, np.load(job.expected)), MOST_ERROR[contestant.arithmetic]
-    if not error <= most:
-        raise InputError(
-            f"{worker.name} must be within {most:g} of the Keras model. Received: {error:.2g}"
-        )
-    return error
 
 
 def _throughput(job, many, rounds, calls, progress):
@@ -209,9 +185,16 @@ def _ratio(values, name, reference):
 
 def run(options):
     """Compares, prints and draws."""
+    if options.publish and options.variant != PUBLISHED:
+        raise InputError(
+            f"`--publish` writes the tables of {PUBLISHED}. Received: --variant {options.variant}"
+        )
     config = PoolFormerConfig.from_variant(options.variant)
     names = [name for name in options.only.split(",") if name]
-    results = compare(config, options.size, names, options.rounds, options.calls, options.output)
+    results = compare(
+        config, options.size, names, options.rounds, options.calls, options.output,
+        options.variant, not options.no_throughput,
+    )  # fmt: skip
     print_tables(results)
     plot = Path(options.output) / "plot.png"
     try:
@@ -236,13 +219,14 @@ def main(arguments=None):
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--variant", default="poolformer_s12", choices=VARIANTS)
+    parser.add_argument("--variant", default=PUBLISHED, choices=VARIANTS)
     parser.add_argument("--size", type=int, default=224, help="side of the images, in pixels")
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="default: %(default)s")
     parser.add_argument("--calls", type=int, default=CALLS, help="in a round; default: %(default)s")
     parser.add_argument("--only", default="", metavar="NAME,...",
                         help=f"some of {', '.join(CONTESTANTS)}")  # fmt: skip
     parser.add_argument("--output", default="build/bench", help="folder; default: %(default)s")
+    parser.add_argument("--no-throughput", action="store_true", help="measure latency alone")
     parser.add_argument("--publish", action="store_true",
                         help="write docs/benchmark.* and the documents' tables")  # fmt: skip
     return one_line_errors("bench", run, parser.parse_args(arguments))

@@ -12,7 +12,7 @@ class Contestant:
 
     Args:
         name: Name used on the command line.
-        kind: "ours", "peer", or "floor" (convolutions and GELU, no classifier of
+        kind: "ours", "peer", or "floor" (convolutions and activations, no classifier of
             anything).
         arithmetic: "fp32", "fp16", "dynamic_int8" or "int8".
         engine: Key of `engines.ENGINES`, the engine that runs it.
@@ -91,19 +91,31 @@ CONTESTANTS = {
 }  # fmt: skip
 
 
-def choose(names):
-    """The contestants of these names; all if there are none.
+def has_floor(config):
+    """Whether a network has a floor: where its mixers compute most of it, there is none."""
+    return not {"sep_conv", "attention"} & set(config.token_mixers)
+
+
+def choose(names, config):
+    """The contestants of these names; all of a network if there are none.
 
     Raises:
-        InputError: A name is unknown.
+        InputError: A name is unknown, or the network has no such contestant.
         MissingExtraError: A peer's package is not installed.
     """
+    existing = {
+        name: contestant
+        for name, contestant in CONTESTANTS.items()
+        if contestant.kind != "floor" or has_floor(config)
+    }
     for name in names:
-        if name not in CONTESTANTS:
+        if name not in existing:
+            mixers = "/".join(dict.fromkeys(config.token_mixers))
             raise InputError(
-                f"`--only` must name some of {', '.join(CONTESTANTS)}. Received: {name!r}"
+                f"`--only` must name some of {', '.join(existing)} for a network that mixes by "
+                f"{mixers}. Received: {name!r}"
             )
-    chosen = [one for one in CONTESTANTS.values() if not names or one.name in names]
+    chosen = [one for one in existing.values() if not names or one.name in names]
     for contestant in chosen:
         for module in contestant.needs:
             if importlib.util.find_spec(module) is None:

@@ -85,12 +85,12 @@ def saved_model(job, path, threads):
 
 
 def load_timm(job) -> Any:
-    """timm's network with the job's weights."""
+    """timm's network with the job's weights; with random mixing, made of timm's parts."""
     from safetensors.numpy import load_file
 
     from conversion.oracles import build_oracle
 
-    oracle = build_oracle(job.config, "timm")
+    oracle = build_oracle(job.config, job.layout)
     oracle.load(load_file(job.weights))
     return oracle.module
 

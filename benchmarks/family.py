@@ -1,8 +1,9 @@
-"""Which model of the family to pick: accuracy beside cost.
+"""Which model of the family to pick: accuracy next to cost.
 
     python -m benchmarks.family [--publish]
 
-Accuracy is the authors'; parameters and multiply-accumulates are counted. Nothing is timed.
+Accuracy is the authors'; parameters and multiply-accumulates are counted; file sizes and latency
+are measured for the smallest variant of each family, as all 28 would take hours.
 """
 
 import argparse
@@ -14,6 +15,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from benchmarks import readme
+from benchmarks.family_speed import RECIPES, measure_family
+from benchmarks.tables import QUIET, processor
 from keras_poolformer import model_stats
 from keras_poolformer.cli import one_line_errors
 from keras_poolformer.families import family_of
@@ -25,38 +28,51 @@ from keras_poolformer.variants import VARIANTS
 PAGE, RECORD, PICTURE = "docs/family.md", "docs/family.json", "docs/family.png"
 SIZE = 224
 TAGS = ("in1k", "in1k_384", "in21k_in1k", "in21k_in1k_384")  # of the released weights
+SMALLEST = (
+    "poolformer_s12", "poolformerv2_s12", "identityformer_s12", "randformer_s12",
+    "convformer_s18", "caformer_s18",
+)  # fmt: skip
+ROUNDS, CALLS = 9, 20
+MARKERS = dict(zip(RECIPES, "os^D", strict=True))
 
 
 def run(options):
-    """Counts, and writes the record, the table and the picture."""
-    progress = Progress([f"counting {name}" for name in VARIANTS])
-    record = {}
-    for name in VARIANTS:
-        progress.start()
-        record[name] = _counted(name)
-    progress.finish()
+    """Counts and measures, and writes the record, the tables and the picture."""
+    configs = {name: VARIANTS[name] for name in SMALLEST}
+    speed = measure_family(configs, SIZE, options.rounds, options.calls, options.output)
+    record = {"variants": _count(), "speed": speed}
     print(table(record))
+    print(speed_table(record))
+    if (speed["busy_cores"] or 0) > QUIET:
+        print(f"NOT QUIET: others kept {speed['busy_cores']:.2f} cores busy", file=sys.stderr)
     if options.publish:
         with replacing(RECORD, overwrite=True) as written:
             written.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         draw(record, PICTURE)
         readme.insert(PAGE, "models", table(record))
+        readme.insert(PAGE, "speed", speed_table(record))
 
 
-def _counted(name):
-    """What is known of a variant without running it; accuracy by the authors."""
-    stats = model_stats(VARIANTS[name], SIZE)
-    top1 = {
-        preset.removeprefix(f"{name}_"): release.top1
-        for preset, release in RELEASES.items()
-        if release.variant == name and release.top1 is not None
-    }
-    return {
-        "family": family_of(VARIANTS[name]).name,
-        "parameters": stats.params,
-        "macs": stats.macs,
-        "top1": top1,
-    }
+def _count():
+    """{variant: what is known of it without running it}, accuracy by the authors."""
+    progress = Progress([f"counting {name}" for name in VARIANTS])
+    counted = {}
+    for name, config in VARIANTS.items():
+        progress.start()
+        stats = model_stats(config, SIZE)
+        top1 = {
+            preset.removeprefix(f"{name}_"): release.top1
+            for preset, release in RELEASES.items()
+            if release.variant == name and release.top1 is not None
+        }
+        counted[name] = {
+            "family": family_of(config).name,
+            "parameters": stats.params,
+            "macs": stats.macs,
+            "top1": top1,
+        }
+    progress.finish()
+    return counted
 
 
 def table(record):
@@ -76,34 +92,86 @@ def table(record):
             f"{row['macs'] / 1e9:.1f} G",
             *(f"{row['top1'][tag]:.1f} %" if tag in row["top1"] else "-" for tag in TAGS),
         ]
-        for name, row in record.items()
+        for name, row in record["variants"].items()
     ]
     return readme.markdown_table(header, rows)
 
 
+def speed_table(record):
+    """File size and latency of the smallest variants in each recipe, as Markdown.
+
+    Args:
+        record: What `run` recorded.
+    """
+    speed = record["speed"]
+    header = ["variant", "top-1", *(f"`{recipe}`" for recipe in RECIPES)]
+    rows = [
+        [
+            f"`{name}`",
+            f"{record['variants'][name]['top1']['in1k']:.1f} %",
+            *(f"{row[r]['ms']['value']:.1f} ms, {row[r]['bytes'] / 1e6:.1f} MB" for r in RECIPES),
+        ]
+        for name, row in speed["variants"].items()
+    ]
+    return (
+        "What the smallest of each family costs in each recipe of `export`: "
+        f"{speed['size']} pixels, one image, one thread; medians of {speed['rounds']} rounds of "
+        f"{speed['calls']} calls, all files in turn, on {processor(speed['machine'])}. The "
+        "weights are random, which changes neither size nor speed.\n\n"
+        f"{readme.markdown_table(header, rows)}"
+    )
+
+
 def draw(record, path):
-    """Draws accuracy against cost, a line for each family.
+    """Draws accuracy against what is counted, and against what was measured.
 
     Args:
         record: What `run` recorded.
         path: PNG file to write.
     """
+    with mpl.rc_context({"font.size": 9, "font.family": "DejaVu Sans"}):
+        figure = Figure(figsize=(12, 4.5), dpi=150, layout="constrained")
+        canvas = FigureCanvasAgg(figure)
+        counted, measured = figure.subplots(1, 2, sharey=True)
+        colors = _draw_counted(counted, record["variants"])
+        _draw_measured(measured, record, colors)
+        counted.set_ylabel("top-1 on ImageNet-1k, % (the authors')")
+        for axes in (counted, measured):
+            axes.grid(color="0.9")
+            axes.legend(loc="lower right")
+        canvas.print_png(path)
+
+
+def _draw_counted(axes, variants):
+    """A line for each family; returns {family: color}."""
     families = {}
-    for row in record.values():
+    for row in variants.values():
         point = (row["macs"] / 1e9, row["top1"]["in1k"])
         families.setdefault(row["family"], []).append(point)
-    with mpl.rc_context({"font.size": 9, "font.family": "DejaVu Sans"}):
-        figure = Figure(figsize=(7, 4.5), dpi=150, layout="constrained")
-        canvas = FigureCanvasAgg(figure)
-        axes = figure.subplots()
-        for family, points in families.items():
-            axes.plot(*zip(*points, strict=True), "o-", label=family)
-        axes.set_xlabel(f"multiply-accumulates of an image of {SIZE} pixels, 10^9")
-        axes.set_ylabel("top-1 on ImageNet-1k, % (the authors')")
-        axes.set_title(f"Trained on ImageNet-1k alone, at {SIZE} pixels")
-        axes.grid(color="0.9")
-        axes.legend(loc="lower right")
-        canvas.print_png(path)
+    axes.set_xlabel(f"multiply-accumulates of an image of {SIZE} pixels, 10^9")
+    axes.set_title(f"Trained on ImageNet-1k alone, at {SIZE} pixels")
+    return {
+        family: axes.plot(*zip(*points, strict=True), "o-", label=family)[0].get_color()
+        for family, points in families.items()
+    }
+
+
+def _draw_measured(axes, record, colors):
+    """A row of points for each smallest variant, one for each recipe."""
+    for name, recipes in record["speed"]["variants"].items():
+        row = record["variants"][name]
+        top1, color = row["top1"]["in1k"], colors[row["family"]]
+        milliseconds = [recipes[recipe]["ms"]["value"] for recipe in RECIPES]
+        axes.plot(milliseconds, [top1] * len(RECIPES), "-", color=color, linewidth=1)
+        for recipe, value in zip(RECIPES, milliseconds, strict=True):
+            axes.plot(value, top1, MARKERS[recipe], color=color)
+        slowest = (max(milliseconds), top1)
+        axes.annotate(name, slowest, (8, 0), textcoords="offset points", va="center")
+    for recipe, marker in MARKERS.items():
+        axes.plot([], [], marker, color="0.4", label=recipe)
+    axes.set_xlim(0, 1.35 * axes.get_xlim()[1])  # room for the names
+    axes.set_xlabel("milliseconds an image, one thread")
+    axes.set_title("The smallest of each family, in each recipe")
 
 
 def main(arguments=None):
@@ -112,6 +180,11 @@ def main(arguments=None):
         prog="python -m benchmarks.family",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="default: %(default)s")
+    parser.add_argument("--calls", type=int, default=CALLS, help="in a round; default: %(default)s")
+    parser.add_argument(
+        "--output", default="build/bench-family", help="folder; default: %(default)s"
     )
     parser.add_argument(
         "--publish", action="store_true", help=f"write {RECORD}, {PICTURE} and {PAGE}"

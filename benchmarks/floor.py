@@ -1,12 +1,17 @@
-"""The floor: the network's convolutions and GELU, which no export can do without.
+"""The floor: the network's convolutions and activations, which no export can do without.
 
-Same kernels, same shapes, same converter, same flags; no pooling, no norms, no sums. A mean
-over H and W, which feeds the classifier, keeps the file a complete one, so that sizes can be
-compared too. It classifies nothing.
+Same shapes, same converter, same flags; no token mixers, no norms, no sums. A mean over H and W,
+which feeds the classifier, keeps the file a complete one, so that sizes can be compared too. It
+classifies nothing.
+
+Where convolution or attention mixes, the mixer is most of what the network computes, and there is
+no floor.
 """
 
 from collections import Counter
+from dataclasses import dataclass, replace
 
+import numpy as np
 import tensorflow as tf
 
 from keras_poolformer.export.networks.operations import activate
@@ -14,45 +19,99 @@ from keras_poolformer.export.recipes import get_recipe
 from keras_poolformer.runtime import TFLiteClassifier
 from keras_poolformer.support.errors import InputError
 
+# {activation of the folded network: its operator}. StarReLU has become a squared ReLU: a
+# convolution does the ReLU, a product the square.
+OPERATORS = {"gelu": "GELU", "relu2": "MUL"}
 
-def floor_function(network):
+
+@dataclass(frozen=True)
+class Layer:
+    """A convolution of the floor.
+
+    Args:
+        kernel: Kernel as Keras has it, (side, side, in, out).
+        bias: Bias, (out,).
+        stride: Stride.
+        padding: Pixels of zero padding on each side.
+        activation: Name of the activation behind it, or None for none.
+    """
+
+    kernel: np.ndarray
+    bias: np.ndarray
+    stride: int = 1
+    padding: int = 0
+    activation: str | None = None
+
+    def __call__(self, x):
+        """Returns the layer's output, before its activation."""
+        if self.padding:
+            margin = (self.padding, self.padding)
+            x = tf.pad(x, ((0, 0), margin, margin, (0, 0)))
+        kernel, bias = (tf.constant(array, tf.float32) for array in (self.kernel, self.bias))
+        return tf.nn.conv2d(x, kernel, self.stride, "VALID") + bias
+
+    def activated(self, x):
+        """Returns the layer's output, behind its activation."""
+        return self(x) if self.activation is None else activate(self.activation, self(x))
+
+    def scaled(self, factor):
+        """Returns the layer with an output `factor` times as large, before its activation."""
+        return replace(self, kernel=self.kernel * factor, bias=self.bias * factor)
+
+
+def floor_function(network, images):
     """The function of the floor.
 
     Args:
         network: `FoldedNetwork` with a classifier.
+        images: All images that it will see, (N, H, W, in_channels), normalized.
 
     Returns:
         A function from float32 images (N, H, W, in_channels) to (N, num_classes).
     """
-
-    def convolve(x, kernel, bias, stride=1):
-        kernel, bias = (tf.constant(array, tf.float32) for array in (kernel, bias))
-        return tf.nn.conv2d(x, kernel, stride, "VALID") + bias
+    layers = _scaled(_layers(network), images)
 
     def run(images):
         x = images
-        for stage in network.stages:
-            if stage.padding:
-                margin = (stage.padding, stage.padding)
-                x = tf.pad(x, ((0, 0), margin, margin, (0, 0)))
-            x = convolve(x, stage.kernel, stage.bias, stage.stride)
-            for block in stage.blocks:
-                x = convolve(x, block.mlp.fc1_kernel, block.mlp.fc1_bias)
-                x = activate(block.mlp.activation, x)
-                x = convolve(x, block.mlp.fc2_kernel, block.mlp.fc2_bias)
+        for layer in layers:
+            x = layer.activated(x)
         x = tf.reduce_mean(x, (1, 2))
         return tf.matmul(x, tf.constant(network.head.kernel, tf.float32)) + network.head.bias
 
     return run
 
 
+def _layers(network):
+    layers = []
+    for stage in network.stages:
+        layers.append(Layer(stage.kernel, stage.bias, stage.stride, stage.padding))
+        for mlp in (block.mlp for block in stage.blocks):
+            layers.append(Layer(mlp.fc1_kernel, mlp.fc1_bias, activation=mlp.activation))
+            layers.append(Layer(mlp.fc2_kernel, mlp.fc2_bias))
+    return layers
+
+
+def _scaled(layers, images):
+    """The layers, scaled for outputs of root mean square 1.
+
+    Without norms a square doubles the exponents of all numbers: after a few blocks they would be
+    infinite or 0, and such numbers have another speed than a network's.
+    """
+    scaled, x = [], tf.constant(images, tf.float32)
+    for layer in layers:
+        factor = float(tf.reduce_mean(layer(x) ** 2)) ** -0.5
+        scaled.append(layer.scaled(factor))
+        x = scaled[-1].activated(x)
+    return scaled
+
+
 def expected_operators(network, recipe):
     """{operator: count} that the floor's file has, and no other."""
-    blocks = sum(len(stage.blocks) for stage in network.stages)
-    expected = Counter(
-        CONV_2D=len(network.stages) + 2 * blocks,
-        GELU=blocks,
-        PAD=sum(stage.padding > 0 for stage in network.stages),
+    layers = _layers(network)
+    expected = Counter(OPERATORS[layer.activation] for layer in layers if layer.activation)
+    expected.update(
+        CONV_2D=len(layers),
+        PAD=sum(layer.padding > 0 for layer in layers),
         MEAN=1,
         FULLY_CONNECTED=1,
     )

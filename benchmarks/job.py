@@ -13,6 +13,7 @@ from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.shipped import ASSETS
 
 CHECKED_IMAGES = 8
+TIMM_EPSILON = 1e-6  # of the norm in an MLP head; the authors' is 1e-5
 PHOTOGRAPHS = sorted((ASSETS / "photos").iterdir())
 
 
@@ -21,7 +22,7 @@ class Job:
     """One comparison; everything it makes is in its folder.
 
     Args:
-        config: Architecture of the network, with the pool_norm head that timm has.
+        config: Architecture of the network, with timm's head: pool_norm, and its epsilon.
         size: Side of the images in pixels.
         folder: Absolute path of the folder.
     """
@@ -47,8 +48,13 @@ class Job:
 
     @property
     def weights(self):
-        """The checkpoint that every contestant loads, with timm's names."""
+        """The checkpoint that every contestant loads, in the job's layout."""
         return self.folder / "weights.safetensors"
+
+    @property
+    def layout(self):
+        """timm's; for random mixing, which timm does not have, that of sail-sg/metaformer."""
+        return "metaformer" if "random" in self.config.token_mixers else "timm"
 
     @property
     def expected(self):
@@ -79,7 +85,9 @@ def new_job(config, size, folder):
     """Makes a folder and the job in it."""
     folder = Path(folder).resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    config = dataclasses.replace(config, head="pool_norm", drop_path_rate=0.0)
+    config = dataclasses.replace(
+        config, head="pool_norm", head_norm_epsilon=TIMM_EPSILON, drop_path_rate=0.0
+    )
     job = Job(config, size, folder)
     job.write()
     return job

@@ -12,7 +12,7 @@ from matplotlib.transforms import Bbox
 
 COLORS = {"ours": "#0b6e99", "peer": "#d1603d", "floor": "#9a9a9a"}
 MARKERS = {"ours": "o", "peer": "s", "floor": "^"}
-MEANINGS = {"ours": "ours", "peer": "alternatives", "floor": "floor: convolutions + GELU only"}
+MEANINGS = {"ours": "ours", "peer": "alternatives", "floor": "floor: convolutions + activations"}
 # Where a label may go, nearest first: distances in points, directions in degrees.
 DISTANCES = range(10, 140, 10)
 DIRECTIONS = (

@@ -54,14 +54,16 @@ class Worker:
         job: Job that the contestant's files belong to.
         contestant: Contestant to run.
         threads: Number of threads it may use.
+        name: Name of the worker; by default the contestant's.
     """
 
-    def __init__(self, job, contestant, threads):
-        self.name = contestant.name
-        self._log = _log(job, f"{self.name}-{threads}")
+    def __init__(self, job, contestant, threads, name=None):
+        self.name = name or contestant.name
+        self.job, self.contestant = job, contestant
+        self._log = _log(job, f"{contestant.name}-{threads}")
         with self._log.open("w") as stream:
             self._process: Any = subprocess.Popen(
-                [sys.executable, "-m", "benchmarks.worker", str(job.folder), self.name,
+                [sys.executable, "-m", "benchmarks.worker", str(job.folder), contestant.name,
                  str(threads)],
                 cwd=ROOT,
                 env=environment(job.folder, threads),

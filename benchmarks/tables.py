@@ -23,14 +23,14 @@ def print_tables(results):
     if results["throughput"]:
         print("\nThroughput: two cores, each contestant at its best batch size")
         _print_throughput(results["throughput"])
-    print("\nTargets: a bound applies to the lower end of the ratio's interval")
-    _print_targets(results["targets"])
+    if results["targets"]:
+        print("\nTargets: a bound applies to the lower end of the ratio's interval")
+        _print_targets(results["targets"])
 
 
 def markdown(results):
     """Returns latencies and throughput as Markdown, for docs/export.md."""
     machine, throughput = results["machine"], {row["name"]: row for row in results["throughput"]}
-    dot_products = any(machine["flags"].get(flag) for flag in DOT_PRODUCTS)
     header = ["", "MB", "error", "ms", "95 % interval", "to floor", "ms an image, two cores"]
     rows = [
         [
@@ -43,13 +43,19 @@ def markdown(results):
         ]
         for row in sorted(results["contestants"], key=lambda row: row["ms"]["value"])
     ]
-    lacking = "" if dot_products else " (no 8-bit dot products: int8 saves space, not time)"
     return (
         f"{results['size']} pixels, one image, one thread; {results['rounds']} rounds of "
-        f'{results["calls"]} calls on {machine["cpu"]}{lacking}. "error" is the relative L2 '
+        f'{results["calls"]} calls on {processor(machine)}. "error" is the relative L2 '
         f"distance of the logits from Keras, on randomized weights; the last column is "
         f"throughput at the best batch size.\n\n{markdown_table(header, rows)}"
     )
+
+
+def processor(machine):
+    """Returns the name of a machine's processor, with what makes 8-bit files slow on it."""
+    if any(machine["flags"].get(flag) for flag in DOT_PRODUCTS):
+        return machine["cpu"]
+    return f"{machine['cpu']} (no 8-bit dot products: int8 saves space, not time)"
 
 
 def _print_machine(machine):

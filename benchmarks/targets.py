@@ -27,31 +27,48 @@ class Target:
         return f"{self.what}: {self.contestant} <= {self.bound:g} x {self.reference}"
 
 
-# Stated for poolformer_s12 at 224 pixels.
-TARGETS = (
-    Target("latency", "ours-fp32", "floor-fp32", 1.03),
-    Target("latency", "ours-fp32", "litert-torch-fp32", 0.96),
-    Target("latency", "ours-dynamic_int8", "floor-dynamic_int8", 1.08),
-    Target("latency", "ours-dynamic_int8", "litert-torch-fp32", 0.4),
-    Target("latency", "ours-int8", "floor-int8", 1.2),
-    Target("latency", "ours-int8", "keras-int8", 0.5),
-    Target("bytes", "ours-int8", "floor-int8", 1.02),
-    Target("throughput", "ours-fp32", "onnxruntime-fp32", 0.9),
-    Target("throughput", "ours-dynamic_int8", "onnxruntime-fp32", 0.4),
-)
+# {variant: targets at 224 pixels}; the other variants have none.
+TARGETS = {
+    "poolformer_s12": (
+        Target("latency", "ours-fp32", "floor-fp32", 1.03),
+        Target("latency", "ours-fp32", "litert-torch-fp32", 0.96),
+        Target("latency", "ours-dynamic_int8", "floor-dynamic_int8", 1.08),
+        Target("latency", "ours-dynamic_int8", "litert-torch-fp32", 0.4),
+        Target("latency", "ours-int8", "floor-int8", 1.2),
+        Target("latency", "ours-int8", "keras-int8", 0.5),
+        Target("bytes", "ours-int8", "floor-int8", 1.02),
+        Target("throughput", "ours-fp32", "onnxruntime-fp32", 0.9),
+        Target("throughput", "ours-dynamic_int8", "onnxruntime-fp32", 0.4),
+    ),
+    "poolformerv2_s12": (
+        Target("latency", "ours-fp32", "floor-fp32", 1.10),
+        Target("latency", "ours-dynamic_int8", "floor-dynamic_int8", 1.15),
+        Target("latency", "ours-int8", "floor-int8", 1.25),
+    ),
+    "convformer_s18": (
+        Target("latency", "ours-fp32", "litert-torch-fp32", 0.75),
+        Target("latency", "ours-dynamic_int8", "litert-torch-fp32", 0.45),
+    ),
+    "caformer_s18": (
+        Target("latency", "ours-fp32", "litert-torch-fp32", 0.85),
+        Target("latency", "ours-dynamic_int8", "litert-torch-fp32", 0.45),
+    ),
+}
 
 
-def check_targets(measured):
-    """Checks every target.
+def check_targets(measured, variant):
+    """Checks every target of a variant.
 
     Args:
         measured: {what: {contestant: values of the rounds, or [bytes]}}.
+        variant: Name of the variant that was measured.
 
     Returns:
         [{target, ratio, met, median_met}], the last three None where one of the two was not
         measured.
     """
-    return [_check(target, measured.get(target.what, {})) for target in TARGETS]
+    targets = TARGETS.get(variant, ())
+    return [_check(target, measured.get(target.what, {})) for target in targets]
 
 
 def _check(target, values):

@@ -3,21 +3,23 @@
 transformers' class computes what the authors' code of the first paper computes, bit for bit at
 inference, and is the oracle of the norm_pool head; timm's class is the oracle of the pool_norm
 head. Networks of the second paper are timm's class too, or made of its parts where only the
-authors have them.
+authors have them. A segmenter is mmsegmentation's own where that is installed, else our
+re-implementation of it in PyTorch.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 import torch
 from timm.models.metaformer import MetaFormer
 
-from conversion import timm_metaformer, transformers_poolformer
+from conversion import mmsegmentation, semantic_fpn, timm_metaformer, transformers_poolformer
 from conversion.transformers_poolformer import LayerNormChannel as LayerNormChannel
 from conversion.transformers_poolformer import sail_name as sail_name
+from keras_poolformer.checkpoints.segmenter_tensors import BATCH_COUNT
 from keras_poolformer.config import MetaFormerConfig
+from keras_poolformer.config_fields import SEMANTIC_FPN
 from keras_poolformer.support.errors import InputError
 
 
@@ -28,7 +30,7 @@ class Oracle:
     Args:
         name: Name of its class.
         module: The `torch.nn.Module`.
-        head: "norm_pool" or "pool_norm".
+        head: "norm_pool", "pool_norm" or "semantic_fpn".
         names: {name in the checkpoint's layout: name in the module}, where they differ.
         linear: Whether 1x1 convolutions have two axes in the checkpoint's layout.
     """
@@ -56,7 +58,8 @@ class Oracle:
             is_pixelwise = shapes.get(theirs) == (*tensor.shape, 1, 1)
             state[theirs] = tensor[..., None, None] if self.linear and is_pixelwise else tensor
         missing, unexpected = self.module.load_state_dict(state, strict=False)
-        missing = [name for name in missing if not name.startswith(("head", "norm", "classifier"))]
+        optional = ("head", "norm", "classifier")
+        missing = [n for n in missing if not (n.startswith(optional) or n.endswith(BATCH_COUNT))]
         if missing or unexpected:
             raise InputError(
                 f"{self.name} must get exactly its own tensors. Received: missing {missing}, "
@@ -81,21 +84,31 @@ class Oracle:
             images: (N, H, W, C), normalized.
 
         Returns:
-            {"P2": (N, H/4, W/4, C0), ..., "logits": (N, classes)}.
+            {"P2": (N, H/4, W/4, C0), ..., "logits": (N, classes)}. A segmenter's maps are
+            normed, "N2", ... are the outputs of its neck, and its logits (N, H/4, W/4, classes).
         """
         pixels = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))
         pixels = pixels.to(next(self.module.parameters()).dtype)
         with torch.inference_mode():
-            maps, logits = self._forward(pixels)
-        stages = {f"P{i + 2}": m.numpy().transpose(0, 2, 3, 1) for i, m in enumerate(maps)}
-        return stages | {"logits": logits.numpy()}
+            outputs = self._forward(pixels)
+        return {
+            name: output.movedim(1, -1).numpy() if output.ndim == 4 else output.numpy()
+            for name, output in outputs.items()
+        }
 
-    def _forward(self, pixels: torch.Tensor) -> tuple[Any, torch.Tensor]:
+    def _forward(self, pixels: torch.Tensor) -> dict[str, torch.Tensor]:
+        if self.head == SEMANTIC_FPN:
+            maps, neck, logits = self.module(pixels)
+            return _levels("P", maps) | _levels("N", neck) | {"logits": logits}
         if isinstance(self.module, MetaFormer):
             features, maps = self.module.forward_intermediates(pixels)
-            return maps, self.module.forward_head(features)
+            return _levels("P", maps) | {"logits": self.module.forward_head(features)}
         output = self.module(pixels, output_hidden_states=True)
-        return output.hidden_states, output.logits
+        return _levels("P", output.hidden_states) | {"logits": output.logits}
+
+
+def _levels(letter: str, maps: Sequence[torch.Tensor]) -> dict[str, torch.Tensor]:
+    return {f"{letter}{level + 2}": one for level, one in enumerate(maps)}
 
 
 def build_oracle(config: MetaFormerConfig, layout: str) -> Oracle:
@@ -103,7 +116,7 @@ def build_oracle(config: MetaFormerConfig, layout: str) -> Oracle:
 
     Args:
         config: Architecture of the network.
-        layout: "sail", "timm", "hf" or "metaformer".
+        layout: "sail", "timm", "hf", "metaformer" or "mmseg".
 
     Raises:
         InputError: That class cannot have this architecture.
@@ -119,9 +132,21 @@ def build_oracle(config: MetaFormerConfig, layout: str) -> Oracle:
             f"transformers' PoolFormer has embedding_norm=False, token_mixers=pooling. Received: "
             f"embedding_norm={config.embedding_norm}, token_mixers={config.token_mixers}"
         )
+    if layout == "mmseg":
+        return _segmenter(config)
     module = transformers_poolformer.build_poolformer(config)
     names = {sail_name(name): name for name in module.state_dict()} if layout == "sail" else {}
     return Oracle(transformers_poolformer.NAME, module, "norm_pool", names)
+
+
+def _segmenter(config: MetaFormerConfig) -> Oracle:
+    if mmsegmentation.is_installed():
+        module = mmsegmentation.build_segmenter(config)
+        names = {mmsegmentation.mmseg_name(name): name for name in module.state_dict()}
+        return Oracle(mmsegmentation.library_name(), module, SEMANTIC_FPN, names)
+    module = semantic_fpn.build_segmenter(config)
+    names = {semantic_fpn.mmseg_name(name): name for name in module.state_dict()}
+    return Oracle(semantic_fpn.NAME, module, SEMANTIC_FPN, names)
 
 
 def _metaformer(config: MetaFormerConfig) -> Oracle:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
         MetaFormerImageClassifier,
         PoolFormerImageClassifier,
     )
+    from keras_poolformer.models.segmenter import MetaFormerSegmenter, PoolFormerSegmenter
     from keras_poolformer.scores import softmax, top_classes
     from keras_poolformer.shipped import sample_photographs
     from keras_poolformer.sources.presets import list_presets
@@ -39,9 +40,11 @@ __all__ = [
     "MetaFormerBackbone",
     "MetaFormerConfig",
     "MetaFormerImageClassifier",
+    "MetaFormerSegmenter",
     "PoolFormerBackbone",
     "PoolFormerConfig",
     "PoolFormerImageClassifier",
+    "PoolFormerSegmenter",
     "__version__",
     "export_saved_model",
     "export_tflite",
@@ -67,9 +70,11 @@ __getattr__, __dir__ = lazy_names(
         "MetaFormerBackbone": "models.backbone",
         "MetaFormerConfig": "config",
         "MetaFormerImageClassifier": "models.classifier",
+        "MetaFormerSegmenter": "models.segmenter",
         "PoolFormerBackbone": "models.backbone",
         "PoolFormerConfig": "config",
         "PoolFormerImageClassifier": "models.classifier",
+        "PoolFormerSegmenter": "models.segmenter",
         "export_saved_model": "export.saved_model",
         "export_tflite": "export.tflite",
         "grad_cam": "inspection.grad_cam",

@@ -7,10 +7,12 @@ from typing import Any, Self
 from keras_poolformer.config_fields import (
     FOUR_STAGES,
     NEIGHBOR_WORDS,
+    SEMANTIC_FPN,
     checked_fields,
     image_side,
     stage_levels,
 )
+from keras_poolformer.labels import Color
 from keras_poolformer.scores import score_function
 from keras_poolformer.support.choices import reject_unknown
 from keras_poolformer.support.errors import InputError
@@ -37,8 +39,8 @@ class MetaFormerConfig:
         in_channels: Number of channels of the image.
         num_classes: Length of the logits; 0 stops at the embedding.
         head: "norm_pool" (sail-sg, Hugging Face: group norm, then mean over H and W) or
-            "pool_norm" (timm since 0.9: mean, then layer norm). The same weights fit both
-            and give different logits.
+            "pool_norm" (timm since 0.9: mean, then layer norm) of classifiers, whose weights fit
+            both and give different logits; or "semantic_fpn" of segmenters (arXiv 1901.02446).
         use_layer_scale: Whether each branch is scaled per channel.
         layer_scale_init: Initial value of the layer scale.
         initializer_range: Standard deviation of the initial weights of MLPs and classifier.
@@ -71,7 +73,11 @@ class MetaFormerConfig:
         head_mlp_ratio: Hidden channels of the MLP in the head, divided by the last width; 0 for a
             linear head.
         head_norm_epsilon: Epsilon of the norm inside that MLP: 1e-5 (sail-sg) or 1e-6 (timm).
-        head_dropout_rate: Float between 0 and 1. Dropout before the last linear layer.
+        head_dropout_rate: Float between 0 and 1. Dropout before the last linear layer; in
+            segmenters of whole channels.
+        neck_width: Number of channels of a segmenter's neck, a feature pyramid network.
+        segmentation_width: Number of channels of a segmenter's head.
+        palette: Colors (red, green, blue) of a segmenter's classes, each 0 to 255, or None.
 
     Raises:
         InputError: A field is unknown (the message knows the words of timm and
@@ -107,6 +113,9 @@ class MetaFormerConfig:
     head_mlp_ratio: float = 0
     head_norm_epsilon: float = 1e-5
     head_dropout_rate: float = 0.0
+    neck_width: int = 256
+    segmentation_width: int = 128
+    palette: tuple[Color, ...] | None = None
 
     def __new__(cls, /, *args: Any, **fields: Any) -> Self:
         """Rejects unknown fields with a hint, before the dataclass raises a TypeError."""
@@ -146,8 +155,7 @@ class MetaFormerConfig:
 
     def to_dict(self) -> dict[str, Any]:
         """Returns the fields as JSON-ready values; `MetaFormerConfig(**d)` reads them back."""
-        values: dict[str, Any] = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
-        return {name: list(v) if is_list(v) else v for name, v in values.items()}
+        return {f.name: _json(getattr(self, f.name)) for f in dataclasses.fields(self)}
 
     @property
     def drop_path_rates(self) -> tuple[tuple[float, ...], ...]:
@@ -177,6 +185,11 @@ class MetaFormerConfig:
         return self.feature_norms
 
     @property
+    def is_segmenter(self) -> bool:
+        """Whether the head gives logits for each pixel."""
+        return self.head == SEMANTIC_FPN
+
+    @property
     def score_function(self) -> str:
         """Function that turns logits into scores: "softmax", "sigmoid" or "identity"."""
         return score_function(self.problem_type, self.num_classes)
@@ -197,6 +210,10 @@ class MetaFormerConfig:
     def res_scale(self, stage: int) -> float | None:
         """Returns the initial scale of the shortcuts of a stage, or None for none."""
         return self.res_scale_init[stage] if isinstance(self.res_scale_init, tuple) else None
+
+
+def _json(value: Any) -> Any:
+    return [_json(entry) for entry in value] if is_list(value) else value
 
 
 # The same class: its defaults are PoolFormer's.

@@ -4,7 +4,7 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-from keras_poolformer.labels import checked_labels
+from keras_poolformer.labels import checked_labels, checked_palette
 from keras_poolformer.scores import PROBLEM_TYPES
 from keras_poolformer.support.choices import check_choice
 from keras_poolformer.support.errors import InputError
@@ -17,6 +17,7 @@ NEIGHBOR_WORDS = {
     "act_layer": "activation",
     "dims": "widths",
     "drop_rate": "dropout_rate",
+    "dropout_ratio": "head_dropout_rate",
     "embed_dims": "widths",
     "hidden_act": "activation",
     "hidden_sizes": "widths",
@@ -39,7 +40,10 @@ NEIGHBOR_WORDS = {
     "token_mixer": "token_mixers",
     "use_mlp_head": "head_mlp_ratio",
 }
-HEADS = ("norm_pool", "pool_norm")
+CLASSIFIER_HEADS = ("norm_pool", "pool_norm")
+SEMANTIC_FPN = "semantic_fpn"  # the head of a segmenter, with its neck
+HEADS = (*CLASSIFIER_HEADS, SEMANTIC_FPN)
+SEGMENTER_DROPOUT_RATE = 0.1  # before the last layer of the released segmenters
 NORMS = ("group_norm", "layer_norm")
 ACTIVATIONS = (
     "gelu", "gelu_10", "gelu_tanh", "hard_swish", "leaky_relu", "linear", "mish", "quick_gelu",
@@ -83,6 +87,8 @@ _WHOLE_NUMBERS = {
     "pool_size": (1, MAX_KERNEL),
     "in_channels": (1, MAX_WIDTH),
     "num_classes": (0, MAX_CLASSES),
+    "neck_width": (1, MAX_WIDTH),
+    "segmentation_width": (1, MAX_WIDTH),
 }
 _REAL_NUMBERS = {
     "layer_scale_init": (0, _MAX_INITIAL),
@@ -117,6 +123,8 @@ def checked_fields(fields: Mapping[str, Any]) -> dict[str, Any]:
     _check_classes(checked)
     if checked["labels"] is not None:
         checked["labels"] = checked_labels(checked["labels"], checked["num_classes"])
+    if checked["palette"] is not None:
+        checked["palette"] = checked_palette(checked["palette"], checked["num_classes"])
     checked["feature_norms"] = _feature_norms(checked["feature_norms"], stages)
     image_side(checked)
     return checked

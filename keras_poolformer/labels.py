@@ -1,4 +1,4 @@
-"""Class names: every list of them is checked here, wherever it comes from."""
+"""Names and colors of classes: every list of them is checked here, wherever it comes from."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,10 @@ import numpy as np
 
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import is_text, shown
+from keras_poolformer.support.numeric import whole_number
 from keras_poolformer.support.untyped import is_list
+
+Color = tuple[int, int, int]  # red, green, blue: 0 to 255
 
 MAX_LABEL = 1000  # characters; ImageNet's longest has 121
 _MAX_FILE = 64 * 2**20  # bytes
@@ -44,6 +47,35 @@ def checked_labels(
             f"{name} must name all {num_classes:,} classes. Received: {len(values):,} labels"
         )
     return tuple(str(label) for label in values)
+
+
+def checked_palette(palette: Any, num_classes: int | None = None) -> tuple[Color, ...]:
+    """Returns the colors of classes as whole numbers.
+
+    Args:
+        palette: Colors in the order of the classes: a list, tuple or array of (red, green, blue),
+            each 0 to 255.
+        num_classes: Number of classes, or None where it is not known.
+
+    Raises:
+        InputError: They are not such colors, or their number differs from `num_classes`.
+    """
+    values = palette.tolist() if isinstance(palette, np.ndarray) else palette
+    if not is_list(values) or not all(is_list(color) and len(color) == 3 for color in values):
+        raise InputError(
+            "`palette` must be a list of (red, green, blue), one for each class. "
+            f"Received: {shown(values)}"
+        )
+    if num_classes is not None and len(values) != num_classes:
+        raise InputError(
+            f"`palette` must have a color for all {num_classes:,} classes. "
+            f"Received: {len(values):,} colors"
+        )
+    colors: list[Color] = []
+    for color in values:
+        red, green, blue = (whole_number("palette", value, 0, 255) for value in color)
+        colors.append((red, green, blue))
+    return tuple(colors)
 
 
 def read_labels(path: str | os.PathLike[str], num_classes: int | None = None) -> tuple[str, ...]:

@@ -32,9 +32,10 @@ class WeightsFile:
         dtype: Dtypes of the tensors in the file.
         tensors: Number of tensors that were loaded.
         parameters: Number of parameters that were loaded.
-        unused_tensors: Names of head or norm tensors that the model has no place for.
+        unused_tensors: Names of head, neck or norm tensors that the model has no place for.
         ignored_tensors: Names of tensors outside of the network, such as a detector's neck.
         assumed: Fields of the config that nothing in the file could tell, and their values.
+        batch_count: Number of training batches that PyTorch's batch norms counted.
     """
 
     sha256: str | None = None
@@ -48,6 +49,7 @@ class WeightsFile:
     unused_tensors: tuple[str, ...] = ()
     ignored_tensors: tuple[str, ...] = ()
     assumed: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    batch_count: int | None = None
 
     def without_assumptions(self, fields: Collection[str]) -> Self:
         """Returns a copy that assumes nothing about some fields of the config."""

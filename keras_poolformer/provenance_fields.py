@@ -13,6 +13,7 @@ from keras_poolformer.support.messages import printable, shown
 MAX_TEXT = 4096  # characters
 MAX_NUMBER = 2**64
 MAX_VALUES = 50_000  # in a whole provenance; 512 blocks have 5,000 tensors
+_WHOLE_NUMBERS = ("format", "tensors", "parameters", "seed", "step", "batch_count")
 # What a provenance with the number of loaded tensors is never without.
 _REPORT = ("source", "sha256", "layout", "head", "dtype", "parameters", "new_tensors")
 
@@ -59,7 +60,7 @@ class _Reader:
         self._checks: Mapping[str, Callable[[str, Any], Any]] = {
             **dict.fromkeys(("source", "layout", "head", "wrapper", "prefix", "dtype"), self._text),
             **dict.fromkeys(("keras_poolformer", "base_model"), self._text),
-            **dict.fromkeys(("format", "tensors", "parameters", "seed", "step"), self._whole),
+            **dict.fromkeys(_WHOLE_NUMBERS, self._whole),
             **dict.fromkeys(names, self._texts),
             **dict.fromkeys(("transform", "assumed"), self._object),
             "sha256": self._sha256,

@@ -1,5 +1,6 @@
 """What several tests share: pytest's options, networks, photographs, exported files, MediaPipe."""
 
+import gc
 import json
 import os
 import re
@@ -64,6 +65,12 @@ def pytest_collection_modifyitems(config, items):
         left_out = [item for item in items if firsts.get(_test_of(item)) is not item]
         items[:] = [item for item in items if firsts.get(_test_of(item)) is item]
         config.hook.pytest_deselected(items=left_out)
+
+
+def pytest_collection_finish():
+    """Spares the garbage collector what was imported, which is never garbage."""
+    gc.collect()
+    gc.freeze()
 
 
 def _test_of(item):

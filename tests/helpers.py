@@ -81,7 +81,10 @@ def randomized_model(config, model_class=None, seed=0, **options):
     for variable in model.weights:
         scale = np.prod(variable.shape[:-1]) ** -0.5 if len(variable.shape) > 1 else 0.3
         offset = 0.7 if "gamma" in variable.path else 0.0
-        variable.assign(offset + scale * random.standard_normal(variable.shape))
+        values = offset + scale * random.standard_normal(variable.shape)
+        if variable.path.endswith("moving_variance"):
+            values = 0.5 + np.abs(values)
+        variable.assign(values)
     return model
 
 

@@ -61,3 +61,9 @@ def test_every_argument_and_output_of_the_models():
         assert arguments - {"self", "kwargs"} <= NAMES
     for output in (BaseModelOutputWithNoAttention, ImageClassifierOutputWithNoAttention):
         assert set(output.__dataclass_fields__) <= NAMES
+
+
+def test_every_argument_of_timms_metaformer():
+    from timm.models.metaformer import MetaFormer
+
+    assert set(inspect.signature(MetaFormer.__init__).parameters) - {"self", "kwargs"} <= NAMES

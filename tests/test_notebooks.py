@@ -72,6 +72,7 @@ def test_only_progress_may_be_on_stderr(text, expected):
     assert complaints(new_notebook(cells=[cell])) == expected
 
 
+@pytest.mark.slow
 def test_a_notebook_that_fails_is_shown_as_far_as_it_came(tmp_path):
     cells = [
         new_code_cell("print('here')", id="good"),

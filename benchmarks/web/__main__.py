@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 
 from benchmarks import ratios, readme
-from benchmarks.compare import MOST_ERROR
 from benchmarks.job import new_job, relative_error
+from benchmarks.latency import MOST_ERROR
 from benchmarks.machine import busy_cores, describe_machine
 from benchmarks.processes import measure, run_to_end
 from benchmarks.web.contestants import CONTESTANTS, PAIRS, BrowserWorker

@@ -6,8 +6,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from keras_poolformer.checkpoints import second_paper
-from keras_poolformer.checkpoints.layouts import HF, TIMM, Layout
+from keras_poolformer.checkpoints.layouts import HF, MMSEG, TIMM, Layout
+from keras_poolformer.checkpoints.segmenter_tensors import FIRST_LATERAL, FIRST_SCALE
 from keras_poolformer.config import MetaFormerConfig
+from keras_poolformer.config_fields import SEGMENTER_DROPOUT_RATE
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.variants import VARIANTS, find_variant
 
@@ -62,7 +64,7 @@ def infer_config(
         ),
     }
     released = _released_fields(fields)
-    if layout in (TIMM, HF):
+    if layout in (TIMM, HF, MMSEG):
         # These libraries build the class without stochastic depth; the rates are the authors'.
         released.pop("drop_path_rate", None)
     return MetaFormerConfig(**(released | fields | known))
@@ -74,12 +76,22 @@ def _head(shapes: Shapes, layout: Layout, width: int) -> dict[str, Any]:
         "num_classes": classifier[0] if classifier else 0,
         "head": layout.head_kind,
     }
+    if layout is MMSEG:
+        fields |= {
+            "neck_width": _first_axis(shapes, FIRST_LATERAL),
+            "segmentation_width": _first_axis(shapes, FIRST_SCALE),
+            "head_dropout_rate": SEGMENTER_DROPOUT_RATE,
+        }
     if hidden := shapes.get(f"{layout.head}.fc1.weight"):
         fields |= {
             "head_mlp_ratio": _mlp_ratio(hidden[:1], (width,)),
             "head_norm_epsilon": layout.head_norm_epsilon,
         }
     return fields
+
+
+def _first_axis(shapes: Shapes, name: str) -> int:
+    return _shape(shapes, name.removesuffix(".weight"), (4,))[0]
 
 
 def _count_stages(shapes: Shapes, layout: Layout) -> int:

@@ -2,13 +2,16 @@
 
 import functools
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from keras_poolformer.checkpoints.names import model_names, unwrapped_names
 from keras_poolformer.checkpoints.reading.readers import FileContents, Progress, read_files
+from keras_poolformer.checkpoints.segmenter_tensors import BATCH_COUNT
 from keras_poolformer.checkpoints.wrappers import choose_network, select_weights
 
 
@@ -28,6 +31,9 @@ class Checkpoint:
         architecture: Name of the architecture that the file states (`arch`, as training scripts
             save it), or "".
         ignored: Names of tensors outside the network, and of entries with other weights.
+        batch_count: Number of training batches that PyTorch's batch norms counted, or None.
+        labels: What the file says are the names of the classes, unchecked, or None.
+        palette: What it says are their colors, unchecked, or None.
     """
 
     tensors: dict[str, np.ndarray]
@@ -38,6 +44,9 @@ class Checkpoint:
     prefix: str = ""
     architecture: str = ""
     ignored: tuple[str, ...] = ()
+    batch_count: int | None = None
+    labels: Any = None
+    palette: Any = None
 
 
 def read_checkpoint(
@@ -69,6 +78,7 @@ def _of_one_network(contents: FileContents, use_ema: bool, path: Path) -> Checkp
     prefix = choose_network(unwrapped.values(), use_ema, path)
     layout_names = model_names(set(unwrapped.values()), prefix)
     names = {old: layout_names[bare] for old, bare in unwrapped.items() if bare in layout_names}
+    counts = _batch_counts(contents.tensors)
     unused = [entry for selection in contents.selections for entry in selection.unused]
     last = contents.selections[-1] if contents.selections else None
     return Checkpoint(
@@ -79,5 +89,19 @@ def _of_one_network(contents: FileContents, use_ema: bool, path: Path) -> Checkp
         wrapper=last.entry if last else "",
         prefix=prefix,
         architecture=last.architecture if last else "",
-        ignored=(*unused, *sorted(contents.tensors.keys() - names.keys())),
+        ignored=(*unused, *sorted(contents.tensors.keys() - names.keys() - counts.keys())),
+        batch_count=max((int(array.item()) for array in counts.values()), default=None),
+        labels=last.labels if last else None,
+        palette=last.palette if last else None,
     )
+
+
+def _batch_counts(tensors: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The plausible counts of batch norms, by name."""
+    return {
+        name: array
+        for name, array in tensors.items()
+        if name.split(".")[-1] == BATCH_COUNT
+        and (array.dtype.kind, array.size) == ("i", 1)
+        and array.item() >= 0
+    }

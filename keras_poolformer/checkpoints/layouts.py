@@ -1,4 +1,4 @@
-"""How sail-sg, timm and transformers name and shape the weights of a MetaFormer.
+"""How sail-sg, timm, transformers and OpenMMLab name and shape the weights of a MetaFormer.
 
 There is one declarative row per layout. The names in a checkpoint determine its row; `tensors`
 lists all tensors that a row and a config determine, and `architecture` infers the config from
@@ -6,12 +6,12 @@ their shapes.
 """
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from keras_poolformer.checkpoints.other_networks import network_name
-from keras_poolformer.config_fields import NORMS, TOKEN_MIXERS
+from keras_poolformer.config_fields import NORMS, SEMANTIC_FPN, TOKEN_MIXERS
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import shown
 
@@ -148,7 +148,18 @@ METAFORMER = Layout(  # sail-sg/metaformer
     needs_embedding_norm=True,
     linear_mixers=TOKEN_MIXERS,
 )
-LAYOUTS = {layout.name: layout for layout in (SAIL, TIMM, HF, METAFORMER)}
+# mmsegmentation: a PoolFormer inside a segmenter; `segmenter_tensors` has its neck and head.
+MMSEG = replace(
+    SAIL,
+    name="mmseg",
+    head_kind=SEMANTIC_FPN,
+    stem=f"backbone.{SAIL.stem}",
+    downsampling=f"backbone.{SAIL.downsampling}",
+    block=f"backbone.{SAIL.block}",
+    head="decode_head.conv_seg",
+    feature_norm=f"backbone.{SAIL.feature_norm}",
+)
+LAYOUTS = {layout.name: layout for layout in (SAIL, TIMM, HF, METAFORMER, MMSEG)}
 _BARE_HF = HF.stem.removeprefix("poolformer.")  # transformers' PoolFormerModel
 # What every network of a layout has: the weight that identifies it, longest first, and a first
 # block.
@@ -193,13 +204,18 @@ class Tensor:
 
     @property
     def is_head(self) -> bool:
-        """Whether it belongs to the head (norm or classifier), not to the backbone."""
-        return self.path.startswith("head")
+        """Whether it belongs to the head or a segmenter's neck, not to the backbone."""
+        return self.path.startswith(("head", "neck"))
 
     @property
     def is_classifier(self) -> bool:
         """Whether it belongs to the classifier, whose shape depends on the classes."""
         return self.path.startswith("head/")
+
+    @property
+    def is_statistic(self) -> bool:
+        """Whether it is a running mean or variance, which no gradient changes."""
+        return self.path.endswith(("/moving_mean", "/moving_variance"))
 
     @property
     def keras_shape(self) -> tuple[int, ...]:
@@ -218,7 +234,7 @@ class Tensor:
 
 
 def get_layout(name: str) -> Layout:
-    """Returns the layout called "sail", "timm", "hf" or "metaformer".
+    """Returns the layout called "sail", "timm", "hf", "metaformer" or "mmseg".
 
     Raises:
         InputError: There is no such layout.

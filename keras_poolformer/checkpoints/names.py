@@ -6,6 +6,12 @@ from collections.abc import Collection, Iterable, Mapping
 from pathlib import Path
 
 from keras_poolformer.checkpoints.layouts import BLOCKS, HF, STEMS
+from keras_poolformer.checkpoints.segmenter_tensors import (
+    BATCH_COUNT,
+    DECODE_HEAD,
+    NECK,
+    is_segmenter,
+)
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import shown
 
@@ -21,14 +27,24 @@ WRAPPER_MODULES = frozenset(
         "_forward_module",
     }
 )
-# Single numbers that profilers (thop) and averaging (SWA, EMA) keep among the weights.
+# Single numbers that profilers (thop), averaging (SWA, EMA) and batch norms keep among the weights.
 COUNTERS = frozenset(
-    {"total_ops", "total_params", "n_averaged", "num_updates", "initted", "step", "steps"}
+    {
+        "total_ops",
+        "total_params",
+        "n_averaged",
+        "num_updates",
+        "initted",
+        "step",
+        "steps",
+        BATCH_COUNT,
+    }
 )
 MAX_NAME = 1000  # characters
 _MAX_NETWORKS = 16
 _FEATURES_ONLY = re.compile(r"^stages_(\d)\.")  # of timm's features_only=True
 _FEATURE_NORM = re.compile(r"^norm(\d)\.(weight|bias)$")
+_MM_BACKBONE = "backbone."  # of OpenMMLab's networks
 _HF_ROOT = HF.stem.split(".")[0]  # missing from the names of transformers' PoolFormerModel
 _HF_ENCODER = HF.stem.split(".")[1]
 
@@ -95,8 +111,14 @@ def model_names(names: Collection[str], prefix: str) -> dict[str, str]:
 
     Returns:
         {name: name in the layout}. Names elsewhere, such as those of a detector's neck, are left
-        out; the head of an OpenMMLab classifier, which is outside its backbone, is not.
+        out; the head of an OpenMMLab classifier, and neck and head of a segmenter, which are
+        outside its backbone, are not.
     """
+    root = prefix.removesuffix(_MM_BACKBONE)
+    parts = tuple(f"{root}{part}" for part in (_MM_BACKBONE, NECK, DECODE_HEAD))
+    segmenter = {name: name.removeprefix(root) for name in names if name.startswith(parts)}
+    if is_segmenter(segmenter.values()):
+        return segmenter
     layout_names = {
         name: _layout_name(name.removeprefix(prefix)) for name in names if name.startswith(prefix)
     }

@@ -1,4 +1,4 @@
-"""Saves the weights of a model for sail-sg, timm and transformers."""
+"""Saves the weights of a model for sail-sg, timm, transformers and mmsegmentation."""
 
 import dataclasses
 import json
@@ -11,14 +11,19 @@ from typing import Any
 import numpy as np
 
 from keras_poolformer.checkpoints import hub_json_writing, layouts, writers
-from keras_poolformer.checkpoints.layouts import Layout
+from keras_poolformer.checkpoints.layouts import MMSEG, Layout
 from keras_poolformer.checkpoints.model_protocol import Model
+from keras_poolformer.checkpoints.segmenter_tensors import BATCH_COUNT
 from keras_poolformer.checkpoints.writers import CONFIG, PREPROCESSOR, TORCH_FOLDER, WEIGHTS
+from keras_poolformer.config_fields import SEMANTIC_FPN
 from keras_poolformer.images.transform import ImageTransform, checked_transform
 from keras_poolformer.support.choices import check_choice
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.files import replacing
 from keras_poolformer.support.untyped import is_list
+
+_WITHOUT_JSON = ("sail", "metaformer", "mmseg")  # libraries that read no config.json
+_RUNNING_MEAN = ".running_mean"
 
 
 @dataclass(frozen=True)
@@ -73,11 +78,11 @@ def save_torch_weights(
     """Saves a model's weights with the names of a PyTorch library.
 
     Args:
-        model: `MetaFormerImageClassifier` or `MetaFormerBackbone`.
+        model: `MetaFormerImageClassifier`, `MetaFormerSegmenter` or `MetaFormerBackbone`.
         path: Path of the .safetensors file to write; or of a directory (one that exists, or a
             name without suffix) for model.safetensors and the JSON files that the library reads.
-        layout: "sail" (sail-sg/poolformer), "metaformer" (sail-sg/metaformer), "timm" or "hf"
-            (transformers).
+        layout: "sail" (sail-sg/poolformer), "metaformer" (sail-sg/metaformer), "timm", "hf"
+            (transformers), or, for segmenters, "mmseg" (mmsegmentation).
         dtype: "float32", "float16" or "bfloat16". None is the model's dtype, or the half
             precision that the weights were loaded in, if it still represents them exactly.
         allow_other_head: Whether to write weights for a library that computes the head
@@ -102,6 +107,8 @@ def save_torch_weights(
     arrays, changed, dtype_notes = _rounded(model, tensors, dtype)
     notes += dtype_notes
     dtypes = sorted({array.dtype.name for array in arrays.values()})
+    parameters = sum(array.size for array in arrays.values())
+    arrays |= _batch_counts(model, arrays)
     documents: dict[str, Any] = {}
     if folder:
         transform = checked_transform(transform) or model.transform
@@ -114,7 +121,7 @@ def save_torch_weights(
         layout=layout,
         dtype=", ".join(dtypes),
         tensors=len(arrays),
-        parameters=sum(array.size for array in arrays.values()),
+        parameters=parameters,
         logits_equal=None if same_head is None else same_head and not changed,
         notes=tuple(notes),
     )
@@ -144,6 +151,11 @@ def _compare_heads(
     if not _has_head(model):
         return None, []
     config = model.config
+    if config.is_segmenter != (layout.head_kind == SEMANTIC_FPN):
+        raise InputError(
+            f"layout {MMSEG.name!r} is that of segmenters, and the only one. Received: layout "
+            f"{layout.name!r} for a {type(model).__name__}"
+        )
     if layout.head_kind != config.head:
         difference = (
             f"layout {layout.name!r} is read by a library whose head is {layout.head_kind}, the "
@@ -166,6 +178,17 @@ def _compare_heads(
 
 def _has_head(model: Model) -> bool:
     return any(variable.path.startswith("head") for variable in model.weights)
+
+
+def _batch_counts(model: Model, arrays: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    """The counts that PyTorch's batch norms among the arrays have; 0 after training in Keras."""
+    loaded = model.provenance.weights
+    count = (loaded.batch_count if loaded else None) or 0
+    means = [name for name in arrays if name.endswith(_RUNNING_MEAN)]
+    return {
+        f"{name.removesuffix(_RUNNING_MEAN)}.{BATCH_COUNT}": np.array(count, np.int64)
+        for name in means
+    }
 
 
 def _rounded(
@@ -194,7 +217,7 @@ def _documents(
     """Returns ({name of a JSON file: its content}, notes about what it cannot express)."""
     config = model.config
     is_classifier = _has_head(model)
-    if layout in ("sail", "metaformer"):
+    if layout in _WITHOUT_JSON:
         return {}, []
     is_rgb = config.in_channels == 3
     if layout == "hf":

@@ -4,13 +4,21 @@ import math
 from collections.abc import Callable
 
 from keras_poolformer.checkpoints.layouts import LAYOUTS, METAFORMER, SAIL, Layout, Tensor
+from keras_poolformer.checkpoints.segmenter_tensors import neck_and_head
+from keras_poolformer.checkpoints.tensor_groups import affine, norm, star_relu
 from keras_poolformer.config import MetaFormerConfig
-from keras_poolformer.config_fields import EXPANSION, HEAD_WIDTH, KERNEL_SIZE, attention_heads
+from keras_poolformer.config_fields import (
+    EXPANSION,
+    HEAD_WIDTH,
+    KERNEL_SIZE,
+    SEMANTIC_FPN,
+    attention_heads,
+)
 from keras_poolformer.support.errors import InputError
 
 
 def expected_tensors(config: MetaFormerConfig, layout: Layout) -> list[Tensor]:
-    """Returns every tensor of a classifier; without classes, up to its last norm.
+    """Returns every tensor of a classifier or segmenter; without classes, up to its last norm.
 
     Args:
         config: Architecture of the network.
@@ -24,7 +32,7 @@ def expected_tensors(config: MetaFormerConfig, layout: Layout) -> list[Tensor]:
 
 
 def keras_tensors(config: MetaFormerConfig) -> list[Tensor]:
-    """Returns every tensor of a classifier, for the shapes and paths of its Keras variables.
+    """Returns every tensor of a classifier or segmenter, as its Keras variables have them.
 
     Their PyTorch names mean nothing: no library has all of these networks.
     """
@@ -32,8 +40,11 @@ def keras_tensors(config: MetaFormerConfig) -> list[Tensor]:
 
 
 def count_parameters(config: MetaFormerConfig) -> int:
-    """Returns the number of weights of a classifier, without building it."""
-    return sum(math.prod(tensor.shape) for tensor in keras_tensors(config))
+    """Returns the number of weights of a classifier or segmenter, without building it.
+
+    The running statistics of batch norms are not counted, as PyTorch has it.
+    """
+    return sum(math.prod(t.shape) for t in keras_tensors(config) if not t.is_statistic)
 
 
 def feature_norm_path(stage: int) -> str:
@@ -84,6 +95,7 @@ def _names_with(config: MetaFormerConfig) -> str:
         if set(config.token_mixers) <= set(layout.token_mixers)
         and (layout.stem_norm or not _changed_from_first_paper(config))
         and (config.embedding_norm or not layout.needs_embedding_norm)
+        and config.is_segmenter == (layout.head_kind == SEMANTIC_FPN)
     ]
     return " or ".join(names)
 
@@ -105,7 +117,9 @@ def _tensors(config: MetaFormerConfig, layout: Layout) -> list[Tensor]:
         for j in range(depth):
             table += _block(config, layout, i, j)
     table += _feature_norms(config, layout)
-    table += _norm(layout.head_norm, "head_norm", config.widths[-1])
+    if config.is_segmenter:
+        return table + neck_and_head(config)
+    table += norm(layout.head_norm, "head_norm", config.widths[-1])
     if config.num_classes:
         table += _head(config, layout)
     return table
@@ -115,12 +129,12 @@ def _embedding(config: MetaFormerConfig, layout: Layout, i: int) -> list[Tensor]
     inputs = config.widths[i - 1] if i else config.in_channels
     width, size = config.widths[i], config.patch_sizes[i]
     path = f"stages_{i}_embedding"
-    table = _affine(
+    table = affine(
         layout.embedding_name(i), f"{path}/projection", (width, inputs, size, size), "conv"
     )
     if config.embedding_norm:
         channels = inputs if i else width
-        table += _norm(layout.embedding_norm_name(i), f"{path}/norm", channels, config.use_bias)
+        table += norm(layout.embedding_norm_name(i), f"{path}/norm", channels, config.use_bias)
     return table
 
 
@@ -129,8 +143,8 @@ def _block(config: MetaFormerConfig, layout: Layout, i: int, j: int) -> list[Ten
     path = f"stages_{i}_blocks_{j}"
     width = config.widths[i]
     table = [
-        *_norm(f"{name}.{layout.norm1}", f"{path}/norm1", width, config.use_bias),
-        *_norm(f"{name}.{layout.norm2}", f"{path}/norm2", width, config.use_bias),
+        *norm(f"{name}.{layout.norm1}", f"{path}/norm1", width, config.use_bias),
+        *norm(f"{name}.{layout.norm2}", f"{path}/norm2", width, config.use_bias),
         *_MIXERS[config.token_mixers[i]](config, layout, i, f"{name}.token_mixer", path),
         *_mlp(config, layout, i, name, f"{path}/mlp"),
     ]
@@ -156,7 +170,7 @@ def _mlp(config: MetaFormerConfig, layout: Layout, i: int, name: str, path: str)
         if config.use_bias:
             table.append(Tensor(f"{module}.bias", (outputs,), f"{path}/{layer}/bias", "vector"))
     if config.activation == "star_relu":
-        table += _star_relu(f"{name}.{layout.activation}", f"{path}/act")
+        table += star_relu(f"{name}.{layout.activation}", f"{path}/act")
     return table
 
 
@@ -183,7 +197,7 @@ def _sep_conv(
     kernel = (hidden, 1, KERNEL_SIZE, KERNEL_SIZE)
     return [
         _pixelwise(config, layout, i, f"{name}.pwconv1", f"{path}/pwconv1", width, hidden),
-        *_star_relu(f"{name}.act1", f"{path}/act1"),
+        *star_relu(f"{name}.act1", f"{path}/act1"),
         Tensor(f"{name}.dwconv.weight", kernel, f"{path}/dwconv/kernel", "depthwise"),
         _pixelwise(config, layout, i, f"{name}.pwconv2", f"{path}/pwconv2", hidden, width),
     ]
@@ -216,18 +230,18 @@ def _feature_norms(config: MetaFormerConfig, layout: Layout) -> list[Tensor]:
     for i, (level, width) in enumerate(zip(config.levels, config.widths, strict=True)):
         if level in config.normed_levels:
             name, path = layout.feature_norm_name(i), feature_norm_path(i)
-            table += _norm(name, path, width, config.use_bias)
+            table += norm(name, path, width, config.use_bias)
     return table
 
 
 def _head(config: MetaFormerConfig, layout: Layout) -> list[Tensor]:
     inputs, hidden = config.widths[-1], config.head_width
     if not hidden:
-        return _affine(layout.head, "head", (config.num_classes, inputs), "linear")
+        return affine(layout.head, "head", (config.num_classes, inputs), "linear")
     return [
-        *_affine(f"{layout.head}.fc1", "head_fc1", (hidden, inputs), "linear"),
-        *_norm(f"{layout.head}.norm", "head_mlp_norm", hidden),
-        *_affine(f"{layout.head}.fc2", "head", (config.num_classes, hidden), "linear"),
+        *affine(f"{layout.head}.fc1", "head_fc1", (hidden, inputs), "linear"),
+        *norm(f"{layout.head}.norm", "head_mlp_norm", hidden),
+        *affine(f"{layout.head}.fc2", "head", (config.num_classes, hidden), "linear"),
     ]
 
 
@@ -244,22 +258,3 @@ def _pixelwise(
     if config.token_mixers[i] in layout.linear_mixers:
         return Tensor(f"{name}.weight", (outputs, inputs), f"{path}/kernel", "pixelwise")
     return Tensor(f"{name}.weight", (outputs, inputs, 1, 1), f"{path}/kernel", "conv")
-
-
-def _affine(name: str, path: str, shape: tuple[int, ...], role: str) -> list[Tensor]:
-    return [
-        Tensor(f"{name}.weight", shape, f"{path}/kernel", role),
-        Tensor(f"{name}.bias", shape[:1], f"{path}/bias", "vector"),
-    ]
-
-
-def _norm(name: str, path: str, width: int, use_bias: bool = True) -> list[Tensor]:
-    weight = Tensor(f"{name}.weight", (width,), f"{path}/gamma", "vector")
-    bias = Tensor(f"{name}.bias", (width,), f"{path}/beta", "vector")
-    return [weight, bias] if use_bias else [weight]
-
-
-def _star_relu(name: str, path: str) -> list[Tensor]:
-    return [
-        Tensor(f"{name}.{leaf}", (1,), f"{path}/{leaf}", "vector") for leaf in ("scale", "bias")
-    ]

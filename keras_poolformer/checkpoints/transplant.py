@@ -16,9 +16,10 @@ import numpy as np
 
 from keras_poolformer.checkpoints import layouts
 from keras_poolformer.checkpoints.checkpoint import Checkpoint, read_checkpoint
-from keras_poolformer.checkpoints.layouts import Layout, Tensor
+from keras_poolformer.checkpoints.layouts import MMSEG, Layout, Tensor
 from keras_poolformer.checkpoints.model_protocol import Model
 from keras_poolformer.checkpoints.quantization import refuse_quantized
+from keras_poolformer.checkpoints.segmenter_tensors import DECODE_HEAD, NECK
 from keras_poolformer.checkpoints.tensors import expected_tensors
 from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.config_fields import MAX_STAGES
@@ -63,10 +64,11 @@ class LoadReport(WeightsFile):
     new_tensors: tuple[str, ...]
 
     def to_dict(self) -> dict[str, Any]:
-        """Returns the report as JSON-ready values."""
+        """Returns the report as JSON-ready values, without what is not known."""
         return {
             name: list(value) if is_list(value) else value
             for name, value in dataclasses.asdict(self).items()
+            if value is not None
         }
 
     def __str__(self) -> str:
@@ -79,11 +81,12 @@ def load_torch_weights(
     """Loads a PyTorch checkpoint into a PoolFormer.
 
     Args:
-        model: `MetaFormerImageClassifier` or `MetaFormerBackbone`; a backbone loads the
-            checkpoint's backbone and ignores its head.
+        model: `MetaFormerImageClassifier`, `MetaFormerSegmenter` or `MetaFormerBackbone`; a
+            backbone loads the checkpoint's backbone and ignores its head.
         path: Path of a .pth, .pth.tar, .bin or .safetensors file, or of a directory with such a
             file.
-        layout: "sail", "timm", "hf" or "metaformer"; by default inferred from the tensors' names.
+        layout: "sail", "timm", "hf", "metaformer" or "mmseg"; by default inferred from the
+            tensors' names.
 
     Returns:
         A report. The model's `provenance` records the same.
@@ -123,6 +126,7 @@ def name_tensors(checkpoint: Checkpoint, layout: str | None = None) -> NamedTens
         prefix=checkpoint.prefix,
         dtype=", ".join(sorted(set(checkpoint.dtypes.values()))),
         ignored_tensors=_abridged(checkpoint.ignored),
+        batch_count=checkpoint.batch_count,
     )
     return NamedTensors(
         path=checkpoint.paths[0], layout=found, tensors=checkpoint.tensors, file=file
@@ -186,6 +190,8 @@ def _unused(named: NamedTensors, wanted: Sequence[Tensor]) -> set[str]:
         modules += [layout.feature_norm_name(stage) for stage in range(MAX_STAGES)]
     heads = {f"{module}.{leaf}" for module in modules for leaf in ("weight", "bias")}
     unwanted = named.tensors.keys() - {tensor.name for tensor in wanted}
+    if layout is MMSEG and not any(tensor.path.startswith("neck") for tensor in wanted):
+        heads |= {name for name in unwanted if name.startswith((NECK, DECODE_HEAD))}
     return heads & unwanted
 
 

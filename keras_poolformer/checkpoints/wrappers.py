@@ -45,12 +45,26 @@ def select_weights(loaded: Any, path: Path, use_ema: bool) -> Selection:
     averaged = {"state_dict"} if loaded.keys() >= _MMENGINE else _averaged(candidates)
     entry = _choose(candidates, averaged, use_ema, path)
     architecture = loaded.get("arch")
+    labels, palette = _classes(loaded)
     return Selection(
         tensors=entries[entry],
         entry=entry,
         unused=tuple(name for name in networks if name != entry),
         architecture=architecture[:_MAX_ARCHITECTURE] if isinstance(architecture, str) else "",
+        labels=labels,
+        palette=palette,
     )
+
+
+def _classes(loaded: dict[str, Any]) -> tuple[Any, Any]:
+    """The names and colors of the classes, unchecked, where OpenMMLab's training saves them."""
+    meta = loaded.get("meta")
+    if not is_dict(meta):
+        return None, None
+    dataset = meta.get("dataset_meta")  # since mmengine
+    if is_dict(dataset):
+        return dataset.get("classes"), dataset.get("palette")
+    return meta.get("CLASSES"), meta.get("PALETTE")
 
 
 def choose_network(names: Collection[str], use_ema: bool, path: Path) -> str:

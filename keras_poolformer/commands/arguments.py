@@ -22,7 +22,7 @@ from typing import Any, TypeAlias
 
 from keras_poolformer.checkpoints.layouts import LAYOUTS
 from keras_poolformer.config import MetaFormerConfig
-from keras_poolformer.config_fields import ACTIVATIONS, HEADS, NORMS
+from keras_poolformer.config_fields import ACTIVATIONS, CLASSIFIER_HEADS, NORMS
 from keras_poolformer.support.messages import one_line
 
 PROGRAM = "keras-poolformer"
@@ -80,7 +80,8 @@ def add_checkpoint_options(command: argparse.ArgumentParser) -> None:
         "identityformer_s12, poolformerv2_s12, ... (default: the source's)",
     )
     command.add_argument(
-        "--head", help=f"kind of head: {' or '.join(HEADS)} (default: the source's)"
+        "--head",
+        help=f"kind of classifier: {' or '.join(CLASSIFIER_HEADS)} (default: the source's)",
     )
     command.add_argument(
         "--num-classes",

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from keras_poolformer.commands.arguments import CommandGroup, add_command, add_source
 from keras_poolformer.commands.evaluate import add_data_options, measure
 from keras_poolformer.export.recipes import RECIPES
-from keras_poolformer.models.opening import load_model
+from keras_poolformer.models.opening import load_classifier
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.files import refuse_existing, replacing
 from keras_poolformer.support.messages import is_text, json_text, shown
@@ -88,7 +88,7 @@ def card(options: argparse.Namespace) -> None:
         *["loading", f"classifying the images of {options.data}"] * measured,
     ])  # fmt: skip
     progress.start()
-    model = load_model(options.source, progress=progress.advance)
+    model = load_classifier(options.source, progress=progress.advance)
     contents = RepositoryOptions(
         name=name,
         repository=options.repository,

@@ -24,7 +24,7 @@ from keras_poolformer.inspection.contact_sheet import (
     Pair,
     draw_pairs,
 )
-from keras_poolformer.models.opening import load_model
+from keras_poolformer.models.opening import load_classifier
 from keras_poolformer.scores import score_name, score_text, scores
 from keras_poolformer.support.errors import ImageError, InputError
 from keras_poolformer.support.files import refuse_existing, replacing
@@ -82,7 +82,7 @@ def explain(options: argparse.Namespace) -> int:
         raise InputError(f"at most {MAX_IMAGES} images fit on a sheet. Received: {len(images)}")
     progress = Progress([f"loading {options.source}", f"explaining {len(images)} images"])
     progress.start()
-    model = load_model(options.source, size=options.size, labels=options.labels)
+    model = load_classifier(options.source, size=options.size, labels=options.labels)
     class_index = _class_index(options.class_name, model.config)
     layer = options.layer or _default_layer(model)
     progress.start()

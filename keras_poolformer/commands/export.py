@@ -20,7 +20,7 @@ from keras_poolformer.export.recipes import (
     device_inputs,
 )
 from keras_poolformer.models.opening import load_model
-from keras_poolformer.runtime.description import SCORES
+from keras_poolformer.runtime.description import LABEL_MAP, SEGMENTATION
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.files import refuse_existing, replacing
 from keras_poolformer.support.messages import json_text
@@ -59,8 +59,8 @@ def add_parser(group: CommandGroup) -> None:
     command.add_argument(
         "--outputs",
         choices=OUTPUTS,
-        help="what the file returns; pyramid is the feature maps P2, P3, ... (default: logits, or "
-        "all that a model without classes has)",
+        help="what the file returns; labels is the class of each pixel, of a segmenter; pyramid is "
+        "the feature maps P2, P3, ... (default: logits, or all that a model without classes has)",
     )
     command.add_argument(
         "--calibration",
@@ -155,7 +155,7 @@ def _table(result: "ExportResult") -> str:
         ("takes, returns", f"{result.inputs}, {result.outputs}"),
         ("size", f"{result.bytes / 1e6:.2f} MB"),
     ]
-    if result.operators and result.outputs in (*SCORES, "embedding"):
+    if result.operators and result.outputs != "pyramid":
         rows.append(("MediaPipe Tasks", _in_mediapipe(result)))
     if result.operators:
         rows.append(("operators", f"{sum(result.operators.values())}"))
@@ -164,14 +164,19 @@ def _table(result: "ExportResult") -> str:
         rows.append(("calibration images", f"{result.calibration_images}"))
     if result.skipped:
         rows.append(("skipped", f"{len(result.skipped)}: {', '.join(result.skipped)}"))
-    rows += [(f"error on {name}", f"{error:.2g}") for name, error in result.errors.items()]
+    measure = "other labels" if result.outputs == LABEL_MAP else "error"
+    rows += [(f"{measure} on {name}", f"{error:.2g}") for name, error in result.errors.items()]
     width = max(len(name) for name, _ in rows)
     return "".join(f"{name:{width}}  {value}\n" for name, value in rows)
 
 
 def _in_mediapipe(result: "ExportResult") -> str:
-    """Whether MediaPipe Tasks' ImageClassifier or ImageEmbedder opens it (export/metadata.py)."""
+    """Which of MediaPipe Tasks opens it, if one does (export/metadata.py)."""
     takes_pixels = result.inputs == "pixels"
+    if result.outputs == LABEL_MAP:
+        return "needs --outputs logits or probabilities"
+    if result.task == SEGMENTATION:
+        return "ImageSegmenter opens it" if takes_pixels else "needs --inputs pixels"
     if result.outputs == "embedding":
         return "ImageEmbedder opens it" if takes_pixels else "needs --inputs pixels"
     if takes_pixels and result.outputs == "probabilities":

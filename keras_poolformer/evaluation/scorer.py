@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from keras_poolformer.labels import read_labels
-from keras_poolformer.models.opening import load_model
+from keras_poolformer.models.opening import load_classifier
 from keras_poolformer.models.overrides import Size, override_tflite, with_size
 from keras_poolformer.runtime.description import SCORES, Description, read_description
 from keras_poolformer.scores import scores, top_classes
@@ -148,6 +148,8 @@ def _tflite(
 
 def _saved_model(path: Path, size: Size | None, labels: str | Path | None) -> Scorer:
     description = _required(path, read_description(path))
+    if description.is_segmenter:
+        raise InputError(f"{path} must be a classifier. Received: a segmenter")
     transform = description.transform
     transform = transform if size is None else with_size(transform, size)
     signature = _load_signature(path)
@@ -190,7 +192,7 @@ def _load_signature(path: Path) -> Any:
 
 
 def _keras(source: str | os.PathLike[str], size: Size | None, labels: str | Path | None) -> Scorer:
-    model = load_model(source, size=size, labels=labels)
+    model = load_classifier(source, size=size, labels=labels)
     config, transform = model.config, model.transform
     _check(source, config.num_classes, config.labels, config.in_channels)
     return Scorer(

@@ -14,8 +14,10 @@ import numpy as np
 
 from keras_poolformer.data.folders import spread
 from keras_poolformer.images.transform import ImageTransform
+from keras_poolformer.label_maps import label_map
 from keras_poolformer.models.base import MetaFormerModel
 from keras_poolformer.provenance import Provenance
+from keras_poolformer.runtime.description import LABEL_MAP
 from keras_poolformer.scores import scores
 from keras_poolformer.shipped import ASSETS
 from keras_poolformer.support.version import __version__
@@ -40,9 +42,10 @@ class ExportResult:
         recipe: Name of the recipe that it was made with.
         inputs: Kind of input: "normalized", "pixels", or "any" for a SavedModel.
         outputs: Kind of output, as `export_tflite` takes it.
-        errors: Relative L2 distance of the outputs from the Keras model's for each set of
-            `CHECKED_IMAGES` images: "calibration" for integer recipes, "photographs" (those that
-            the package ships) for models of RGB images, "noise" for the others.
+        errors: Relative L2 distance of the outputs from the Keras model's, or of labels the share
+            of pixels with another one, for each set of `CHECKED_IMAGES` images: "calibration" for
+            integer recipes, "photographs" (those that the package ships) for models of RGB
+            images, "noise" for the others.
         provenance: Provenance of the weights: source, sha256, layout, head, ...
         operators: Number of operators of a .tflite file by name.
         partitions: Number of partitions into which XNNPACK takes the graph of a .tflite file here;
@@ -50,6 +53,7 @@ class ExportResult:
         calibration_images: Number of calibration images; 0 where none are needed.
         skipped: Names of calibration files that could not be read.
         sha256: Checksum of the file; for a SavedModel see `checksum`.
+        task: "segmentation" for a segmenter's outputs of each pixel, else None.
     """
 
     path: Path
@@ -64,6 +68,7 @@ class ExportResult:
     calibration_images: int = 0
     skipped: tuple[str, ...] = ()
     sha256: str = ""
+    task: str | None = None
 
     @property
     def error(self) -> float:
@@ -74,11 +79,16 @@ class ExportResult:
     def warnings(self) -> tuple[str, ...]:
         """What to know before the file is used: one line for each large error."""
         return tuple(
-            f"the outputs are far from the model's on {name}: relative error {error:.2g}; all "
-            f"zeros would have 1{self._advice(name)}"
+            f"the outputs are far from the model's on {name}: {self._measure(error)}"
+            f"{self._advice(name)}"
             for name, error in self.errors.items()
             if not error < LARGE_ERROR
         )
+
+    def _measure(self, error: float) -> str:
+        if self.outputs == LABEL_MAP:
+            return f"{error:.0%} of the pixels have another label"
+        return f"relative error {error:.2g}; all zeros would have 1"
 
     def _advice(self, name: str) -> str:
         if not self.calibration_images:
@@ -164,11 +174,12 @@ def compare(
         `ExportResult.errors`.
     """
     reference = _reference(model, outputs)
+    distance = _share_of_others if outputs == LABEL_MAP else _distance
     errors = {}
     for name, normalized, images in _image_sets(model, transform, from_pixels, calibration):
         expected = reference(normalized)
         received = run(images)
-        errors[name] = max(_distance(received[output], expected[output]) for output in expected)
+        errors[name] = max(distance(received[output], expected[output]) for output in expected)
     return errors
 
 
@@ -182,7 +193,20 @@ def _reference(model: MetaFormerModel, outputs: str) -> Run:
     if outputs == "probabilities":
         problem_type = model.config.problem_type
         return lambda images: {outputs: scores(model(images, training=False), problem_type)}
+    if outputs == LABEL_MAP:
+        return lambda images: {outputs: _label_maps(model(images, training=False), images)}
     return lambda images: {outputs: model(images, training=False)}
+
+
+def _label_maps(logits: Any, images: np.ndarray) -> np.ndarray:
+    """The class of each pixel of images (N, H, W, C)."""
+    size = images.shape[1:3]
+    return np.stack([label_map(one, size, size) for one in np.asarray(logits)])
+
+
+def _share_of_others(received: np.ndarray, expected: np.ndarray) -> float:
+    """The share of pixels that have another class."""
+    return float(np.mean(received != expected))
 
 
 def _distance(received: np.ndarray, expected: np.ndarray) -> float:
@@ -207,6 +231,7 @@ def _image_sets(
     if calibration is not None and len(calibration):
         pixels = np.stack(spread(list(calibration), CHECKED_IMAGES))
         yield "calibration", transform.normalize(pixels), from_pixels(pixels)
-    photographs = sorted((ASSETS / "photos").iterdir())
-    pixels = transform.pixels(spread(photographs, CHECKED_IMAGES))
+    # Prepared to different sizes they would be no batch.
+    count = CHECKED_IMAGES if transform.output_shape else 1
+    pixels = transform.pixels(spread(sorted((ASSETS / "photos").iterdir()), count))
     yield "photographs", transform.normalize(pixels), from_pixels(pixels)

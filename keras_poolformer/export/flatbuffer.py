@@ -11,6 +11,8 @@ from typing import Any
 import flatbuffers
 import numpy as np
 
+ALIGNMENT = 16  # bytes, of constants and of nested flatbuffers, as the schemas require
+
 
 @dataclass(frozen=True)
 class Table:
@@ -19,8 +21,9 @@ class Table:
     Args:
         fields: Names of all fields, in the order of the schema. A union has two: its type and
             its table.
-        values: Value of each field: a string, a `Table`, a list of either, a numpy array, or a
-            numpy scalar of the field's type. None and absent fields are left out.
+        values: Value of each field: a string, a `Table`, a list of either, a numpy array, bytes
+            (at a multiple of 16), or a numpy scalar of the field's type. None and absent fields
+            are left out.
     """
 
     fields: tuple[str, ...]
@@ -50,6 +53,8 @@ def _write(builder: flatbuffers.Builder, value: Any) -> int:
         return builder.CreateString(value)
     if isinstance(value, np.ndarray):
         return builder.CreateNumpyVector(value)
+    if isinstance(value, bytes):
+        return write_bytes(builder, value)
     if isinstance(value, list):
         offsets = [_write(builder, entry) for entry in value]
         builder.StartVector(4, len(offsets), 4)
@@ -57,6 +62,14 @@ def _write(builder: flatbuffers.Builder, value: Any) -> int:
             builder.PrependUOffsetTRelative(offset)
         return builder.EndVector()
     return _write_table(builder, value)
+
+
+def write_bytes(builder: flatbuffers.Builder, data: bytes) -> int:
+    """Writes a vector of bytes that is aligned; `CreateByteVector` does not. Returns its offset."""
+    builder.StartVector(1, len(data), ALIGNMENT)
+    builder.head -= len(data)
+    builder.Bytes[builder.head : builder.head + len(data)] = data
+    return builder.EndVector()
 
 
 def _write_table(builder: flatbuffers.Builder, table: Table) -> int:

@@ -9,11 +9,15 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from keras_poolformer.images.options import as_pair
 from keras_poolformer.images.transform import ImageTransform
+from keras_poolformer.label_maps import BYTE_CLASSES
 from keras_poolformer.labels import checked_labels
 from keras_poolformer.models.backbone import MetaFormerBackbone
 from keras_poolformer.models.base import MetaFormerModel
 from keras_poolformer.models.classifier import MetaFormerImageClassifier
+from keras_poolformer.models.segmenter import MetaFormerSegmenter
+from keras_poolformer.runtime.description import SEGMENTATION
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.quiet import logger_limited
 
@@ -36,14 +40,41 @@ def default_outputs(model: MetaFormerModel) -> str:
     Raises:
         InputError: The model is not of this package.
     """
-    if not isinstance(model, MetaFormerImageClassifier | MetaFormerBackbone):
+    if not isinstance(model, MetaFormerImageClassifier | MetaFormerSegmenter | MetaFormerBackbone):
         raise InputError(
-            f"`model` must be a MetaFormerImageClassifier or MetaFormerBackbone. "
-            f"Received: {type(model).__name__}"
+            "`model` must be a MetaFormerImageClassifier, MetaFormerSegmenter or "
+            f"MetaFormerBackbone. Received: {type(model).__name__}"
         )
     if isinstance(model, MetaFormerBackbone):
         return "pyramid"
     return "logits" if model.config.num_classes else "embedding"
+
+
+def described_task(model: MetaFormerModel, outputs: str) -> str | None:
+    """Returns the task that the description of an exported file states.
+
+    Args:
+        model: Model that is exported.
+        outputs: What the file returns.
+    """
+    is_segmenter = isinstance(model, MetaFormerSegmenter) and outputs != "pyramid"
+    return SEGMENTATION if is_segmenter else None
+
+
+def fixed_size(model: MetaFormerModel, transform: ImageTransform) -> ImageTransform:
+    """Returns the transform with which the images of a file have one size.
+
+    A segmenter's images are cropped nowhere, so their sizes differ; for a file, all become squares
+    of the transform's `size`.
+
+    Args:
+        model: Model that is exported.
+        transform: Transform of its images.
+    """
+    any_size = transform.output_shape is None and transform.do_resize
+    if isinstance(model, MetaFormerSegmenter) and any_size:
+        return transform.replace(size=as_pair(transform.size))
+    return transform
 
 
 def require_image_size(model: MetaFormerModel, transform: ImageTransform) -> None:
@@ -79,11 +110,29 @@ def probabilities(model: MetaFormerModel, logits: tf.Tensor) -> tf.Tensor:
     """Returns the probabilities in a graph; a regression has none.
 
     Args:
-        model: Classifier that the logits are from.
-        logits: Tensor (N, classes).
+        model: Classifier or segmenter that the logits are from.
+        logits: Tensor (..., classes).
     """
     is_sigmoid = model.config.score_function == "sigmoid"
     return tf.nn.sigmoid(logits) if is_sigmoid else tf.nn.softmax(logits)
+
+
+def label_map(
+    logits: tf.Tensor, size: Any, mark: Callable[[tf.Tensor], tf.Tensor] = lambda resized: resized
+) -> tf.Tensor:
+    """Returns the class of each pixel in a graph, (N, height, width).
+
+    Args:
+        logits: Tensor (N, h, w, classes).
+        size: (height, width) of the image, to which they are interpolated.
+        mark: Function that the interpolated logits pass through.
+
+    Returns:
+        uint8; uint16 for more than 256 classes.
+    """
+    dtype = tf.uint8 if logits.shape[-1] <= BYTE_CLASSES else tf.uint16
+    resized = mark(tf.image.resize(logits, size))
+    return tf.cast(tf.argmax(resized, -1, tf.int32), dtype)
 
 
 def has_probabilities(model: MetaFormerModel) -> bool:

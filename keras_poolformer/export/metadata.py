@@ -13,19 +13,27 @@ import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from keras_poolformer.config import MetaFormerConfig
-from keras_poolformer.export.flatbuffer import Table, to_bytes
+from keras_poolformer.export.flatbuffer import Table, to_bytes, write_bytes
 from keras_poolformer.export.graphs import affine_normalization
 from keras_poolformer.families import family_of
 from keras_poolformer.images.transform import ImageTransform
-from keras_poolformer.runtime.description import DESCRIPTION, LABELS, SCORES, Description
+from keras_poolformer.runtime.description import (
+    DESCRIPTION,
+    LABEL_MAP,
+    LABELS,
+    SCORES,
+    Description,
+)
 from keras_poolformer.scores import score_function
 from keras_poolformer.support.version import __version__
 
 NAME = "TFLITE_METADATA"
 IDENTIFIER = b"M001"  # of the metadata
 MODEL_IDENTIFIER = b"TFL3"
-PARSER = "1.0.0"  # the oldest reader that knows all that is written here
-ALIGNMENT = 16  # bytes, of every constant, as the schema of models requires
+PARSER = "1.0.0"  # the oldest reader that knows all that is written for classifiers
+SEGMENTER_PARSER = "1.5.0"  # the oldest one that knows custom metadata
+SEGMENTER_NAME = "SEGMENTER_METADATA"
+SEGMENTER_IDENTIFIER = b"V001"  # of image_segmenter_metadata_schema.fbs of MediaPipe
 
 # Values of the schema's enumerations and unions.
 OTHER_FILE = np.int8(0)
@@ -34,6 +42,7 @@ COLOR_SPACES = {3: np.int8(1), 1: np.int8(2)}  # RGB and grayscale, by the numbe
 FEATURE = np.uint8(1)
 IMAGE = np.uint8(2)
 NORMALIZATION = np.uint8(1)
+ACTIVATIONS = {"identity": np.int8(0), "sigmoid": np.int8(1), "softmax": np.int8(2)}
 
 # Tables and their fields, in the order of the schema; a union has two, its type and itself.
 FIELDS = {
@@ -41,7 +50,11 @@ FIELDS = {
     for name, fields in {
         "ModelMetadata": "name description version subgraph_metadata author license "
         "associated_files min_parser_version",
-        "SubGraphMetadata": "name description input_tensor_metadata output_tensor_metadata",
+        "SubGraphMetadata": "name description input_tensor_metadata output_tensor_metadata "
+        "associated_files input_process_units output_process_units input_tensor_groups "
+        "output_tensor_groups custom_metadata",
+        "CustomMetadata": "name data",
+        "ImageSegmenterOptions": "activation min_parser_version",
         "TensorMetadata": "name description dimension_names content process_units stats "
         "associated_files",
         "Content": "content_properties_type content_properties",
@@ -66,6 +79,10 @@ PROBABILITIES = {
     "sigmoid": "The probability of each class, whatever the others have.",
 }
 EMBEDDING = "What the classifier's linear layer sees."
+LABELS_OF_PIXELS = (
+    "The number of the class of each pixel. MediaPipe's ImageSegmenter misreads it: for that, "
+    "export logits or probabilities."
+)
 
 
 def with_metadata(flatbuffer: bytes, description: Description, config: MetaFormerConfig) -> bytes:
@@ -100,11 +117,7 @@ class _AlignedBuffer(schema.BufferT):
     def Pack(self, builder: flatbuffers.Builder) -> int:
         if self.data is None:
             return super().Pack(builder)
-        data = np.ascontiguousarray(self.data, np.uint8)
-        builder.StartVector(1, len(data), ALIGNMENT)
-        builder.head -= len(data)
-        builder.Bytes[builder.head : builder.head + len(data)] = data.tobytes()
-        offset = builder.EndVector()
+        offset = write_bytes(builder, np.ascontiguousarray(self.data, np.uint8).tobytes())
         schema.BufferStart(builder)
         schema.BufferAddData(builder, offset)
         return schema.BufferEnd(builder)
@@ -119,8 +132,8 @@ def _model_metadata(graph: Any, description: Description, config: MetaFormerConf
     return _table(
         "ModelMetadata",
         name=f"{family.name} {PurePath(description.provenance.source or '').name}".strip(),
-        description=f"{family.name} (arXiv {family.paper.number}), recipe {description.recipe}, "
-        f"exported by keras-poolformer {__version__}",
+        description=f"{family.name} (arXiv {family.paper.number}){_task(description)}, "
+        f"recipe {description.recipe}, exported by keras-poolformer {__version__}",
         subgraph_metadata=[
             _table(
                 "SubGraphMetadata",
@@ -128,6 +141,7 @@ def _model_metadata(graph: Any, description: Description, config: MetaFormerConf
                 output_tensor_metadata=[
                     _output(graph.tensors[index], description) for index in graph.outputs
                 ],
+                custom_metadata=_segmenter(graph.tensors[graph.outputs[0]], description),
             )
         ],
         associated_files=[
@@ -138,8 +152,31 @@ def _model_metadata(graph: Any, description: Description, config: MetaFormerConf
                 type=OTHER_FILE,
             )
         ],
-        min_parser_version=PARSER,
+        min_parser_version=SEGMENTER_PARSER if _is_for_mediapipe(description) else PARSER,
     )
+
+
+def _task(description: Description) -> str:
+    return ", a segmenter with Semantic FPN (arXiv 1901.02446)" if description.is_segmenter else ""
+
+
+def _is_for_mediapipe(description: Description) -> bool:
+    """Whether MediaPipe's ImageSegmenter understands the outputs."""
+    return description.is_segmenter and description.outputs in SCORES
+
+
+def _segmenter(tensor: Any, description: Description) -> list[Table] | None:
+    """What MediaPipe's ImageSegmenter reads: the function that it applies to the output."""
+    if not _is_for_mediapipe(description):
+        return None
+    function = "identity"
+    if description.outputs == "logits":
+        function = score_function(description.problem_type, int(tensor.shape[-1]))
+    options = _table(
+        "ImageSegmenterOptions", activation=ACTIVATIONS[function], min_parser_version=PARSER
+    )
+    data = to_bytes(options, SEGMENTER_IDENTIFIER)
+    return [_table("CustomMetadata", name=SEGMENTER_NAME, data=data)]
 
 
 def _image(tensor: Any, description: Description) -> Table:
@@ -182,13 +219,23 @@ def _mean_and_std(transform: ImageTransform) -> tuple[np.ndarray, np.ndarray]:
     return mean.astype(np.float32), std.astype(np.float32)
 
 
+def _features() -> Table:
+    properties = _table("FeatureProperties")
+    return _table("Content", content_properties_type=FEATURE, content_properties=properties)
+
+
+def _masks() -> Table:
+    """A gray image for each class, as MediaPipe's own writer describes them."""
+    properties = _table("ImageProperties", color_space=COLOR_SPACES[1])
+    return _table("Content", content_properties_type=IMAGE, content_properties=properties)
+
+
 def _output(tensor: Any, description: Description) -> Table:
     """Metadata of an output."""
     name = tensor.name.decode()
     function = score_function(description.problem_type, int(tensor.shape[-1]))
     texts = {"logits": LOGITS.get(function), "probabilities": PROBABILITIES.get(function)}
-    texts |= {"embedding": EMBEDDING}
-    feature = _table("FeatureProperties")
+    texts |= {"embedding": EMBEDDING, LABEL_MAP: LABELS_OF_PIXELS}
     labels = None
     if description.labels and name in SCORES:
         labels = [
@@ -203,7 +250,7 @@ def _output(tensor: Any, description: Description) -> Table:
         "TensorMetadata",
         name=name,
         description=texts.get(name, f"The feature map {name}."),
-        content=_table("Content", content_properties_type=FEATURE, content_properties=feature),
+        content=_masks() if _is_for_mediapipe(description) else _features(),
         stats=_table("Stats", min=np.float32([0]), max=np.float32([1]))
         if name == "probabilities"
         else None,

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from keras_poolformer.config import MetaFormerConfig
-from keras_poolformer.runtime.description import DESCRIPTION, EXTRA, LABELS, SCORES
+from keras_poolformer.runtime.description import DESCRIPTION, EXTRA, LABEL_MAP, LABELS, SCORES
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import shown
 from keras_poolformer.support.output_folders import OutputFolder
@@ -23,7 +23,7 @@ SAVED_MODEL = OutputFolder(
     folders=("assets",),
 )
 INPUTS = ("normalized", "pixels")
-OUTPUTS = (*SCORES, "embedding", "pyramid")
+OUTPUTS = (*SCORES, LABEL_MAP, "embedding", "pyramid")
 
 
 def device_inputs(config: MetaFormerConfig) -> str:
@@ -89,7 +89,7 @@ _INTEGER: dict[str, Any] = {
     "needs_calibration": True,
     "inputs": ("pixels",),
     "output_dtype": "int8",
-    "byte_outputs": ("probabilities", "embedding"),
+    "byte_outputs": ("probabilities", LABEL_MAP, "embedding"),
 }
 _TFLITE = (
     # Single precision: the reference that the others are measured against.

@@ -17,8 +17,10 @@ from keras_poolformer.export.comparison import (
 from keras_poolformer.export.graphs import (
     GraphFunction,
     default_outputs,
+    described_task,
     export_labels,
     has_probabilities,
+    label_map,
     probabilities,
     require_image_size,
     require_tensorflow,
@@ -27,7 +29,8 @@ from keras_poolformer.export.graphs import (
 from keras_poolformer.export.recipes import SAVED_MODEL, SAVED_MODEL_RECIPE
 from keras_poolformer.images.transform import ImageTransform, checked_transform
 from keras_poolformer.models.base import MetaFormerModel
-from keras_poolformer.runtime.description import Description, add_description
+from keras_poolformer.models.segmenter import MetaFormerSegmenter
+from keras_poolformer.runtime.description import LABEL_MAP, Description, add_description
 from keras_poolformer.support.files import refuse_existing, replacing, size_of
 from keras_poolformer.support.patterns import without_patterns
 
@@ -43,7 +46,10 @@ def export_saved_model(
     """Writes a model as a SavedModel folder.
 
     Each signature returns {"logits", "probabilities"}, float32 (N, num_classes); {"logits"} for a
-    regression, {"embedding"} for a model without classes, {"P2", "P3", ...} for a backbone:
+    regression, {"embedding"} for a model without classes, {"P2", "P3", ...} for a backbone. A
+    segmenter's logits and probabilities have a quarter of the prepared images' height and width,
+    and {"labels"} is the class of each of their pixels, uint8, or uint16 for more than 256
+    classes:
 
     - `normalized(images)`: float32 (N, H, W, C), as the Keras model takes them.
     - `pixels(images)`: uint8 (N, H, W, 3) of any size; resized, cropped and normalized in
@@ -59,7 +65,7 @@ def export_saved_model(
     from, and assets.extra/labels.txt names the classes, if they have names.
 
     Args:
-        model: `MetaFormerImageClassifier` or `MetaFormerBackbone` to export.
+        model: `MetaFormerImageClassifier`, `MetaFormerSegmenter` or `MetaFormerBackbone` to export.
         path: Folder to write.
         transform: Transform of the model's images; by default the model's own.
         labels: Class names; by default the config's.
@@ -75,13 +81,16 @@ def export_saved_model(
     refuse_existing(path, overwrite, SAVED_MODEL)
     transform = checked_transform(transform) or model.transform
     require_image_size(model, transform)
+    outputs = default_outputs(model)
     description = Description(
         recipe=SAVED_MODEL_RECIPE.name,
-        outputs=default_outputs(model),
+        outputs=outputs,
         transform=transform,
         labels=export_labels(model, labels),
         provenance=export_provenance(model, transform),
         problem_type=model.config.problem_type,
+        task=described_task(model, outputs),
+        palette=model.config.palette,
     )
     with replacing(path, overwrite, SAVED_MODEL) as written:
         save_graphs(written, model.variables, _endpoints(model, transform))
@@ -107,7 +116,7 @@ def examine(model: MetaFormerModel, path: str | os.PathLike[str]) -> ExportResul
         bytes=size_of(path),
         recipe=SAVED_MODEL_RECIPE.name,
         inputs="any",
-        outputs="logits and probabilities" if has_probabilities(model) else outputs,
+        outputs=_all_outputs(model),
         errors=compare(
             model,
             model.transform,
@@ -117,7 +126,15 @@ def examine(model: MetaFormerModel, path: str | os.PathLike[str]) -> ExportResul
         ),
         provenance=export_provenance(model, model.transform),
         sha256=checksum(path),
+        task=described_task(model, outputs),
     )
+
+
+def _all_outputs(model: MetaFormerModel) -> str:
+    """What a SavedModel returns, for a table."""
+    if isinstance(model, MetaFormerSegmenter):
+        return "logits, probabilities and labels"
+    return "logits and probabilities" if has_probabilities(model) else default_outputs(model)
 
 
 def _endpoints(
@@ -133,9 +150,14 @@ def _endpoints(
     @tf.function(input_signature=[floats], autograph=False)  # one network for all signatures
     def normalized(images: tf.Tensor) -> dict[str, tf.Tensor]:
         result = network(images, training=False)
+        if outputs == "pyramid":
+            return result
+        results = {outputs: result}
         if outputs == "logits" and has_probabilities(model):
-            return {"logits": result, "probabilities": probabilities(model, result)}
-        return result if outputs == "pyramid" else {outputs: result}
+            results["probabilities"] = probabilities(model, result)
+        if isinstance(model, MetaFormerSegmenter):
+            results[LABEL_MAP] = label_map(result, tf.shape(images)[1:3])
+        return results
 
     def pixels(images: tf.Tensor) -> dict[str, tf.Tensor]:
         return normalized(transform.tf(images))

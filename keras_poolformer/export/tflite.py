@@ -1,6 +1,7 @@
 """Export to .tflite: builtin operators only, batch 1, static shapes."""
 
 import dataclasses
+import functools
 import os
 import tempfile
 from collections import Counter
@@ -11,6 +12,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 
+from keras_poolformer.export.checks import checked_kinds, require_exportable
 from keras_poolformer.export.comparison import (
     ExportResult,
     checksum,
@@ -20,11 +22,11 @@ from keras_poolformer.export.comparison import (
 from keras_poolformer.export.graphs import (
     GraphFunction,
     affine_normalization,
-    default_outputs,
+    described_task,
     export_labels,
-    has_probabilities,
+    fixed_size,
+    label_map,
     probabilities,
-    require_image_size,
     require_tensorflow,
     save_graphs,
 )
@@ -37,17 +39,18 @@ from keras_poolformer.export.networks.calibration import (
     read_calibration,
 )
 from keras_poolformer.export.networks.folding import fold
-from keras_poolformer.export.networks.places import PIXELS
+from keras_poolformer.export.networks.places import OUTPUT, PIXELS
 from keras_poolformer.export.networks.ranges import Quantizer
-from keras_poolformer.export.recipes import INPUTS, OUTPUTS, Recipe, get_recipe
+from keras_poolformer.export.recipes import Recipe, get_recipe
 from keras_poolformer.images.transform import ImageTransform, checked_transform
-from keras_poolformer.models.backbone import MetaFormerBackbone
 from keras_poolformer.models.base import MetaFormerModel
-from keras_poolformer.runtime.description import SCORES, Description, append_description
+from keras_poolformer.runtime.description import (
+    LABEL_MAP,
+    Description,
+    append_description,
+)
 from keras_poolformer.runtime.tflite_model import TFLiteModel
-from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.files import refuse_existing, replacing, size_of
-from keras_poolformer.support.messages import shown
 
 
 def export_tflite(
@@ -67,21 +70,23 @@ def export_tflite(
     """Writes a model as a .tflite file, runs it, and compares it with the model.
 
     Args:
-        model: `MetaFormerImageClassifier` or `MetaFormerBackbone` to export.
+        model: `MetaFormerImageClassifier`, `MetaFormerSegmenter` or `MetaFormerBackbone` to export.
         path: File to write.
         recipe: How weights and arithmetic are stored: "fp32", "fp16", "dynamic_int8", "int8" or
             "int8_micro".
         inputs: Kind of input. "normalized" is float32 as the model takes it, the default; "pixels"
             is uint8, normalized inside the graph, the only kind of the integer recipes.
         outputs: What the file returns: "logits", the default; "probabilities", by softmax or, for
-            several labels, by sigmoid, as the config's `problem_type` says; "embedding", the input
-            of the classifier's linear layer, the default of a model without classes; or "pyramid",
-            the outputs P2, P3, ... of the stages, un-normed unless the model has `feature_norms`,
-            the default of a backbone.
+            several labels, by sigmoid, as the config's `problem_type` says; "labels", the class of
+            each pixel, uint8, of a segmenter, whose other outputs have a quarter of the image's
+            height and width; "embedding", the input of the classifier's linear layer, the default
+            of a model without classes; or "pyramid", the outputs P2, P3, ... of the stages,
+            un-normed unless the model has `feature_norms`, the default of a backbone.
         calibration: Images that the integer recipes choose their ranges by: a few hundred like
             those that the model will see, none of them test images. A folder, or a list or array
             of uint8 images of any size.
-        transform: Transform of the model's images; by default the model's own.
+        transform: Transform of the model's images; by default the model's own. For a segmenter's
+            file, images are resized to its `size`, whatever their aspect ratio.
         labels: Class names; by default the config's.
         overwrite: Whether to replace an existing file.
         skip_broken: Whether to skip corrupt calibration images instead of rejecting them.
@@ -96,11 +101,11 @@ def export_tflite(
     """
     require_tensorflow()
     chosen = get_recipe(recipe)
-    inputs, outputs = _checked_kinds(model, chosen, inputs, outputs)
+    inputs, outputs = checked_kinds(model, chosen, inputs, outputs)
     refuse_existing(path, overwrite)
-    transform = checked_transform(transform) or model.transform
+    transform = fixed_size(model, checked_transform(transform) or model.transform)
     labels = export_labels(model, labels)
-    _require_exportable(model, transform, chosen, inputs, outputs)
+    require_exportable(model, transform, chosen, inputs, outputs)
     images = np.empty(0, np.uint8)
     skipped: list[str] = []
     if chosen.needs_calibration:
@@ -120,6 +125,8 @@ def export_tflite(
         labels=labels,
         provenance=export_provenance(model, transform),
         problem_type=model.config.problem_type,
+        task=described_task(model, outputs),
+        palette=model.config.palette,
     )
     with replacing(path, overwrite) as written:
         written.write_bytes(with_metadata(flatbuffer, description, model.config))
@@ -140,56 +147,8 @@ def export_tflite(
         partitions=exported.partitions(),
         calibration_images=len(images),
         skipped=tuple(skipped),
+        task=description.task,
     )
-
-
-def _checked_kinds(
-    model: MetaFormerModel, recipe: Recipe, inputs: str | None, outputs: str | None
-) -> tuple[str, str]:
-    """What goes in and what comes out, by default what recipe and model suggest."""
-    kinds = {
-        "inputs": (inputs or recipe.inputs[0], INPUTS),
-        "outputs": (outputs or default_outputs(model), OUTPUTS),
-    }
-    for name, (value, choices) in kinds.items():
-        if value not in choices:
-            raise InputError(
-                f"`{name}` must be one of {', '.join(choices)}. Received: {shown(value)}"
-            )
-    return kinds["inputs"][0], kinds["outputs"][0]
-
-
-def _require_exportable(
-    model: MetaFormerModel, transform: ImageTransform, recipe: Recipe, inputs: str, outputs: str
-) -> None:
-    default_outputs(model)  # rejects models of other kinds
-    require_image_size(model, transform)
-    if isinstance(model, MetaFormerBackbone) and outputs != "pyramid":
-        raise InputError(f"a backbone has only `outputs`='pyramid'. Received: {outputs!r}")
-    if not model.config.num_classes and outputs in SCORES:
-        raise InputError(
-            f"a model without classes has no {outputs}, only `outputs`='embedding'. "
-            f"Received: {outputs!r}"
-        )
-    if outputs == "probabilities" and not has_probabilities(model):
-        raise InputError(
-            "a regression has no probabilities; `outputs`='logits' returns its values. "
-            "Received: problem_type='regression'"
-        )
-    if transform.output_shape is None:
-        raise InputError(
-            "an export needs images of one size, so the transform must crop. "
-            "Received: do_center_crop=False"
-        )
-    if inputs not in recipe.inputs:
-        raise InputError(
-            f"recipe {recipe.name} takes `inputs`='{recipe.inputs[0]}'. Received: {inputs!r}"
-        )
-    if inputs == "pixels" and model.config.in_channels != 3:
-        raise InputError(
-            f"`inputs`='pixels' needs a model of RGB images. "
-            f"Received: {model.config.in_channels} channels"
-        )
 
 
 def _image_spec(
@@ -214,7 +173,11 @@ def _float_function(
         if outputs == "pyramid":
             return network.pyramid(images)
         result = network(images)
-        return {outputs: probabilities(model, result) if outputs == "probabilities" else result}
+        if outputs == "probabilities":
+            result = probabilities(model, result)
+        if outputs == LABEL_MAP:
+            result = label_map(result, images.shape[1:3])
+        return {outputs: result}
 
     return run
 
@@ -249,6 +212,9 @@ def _integer_function(
             return result
         if outputs == "probabilities":
             result = quantizer.probabilities(probabilities(model, result))
+        if outputs == LABEL_MAP:
+            size = images.shape[1:3]
+            result = label_map(result, size, functools.partial(quantizer.like, OUTPUT))
         return {outputs: result}
 
     return run

@@ -2,9 +2,10 @@
 
 import io
 import os
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeGuard
+from typing import TypeGuard, TypeVar
 
 import numpy as np
 import PIL.Image as Image
@@ -16,6 +17,7 @@ from keras_poolformer.support.errors import ImageError, InputError
 from keras_poolformer.support.messages import one_line, shown
 
 MAX_SOURCE_PIXELS = 178_956_970  # above this Pillow reports a decompression bomb
+LABEL_MODES = ("1", "L", "P", "I;16", "I;16B", "I")  # of masks
 INPUT_DATA_FORMATS = ("channels_last", "channels_first", "none")
 
 
@@ -35,6 +37,7 @@ class EncodedImage:
         return self.name
 
 
+Decoded = TypeVar("Decoded")
 ImageSource = str | os.PathLike[str] | EncodedImage | Image.Image | np.ndarray
 
 
@@ -67,16 +70,52 @@ def load_image(source: ImageSource, upright: bool = True) -> Image.Image:
         return _decoded(source, "the image", upright)
     if isinstance(source, np.ndarray):
         return _from_array(source)
-    name = describe(source)
     if not _is_file_source(source):
-        raise InputError(f"an image must be a path, a PIL image or a uint8 array. Received: {name}")
+        raise InputError(
+            f"an image must be a path, a PIL image or a uint8 array. Received: {describe(source)}"
+        )
+    return _opened(source, lambda image, name: _decoded(image, name, upright))
+
+
+def load_label_map(source: str | os.PathLike[str] | EncodedImage) -> np.ndarray:
+    """Opens a mask: an image whose values are the numbers of classes.
+
+    Args:
+        source: Path or `EncodedImage` of a grayscale, black and white or palette image, of which
+            the places in the palette are the numbers.
+
+    Returns:
+        int32 (H, W).
+
+    Raises:
+        ImageError: The file is missing, corrupt, not a regular file, too large, or not such an
+            image.
+    """
+    return _opened(source, _label_map)
+
+
+def _label_map(image: Image.Image, name: str) -> np.ndarray:
+    if image.mode not in LABEL_MODES:
+        raise ImageError(
+            f"{name}: a mask must be grayscale or have a palette, with the number of a class at "
+            f"each pixel. Received: mode {image.mode}"
+        )
+    _check_source_pixels(image.width, image.height, name)
+    return np.asarray(image).astype(np.int32)
+
+
+def _opened(
+    source: str | os.PathLike[str] | EncodedImage, decode: Callable[[Image.Image, str], Decoded]
+) -> Decoded:
+    """What `decode` makes of an image file and its name in errors."""
+    name = describe(source)
     try:
         with Image.open(_file(source, name)) as image:
             if image.format in NOT_PIXELS:
                 raise ImageError(
                     f"{name}: {image.format} is not made of pixels; convert it to PNG first"
                 )
-            return _decoded(image, name, upright)
+            return decode(image, name)
     except ImageError:
         raise
     except UnidentifiedImageError as error:

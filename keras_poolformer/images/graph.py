@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 import PIL
 
+from keras_poolformer.images import mmseg_graph
 from keras_poolformer.images.kernels import KERNELS, Tensor, not_converted, tf
 from keras_poolformer.support.errors import InputError
 
@@ -76,23 +77,29 @@ def pixels(options: "ImageTransform", images: Tensor) -> Tensor:
         InputError: The dtype, rank or number of channels is wrong.
     """
     images = _checked(images)
+    if options.crop_mode == "mmseg":
+        resize = functools.partial(mmseg_graph.prepare, target=options.size)
+        return _each(resize if options.do_resize else tf.identity, images, options.output_shape)
     height, width = tf.unstack(tf.shape(images, out_type=tf.int64)[-3:-1])
     new_height, new_width = _resized(options, height, width)
-    shape = options.output_shape or (None, None)
-    cropped = shape if options.do_center_crop else (None, None)
+    cropped = (options.do_center_crop and options.output_shape) or (None, None)
     rows = _axis(options, height, new_height, cropped[0])
     columns = _axis(options, width, new_width, cropped[1])
     rows_first = _rows_first((height, width), (new_height, new_width))
+    resample = functools.partial(_resample, rows=rows, columns=columns, rows_first=rows_first)
+    return _each(resample, images, options.output_shape)
+
+
+def _each(
+    function: Callable[[Tensor], Tensor], images: Tensor, sides: tuple[int, int] | None
+) -> Tensor:
+    """A function of an image, of one or of each of a batch; the result's sides, if known."""
+    shape = (*(sides or (None, None)), 3)
     if images.shape.rank == 3:
-        result = _resample(images, rows, columns, rows_first)
-        return tf.ensure_shape(result, (*shape, 3))
+        return tf.ensure_shape(function(images), shape)
     # One image after the other, so that memory does not grow with the batch.
-    result = tf.map_fn(
-        functools.partial(_resample, rows=rows, columns=columns, rows_first=rows_first),
-        images,
-        fn_output_signature=tf.TensorSpec((*shape, 3), tf.uint8),
-    )
-    return tf.ensure_shape(result, (images.shape[0], *shape, 3))
+    result = tf.map_fn(function, images, fn_output_signature=tf.TensorSpec(shape, tf.uint8))
+    return tf.ensure_shape(result, (images.shape[0], *shape))
 
 
 def _checked(images: Any) -> Tensor:

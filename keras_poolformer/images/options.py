@@ -11,7 +11,7 @@ from keras_poolformer.support.messages import shown
 from keras_poolformer.support.numeric import is_flag
 from keras_poolformer.support.untyped import is_list, is_mapping
 
-CROP_MODES = ("hf", "timm")
+CROP_MODES = ("hf", "mmseg", "timm")
 DATA_FORMATS = ("channels_last", "channels_first")
 FLAGS = ("do_resize", "do_center_crop", "do_rescale", "do_normalize")
 # Names that timm and transformers have for our options.
@@ -121,6 +121,19 @@ def checked_channels(name: str, value: Any) -> tuple[float, float, float]:
         raise InputError(f"`{name}` must be a finite number or three. Received: {shown(values)}")
     red, green, blue = (float(item) for item in values)
     return red, green, blue
+
+
+def check_mmseg(crop_pct: float | None, interpolation: str, do_center_crop: bool) -> None:
+    """Rejects options that mmsegmentation's pipeline has no counterpart of.
+
+    Raises:
+        InputError: An option is another one than `crop_mode`='mmseg' needs.
+    """
+    if (crop_pct, interpolation, do_center_crop) != (None, "bilinear", False):
+        raise InputError(
+            "`crop_mode`='mmseg' needs crop_pct=None, interpolation='bilinear', "
+            f"do_center_crop=False. Received: {crop_pct}, {interpolation!r}, {do_center_crop}"
+        )
 
 
 def checked_flag(name: str, value: Any) -> bool:

@@ -3,6 +3,8 @@
 `crop_mode="timm"` follows timm's evaluation transform (`timm/data/transforms_factory.py`) and
 `crop_mode="hf"` transformers' `PoolFormerImageProcessorPil`, both to the last bit. They resize
 alike; they differ in how an odd margin is split and in how 8-bit values become floats.
+`crop_mode="mmseg"` follows mmsegmentation's test pipeline, as exactly, which resizes with OpenCV
+and crops nothing.
 """
 
 import dataclasses
@@ -14,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import PIL.Image as Image
 
+from keras_poolformer.images import mmseg
 from keras_poolformer.images.files import ImageSource, channels_last, describe, load_image
 from keras_poolformer.images.geometry import crop_box, resized_size
 from keras_poolformer.images.options import (
@@ -23,6 +26,7 @@ from keras_poolformer.images.options import (
     MAX_RESIZED_PIXELS,
     OTHER_NAMES,
     as_pair,
+    check_mmseg,
     checked_channels,
     checked_crop_pct,
     checked_flag,
@@ -60,12 +64,15 @@ class ImageTransform:
             image is squeezed to exactly that; but (side, side) with a `crop_pct` means the same
             as `side`.
         interpolation: "bicubic", "bilinear", "nearest", "lanczos", "box" or "hamming", as Pillow
-            defines them (antialiased, rounded to 8 bits after each pass).
+            defines them (antialiased, rounded to 8 bits after each pass). With
+            `crop_mode="mmseg"` "bilinear", as OpenCV defines it.
         mean: Mean of each channel, on the scale that `rescale_factor` produces; one number for
             all three channels is accepted.
         std: Standard deviation of each channel, like `mean`.
         crop_mode: "timm" rounds half a margin to the even number and divides by 255 in float32;
-            "hf" rounds it down and multiplies by `rescale_factor` in float64.
+            "hf" rounds it down and multiplies by `rescale_factor` in float64. "mmseg", for
+            segmenters, resizes the shorter side to `size`, but the longer one at most to four
+            times that, and both to the next multiple of 32; see `segmentation_transform`.
         do_resize: Whether the image is resized.
         do_center_crop: Whether the image is cropped. Without the crop the result keeps the
             image's aspect ratio, unless squeezed.
@@ -105,11 +112,13 @@ class ImageTransform:
         self._set("rescale_factor", checked_scale("rescale_factor", self.rescale_factor))
         self._set("mean", checked_channels("mean", self.mean))
         self._set("std", checked_channels("std", self.std))
-        if isinstance(self.size, tuple) and self.crop_mode != "hf":
+        if isinstance(self.size, tuple) and self.crop_mode == "timm":
             raise InputError(
-                f"`size` as (height, width) needs `crop_mode`='hf'. Received: size={self.size}, "
-                f"crop_mode={self.crop_mode!r}"
+                "`size` as (height, width) needs `crop_mode`='hf' or 'mmseg'. Received: "
+                f"size={self.size}, crop_mode={self.crop_mode!r}"
             )
+        if self.crop_mode == "mmseg":
+            check_mmseg(self.crop_pct, self.interpolation, self.do_center_crop)
         self._check_range()
 
     def _set(self, name: str, value: object) -> None:
@@ -250,6 +259,9 @@ class ImageTransform:
     def _pixels(self, source: ImageSource, input_data_format: str | None) -> np.ndarray:
         source = channels_last(source, input_data_format)
         image = load_image(source)
+        if self.crop_mode == "mmseg":
+            pixels = np.array(image)
+            return mmseg.prepare(pixels, self.size) if self.do_resize else pixels
         width, height = resized_size(self.resized_to, image.width, image.height)
         if width * height > MAX_RESIZED_PIXELS:
             raise ImageError(

@@ -3,7 +3,8 @@
 Counted as fvcore counts them for the model cards of timm and in the authors'
 misc/mac_count_with_fvcore.py: convolutions, linear layers and the products of attention and random
 mixing by their multiplications, and norms by 5 for each input element, fvcore's own estimate.
-Elementwise operations and the pooling of the token mixer are free.
+Elementwise operations and the pooling of the token mixer are free. In a segmenter, batch norms
+count 2 for each element, and resizing 1 (nearest) or 4 (bilinear) for each of its result.
 """
 
 import contextlib
@@ -19,8 +20,11 @@ from keras import layers
 
 from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.config_fields import HEAD_WIDTH, attention_heads
+from keras_poolformer.models.backbone import MetaFormerBackbone
 from keras_poolformer.models.base import MetaFormerModel
 from keras_poolformer.models.classifier import MetaFormerImageClassifier
+from keras_poolformer.models.resizing import BilinearDoubling, UpsampleLike
+from keras_poolformer.models.segmenter import MetaFormerSegmenter
 from keras_poolformer.models.token_mixers import Attention, RandomMixing
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import shown
@@ -28,8 +32,10 @@ from keras_poolformer.support.messages import shown
 MAX_SIDE = 65_536  # pixels; nothing is computed on them, only counted
 # MACs for each element of an affine norm, "just a rough estimate" (fvcore, jit_handles.py)
 NORM_COST = 5
+BATCH_NORM_COST = 2
+RESIZE_COSTS = {"nearest": 1, "bilinear": 4}  # for each element of the result
 _NORMS = (layers.GroupNormalization, layers.LayerNormalization)
-_KINDS = ("conv", "linear", "norm", "pool", "product")
+_KINDS = ("conv", "linear", "norm", "pool", "product", "resize")
 
 
 @dataclass(frozen=True)
@@ -38,7 +44,7 @@ class RowStats:
 
     Args:
         name: Name of the part: "stem", "stage 1" to "stage 4" (from the second on with the
-            convolution that opens it) or "head".
+            convolution that opens it), "neck" (of a segmenter) or "head".
         resolution: (height, width) of its output.
         width: Number of channels of its output.
         blocks: Number of blocks.
@@ -64,8 +70,8 @@ class Stats:
         size: (height, width) of the image.
         params: Number of parameters.
         macs: Multiply-accumulates.
-        macs_by_kind: Multiply-accumulates of "conv", "linear", "norm", "pool" and "product", the
-            products of attention and random mixing.
+        macs_by_kind: Multiply-accumulates of "conv", "linear", "norm", "pool", "product" (the
+            products of attention and random mixing) and "resize".
         activations: Number of elements in the outputs of all convolutions and linear layers.
         rows: Costs of each part, from the image to the logits; they add up to the whole.
     """
@@ -104,7 +110,7 @@ def model_stats(
     that any resolution takes the same few seconds.
 
     Args:
-        model_or_config: Classifier or backbone, or the config of a classifier.
+        model_or_config: Classifier, segmenter or backbone, or the config of one of the first two.
         size: Size of the image in pixels, one number or (height, width).
 
     Returns:
@@ -118,13 +124,14 @@ def model_stats(
     if isinstance(model_or_config, MetaFormerConfig):
         config = model_or_config
         height, width = _checked_size(size, config)
-        model = MetaFormerImageClassifier(config)
+        model = (MetaFormerSegmenter if config.is_segmenter else MetaFormerImageClassifier)(config)
     else:
         model = model_or_config
         config = model.config
         height, width = _checked_size(size, config)
     # A backbone's own output does not pass through the norms on its stages' outputs.
-    network = model.feature_extractor() if config.normed_levels else model
+    has_norms = isinstance(model, MetaFormerBackbone) and config.normed_levels
+    network: Any = model.feature_extractor() if has_norms else model
     with _costs_recorded(model) as costs:
         call = layers.Lambda(functools.partial(network, training=False))
         call.compute_output_shape((1, height, width, config.in_channels))
@@ -134,7 +141,7 @@ def model_stats(
             by_kind[cost.kind] += cost.macs
     return Stats(
         size=(height, width),
-        params=model.count_params(),
+        params=_count_parameters(model),
         macs=sum(by_kind.values()),
         macs_by_kind=by_kind,
         activations=sum(cost.activations for cost in costs),
@@ -179,10 +186,17 @@ def _parts(model: MetaFormerModel) -> dict[str, list[layers.Layer]]:
     backbone = getattr(model, "backbone", None)  # a backbone has none
     parts: dict[str, list[layers.Layer]] = {}
     norms = getattr(model, "feature_norm_layers", ())
-    for layer in [*(backbone.layers if backbone else ()), *model.layers, *norms]:
+    # The layers of a segmenter are those of its backbone and more.
+    for layer in dict.fromkeys([*(backbone.layers if backbone else ()), *model.layers, *norms]):
         if layer is not backbone and not isinstance(layer, layers.InputLayer):
             parts.setdefault(_row_of(layer), []).append(layer)
     return parts
+
+
+def _count_parameters(layer: Any) -> int:
+    """Parameters of a layer or model: without running statistics, as PyTorch has it."""
+    names = ("moving_mean", "moving_variance")
+    return sum(math.prod(w.shape) for w in layer.weights if not w.path.endswith(names))
 
 
 def _row_of(layer: layers.Layer) -> str:
@@ -190,7 +204,7 @@ def _row_of(layer: layers.Layer) -> str:
         return "stem"
     if layer.name.startswith("stages_"):
         return f"stage {int(layer.name.split('_')[1]) + 1}"
-    return "head"
+    return "neck" if layer.name.startswith("neck_") else "head"
 
 
 def _row_stats(name: str, part: list[layers.Layer], costs: list[_Cost]) -> RowStats:
@@ -201,7 +215,7 @@ def _row_stats(name: str, part: list[layers.Layer], costs: list[_Cost]) -> RowSt
         resolution=(shape[1], shape[2]) if len(shape) == 4 else (1, 1),
         width=shape[-1],
         blocks=sum("_blocks_" in layer.name for layer in part),
-        params=sum(layer.count_params() for layer in part),
+        params=sum(map(_count_parameters, part)),
         macs=sum(cost.macs for cost in row_costs),
         activations=sum(cost.activations for cost in row_costs),
     )
@@ -218,7 +232,8 @@ def _costs_recorded(model: MetaFormerModel) -> Iterator[list[_Cost]]:
 
         def recorded(inputs: Any, *args: Any, **kwargs: Any) -> Any:
             outputs = call(inputs, *args, **kwargs)
-            kind, macs, activations = _cost(layer, inputs.shape, outputs.shape, model.config)
+            first = inputs[0] if isinstance(inputs, list) else inputs
+            kind, macs, activations = _cost(layer, first.shape, outputs.shape, model.config)
             costs.append(_Cost(row, kind, macs, activations, tuple(outputs.shape)))
             return outputs
 
@@ -260,6 +275,12 @@ def _cost(
         return "conv", outputs * kernel, outputs
     if isinstance(layer, layers.Dense):
         return "linear", outputs * input_shape[-1], outputs
+    if isinstance(layer, layers.BatchNormalization):
+        return "norm", BATCH_NORM_COST * outputs, 0
+    if isinstance(layer, BilinearDoubling | UpsampleLike):
+        kind = "bilinear" if isinstance(layer, BilinearDoubling) else layer.interpolation
+        is_resized = input_shape != output_shape
+        return "resize", RESIZE_COSTS[kind] * outputs * is_resized, 0
     if isinstance(layer, _NORMS):
         return "norm", NORM_COST * math.prod(input_shape), 0
     if isinstance(layer, layers.GlobalAveragePooling2D) and config.head == "pool_norm":

@@ -1,11 +1,11 @@
-"""What the backbone and the classifier share: how they are made, read, saved and frozen."""
+"""What the models share: how they are made, read, saved and frozen."""
 
 import contextlib
 import importlib
 import json
 import os
 from collections.abc import Iterator, Mapping
-from typing import Any, ClassVar, Self
+from typing import Any, Self
 
 import keras
 
@@ -30,7 +30,11 @@ class MetaFormerModel(keras.Model):
     """A model that is made from a config, loaded from a preset or checkpoint, and saved as one."""
 
     config: MetaFormerConfig
-    fixed_fields: ClassVar[Mapping[str, Any]] = {}  # of the config, whatever a source says
+
+    @classmethod
+    def required_fields(cls, config: MetaFormerConfig) -> dict[str, Any]:
+        """Returns fields of a source's config that must change for a model of this class."""
+        return {}
 
     @classmethod
     def from_variant(cls, name: str, **overrides: Any) -> Self:
@@ -59,9 +63,9 @@ class MetaFormerModel(keras.Model):
             source: Name of `list_presets()`, path of a .pth / .pth.tar / .safetensors / .keras
                 file, path of a directory as `save_to_preset`, timm or transformers save it, or
                 "hf://OWNER/NAME[@REVISION]". Missing weights are downloaded.
-            num_classes: Number of classes. If it differs from the source's, the backbone's
-                weights are kept and the classifier starts fresh
-                (`model.provenance["new_tensors"]` lists what did); 0 leaves the classifier out.
+            num_classes: Number of classes; by default the source's. If it differs, or the source
+                is of another task, the backbone's weights are kept and the head starts fresh
+                (`model.provenance["new_tensors"]` lists what did); 0 leaves a classifier out.
             head: "norm_pool" or "pool_norm" instead of the source's own.
             load_weights: Whether weights are loaded. False builds the architecture with fresh
                 ones.
@@ -198,14 +202,33 @@ class MetaFormerModel(keras.Model):
         super().compile_from_config(config)
 
     def fit(self, *args: Any, **kwargs: Any) -> keras.callbacks.History:
-        """Trains as `keras.Model.fit` does; `provenance` says so from then on."""
+        """Trains as `keras.Model.fit` does; `provenance` says so from then on.
+
+        Raises:
+            InputError: The model computes StarReLU in float16.
+        """
+        self._check_precision()
         with self._recording_training():
             return super().fit(*args, **kwargs)
 
     def train_on_batch(self, *args: Any, **kwargs: Any) -> Any:
-        """Trains as `keras.Model.train_on_batch` does; `provenance` says so from then on."""
+        """Trains as `keras.Model.train_on_batch` does; `provenance` says so from then on.
+
+        Raises:
+            InputError: The model computes StarReLU in float16.
+        """
+        self._check_precision()
         with self._recording_training():
             return super().train_on_batch(*args, **kwargs)
+
+    def _check_precision(self) -> None:
+        """Rejects what turns into NaN after some epochs (sail-sg/metaformer issue 20)."""
+        policy: Any = self.dtype_policy
+        if policy.compute_dtype == "float16" and self.config.activation == "star_relu":
+            raise InputError(
+                "`dtype` must be 'mixed_bfloat16' or 'float32' in training: float16 overflows in "
+                f"the squares of StarReLU. Received: {shown(policy.name)}"
+            )
 
     @contextlib.contextmanager
     def _recording_training(self) -> Iterator[None]:

@@ -10,6 +10,7 @@ import PIL.Image as Image
 from keras import initializers, layers
 
 from keras_poolformer.config import MetaFormerConfig
+from keras_poolformer.config_fields import SEMANTIC_FPN
 from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.models.activations import ACTIVATION_FUNCTIONS
 from keras_poolformer.models.backbone import MetaFormerBackbone, PoolFormerBackbone
@@ -19,11 +20,10 @@ from keras_poolformer.models.base import (
     full_precision,
     unique_name,
 )
-from keras_poolformer.models.freezing import copy_trainable
 from keras_poolformer.models.layers import CHANNELS_LAST, Dense, make_norm
 from keras_poolformer.models.losses import default_loss
+from keras_poolformer.models.new_head import with_new_head
 from keras_poolformer.models.random_layers import Dropout
-from keras_poolformer.models.weights import copy_weights
 from keras_poolformer.provenance import Provenance
 from keras_poolformer.scores import scores, top_classes
 from keras_poolformer.support.errors import InputError
@@ -58,7 +58,6 @@ class MetaFormerImageClassifier(MetaFormerModel):
         (N, num_classes) logits, or the (N, widths[-1]) embedding if `num_classes` is 0.
     """
 
-    fixed_fields: ClassVar[Mapping[str, Any]] = {"feature_norms": False}
     default_name: ClassVar[str] = "metaformer_classifier"
     backbone_class: ClassVar[type[MetaFormerBackbone]] = MetaFormerBackbone
     backbone: MetaFormerBackbone
@@ -70,10 +69,11 @@ class MetaFormerImageClassifier(MetaFormerModel):
         name: str | None = None,
         dtype: Any = None,
     ) -> None:
-        if config.feature_norms:
+        if config.feature_norms or config.is_segmenter:
             raise InputError(
-                f"a classifier has no place for `feature_norms`: a MetaFormerBackbone has. "
-                f"Received: feature_norms={config.feature_norms}"
+                "a classifier has no place for `feature_norms`: a MetaFormerBackbone has; nor for "
+                f"`head`={SEMANTIC_FPN!r}: a MetaFormerSegmenter has. "
+                f"Received: feature_norms={config.feature_norms}, head={config.head!r}"
             )
         dtype = checked_policy(dtype)
 
@@ -99,6 +99,14 @@ class MetaFormerImageClassifier(MetaFormerModel):
         self.head = head_layers[-1] if head_layers else None
         self._pool_and_norm = pool_and_norm
         self._head_layers = head_layers
+
+    @classmethod
+    def required_fields(cls, config: MetaFormerConfig) -> dict[str, Any]:
+        """Returns the fields that a config of another task must get; a segmenter's head is new."""
+        if not config.is_segmenter:
+            return {"feature_norms": False}
+        head = "pool_norm" if config.embedding_norm else "norm_pool"
+        return {"feature_norms": False, "head": head, "labels": None, "palette": None}
 
     def embed(self, images: Any) -> Any:
         """Returns the embedding that the linear layer, or the head's MLP, sees: (N, widths[-1]).
@@ -184,17 +192,7 @@ class MetaFormerImageClassifier(MetaFormerModel):
             seed: Seed of the fresh weights, or None.
         """
         config = self.config.replace(num_classes=num_classes, labels=labels)
-        model = type(self)(config, self.provenance, self.name, self.dtype_policy)
-        head = model.head
-        fresh = [] if head is None else [variable.path for variable in head.weights]
-        copy_weights(self, model, fresh)
-        if head is not None:
-            normal = initializers.RandomNormal(stddev=config.initializer_range, seed=seed)
-            kernel = head.weights[0]
-            kernel.assign(normal(kernel.shape, kernel.dtype))
-        copy_trainable(self, model, fresh)
-        model.provenance = self.provenance.replace(new_tensors=tuple(fresh))
-        return model
+        return with_new_head(self, config, config.initializer_range, seed)
 
     def default_loss(self, problem_type: str | None = None) -> keras.losses.Loss:
         """Returns the Keras loss of the logits that transformers computes from `labels`.

@@ -14,6 +14,7 @@ from keras_poolformer.checkpoints.quantization import MODE, is_quantized
 from keras_poolformer.checkpoints.tensors import feature_norm_path
 from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.models.freezing import copy_trainable, restore_trainable
+from keras_poolformer.models.registration import import_classes
 from keras_poolformer.models.weights import STEM, copy_weights
 from keras_poolformer.provenance import Provenance
 from keras_poolformer.sources.keras_weights import SavedWeights
@@ -47,6 +48,7 @@ def load_saved(
         InputError: The weights cannot be read, or are not finite.
     """
     archive = saved.archive
+    import_classes()
     registered = keras.saving.get_registered_object(f"keras_poolformer>{archive.class_name}")
     with _temporary_folder(saved.name) as folder:
         weights = folder / "model.weights.h5"  # a suffix that Keras asks for
@@ -105,11 +107,25 @@ def _fresh(saved: Any, model: Any) -> tuple[str, ...]:
         for stage, level in enumerate(config.levels)
         if level in config.normed_levels and level not in saved_config.normed_levels
     ]
-    if config.num_classes != saved_config.num_classes:
-        has_head = any(variable.path.startswith("head") for variable in saved.weights)
-        fresh.append("head/" if has_head else "head")
+    has_head = any(variable.path.startswith("head") for variable in saved.weights)
+    if config.is_segmenter and not (has_head and saved_config.is_segmenter):
+        fresh += ["neck", "head"]
+    elif has_new_head(config, saved_config):
+        is_other_task = config.is_segmenter != saved_config.is_segmenter
+        fresh.append("head/" if has_head and not is_other_task else "head")
     paths = [variable.path for variable in model.weights]
     return tuple(path for path in paths if path.startswith(tuple(fresh)))
+
+
+def has_new_head(config: MetaFormerConfig, source_config: MetaFormerConfig) -> bool:
+    """Whether the last layer of a model starts fresh: for other classes, or for another task.
+
+    Args:
+        config: Architecture of the model.
+        source_config: Architecture of the network that its weights come from.
+    """
+    is_other_task = config.is_segmenter != source_config.is_segmenter
+    return is_other_task or config.num_classes != source_config.num_classes
 
 
 def _provenance(
@@ -120,7 +136,7 @@ def _provenance(
     if provenance.weights:
         weights = dataclasses.replace(provenance.weights, head=config.head)
         provenance = provenance.replace(weights=weights.without_assumptions(overridden))
-    if fresh or config.num_classes != saved.config.num_classes:
+    if fresh or has_new_head(config, saved.config):
         provenance = provenance.replace(new_tensors=fresh)
     if config.in_channels != saved.config.in_channels:
         provenance = provenance.replace(adapted_tensors=(STEM,))

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from keras_poolformer.checkpoints.stem import adapt_stem
 from keras_poolformer.checkpoints.transplant import NamedTensors, assign_tensors
 from keras_poolformer.config import MetaFormerConfig
-from keras_poolformer.models.keras_files import load_saved, rebuilt
+from keras_poolformer.models.keras_files import has_new_head, load_saved, rebuilt
 from keras_poolformer.models.weights import STEM
 from keras_poolformer.sources.source import Contents
 
@@ -28,7 +28,7 @@ def build(
     """Builds the model of a source, with its weights if the contents have any.
 
     Args:
-        model_class: `MetaFormerImageClassifier` or `MetaFormerBackbone`.
+        model_class: `MetaFormerImageClassifier`, `MetaFormerSegmenter` or `MetaFormerBackbone`.
         contents: What was read from the source.
         overrides: Fields of `MetaFormerConfig` that replace the source's.
         dtype: Dtype policy; by default that of a .keras file, else Keras' global one.
@@ -57,14 +57,14 @@ def build(
 def _override(
     model_class: type[Model], config: MetaFormerConfig, overrides: Mapping[str, Any]
 ) -> MetaFormerConfig:
-    fixed = {
+    required = {
         field: value
-        for field, value in model_class.fixed_fields.items()
+        for field, value in model_class.required_fields(config).items()
         if getattr(config, field) != value
     }
-    changes = {**fixed, **overrides}
+    changes = {**required, **overrides}
     if changes.get("num_classes", config.num_classes) != config.num_classes:
-        changes = {"labels": None, **changes}
+        changes = {"labels": None, "palette": None, **changes}
     return config.replace(**changes) if changes else config
 
 
@@ -76,8 +76,8 @@ def _assign(model: "MetaFormerModel", named: NamedTensors, source_config: MetaFo
     # Norms of stages that the checkpoint has none for start fresh.
     shared = tuple(level for level in config.normed_levels if level in source_config.normed_levels)
     filled = config if shared == config.normed_levels else config.replace(feature_norms=shared)
-    new_classifier = config.num_classes != source_config.num_classes
-    weights, new_tensors = assign_tensors(model, named, new_classifier, filled)
+    new_head = has_new_head(config, source_config)
+    weights, new_tensors = assign_tensors(model, named, new_head, filled)
     model.provenance = model.provenance.replace(
         weights=weights,
         new_tensors=new_tensors,

@@ -1,12 +1,15 @@
-"""The losses that transformers computes from `labels`, as Keras' own."""
+"""The losses of classifiers, as transformers computes them from `labels`, and of segmenters."""
 
 import functools
 from collections.abc import Callable
 from typing import Any
 
 import keras
+from keras import ops
 
 from keras_poolformer.config import MetaFormerConfig
+from keras_poolformer.label_maps import IGNORED_LABEL
+from keras_poolformer.models.resizing import resize_bilinear, sides_of
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import shown
 
@@ -19,6 +22,45 @@ LOSSES: dict[str, Callable[[], Any]] = {
     ),
     "regression": keras.losses.MeanSquaredError,
 }
+
+
+_register = keras.saving.register_keras_serializable(package="keras_poolformer")
+
+
+@_register
+class PixelCrossEntropy(keras.losses.Loss):
+    """Cross entropy of the class of each pixel.
+
+    The logits are resized to the masks' size, bilinearly with the centers of pixels aligned. The
+    mean is over all pixels; those with the label 255 count as 0, as mmsegmentation's
+    `CrossEntropyLoss` has it by default (`avg_non_ignore=False`).
+
+    Args:
+        reduction: Reduction over the images, as Keras' losses have it.
+        name: Name of the loss.
+        dtype: Dtype of the computation; by default float32.
+
+    Call arguments:
+        y_true: (N, H, W) or (N, H, W, 1) class numbers, 255 for none.
+        y_pred: (N, h, w, classes) logits.
+    """
+
+    def __init__(
+        self,
+        reduction: str = "sum_over_batch_size",
+        name: str = "pixel_cross_entropy",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(name, reduction, dtype)
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        masks = ops.cast(ops.squeeze(y_true, -1) if len(y_true.shape) == 4 else y_true, "int32")
+        logits = resize_bilinear(y_pred, *sides_of(masks))
+        has_class = ops.not_equal(masks, IGNORED_LABEL)
+        classes = ops.where(has_class, masks, ops.zeros_like(masks))
+        losses = ops.sparse_categorical_crossentropy(classes, logits, from_logits=True)
+        losses = ops.where(has_class, losses, ops.zeros_like(losses))
+        return ops.mean(losses, axis=(1, 2))
 
 
 def default_loss(config: MetaFormerConfig, problem_type: str | None = None) -> keras.losses.Loss:

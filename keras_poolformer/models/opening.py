@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_poolformer import sources
+from keras_poolformer.config_fields import SEMANTIC_FPN
 from keras_poolformer.models.overrides import Size, override
 from keras_poolformer.sources.source import Contents
-from keras_poolformer.support.errors import FRAMEWORK, require_packages
+from keras_poolformer.support.errors import FRAMEWORK, InputError, require_packages
 
 if TYPE_CHECKING:
     from keras_poolformer.models.base import MetaFormerModel
@@ -48,12 +49,29 @@ def load_model(
     return model
 
 
+def load_classifier(source: str, **arguments: Any) -> "MetaFormerModel":
+    """Loads the classifier of a source.
+
+    Args:
+        source: Name, path or URI, as `sources.resolve` takes it.
+        **arguments: Further arguments of `load_model`.
+
+    Raises:
+        InputError: As `load_model`; or it is a segmenter.
+        MissingExtraError: Keras is not installed.
+    """
+    model = load_model(source, **arguments)
+    if model.config.is_segmenter:
+        raise InputError(f"{source} must be a classifier. Received: a segmenter")
+    return model
+
+
 def build_model(
     contents: Contents,
     backbone: bool | None = False,
     overrides: Mapping[str, Any] | None = None,
 ) -> "MetaFormerModel":
-    """Builds the classifier, or the backbone, of what was read from a source.
+    """Builds the classifier, segmenter or backbone of what was read from a source.
 
     Args:
         contents: What was read.
@@ -63,8 +81,12 @@ def build_model(
     from keras_poolformer.models.backbone import PoolFormerBackbone
     from keras_poolformer.models.classifier import PoolFormerImageClassifier
     from keras_poolformer.models.loading import build
+    from keras_poolformer.models.segmenter import PoolFormerSegmenter
 
     if backbone is None:
         backbone = contents.is_backbone
-    model_class = PoolFormerBackbone if backbone else PoolFormerImageClassifier
-    return build(model_class, contents, overrides)
+    if backbone:
+        return build(PoolFormerBackbone, contents, overrides)
+    if (overrides or {}).get("head", contents.config.head) == SEMANTIC_FPN:
+        return build(PoolFormerSegmenter, contents, overrides)
+    return build(PoolFormerImageClassifier, contents, overrides)

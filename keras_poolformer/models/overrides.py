@@ -20,7 +20,7 @@ def with_size(transform: ImageTransform, size: Size) -> ImageTransform:
     Args:
         transform: The transform to change.
         size: Side of the square images, or (height, width), which squeezes pictures into that
-            shape: `crop_mode` becomes "hf", since timm's supports squares only.
+            shape: `crop_mode` "timm" becomes "hf", since timm's supports squares only.
 
     Raises:
         InputError: A side is out of bounds, or the transform does not resize.
@@ -30,7 +30,7 @@ def with_size(transform: ImageTransform, size: Size) -> ImageTransform:
     if isinstance(size, tuple) and size[0] == size[1]:
         size = size[0]
     options: dict[str, Any] = {"size": size}
-    if isinstance(size, tuple):
+    if isinstance(size, tuple) and transform.crop_mode == "timm":
         options["crop_mode"] = "hf"
     if transform.crop_size is not None and transform.do_center_crop:
         sides = zip(
@@ -46,7 +46,7 @@ def override(model: Any, size: Size | None = None, labels: str | Path | None = N
     """Changes the image size or class names of a model, and so of what is made from it.
 
     Args:
-        model: `MetaFormerImageClassifier` or `MetaFormerBackbone` to change.
+        model: Classifier, segmenter or backbone to change.
         size: Size of its images, as `with_size` takes it, or None.
         labels: Text file with a name for each class, one a line, or None.
 
@@ -57,8 +57,10 @@ def override(model: Any, size: Size | None = None, labels: str | Path | None = N
         model.transform = with_size(model.transform, size)
     if labels is not None:
         num_classes = model.config.num_classes
-        if not num_classes or not hasattr(model, "classify_features"):
-            raise InputError("--labels needs a classifier. Received: a network without classes")
+        if not num_classes or getattr(model, "head", None) is None:
+            raise InputError(
+                "--labels needs a classifier or segmenter. Received: a network without classes"
+            )
         model.config = model.config.replace(labels=read_labels(labels, num_classes))
 
 

@@ -93,3 +93,14 @@ class Dropout(layers.Dropout):
         if not self.rate or not training:
             return inputs
         return _dropped(inputs, self.rate, ops.shape(inputs), self.seed_generator)
+
+
+@_register
+class ChannelDropout(layers.SpatialDropout2D):
+    """Dropout of whole channels of feature maps, for which a training loop can draw the numbers."""
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        if not self.rate or not training:
+            return inputs
+        batch, _, _, channels = ops.shape(inputs)  # pyright: ignore[reportGeneralTypeIssues]
+        return _dropped(inputs, self.rate, (batch, 1, 1, channels), self.seed_generator)

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
-MODULE = "keras_poolformer.models.classifier"
+MODULES = ("keras_poolformer.models.classifier", "keras_poolformer.models.segmenter")
 
 
 class _AfterKeras(importlib.abc.MetaPathFinder):
@@ -38,14 +38,20 @@ class _AfterKeras(importlib.abc.MetaPathFinder):
         def execute_and_register(module: ModuleType) -> None:
             execute(module)
             if not _importing_ourselves():
-                importlib.import_module(MODULE)
+                import_classes()
 
         spec.loader.exec_module = execute_and_register
         return spec
 
 
+def import_classes() -> None:
+    """Imports the classes of all models, which registers them."""
+    for module in MODULES:
+        importlib.import_module(module)
+
+
 def _importing_ourselves() -> bool:
-    """Whether a module of this package, which `MODULE` may need, is importing Keras."""
+    """Whether a module of this package, which `MODULES` may need, is importing Keras."""
     ours = [module for name, module in sys.modules.items() if name.startswith("keras_poolformer.")]
     return any(getattr(module.__spec__, "_initializing", False) for module in ours)
 
@@ -53,6 +59,6 @@ def _importing_ourselves() -> bool:
 def register_with_keras() -> None:
     """Registers the classes now if Keras is imported, and otherwise when it is."""
     if sys.modules.get("keras"):
-        importlib.import_module(MODULE)
+        import_classes()
     else:
         sys.meta_path.insert(0, _AfterKeras())

@@ -2,5 +2,6 @@
 
 from keras_poolformer.runtime.backbone import TFLiteBackbone
 from keras_poolformer.runtime.classifier import TFLiteClassifier
+from keras_poolformer.runtime.segmenter import TFLiteSegmenter
 
-__all__ = ["TFLiteBackbone", "TFLiteClassifier"]
+__all__ = ["TFLiteBackbone", "TFLiteClassifier", "TFLiteSegmenter"]

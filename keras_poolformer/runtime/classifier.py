@@ -35,12 +35,13 @@ class TFLiteClassifier(TFLiteModel):
                 f"{self.path} must have one output, as a classifier has. "
                 f"Received: {len(self.output_names)} outputs"
             )
-        outputs = self.description.outputs if self.description else None
-        if self.labels and outputs in SCORES and len(self.labels) != self.num_classes:
+        if self.description and self.description.is_segmenter:
             raise InputError(
-                f"{self.path.name} must have a label for each of its {self.num_classes} classes. "
-                f"Received: {len(self.labels)} labels"
+                f"{self.path.name} must be a classifier's file; TFLiteSegmenter opens this one. "
+                "Received: a segmenter's"
             )
+        if self.description and self.description.outputs in SCORES:
+            self._require_labels(self.num_classes)
 
     @property
     def num_classes(self) -> int:

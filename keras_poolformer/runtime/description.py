@@ -14,7 +14,7 @@ from typing import Any
 
 from keras_poolformer.config_fields import MAX_CLASSES
 from keras_poolformer.images.transform import ImageTransform
-from keras_poolformer.labels import checked_labels
+from keras_poolformer.labels import Color, checked_labels, checked_palette
 from keras_poolformer.provenance import Provenance
 from keras_poolformer.scores import PROBLEM_TYPES
 from keras_poolformer.support.errors import InputError
@@ -26,7 +26,9 @@ from keras_poolformer.support.zip_files import ZipEntries
 LABELS = "labels.txt"
 DESCRIPTION = "keras_poolformer.json"
 EXTRA = "assets.extra"
-SCORES = ("logits", "probabilities")  # the outputs of classifiers
+SCORES = ("logits", "probabilities")  # the outputs of classifiers, and of segmenters per pixel
+LABEL_MAP = "labels"  # the output of a segmenter that is a class for each pixel
+SEGMENTATION = "segmentation"  # the task of a segmenter's file
 _MAX_BYTES = {LABELS: 16 * 2**20, DESCRIPTION: MAX_JSON_BYTES}
 
 
@@ -36,12 +38,14 @@ class Description:
 
     Args:
         recipe: Name of the recipe that the file was exported with.
-        outputs: Kind of output: "logits", "probabilities", "embedding" or "pyramid".
+        outputs: Kind of output: "logits", "probabilities", "labels", "embedding" or "pyramid".
         transform: Transform that prepares images.
         labels: Class names in order; () if unknown.
         provenance: Provenance of the weights.
         problem_type: What the outputs of a classifier mean, as in `MetaFormerConfig`; None in
             files that do not say.
+        task: "segmentation" where the outputs are of each pixel; None for all other files.
+        palette: Colors (red, green, blue) of a segmenter's classes, or None if they have none.
     """
 
     recipe: str
@@ -50,6 +54,8 @@ class Description:
     labels: tuple[str, ...] = ()
     provenance: Provenance = field(default_factory=Provenance)
     problem_type: str | None = None
+    task: str | None = None
+    palette: tuple[Color, ...] | None = None
 
     def __post_init__(self) -> None:
         for name in ("recipe", "outputs"):
@@ -61,16 +67,27 @@ class Description:
                 f"problem_type must be one of {', '.join(PROBLEM_TYPES)} or null. "
                 f"Received: {shown(self.problem_type)}"
             )
+        if self.task not in (SEGMENTATION, None):
+            raise InputError(f"task must be {SEGMENTATION} or null. Received: {shown(self.task)}")
+        if self.palette is not None:
+            object.__setattr__(self, "palette", checked_palette(self.palette))
+
+    @property
+    def is_segmenter(self) -> bool:
+        """Whether the outputs are of each pixel."""
+        return self.task == SEGMENTATION
 
     def to_dict(self) -> dict[str, Any]:
         """Returns all but the labels, which have a file of their own, as JSON-ready values."""
-        return {
+        values = {
             "recipe": self.recipe,
             "outputs": self.outputs,
             "transform": self.transform.to_dict(),
             "provenance": self.provenance.to_json(),
             "problem_type": self.problem_type,
         }
+        # Earlier releases read the files of classifiers, and reject fields that they do not know.
+        return values | {"task": self.task, "palette": self.palette} if self.task else values
 
 
 def append_description(path: str | os.PathLike[str], description: Description) -> None:

@@ -16,7 +16,9 @@ from keras_poolformer.runtime.flatbuffer_reader import CorruptError, FlatbufferR
 IDENTIFIER = b"TFL3"
 MAX_INPUT = 2**29  # bytes of all inputs: an image of 4096 x 4096 floats in RGB has 201 MB
 MIN_LIMIT = 2**26  # bytes that any tensor may have, however small the input is
-EXPANSION = 128  # bytes of a tensor for each byte of input; wide first layers have up to 86
+# Bytes of a tensor for each byte of input: wide first layers have up to 86; the full-size logits
+# of a segmenter of 256 classes, from which it takes its labels, 341.
+EXPANSION = 512
 MAX_RANK = 8
 # Bytes of a number: {type in TensorType: bytes}.
 BYTES = {0: 4, 1: 2, 2: 4, 4: 8, 7: 2, 8: 8, 10: 8, 11: 16, 12: 8, 15: 4, 16: 2, 18: 2}

@@ -151,6 +151,14 @@ class TFLiteModel:
             )
         return self.transform
 
+    def _require_labels(self, num_classes: int) -> None:
+        """Rejects a file that names some of its classes, but not all."""
+        if self.labels and len(self.labels) != num_classes:
+            raise InputError(
+                f"{self.path.name} must have a label for each of its {num_classes} classes. "
+                f"Received: {len(self.labels)} labels"
+            )
+
     def _nodes(self, interpreter: Any) -> list[dict[str, Any]]:
         with litert_errors(self.path):
             # Private (here of 2.3.0), and the only list of operators that LiteRT has.
@@ -211,6 +219,6 @@ def _of_one_image(values: np.ndarray, output: dict[str, Any]) -> np.ndarray:
     """float32 values of an output, without the axis of the batch if it has one."""
     values = values[0] if np.ndim(values) else values
     scale, zero_point = output["quantization"]
-    if np.asarray(values).dtype == np.float32:
-        return values
+    if not scale:  # not quantized
+        return np.asarray(values, np.float32)
     return (values.astype(np.float32) - zero_point) * scale

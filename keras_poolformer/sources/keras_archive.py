@@ -18,8 +18,10 @@ _REGISTERED = "keras_poolformer>"
 _CLASSES = (
     "PoolFormerImageClassifier",
     "PoolFormerBackbone",
+    "PoolFormerSegmenter",
     "MetaFormerImageClassifier",
     "MetaFormerBackbone",
+    "MetaFormerSegmenter",
 )
 _DTYPES = ("float16", "float32", "float64", "bfloat16", "mixed_float16", "mixed_bfloat16")
 # What was trainable; older files have the second, newer ones the third.

@@ -1,4 +1,4 @@
-"""The named presets: the weights that sail-sg released, and a small network in this package."""
+"""The named presets: weights of sail-sg and OpenMMLab, and a small network in this package."""
 
 import os
 from collections.abc import Callable
@@ -8,6 +8,7 @@ from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.shipped import ASSETS
 from keras_poolformer.sources.released import CIFAR10_LABELS as CIFAR10_LABELS
 from keras_poolformer.sources.released import IMAGENET_CLASSES, RELEASES, imagenet_labels
+from keras_poolformer.sources.segmenters import ADDRESS, SEGMENTERS, ade20k_fields
 from keras_poolformer.sources.torch_source import TorchSource
 from keras_poolformer.support.json_files import read_json
 from keras_poolformer.variants import VARIANTS
@@ -38,7 +39,8 @@ def accepted_names() -> list[str]:
 
 def _presets() -> dict[str, Callable[[], TorchSource]]:
     released = {name: lambda name=name: _released(name) for name in RELEASES}
-    return {_TINY: _tiny_cifar10, **released}
+    segmenters = {name: lambda name=name: _segmenter(name) for name in SEGMENTERS}
+    return {_TINY: _tiny_cifar10, **released, **segmenters}
 
 
 def _tiny_cifar10() -> TorchSource:
@@ -69,6 +71,19 @@ def _released(name: str) -> TorchSource:
         config=VARIANTS[release.variant].to_dict() | classes,
         transform=ImageTransform(size=release.size, crop_pct=release.crop_pct),
         download=url,
+        description=f"{release.description}, {url}",
+    )
+
+
+def _segmenter(name: str) -> TorchSource:
+    release = SEGMENTERS[name]
+    url = f"{ADDRESS}/{release.file}"
+    return TorchSource(
+        name=name,
+        weights=_cache_folder() / Path(release.file).name,
+        config=VARIANTS[release.variant].to_dict() | ade20k_fields(),
+        download=url,
+        sha256_start=release.sha256_start,
         description=f"{release.description}, {url}",
     )
 

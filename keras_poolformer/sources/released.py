@@ -4,9 +4,11 @@ import functools
 from typing import Any, NamedTuple
 
 from keras_poolformer.config import MetaFormerConfig
+from keras_poolformer.images.segmentation import segmentation_transform
 from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.labels import read_labels
 from keras_poolformer.shipped import ASSETS
+from keras_poolformer.sources.segmenters import ADE20K_CLASSES, ade20k_labels
 from keras_poolformer.variants import find_variant
 
 CIFAR10_LABELS = (
@@ -127,6 +129,9 @@ def default_transform(config: MetaFormerConfig) -> ImageTransform:
             random mixing fixes the size.
     """
     options: dict[str, Any] = {}
+    if config.is_segmenter:
+        side = config.image_side
+        return segmentation_transform((side, side)) if side else segmentation_transform()
     if name := find_variant(vars(config)):
         options["crop_pct"] = RELEASES[f"{name}_in1k"].crop_pct
     if side := config.image_side:
@@ -138,10 +143,23 @@ def default_labels(config: MetaFormerConfig) -> tuple[str, ...] | None:
     """Returns the class names of weights that come without any, or None.
 
     Args:
-        config: Their architecture: a released variant with 1,000 classes has ImageNet's.
+        config: Their architecture: a released variant with 1,000 classes has ImageNet's, a
+            segmenter on one with 150 classes has ADE20K's.
     """
+    if config.is_segmenter:
+        return ade20k_labels() if has_ade20k_classes(config) else None
     is_released = config.num_classes == IMAGENET_CLASSES and find_variant(vars(config))
     return imagenet_labels() if is_released else None
+
+
+def has_ade20k_classes(config: MetaFormerConfig) -> bool:
+    """Whether weights that come without class names are taken for those of ADE20K.
+
+    Args:
+        config: Their architecture: a segmenter on a released variant, with 150 classes.
+    """
+    is_ade20k = config.is_segmenter and config.num_classes == ADE20K_CLASSES
+    return is_ade20k and find_variant(vars(config)) is not None
 
 
 @functools.cache

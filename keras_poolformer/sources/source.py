@@ -61,6 +61,7 @@ class Source(ABC):
         weights: File or directory of the weights; before `fetch` it may not exist.
         transform: How images are prepared, or None if only the architecture tells.
         sha256: Checksum that the file must have, or None.
+        sha256_start: First digits of it, where only they are known.
         download: Address of a released file, or None.
         snapshot: Snapshot of a hub repository, or None.
         description: One line for lists.
@@ -70,6 +71,7 @@ class Source(ABC):
     weights: Path
     transform: ImageTransform | None = None
     sha256: str | None = None
+    sha256_start: str = ""
     download: str | None = None
     snapshot: huggingface.Snapshot | None = None
     description: str = ""
@@ -134,11 +136,14 @@ class Source(ABC):
         return downloads.recorded_sha256(self.weights)
 
     def _check_sha256(self, received: str, expected: str | None) -> None:
-        if expected and received != expected.lower():
+        wrong = expected if expected and received != expected.lower() else None
+        if not received.startswith(self.sha256_start):
+            wrong = f"that begins with {self.sha256_start}"
+        if wrong:
             place = self.downloaded
             remedy = f"; to download it again, delete {place}" if place else ""
             raise InputError(
-                f"{self.weights}: checksum mismatch: expected the sha256 {expected}. Received: "
+                f"{self.weights}: checksum mismatch: expected the sha256 {wrong}. Received: "
                 f"{received}; the file is corrupt or a different one{remedy}"
             )
         if self.download and not expected:

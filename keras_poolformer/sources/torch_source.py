@@ -1,5 +1,6 @@
 """PyTorch checkpoints: files, directories as timm and transformers write them, released weights."""
 
+import contextlib
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -7,12 +8,13 @@ from typing import Any
 
 from keras_poolformer.checkpoints import assumptions
 from keras_poolformer.checkpoints.architecture import infer_config
-from keras_poolformer.checkpoints.checkpoint import read_checkpoint
+from keras_poolformer.checkpoints.checkpoint import Checkpoint, read_checkpoint
 from keras_poolformer.checkpoints.tensors import expected_tensors
 from keras_poolformer.checkpoints.transplant import NamedTensors, name_tensors
 from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.provenance import Provenance
-from keras_poolformer.sources.released import default_labels
+from keras_poolformer.sources.released import default_labels, has_ade20k_classes
+from keras_poolformer.sources.segmenters import ade20k_palette
 from keras_poolformer.sources.source import Contents, Progress, Source
 from keras_poolformer.sources.source_folders import check_described_size
 from keras_poolformer.support.errors import InputError
@@ -54,11 +56,12 @@ class TorchSource(Source):
         checkpoint = read_checkpoint(self.weights, use_ema=use_ema, progress=progress)
         self._check_sha256(checkpoint.sha256, expected)
         named = name_tensors(checkpoint, layout)
-        hint = None if self.config else assumptions.layer_norm_hint(self.weights, checkpoint)
-        hinted: dict[str, Any] = {"norm": "layer_norm"} if hint else {}
+        hints = {} if self.config else assumptions.name_hints(self.weights, checkpoint)
+        hinted: dict[str, Any] = {name: value for name, (value, _) in hints.items()}
         if token_mixers is not None:
             hinted["token_mixers"] = token_mixers
-        config = self._config_of(named, hinted, checkpoint.architecture)
+            hints.pop("token_mixers", None)
+        config = self._config_of(named, hinted, checkpoint)
         provenance = self._provenance(config)
         if weights:
             named = self._with_assumptions(named, config)
@@ -67,7 +70,7 @@ class TorchSource(Source):
             config=config,
             provenance=provenance,
             named=named if weights else None,
-            warnings={"norm": f"{self.name}: {hint}"} if hint else {},
+            warnings={name: f"{self.name}: {reason}" for name, (_, reason) in hints.items()},
         )
 
     def _with_assumptions(self, named: NamedTensors, config: MetaFormerConfig) -> NamedTensors:
@@ -91,7 +94,7 @@ class TorchSource(Source):
         return _labeled(MetaFormerConfig(**fields))
 
     def _config_of(
-        self, named: NamedTensors, hinted: Mapping[str, Any], architecture: str
+        self, named: NamedTensors, hinted: Mapping[str, Any], checkpoint: Checkpoint
     ) -> MetaFormerConfig:
         """The architecture of tensors, of which the source may know some fields."""
         layout = named.layout
@@ -106,14 +109,14 @@ class TorchSource(Source):
             num_labels = known.pop("num_classes", None)
             if missing:
                 known["labels"] = None
-        config = infer_config(shapes, layout, known, architecture)
+        config = infer_config(shapes, layout, known, checkpoint.architecture)
         if num_labels not in (None, config.num_classes) and not missing:
             raise InputError(
                 f"{self.name}: config.json and weights must have as many classes. Received: "
                 f"num_labels={num_labels}, {config.num_classes} in {classifier}"
             )
         self._check_size(config, named)
-        return _labeled(config)
+        return _labeled(_described(config, checkpoint))
 
     def _check_size(self, config: MetaFormerConfig, named: NamedTensors) -> None:
         """Rejects a hostile description before a model of its size costs memory."""
@@ -124,7 +127,20 @@ class TorchSource(Source):
             raise InputError(f"{self.name} describes {described:,} weights but holds {stored:,}")
 
 
+def _described(config: MetaFormerConfig, checkpoint: Checkpoint) -> MetaFormerConfig:
+    """The config, with the names and colors of classes that the file states, if they fit."""
+    for name in ("labels", "palette"):
+        stated = getattr(checkpoint, name)
+        if stated is not None and getattr(config, name) is None:
+            with contextlib.suppress(InputError):  # of another data set, or not in plain lists
+                config = config.replace(**{name: stated})
+    return config
+
+
 def _labeled(config: MetaFormerConfig) -> MetaFormerConfig:
     """The config, with the class names that its architecture implies if it has none."""
     labels = None if config.labels else default_labels(config)
-    return config.replace(labels=labels) if labels else config
+    if labels is None:
+        return config
+    palette = config.palette or (ade20k_palette() if has_ade20k_classes(config) else None)
+    return config.replace(labels=labels, palette=palette)

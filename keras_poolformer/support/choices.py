@@ -38,12 +38,11 @@ def reject_unknown(
         aliases: Other libraries' names, and the allowed ones that they stand for; or None.
 
     Raises:
-        InputError: One does not exist; the message suggests the closest that does.
+        InputError: One does not exist; the message suggests the closest that does, and lists all
+            unless it is another library's name.
     """
     for name in names:
         if name not in allowed:
             text = shown(name)[1:-1] if isinstance(name, str) else shown(name)
-            raise InputError(
-                f"{subject} `{text}`.{did_you_mean(name, allowed, aliases)} "
-                f"Known: {', '.join(allowed)}"
-            )
+            known = "" if name in (aliases or ()) else f" Known: {', '.join(allowed)}"
+            raise InputError(f"{subject} `{text}`.{did_you_mean(name, allowed, aliases)}{known}")

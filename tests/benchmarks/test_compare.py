@@ -1,6 +1,7 @@
 """A whole comparison of a tiny network, and what it refuses."""
 
 import importlib.util
+import itertools
 import json
 
 import numpy as np
@@ -9,19 +10,24 @@ import pytest
 from benchmarks import compare as command_line
 from benchmarks.compare import compare
 from benchmarks.contestants import CONTESTANTS, choose
-from benchmarks.job import relative_error
+from benchmarks.job import new_job, relative_error
+from benchmarks.latency import checked_error
 from benchmarks.processes import Worker
 from benchmarks.tables import print_tables
 from benchmarks.targets import TARGETS, check_targets
 from keras_poolformer.support.errors import InputError, MissingExtraError
+from keras_poolformer.variants import VARIANTS
+from tests.benchmarks.conftest import small
 
 NAMES = ["ours-fp32", "floor-fp32"]
+VARIANT = "poolformer_s12"  # whose targets are checked
 
 
 @pytest.fixture(scope="module")
 def results(tiny_config, tmp_path_factory):
     folder = tmp_path_factory.mktemp("compare") / "made"
-    return folder, compare(tiny_config, 32, NAMES, rounds=6, calls=2, folder=folder)
+    options = {"rounds": 6, "calls": 2, "folder": folder, "variant": VARIANT}
+    return folder, compare(tiny_config, 32, NAMES, **options)
 
 
 def test_results(results):
@@ -55,7 +61,7 @@ def test_tables(results, capsys):
     print_tables(results[1])
     printed = capsys.readouterr().out
     assert "6 interleaved rounds of 2 calls; intervals hold the median with 96.9%" in printed
-    for text in (*NAMES, "/ floor", "not measured", *(target.text for target in TARGETS)):
+    for text in (*NAMES, "/ floor", "not measured", *(target.text for target in TARGETS[VARIANT])):
         assert text in printed
 
 
@@ -65,13 +71,14 @@ def test_tables(results, capsys):
 )
 def test_a_target_met_by_noise_is_told_from_one_met(results, capsys, value, low, verdict):
     rounds = {"ours-fp32": [low, low, value, value, value, 2.0], "floor-fp32": [1.0] * 6}
-    print_tables(results[1] | {"targets": check_targets({"latency": rounds})})
+    print_tables(results[1] | {"targets": check_targets({"latency": rounds}, VARIANT)})
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "1.03 x floor" in line]
     assert line.rpartition("|")[2].strip() == verdict
 
 
 def test_every_target_names_contestants():
-    for target in TARGETS:
+    assert TARGETS.keys() <= VARIANTS.keys()
+    for target in itertools.chain.from_iterable(TARGETS.values()):
         for name in (target.contestant, target.reference):
             assert name in CONTESTANTS
             assert target.what != "throughput" or CONTESTANTS[name].throughput
@@ -82,23 +89,42 @@ def test_a_wrong_network_is_refused(built):
     """A peer with other logits is no peer, however fast."""
     expected = np.load(built.expected)
     with Worker(built, CONTESTANTS["ours-fp32"], 1) as worker:
-        assert command_line._check(built, worker) < 1e-5
+        assert checked_error(worker) < 1e-5
         np.save(built.expected, expected + 0.1 * abs(expected).max())
         try:
             with pytest.raises(InputError, match=r"ours-fp32 must be within 1e-05 of the Keras"):
-                command_line._check(built, worker)
+                checked_error(worker)
         finally:
             np.save(built.expected, expected)
 
 
-def test_timm_computes_the_same_logits_with_the_same_weights(built):
+# Fewer channels and, for attention, whole heads; tokens of images of 64 pixels.
+FAMILIES = {
+    "poolformer_s12": {},
+    "poolformerv2_s12": {},
+    "identityformer_s12": {},
+    "randformer_s12": {"num_tokens": (None, None, 16, 4)},
+    "convformer_s18": {},
+    "caformer_s18": {"widths": (8, 16, 32, 64)},
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("variant", FAMILIES)
+def test_pytorch_computes_the_same_logits_with_the_same_weights(variant, tmp_path):
+    """Other sums in float32: see tests/test_parity_family.py."""
     torch = pytest.importorskip("torch")
     pytest.importorskip("conversion.oracles")
+    from benchmarks.build import build_tensorflow
     from benchmarks.engines import load_timm, to_nchw
 
+    job = new_job(small(variant, **FAMILIES[variant]), 64, tmp_path)
+    build_tensorflow(job, [])
     with torch.inference_mode():
-        logits = load_timm(built)(to_nchw(built.images("normalized"))).numpy()
-    assert relative_error(logits, np.load(built.expected)) < 2e-6
+        logits = load_timm(job)(to_nchw(job.images("normalized"))).numpy()
+    error = relative_error(logits, np.load(job.expected))
+    print(variant, error)
+    assert error < 4e-6
 
 
 def test_a_worker_that_dies_says_why(built):
@@ -109,11 +135,23 @@ def test_a_worker_that_dies_says_why(built):
 
 def test_refusals(tiny_config, tmp_path, monkeypatch, capsys):
     with pytest.raises(InputError, match=r"`--only` must name some of ours-fp32.*'ours'"):
-        choose(["ours"])
+        choose(["ours"], tiny_config)
     with pytest.raises(InputError, match=r"`rounds` must be at least 6"):
         compare(tiny_config, 32, NAMES, rounds=5, folder=tmp_path)
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match=r"keras-poolformer\[bench\]"):
-        choose(["onnxruntime-fp32"])
+        choose(["onnxruntime-fp32"], tiny_config)
     assert command_line.main(["--rounds", "2", "--output", str(tmp_path)]) == 2
     assert "`rounds` must be at least 6" in capsys.readouterr().err
+    assert command_line.main(["--variant", "caformer_s18", "--publish"]) == 2
+    assert "tables of poolformer_s12" in capsys.readouterr().err
+
+
+def test_a_network_without_a_floor_has_the_other_contestants(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: name)
+    config = VARIANTS["convformer_s18"]
+    chosen = [contestant.name for contestant in choose([], config)]
+    assert chosen == [name for name in CONTESTANTS if not name.startswith("floor")]
+    with pytest.raises(InputError, match=r"mixes by sep_conv. Received: 'floor-fp32'"):
+        choose(NAMES, config)
+    assert [contestant.name for contestant in choose(NAMES, VARIANTS["randformer_s12"])] == NAMES

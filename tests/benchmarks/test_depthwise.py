@@ -16,6 +16,7 @@ def outputs(form, x):
     return interpreter.get_tensor(interpreter.get_output_details()[0]["index"])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", list(FORMS)[1:])
 def test_parts_are_the_whole(form):
     """Measured 2e-7."""

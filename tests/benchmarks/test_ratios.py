@@ -6,6 +6,8 @@ import pytest
 from benchmarks import ratios, targets
 from keras_poolformer.support.errors import InputError
 
+S12 = "poolformer_s12"
+
 
 @pytest.mark.parametrize(
     ("rounds", "rank"), [(6, 1), (7, 1), (8, 1), (9, 2), (11, 2), (12, 3), (15, 4)]
@@ -45,19 +47,30 @@ def test_pairing_takes_drift_out():
 
 def test_a_target_is_judged_by_the_lower_end():
     fast, slow = np.ones(9), np.array([1.02, 1.02, 1.02, 1.05, 1.06, 1.07, 1.08, 1.09, 1.1])
-    rows = targets.check_targets({"latency": {"ours-fp32": slow, "floor-fp32": fast}})
+    rows = targets.check_targets({"latency": {"ours-fp32": slow, "floor-fp32": fast}}, S12)
     assert rows[0]["target"] == "latency: ours-fp32 <= 1.03 x floor-fp32"
     assert rows[0]["ratio"] == pytest.approx({"value": 1.06, "low": 1.02, "high": 1.09})
     assert (rows[0]["met"], rows[0]["median_met"]) == (True, False)
-    rows = targets.check_targets({"latency": {"ours-fp32": slow * 1.02, "floor-fp32": fast}})
+    rows = targets.check_targets({"latency": {"ours-fp32": slow * 1.02, "floor-fp32": fast}}, S12)
     assert rows[0]["met"] is False
 
 
 def test_sizes_are_exact_and_what_was_not_measured_is_not_judged():
-    rows = targets.check_targets({"bytes": {"ours-int8": [1021], "floor-int8": [1000]}})
+    rows = targets.check_targets({"bytes": {"ours-int8": [1021], "floor-int8": [1000]}}, S12)
     by_text = {row["target"]: row for row in rows}
     size = by_text.pop("bytes: ours-int8 <= 1.02 x floor-int8")
     assert size["ratio"] == {"value": 1.021, "low": 1.021, "high": 1.021}
     assert size["met"] is False
-    assert len(by_text) == len(targets.TARGETS) - 1
+    assert len(by_text) == len(targets.TARGETS[S12]) - 1
     assert all(row["met"] is None and row["ratio"] is None for row in by_text.values())
+
+
+@pytest.mark.parametrize(
+    ("variant", "bounds"),
+    [("convformer_s18", [0.75, 0.45]), ("caformer_s18", [0.85, 0.45]), ("caformer_s36", [])],
+)
+def test_targets_belong_to_a_variant(variant, bounds):
+    fast = {name: np.full(9, 0.8) for name in ("ours-fp32", "ours-dynamic_int8")}
+    latency = fast | {"litert-torch-fp32": np.ones(9)}
+    rows = targets.check_targets({"latency": latency}, variant)
+    assert [row["met"] for row in rows] == [bound >= 0.8 for bound in bounds]

@@ -35,7 +35,18 @@ def test_fine_tuning_is_what_was_recorded():
 
 
 def test_the_family_is_what_was_recorded():
-    assert block("docs/family.md", "models") == family.table(record("family"))
+    recorded = record("family")
+    assert block("docs/family.md", "models") == family.table(recorded)
+    assert block("docs/family.md", "speed") == family.speed_table(recorded)
+
+
+def test_the_smallest_of_each_family_is_measured():
+    variants = record("family")["variants"]
+    measured = {variants[name]["family"]: name for name in family.SMALLEST}
+    assert measured.keys() == {row["family"] for row in variants.values()}
+    for family_name, name in measured.items():
+        rows = [row for row in variants.values() if row["family"] == family_name]
+        assert variants[name]["macs"] == min(row["macs"] for row in rows)
 
 
 def test_the_front_page_is_what_was_recorded():

@@ -94,6 +94,7 @@ def entries(path):
     path.write_bytes(data[:start] + directory + end)
 
 
+@pytest.mark.first(2)
 @linux
 @pytest.mark.parametrize(
     ("make", "said"),

@@ -8,10 +8,11 @@ from keras_poolformer import PoolFormerConfig
 from keras_poolformer.checkpoints import layouts
 from keras_poolformer.checkpoints.architecture import infer_config
 from keras_poolformer.checkpoints.names import model_names
-from keras_poolformer.checkpoints.tensors import expected_tensors
+from keras_poolformer.checkpoints.tensors import count_parameters, expected_tensors
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.variants import VARIANTS
 from tests.helpers import MIXED, MIXED_GROUP_NORMS, error_line
+from tests.segmenters import CONFIG
 
 oracles = pytest.importorskip("conversion.oracles")
 
@@ -78,6 +79,32 @@ def test_architecture_is_read_off_the_shapes(config, layout):
     if layout in ("timm", "hf"):  # these libraries make the class without stochastic depth
         expected = expected.replace(drop_path_rate=0.0)
     assert inferred == expected
+
+
+def test_a_segmenters_tensors_are_pytorchs():
+    """Those of the re-implementation, but for the counts of its batch norms."""
+    shapes = {n: s for n, s in torch_shapes(CONFIG, "mmseg").items() if not n.endswith("tracked")}
+    table = expected_tensors(CONFIG, layouts.MMSEG)
+    assert {tensor.name: tensor.shape for tensor in table} == shapes
+    assert infer_config(shapes, layouts.detect_layout(shapes)) == CONFIG
+
+
+# Parameters of mmsegmentation's models, counted on its classes; 196, 316, 436, 436 and 556 tensors
+# with the counts of the batch norms.
+@pytest.mark.parametrize(
+    ("name", "parameters", "tensors"),
+    [
+        ("poolformer_s12", 15_669_846, 196),
+        ("poolformer_s24", 25_143_638, 316),
+        ("poolformer_s36", 34_617_430, 436),
+        ("poolformer_m36", 59_778_006, 436),
+        ("poolformer_m48", 77_078_934, 556),
+    ],
+)
+def test_sizes_of_released_segmenters(name, parameters, tensors):
+    config = VARIANTS[name].replace(num_classes=150, head="semantic_fpn", feature_norms=True)
+    assert count_parameters(config) == parameters
+    assert len(expected_tensors(config, layouts.MMSEG)) + 7 == tensors
 
 
 def test_s12_has_132_tensors_in_every_layout():

@@ -264,7 +264,7 @@ def test_many_expanded_tensors_are_bounded_together(tmp_path, archive, refusal):
 BOMB = 200_000  # far more levels than the C stack holds
 
 
-@pytest.mark.first(3)
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     "stream",
     [

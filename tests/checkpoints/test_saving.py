@@ -119,6 +119,7 @@ def test_a_directory_for_transformers(model, tmp_path, images, photographs):
     np.testing.assert_array_equal(again(images), model(images))
 
 
+@pytest.mark.slow
 def test_a_directory_for_timm(tmp_path, images):
     config = PoolFormerConfig.from_variant(
         "poolformer_s12", num_classes=3, labels=LABELS, head="pool_norm", pool_size=5

@@ -47,7 +47,7 @@ def variants():
             yield pytest.param(name, dtype, marks=[] if fast else pytest.mark.slow)
 
 
-@pytest.mark.first(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "dtype"), list(variants()))
 def test_from_sail_by_way_of_timm_and_transformers(name, dtype, tmp_path):
     """sail -> Keras -> timm -> Keras -> hf -> Keras -> sail."""
@@ -63,7 +63,7 @@ def test_from_sail_by_way_of_timm_and_transformers(name, dtype, tmp_path):
     assert_same(state, tmp_path / "sail.safetensors")
 
 
-@pytest.mark.first(2)
+@pytest.mark.first(1)
 @pytest.mark.parametrize("kind", ["directories", "keras files"])
 @pytest.mark.parametrize("dtype", HALVES)
 def test_half_precision_leaves_as_it_came(dtype, kind, tmp_path):

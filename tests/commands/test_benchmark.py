@@ -11,6 +11,7 @@ from tests.helpers import ROOT, run_python
 QUICK = ("--runs", "2", "--threads", "1,2", "--workers", "2")
 
 
+@pytest.mark.slow
 def test_json(exports, run):
     files = [exports / "fp32.tflite", exports / "pixels.tflite"]
     status, printed, lines = run("benchmark", *files, *QUICK, "--json")
@@ -88,6 +89,7 @@ def test_no_file(run):
     assert (status, printed) == (2, "") and "FILE" in line
 
 
+@pytest.mark.slow
 def test_files_that_are_none(exports, refusal, tmp_path):
     good, bad = exports / "fp32.tflite", tmp_path / "m.tflite"
     assert f"{bad} must be a .tflite file. Received: no such file" == refusal("benchmark", bad)

@@ -64,6 +64,7 @@ def test_figures_are_the_models(text):
     assert "| model.keras | " in text and f"| {PRESET}_fp32.tflite | " in text
 
 
+@pytest.mark.slow
 def test_its_code_runs(repository, text, monkeypatch, capsys):
     monkeypatch.chdir(repository)
     shutil.copy(ASSETS / "photos" / "chelsea.jpg", repository / "photo.jpg")
@@ -98,6 +99,7 @@ def test_from_preset_reads_the_folder(repository):
     assert transform == ImageTransform.from_preset(PRESET)
 
 
+@pytest.mark.slow
 def test_without_data_there_is_no_accuracy(run, out):
     status, printed, _ = run("card", PRESET, "-o", out / "x", "--recipes", "none", "--json")
     figures = json.loads(printed)

@@ -25,11 +25,12 @@ def test_convert_reports_and_writes(files, run, out):
 def test_what_no_file_tells_is_named(files, run, out):
     arguments = ("convert", files / "tiny.pth.tar", "-o", out / "x.keras", "--overwrite")
     assumed = (
-        "assumed, the weights cannot tell: norm group_norm (the authors' norm_layer), pool_size"
+        "assumed, the weights cannot tell: token_mixers pooling, norm group_norm (the authors' "
+        "norm_layer), pool_size"
     )
     assert assumed in run(*arguments)[1]
     printed = run(*arguments, "--norm", "layer_norm", "--pool-size", "5")[1]
-    assert "cannot tell: activation gelu, strides" in printed
+    assert "token_mixers pooling, activation gelu, strides" in printed
     config = config_of(out / "x.keras")
     assert (config.norm, config.pool_size) == ("layer_norm", 5)
 
@@ -63,6 +64,7 @@ def test_checksums(name, files, run, refusal, out):
     assert run(*arguments, right.upper())[0] == 0
 
 
+@pytest.mark.slow
 def test_averaged_weights_are_preferred_unless_refused(state, run, out, tmp_path, random_weights):
     averaged = random_weights(seed=1)
     torch.save({"state_dict": state, "state_dict_ema": averaged}, tmp_path / "x.pth")
@@ -93,6 +95,7 @@ def test_what_shapes_do_not_tell(files, run, out):
     assert (config.pool_size, config.activation, config.head) == (5, "relu", "pool_norm")
 
 
+@pytest.mark.slow
 def test_a_model_without_an_origin_can_be_converted(run, out, tiny_config):
     PoolFormerImageClassifier(tiny_config).save(out / "fresh.keras")
     arguments = ("convert", out / "fresh.keras", "--overwrite", "-o", out / "x.keras")

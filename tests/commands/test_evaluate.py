@@ -52,7 +52,13 @@ def result_of(done):
 # What is counted
 
 
-@pytest.mark.parametrize("name", [None, *FORMATS])
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=pytest.mark.slow if name == "saved_model" else ())
+        for name in (None, *FORMATS)
+    ],
+)
 def test_every_format_counts_the_same(name, exports, data, ranked, run):
     source = exports / name if name else PRESET
     assert result_of(run("evaluate", source, "--data", data, "--json")) == counted(
@@ -78,7 +84,7 @@ def test_wrong_labels_are_counted_as_wrong(name, exports, data, tmp_path, ranked
     assert result_of(run("evaluate", source, "--data", shifted, "--json")) == expected
 
 
-@pytest.mark.first(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("size", [1, 5, 1000])
 def test_the_batch_size_changes_nothing(size, exports, data, ranked, run):
     arguments = ("--data", data, "--batch-size", size, "--json")

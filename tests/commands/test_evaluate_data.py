@@ -52,6 +52,7 @@ def test_a_saved_model_in_a_folder_of_any_name(exports, data, run, tmp_path):
     assert of_copy == of_model and of_copy[0] == 0
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("place", ["local", "address"])
 def test_records(place, root, measured, tmp_path):
     path = str(tmp_path / "records") if place == "local" else f"ram://{tmp_path.name}/evaluate"

@@ -29,7 +29,7 @@ def test_a_tflite_file_with_too_few_labels(line, exports, data, tmp_path, refusa
     assert expected in message
 
 
-@pytest.mark.first(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

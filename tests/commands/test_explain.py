@@ -62,6 +62,7 @@ def test_small_inputs_are_shown_at_a_higher_resolution(run, out, photographs):
     assert np.abs(np.diff(photograph, axis=1)).mean() > 0
 
 
+@pytest.mark.slow
 def test_json_has_class_and_probability(run, out, photographs):
     arguments = ("explain", CIFAR, *photographs[:2], "-o", out / "a.png", "--json")
     predicted = json.loads(run("predict", CIFAR, *photographs[:2], "--json", "--top-k", 10)[1])
@@ -107,6 +108,7 @@ def test_what_cannot_be_explained_is_refused(
     assert "at most 1 images" in refusal("explain", CIFAR, photo, photo, *output)
 
 
+@pytest.mark.slow
 def test_broken_images_are_reported_and_the_others_drawn(files, run, out, photographs):
     (out / "broken.png").write_bytes(b"oops")
     arguments = ("explain", files / "tiny.keras", photographs[0], out / "broken.png", "--json")
@@ -132,6 +134,7 @@ def test_size_and_labels_replace_the_presets(run, out, tmp_path, photographs):
         assert row["label"] == f"kind {row['class']}"
 
 
+@pytest.mark.slow
 def test_a_picture_is_replaced_only_if_asked(refusal, run, out, photographs):
     output = out / "a.png"
     output.write_text("precious")

@@ -30,6 +30,7 @@ def record_of(path):
     return json.loads(path.with_name(f"{path.name}.json").read_text())
 
 
+@pytest.mark.slow
 def test_the_record_has_the_files_checksum(files, run, out):
     path = out / "x.tflite"
     assert run("export", files / "tiny.keras", "-o", path, "--size", 32)[0] == 0
@@ -51,6 +52,7 @@ def test_the_checksum_of_a_folder_is_what_sha256sum_says(tmp_path):
     assert comparison.checksum(tmp_path / "saved") == done.stdout.split()[0]
 
 
+@pytest.mark.slow
 def test_size_and_labels_go_into_the_file(files, run, out, labels, photographs):
     path = out / "x.tflite"
     arguments = ("--size", 96, "--labels", labels)
@@ -126,7 +128,7 @@ def test_labels_of_a_tflite_file_for_predict(files, run, labels, photographs):
     assert other == {**first, "label": LABELS[int(first["label"])]}
 
 
-@pytest.mark.first(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("error", [0.6, float("nan"), float("inf")])
 def test_a_large_error_warns(files, run, out, monkeypatch, error):
     monkeypatch.setattr(tflite, "compare", lambda *_: {"photographs": error, "calibration": 0.1})

@@ -46,6 +46,7 @@ def test_an_unknown_architecture(ambiguous, tmp_path, capsys):
     assert "Did you mean" in capsys.readouterr().err
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     ("config", "layouts"),
     [(MIXED, ["metaformer", "timm"]), (RANDOM, ["metaformer"])],
@@ -66,6 +67,7 @@ def test_there_and_back(config, layouts, tmp_path, capsys):
             assert np.array_equal(old, new)
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize(
     ("config", "layout", "said"),
     [

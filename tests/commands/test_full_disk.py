@@ -44,6 +44,7 @@ def test_convert_where_the_kernel_stops_the_writing(files, refusal, out, small_d
     assert "too large" in message
 
 
+@pytest.mark.slow
 def test_export_on_a_full_disk(files, refusal, out, monkeypatch):
     monkeypatch.setattr(Path, "write_bytes", half_written)
     (out / "x.tflite").touch()
@@ -63,6 +64,7 @@ def test_saved_model_on_a_full_disk(files, refusal, out, monkeypatch):
     assert "No space left on device" in refusal(*arguments)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("library", ["safetensors", "TensorFlow"])
 def test_libraries_that_the_kernel_stops(library, files, refusal, out, small_disk):
     """Their errors are their own: neither is an OSError."""

@@ -39,6 +39,7 @@ def test_predict_agrees_with_the_model(name, files, run, photographs):
         np.testing.assert_allclose([received[str(i)] for i in range(3)], expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_predict_gives_the_classes_of_the_exported_source(exports, run, photographs):
     def predicted(source):
         status, printed, _ = run("predict", source, *photographs[:3], "--json")
@@ -99,6 +100,7 @@ def test_predict_refuses_what_is_broken_as_a_whole(files, refusal, half_broken):
     assert "not a regular file" in message
 
 
+@pytest.mark.slow
 def test_predict_prints_a_table_with_labels(run, photographs):
     status, printed, lines = run("predict", "poolformer_tiny_cifar10", photographs[0], "--top-k", 3)
     assert (status, lines) == (0, [])
@@ -140,7 +142,7 @@ def test_predict_refuses_files_that_are_no_models(files, refusal, tmp_path, phot
 # export
 
 
-@pytest.mark.first(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("options", "said"),
     [
@@ -166,7 +168,7 @@ def test_export_reports_what_it_wrote(files, run, out):
     assert report.keys() == {
         "path", "bytes", "recipe", "inputs", "outputs", "error", "errors", "provenance",
         "source_sha256", "operators", "partitions", "calibration_images", "skipped", "versions",
-        "sha256", "warnings",
+        "sha256", "warnings", "task",
     }  # fmt: skip
     assert (report["path"], report["recipe"]) == (str(output), "dynamic_int8")
     assert report["bytes"] == output.stat().st_size
@@ -223,6 +225,7 @@ def test_export_replaces_only_if_asked(files, refusal, run, out):
     assert output.stat().st_size > 40_000
 
 
+@pytest.mark.slow
 def test_int8_needs_calibration_and_says_how_much_it_used(
     files, refusal, run, out, tmp_path, photographs
 ):

@@ -101,7 +101,8 @@ def program():
     return functools.partial(run_python, "-c", code)
 
 
-@pytest.mark.parametrize("recipe", ["fp32", pytest.param("saved_model", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["fp32", "saved_model"])
 def test_the_terminal_shows_no_chatter(recipe, files, out, program, progress_line):
     done = program("export", files / "tiny.keras", "--recipe", recipe, "-o", out / "x")
     assert done.returncode == 0

@@ -22,6 +22,7 @@ def summary_json(run):
     return summary_json
 
 
+@pytest.mark.slow
 def test_a_released_variant_needs_no_weights(summary_json):
     summary = summary_json("poolformer_s12")
     assert summary["params"] == 11_915_176  # as timm counts them
@@ -49,6 +50,7 @@ def test_stages_with_their_openings_and_the_head_are_everything(summary_json):
     assert summary["rows"][-1]["params"] == 224 * 10 + 10 + 2 * 224
 
 
+@pytest.mark.slow
 def test_the_size_is_the_sources_unless_said(summary_json):
     assert summary_json(CIFAR)["size"] == [64, 64]
     larger = summary_json(CIFAR, "--size", 97)

@@ -8,7 +8,17 @@ import pytest
 from keras_poolformer import PoolFormerConfig, PoolFormerImageClassifier
 from keras_poolformer.shipped import ASSETS
 from keras_poolformer.sources import torch_source
+from keras_poolformer.support.errors import InputError
 from tests.helpers import randomized_module
+from tests.segmenters import CONFIG as SEGMENTER
+from tests.segmenters import (
+    LABELS,
+    randomized_segmenter,
+    save_checkpoint,
+)
+from tests.segmenters import (
+    checkpoint as mmseg_checkpoint,
+)
 
 torch = pytest.importorskip("torch")
 oracles = pytest.importorskip("conversion.oracles")
@@ -119,8 +129,27 @@ def test_verify_fails_when_the_models_differ(checkpoint, capsys):
 
     oracle = oracles.build_oracle(CONFIG, "timm")
     oracle.load(read_checkpoint(path).tensors)
-    errors, _ = compare(model, oracle, np.ones((1, 64, 64, 3), "float32"))
+    errors = compare(model, oracle, np.ones((1, 64, 64, 3), "float32")).errors
     assert errors["logits"] > TOLERANCE >= errors["P5"]
+
+
+def test_a_segmenter(tmp_path, capsys):
+    path = save_checkpoint(randomized_segmenter(), tmp_path / "x.pth", CLASSES=LABELS)
+    assert run_verify(path) == 0
+    printed = capsys.readouterr().out
+    for name in ("P2", "P5", "N2", "N5", "logits"):
+        assert f"  {name}" in printed
+    assert "labels of " in printed and "equal (tolerance 3e-06)" in printed
+    assert run_verify(path, "--backbone") == 0
+    assert "logits not compared" in capsys.readouterr().out
+    assert run_verify(path, "--num-classes", 9) == 0
+    assert run_verify(path, "--head", "norm_pool") == 2
+    assert "only a model of the checkpoint's task" in capsys.readouterr().err
+    with pytest.raises(InputError, match=r"exactly its own tensors.*output_norms\.0\.bias"):
+        module = {
+            n: t for n, t in mmseg_checkpoint(randomized_segmenter()).items() if "norm0.b" not in n
+        }
+        oracles.build_oracle(SEGMENTER, "mmseg").load(module)
 
 
 def test_convert_writes_the_model_and_its_provenance(checkpoint, tmp_path, photographs):

@@ -136,6 +136,7 @@ def test_pixels_are_pillows(fix_box, photo, interpolation, subsampling):
         assert difference.mean() < 0.02
 
 
+@pytest.mark.slow
 def test_other_formats_are_cropped_alike(fix_box, photo):
     fix_box((31, 17, 111, 83))
     options = Augmentation(**PLAIN | {"size": 32})
@@ -160,6 +161,7 @@ def test_flip_mirrors_and_nothing_else(run, jpeg):
         np.testing.assert_array_equal(mirrored, straight[:, ::-1])
 
 
+@pytest.mark.slow
 def test_shares_of_flips_and_of_kernels(run, photo):
     """With 200 draws the share of a half is within 0.11 in 998 of 1,000 cases."""
     jpeg = encode(photo.reduce(3))
@@ -206,6 +208,7 @@ def test_rand_augment_gets_pixels_fill_and_kernel(monkeypatch, jpeg):
     assert calls == [(augment.RandAugment.parse("rand-m5-n3"), [128, 64, 255], "bicubic")]
 
 
+@pytest.mark.slow
 def test_erasing_fills_one_rectangle_with_noise(run, jpeg):
     noise = []
     for key in range(20):

@@ -132,6 +132,7 @@ def test_law_of_the_erased_rectangle(timm_data):
         assert distance(quantity(ours), quantity(theirs)) < DISTANCE
 
 
+@pytest.mark.slow
 def test_the_whole_recipe_has_timms_statistics(timm_data, old_posterize, rgb_photographs):
     """The mean over images of mean, deviation and roughness, against timm's own transform."""
     torch = pytest.importorskip("torch")

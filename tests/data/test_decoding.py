@@ -129,6 +129,7 @@ def claimed(width, height):
     return content[:12] + head + crc + content[33:]
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::PIL.Image.DecompressionBombWarning")
 def test_too_many_pixels_are_refused_before_they_are_decoded(decode):
     in_graph = tf.function(decoding.decode_in_graph)

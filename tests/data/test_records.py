@@ -162,7 +162,7 @@ def test_labels_that_are_wrong_leave_nothing(place, store_tfds):
     assert listed(place) == []
 
 
-@pytest.mark.first(1)
+@pytest.mark.slow
 def test_existing_records_are_kept_unless_asked_for(place, folder_of_numbers, half_broken):
     write_records(open_splits(folder_of_numbers), place, 3)
     before = listed(place)
@@ -236,6 +236,7 @@ def flip(file):
     file.write_bytes(content)
 
 
+@pytest.mark.slow
 def test_flipped_bits_are_laid_on_the_right_file(copy):
     file = copy / "train-00002-of-00004.tfrecord"
     flip(file)

@@ -45,6 +45,7 @@ def test_every_broken_file_is_named(broken):
     assert str(name_broken(broken, tf.errors.InvalidArgumentError(None, None, "x"))) == message
 
 
+@pytest.mark.slow
 def test_each_host_reads_its_share(broken):
     found = set()
     for index in range(3):
@@ -71,6 +72,7 @@ def test_the_reason_is_told(tmp_path, write_folder):
         validate(open_splits(tmp_path)[0])
 
 
+@pytest.mark.slow
 def test_labels_out_of_range(store_tfds):
     file = tf.io.encode_png(tf.zeros((2, 2, 3), tf.uint8)).numpy()
     pairs = [(file, 0), (file, 2), (file, -1), (b"\x89PNG nothing", 1), (file, -1)]

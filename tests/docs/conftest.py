@@ -4,7 +4,6 @@ import shutil
 import socket
 
 import pytest
-from safetensors.torch import load_file
 
 from keras_poolformer.shipped import ASSETS
 from tests.helpers import PRESET
@@ -65,6 +64,7 @@ def _splits(path):
 def _pytorch(path):
     """A small network of one's own, as the authors' code saves a checkpoint."""
     import torch
+    from safetensors.torch import load_file
 
     from keras_poolformer import PoolFormerConfig, PoolFormerImageClassifier, save_torch_weights
 
@@ -79,6 +79,13 @@ def _keras(path):
     from keras_poolformer import PoolFormerImageClassifier
 
     PoolFormerImageClassifier.from_preset(PRESET).save(path)
+
+
+def _segmenter(path):
+    """A small segmenter, as mmsegmentation saves a checkpoint."""
+    from tests.segmenters import LABELS, PALETTE, randomized_segmenter, save_checkpoint
+
+    save_checkpoint(randomized_segmenter(), path, CLASSES=LABELS, PALETTE=PALETTE)
 
 
 def _labels(path):
@@ -96,4 +103,5 @@ GIVEN = {
     "my.pth.tar": _pytorch,
     "my.keras": _keras,
     "labels.txt": _labels,
+    "segmenter.pth": _segmenter,
 }

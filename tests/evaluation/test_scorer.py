@@ -19,6 +19,7 @@ def scorer_of(**fields):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_keras_model_classifies_as_the_model_itself(photographs):
     model = PoolFormerImageClassifier.from_preset(PRESET)
     scorer = open_scorer(PRESET)

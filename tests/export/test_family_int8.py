@@ -11,7 +11,7 @@ from keras_poolformer.export.networks.calibration import calibrate
 from keras_poolformer.export.networks.folding import fold
 from keras_poolformer.export.networks.integer import IntegerNetwork
 from keras_poolformer.export.networks.places import EMBEDDING, MIXER_SUM, MLP_SUM, Place
-from keras_poolformer.export.networks.ranges import Marker, Quantizer
+from keras_poolformer.export.networks.ranges import Marker, Quantizer, Recorder
 from keras_poolformer.export.networks.scaling import LARGEST_DRIFT
 from keras_poolformer.runtime import TFLiteClassifier
 from tests.export.family import FAMILIES, MIXTURES, TRANSFORM, family_model, stream_places
@@ -54,7 +54,7 @@ def test_without_rounding_it_is_the_backbone():
     assert max(relative_error(received[level], expected[level]) for level in expected) <= 5e-6
 
 
-@pytest.mark.first(2)
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     "name", ["caformer", "randformer", "convformer", "identityformer", "poolformerv2", *MIXTURES]
 )
@@ -82,6 +82,33 @@ def test_the_file_is_integer_and_close(name, tmp_path):
     # Reshapes and transposes keep the range of what they move.
     assert classifier.operators().count("QUANTIZE") == 1 + (not model.config.num_classes)
     assert set(classifier.operators_outside_xnnpack()) <= NOT_IN_XNNPACK
+
+
+def test_pixels_that_are_all_alike_leave_no_sum_that_is_too_fine(tmp_path):
+    """What attention mixes is a difference, here a millionth of its terms; LiteRT would crash."""
+    model = family_model(FAMILIES["caformer"])
+    embedding = model.backbone.get_layer("stages_1_embedding")
+    embedding.projection.kernel.assign(1e-6 * embedding.projection.kernel)
+    path = tmp_path / "m.tflite"
+    result = export_tflite(model, path, recipe="int8", calibration=PHOTOS[:8], transform=TRANSFORM)
+    print(dict(result.errors))
+    assert result.errors["calibration"] <= TOLERANCE
+
+
+def test_a_sum_has_at_least_a_step_of_its_terms():
+    recorder = Recorder()
+    places = [Place(0, 0, role) for role in ("term", "fine sum", "finer sum", "ordinary sum")]
+    term, fine, finer, ordinary = places
+    values = np.linspace(-1.0, 1.0, 101, dtype=np.float32)
+    recorder(term, values)
+    recorder.sum(fine, 1e-6 * values, [term])
+    recorder.sum(finer, 1e-12 * values, [fine])
+    recorder.sum(ordinary, values / 100, [term])
+    ranges = recorder.ranges()
+    widths = {place: high - low for place, (low, high) in ranges.items()}
+    assert widths[fine] == pytest.approx(widths[term] / 256)
+    assert widths[finer] == pytest.approx(widths[fine] / 256)
+    assert widths[ordinary] == pytest.approx(widths[term] / 100)
 
 
 @pytest.fixture(scope="module")

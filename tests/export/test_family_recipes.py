@@ -22,7 +22,7 @@ def export(name, path, recipe, **options):
     return model, export_tflite(model, path, recipe=recipe, transform=TRANSFORM, **options)
 
 
-@pytest.mark.first(6)
+@pytest.mark.first(3)
 @pytest.mark.parametrize(
     ("recipe", "name"),
     [
@@ -83,7 +83,7 @@ def test_pyramid(tmp_path):
     assert result.error <= TOLERANCES["fp32"]
 
 
-@pytest.mark.first(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["caformer", "randformer", "poolformerv2"])
 def test_saved_model(name, tmp_path):
     """Measured 3e-7."""

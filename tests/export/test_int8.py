@@ -112,6 +112,7 @@ def test_probabilities(preset, tmp_path):
     assert 0.5 < probability < 1
 
 
+@pytest.mark.slow
 def test_correcting_biases_keeps_the_mean_of_the_stream(preset):
     """Rounding moves the mean of each channel; block by block it is moved back."""
     transform = ImageTransform.from_preset("poolformer_tiny_cifar10")
@@ -216,6 +217,7 @@ class TestCalibrationImages:
             export_tflite(model, tmp_path / "m", recipe="int8", calibration=PHOTOS)
 
 
+@pytest.mark.slow
 def test_the_exact_network_runs_in_batches(preset):
     """Calibration batches are smaller than the set; the last one is not full."""
     transform = ImageTransform.from_preset("poolformer_tiny_cifar10")

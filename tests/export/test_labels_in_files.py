@@ -43,6 +43,7 @@ def test_labels_that_would_get_out_of_step_are_refused(export, labels, model, tm
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.slow
 def test_every_reader_has_the_same_names(path, model, tmp_path):
     classifier = TFLiteClassifier(path)
     assert classifier.labels == LABELS

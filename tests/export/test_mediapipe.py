@@ -10,6 +10,7 @@ from keras_poolformer import ImageTransform, PoolFormerImageClassifier
 from keras_poolformer.export.tflite import export_tflite
 from keras_poolformer.runtime import TFLiteClassifier
 from keras_poolformer.scores import softmax
+from tests.export.family import FAMILIES, TRANSFORM, family_model
 from tests.helpers import PHOTOS
 
 # Largest difference of a probability from Keras, on images of the model's classes; measured
@@ -22,7 +23,7 @@ EXPORTS = {
     "one mean and std": {"transform": GREY, **SCORES},
     "one for each channel": SCORES,
 }
-# A process of MediaPipe's starts for seconds: one classifies for all tests that are not slow.
+# A process of MediaPipe's starts for seconds: one classifies for several tests.
 ASKED_TOGETHER = ("dynamic_int8", "one mean and std", "one for each channel")
 
 
@@ -89,13 +90,8 @@ def probabilities(results, labels):
     return np.array([[one[label] for label in labels] for one in results])
 
 
-@pytest.mark.parametrize(
-    "recipe",
-    [
-        "dynamic_int8",
-        *(pytest.param(name, marks=pytest.mark.slow) for name in ("fp32", "fp16", "int8")),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("recipe", ["dynamic_int8", "fp32", "fp16", "int8"])
 def test_probabilities_and_labels(preset, transform, exported, classified, recipe):
     results = classified(recipe)[: len(PHOTOS)]
     received = probabilities(results, preset.config.labels)
@@ -109,6 +105,7 @@ def test_probabilities_and_labels(preset, transform, exported, classified, recip
     assert (received.argmax(1) == of_keras.argmax(1))[known_rows].all()
 
 
+@pytest.mark.slow
 def test_one_mean_and_std_can_stay_outside(preset, classified):
     """MediaPipe normalizes by one mean and one std itself, and rejects one for each channel."""
     received = probabilities(classified("one mean and std")[: len(PHOTOS)], preset.config.labels)
@@ -117,6 +114,7 @@ def test_one_mean_and_std_can_stay_outside(preset, classified):
     assert "Per-channel image normalization" in classified("one for each channel")
 
 
+@pytest.mark.slow
 def test_image_files(preset, transform, classified):
     """MediaPipe resizes them itself, otherwise than PIL."""
     photos = known(PHOTOS)
@@ -151,3 +149,22 @@ def test_embeddings(preset, transform, tmp_path, mediapipe_tasks):
         error = np.linalg.norm(received - expected) / np.linalg.norm(expected)
         print(f"{recipe}: {error:.2g}")
         assert error <= EMBEDDING_TOLERANCES[recipe]
+
+
+@pytest.mark.slow
+def test_the_family(tmp_path, mediapipe_tasks):
+    """A network of each family, as pixels in and probabilities out."""
+    labels = ("a", "b", "c", "d", "e")
+    images = [tmp_path / f"{photo.stem}.png" for photo in PHOTOS[:4]]
+    for path, pixels in zip(images, TRANSFORM.pixels(PHOTOS[:4]), strict=True):
+        Image.fromarray(pixels).save(path)
+    paths = {name: tmp_path / f"{name}.tflite" for name in FAMILIES}
+    for name, path in paths.items():
+        model = family_model(FAMILIES[name].replace(labels=labels))
+        export_tflite(model, path, inputs="pixels", outputs="probabilities", transform=TRANSFORM)
+    results = mediapipe_tasks("classify", paths.values(), images)
+    for path in paths.values():
+        received = probabilities(results[str(path)], labels)
+        expected = TFLiteClassifier(path).predict(TRANSFORM.pixels(PHOTOS[:4]))
+        assert np.abs(received - expected).max() <= 1e-6, path.name
+        assert np.ptp(received, axis=0).max() > 0.01  # images differ

@@ -41,6 +41,7 @@ def test_metadata_say_what_goes_in_and_comes_out(tmp_path):
     assert labels.type == metadata_schema.AssociatedFileType.TENSOR_AXIS_LABELS
 
 
+@pytest.mark.slow
 def test_other_channels_than_rgb_have_no_normalization(tiny_config, tmp_path):
     path = tmp_path / "m.tflite"
     export_tflite(PoolFormerImageClassifier(tiny_config.replace(in_channels=1)), path)
@@ -49,6 +50,7 @@ def test_other_channels_than_rgb_have_no_normalization(tiny_config, tmp_path):
     assert (image.processUnits, image.stats) == (None, None)
 
 
+@pytest.mark.slow
 def test_metadata_name_every_output_in_its_order(tiny_config, tmp_path):
     path = tmp_path / "m.tflite"
     export_tflite(PoolFormerBackbone(tiny_config), path)
@@ -60,6 +62,7 @@ def test_metadata_name_every_output_in_its_order(tiny_config, tmp_path):
     assert dict(zip(names, sides, strict=True)) == {"P2": 56, "P3": 28, "P4": 14, "P5": 7}
 
 
+@pytest.mark.slow
 def test_every_constant_is_aligned(exports):
     """The schema asks for multiples of 16 bytes; microcontrollers read weights in place."""
     data = np.fromfile(exports / "dynamic_int8.tflite", np.uint8)
@@ -69,6 +72,7 @@ def test_every_constant_is_aligned(exports):
     assert {(one.ctypes.data - data.ctypes.data) % 16 for one in constants} == {0}
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     ("family", "name", "paper"),
     [

@@ -72,6 +72,7 @@ def exported(path, recipe, config, outputs):
     )
 
 
+@pytest.mark.slow
 def test_the_recipe_runs_on_micro(tmp_path):
     path = tmp_path / "m.tflite"
     result = exported(path, "int8_micro", TINY, "logits")
@@ -89,6 +90,7 @@ def test_every_family_runs_on_micro(name, tmp_path):
     assert_close_on_micro(path, TRANSFORM.pixels(PHOTOS[:8]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_tables_give_the_same_bytes_as_the_kernel(name, tmp_path):
     """In LiteRT, in a file of the recipe int8, by XNNPACK and by the reference kernels."""

@@ -30,7 +30,7 @@ def backbone(request):
     return randomized_model(CONFIG.replace(feature_norms=request.param), PoolFormerBackbone)
 
 
-@pytest.mark.first(2)
+@pytest.mark.first(1)
 @pytest.mark.parametrize("recipe", TOLERANCES)
 def test_feature_maps_of_a_backbone(recipe, backbone, tmp_path):
     path = tmp_path / "m.tflite"
@@ -83,6 +83,7 @@ def test_a_classifier_gives_the_maps_of_its_backbone(classifier, tmp_path):
         TFLiteClassifier(path)
 
 
+@pytest.mark.slow
 def test_a_classifier_without_classes_gives_its_embedding(classifier, tmp_path):
     model = classifier.with_classes(0)
     result = export_tflite(model, tmp_path / "m.tflite", transform=TRANSFORM)
@@ -95,7 +96,7 @@ def test_a_classifier_without_classes_gives_its_embedding(classifier, tmp_path):
 
 
 def test_something_else_is_no_model(tmp_path):
-    with pytest.raises(InputError, match=r"must be a MetaFormerImageClassifier or .* Sequential"):
+    with pytest.raises(InputError, match=r"must be a MetaFormerImageClassifier, .* Sequential"):
         export_tflite(keras.Sequential(), tmp_path / "m.tflite")
 
 

@@ -115,9 +115,8 @@ def test_files_for_devices(case, expected, recipe, outputs, tmp_path):
     assert received == pytest.approx(expected, abs=BYTES if recipe == "int8" else 1e-4)
 
 
-@pytest.mark.parametrize(
-    "case", ["several labels", pytest.param("regression", marks=pytest.mark.slow)], indirect=True
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("case", ["several labels", "regression"], indirect=True)
 def test_saved_models(case, expected, tmp_path):
     problem_type, _, folder, model = case
     export_saved_model(model, tmp_path / "m")

@@ -41,6 +41,7 @@ def signatures(path):
     return tf.saved_model.load(str(path)).signatures
 
 
+@pytest.mark.slow
 def test_names(signatures):
     assert set(signatures) == {"serving_default", "encoded", "pixels", "normalized"}
 
@@ -116,6 +117,7 @@ def test_other_channels_have_the_normalized_signature(tmp_path):
     assert set(signatures) == {"serving_default", "normalized"}
 
 
+@pytest.mark.slow
 def test_an_existing_directory_is_kept_or_replaced_whole(model, path):
     description = path / "assets.extra" / "keras_poolformer.json"
     before = description.read_bytes()
@@ -130,6 +132,7 @@ def test_an_existing_directory_is_kept_or_replaced_whole(model, path):
     (path / "assets.extra" / "thesis.tex").unlink()
 
 
+@pytest.mark.slow
 def test_it_says_how_to_use_it(model, tmp_path):
     labels = ("żaba", "crane, bird")
     path = export_saved_model(model, tmp_path / "other", labels=labels)
@@ -140,7 +143,7 @@ def test_it_says_how_to_use_it(model, tmp_path):
     assert (description.recipe, description.outputs) == ("saved_model", "logits")
 
 
-@pytest.mark.first(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("kind", ["embedding", "pyramid", "normed pyramid"])
 def test_models_without_logits(kind, tmp_path, photographs):
     provenance = {"transform": TRANSFORM.to_dict()}

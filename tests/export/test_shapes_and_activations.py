@@ -18,7 +18,7 @@ CONFIG = PoolFormerConfig(depths=(1, 1), widths=(8, 12), num_classes=3)
 TRANSFORM = ImageTransform(size=(64, 96), crop_mode="hf")
 
 
-@pytest.mark.first(3)
+@pytest.mark.first(1)
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_every_activation(activation, tmp_path):
     """Measured: at most 1.7e-7 of the logits; as int8, which is not tested, at most 2.3e-2."""
@@ -46,6 +46,7 @@ def test_a_tflite_file_of_images_that_are_not_square(recipe, tolerance, tmp_path
     assert probability == pytest.approx((np.exp(logits) / np.exp(logits).sum()).max(), abs=0.05)
 
 
+@pytest.mark.slow
 def test_a_saved_model_of_images_that_are_not_square(tmp_path, photographs):
     import tensorflow as tf
 

@@ -6,7 +6,8 @@ from tests.fuzz.runner import run_target
 from tests.fuzz.targets import TARGETS
 
 
-@pytest.mark.parametrize("rounds", [1, pytest.param(3, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("rounds", [1, 3])
 @pytest.mark.parametrize("name", list(TARGETS))
 def test_damaged_files_are_refused_in_one_line_and_cheaply(name, rounds):
     cases = rounds * TARGETS[name].share

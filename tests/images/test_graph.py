@@ -103,6 +103,7 @@ def test_values_are_the_normalised_pixels(options, photo):
         np.testing.assert_array_equal(values.numpy(), expected)
 
 
+@pytest.mark.slow
 def test_batches(photo):
     transform = ImageTransform(size=48)
     batch = np.stack([photo, photo[::-1], 255 - photo])
@@ -170,6 +171,7 @@ def test_floats_are_taken_as_levels(photo, dtype):
     np.testing.assert_array_equal(transform.tf(beyond), transform.tf(clipped))
 
 
+@pytest.mark.slow
 def test_keras_own_directories(rgb_photographs, tmp_path, capfd, caplog):
     import keras
 

@@ -86,6 +86,7 @@ def test_evaluation_in_training(split, expected):
     assert_equal(evaluated(split), {name: TRANSFORM.normalize(p) for name, p in expected.items()})
 
 
+@pytest.mark.slow
 def test_prepare(split, expected):
     from keras_poolformer.data.splits.opening import open_splits
     from keras_poolformer.data.splits.record_writer import write_records
@@ -95,6 +96,7 @@ def test_prepare(split, expected):
     assert_equal(evaluated(records), {name: TRANSFORM.normalize(p) for name, p in expected.items()})
 
 
+@pytest.mark.slow
 def test_training():
     """Whatever the crop, it is that of the upright picture in a plain file."""
     from keras_poolformer.data.augmentation.augment import Augmentation, augment
@@ -179,6 +181,7 @@ def test_predict(model, root, expected, monkeypatch):
     assert_equal(received, {name: TRANSFORM.normalize(p) for name, p in expected.items()})
 
 
+@pytest.mark.slow
 def test_tflite_classifier(model, root, expected, tmp_path):
     pytest.importorskip("ai_edge_litert")
     from keras_poolformer import export_tflite

@@ -116,6 +116,7 @@ def tiny(tiny_config):
     return PoolFormerImageClassifier(tiny_config.replace(initializer_range=0.5))
 
 
+@pytest.mark.first(1)
 def test_the_last_stage_and_the_likeliest_class_are_the_default(oracle_and_model):
     _, model, photographs = oracle_and_model
     likeliest = np.argmax(model(photographs), -1)
@@ -124,6 +125,7 @@ def test_the_last_stage_and_the_likeliest_class_are_the_default(oracle_and_model
     assert np.array_equal(maps, grad_cam(model, photographs, None, "stages_2_blocks_1"))
 
 
+@pytest.mark.first(1)
 def test_each_image_may_have_a_class_of_its_own(oracle_and_model):
     _, model, photographs = oracle_and_model
     maps = grad_cam(model, photographs, [1, 6])

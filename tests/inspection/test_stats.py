@@ -11,11 +11,17 @@ import keras
 import numpy as np
 import pytest
 
-from keras_poolformer import PoolFormerBackbone, PoolFormerConfig, PoolFormerImageClassifier
+from keras_poolformer import (
+    PoolFormerBackbone,
+    PoolFormerConfig,
+    PoolFormerImageClassifier,
+    PoolFormerSegmenter,
+)
 from keras_poolformer.inspection.stats import MAX_SIDE, least_side, model_stats
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.variants import VARIANTS
 from tests.helpers import run_python
+from tests.segmenters import CONFIG as SEGMENTER
 
 torch = pytest.importorskip("torch")
 oracles = pytest.importorskip("conversion.oracles")
@@ -28,7 +34,7 @@ PUBLISHED = {
     "poolformer_m36": (56.2, 8.80, 22.0),
     "poolformer_m48": (73.5, 11.59, None),
 }
-LAYOUTS = {"pool_norm": "timm", "norm_pool": "hf"}
+LAYOUTS = {"pool_norm": "timm", "norm_pool": "hf", "semantic_fpn": "mmseg"}
 WIDE = (99, 130)
 
 
@@ -85,14 +91,14 @@ def test_variants_equal_timms_by_hooks(name):
 
 @pytest.mark.first(2)
 @pytest.mark.parametrize("size", [WIDE, 225, 17])
-@pytest.mark.parametrize("head", LAYOUTS)
+@pytest.mark.parametrize("head", ["pool_norm", "norm_pool"])
 def test_odd_networks_and_sizes_equal_pytorchs_by_hooks(head, size, odd_config):
     config = odd_config.replace(head=head)
     assert_as_hooked(model_stats(config, size), config, size)
 
 
 class Logits(torch.nn.Module):
-    """transformers' class with a tensor for its result, as fvcore requires."""
+    """transformers' class or a segmenter, with a tensor for its result, as fvcore requires."""
 
     def __init__(self, module):
         super().__init__()
@@ -100,6 +106,8 @@ class Logits(torch.nn.Module):
 
     def forward(self, images):
         output = self.module(images)
+        if isinstance(output, tuple):
+            return output[-1]
         return output if isinstance(output, torch.Tensor) else output.logits
 
 
@@ -129,6 +137,21 @@ def test_equal_to_fvcores_count(name, head, size, odd_config):
     config = odd_config if name == "odd" else PoolFormerConfig.from_variant(name)
     config = config.replace(head=head)
     assert_as_fvcore(model_stats(config, size), config, size)
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
+def test_a_segmenters_neck_and_head():
+    stats = model_stats(SEGMENTER, (64, 96))
+    assert_as_fvcore(stats, SEGMENTER, (64, 96))
+    assert_as_hooked(stats, SEGMENTER, (64, 96))
+    assert [row.name for row in stats.rows][-3:] == ["stage 4", "neck", "head"]
+    module, _ = module_and_image(SEGMENTER, 64)
+    for row, part in zip(stats.rows[-2:], (module.neck, module.decode_head), strict=True):
+        assert row.params == sum(one.numel() for one in part.parameters())
+        assert row.resolution == (16, 24)
+    assert model_stats(PoolFormerSegmenter(SEGMENTER), (64, 96)) == stats
+    for count in ("params", "macs", "activations"):
+        assert sum(getattr(row, count) for row in stats.rows) == getattr(stats, count)
 
 
 @pytest.mark.slow
@@ -165,6 +188,7 @@ def test_to_dict_is_plain(tiny_config):
     assert fields["rows"][1]["resolution"] == [16, 24]
 
 
+@pytest.mark.slow
 def test_a_backbone_is_a_classifier_without_its_head(tiny_config):
     whole = model_stats(PoolFormerImageClassifier(tiny_config), 64)
     backbone = model_stats(PoolFormerBackbone(tiny_config), 64)
@@ -194,6 +218,7 @@ def test_what_costs_nothing_changes_nothing(tiny_config):
     assert model_stats(model, 64) == model_stats(tiny_config, 64)
 
 
+@pytest.mark.slow
 def test_the_model_stays_as_it_was(tiny_config, monkeypatch):
     model = PoolFormerImageClassifier(tiny_config)
     images = np.ones((1, 32, 32, 3), "float32")
@@ -227,6 +252,7 @@ def test_what_is_no_size_is_refused(size, tiny_config):
     assert "\n" not in str(error.value)
 
 
+@pytest.mark.slow
 def test_the_largest_size_is_only_counted(tiny_config):
     stats, small = (model_stats(tiny_config, size) for size in (MAX_SIDE, MAX_SIDE // 256))
     for kind, factor in (("conv", 256**2), ("norm", 256**2), ("linear", 1)):

@@ -15,6 +15,7 @@ def preset():
     return PoolFormerImageClassifier.from_preset(PRESET)
 
 
+@pytest.mark.slow
 def test_classes_of_a_picture_in_any_form(preset, photographs):
     path = photographs[0]
     image = Image.open(path).convert("RGB")

@@ -60,6 +60,7 @@ def test_both_names_are_one_class():
         } | set(dir(object))  # fmt: skip
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("saved_as", [MetaFormerImageClassifier, PoolFormerImageClassifier])
 @pytest.mark.parametrize("read_as", [MetaFormerImageClassifier, PoolFormerImageClassifier])
 def test_a_file_is_read_by_both_names(saved_as, read_as, tmp_path, pixels):
@@ -111,7 +112,7 @@ def test_freezing_and_training(pixels):
     model = randomized_model(RANDOM, MetaFormerImageClassifier)
     model.freeze(1)
     before = {variable.path: np.asarray(variable) for variable in model.weights}
-    model.compile("adam", loss=model.default_loss())
+    model.compile("adam", loss=model.default_loss(), run_eagerly=True)
     model.fit(pixels, np.array([0, 1]), verbose=0)
     changed = {
         variable.path
@@ -144,3 +145,11 @@ def test_mixed_precision(policy, model, pixels, tmp_path):
     logits = half(pixels)
     assert logits.dtype == "float32"
     assert relative_error(logits, model(pixels)) < 0.05
+
+
+@pytest.mark.parametrize("train", ["fit", "train_on_batch"])
+def test_float16_is_for_inference(train, pixels):
+    half = MetaFormerImageClassifier(MIXED, dtype="mixed_float16")
+    half.compile(loss="sparse_categorical_crossentropy")
+    line = error_line(getattr(half, train), pixels, np.array([0, 1]))
+    assert "mixed_bfloat16" in line and "Received: 'mixed_float16'" in line

@@ -115,7 +115,7 @@ def test_a_detector_without_the_first_norm(images, tmp_path):
     assert largest_error(backbone.pyramid_outputs, backbone, images, maps) <= TOLERANCE
 
 
-@pytest.mark.first(2)
+@pytest.mark.slow
 def test_keras_file_round_trip(saved, tmp_path):
     backbone = PoolFormerBackbone.from_preset(saved)
     backbone.save(tmp_path / "x.keras")

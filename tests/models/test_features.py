@@ -100,6 +100,7 @@ def test_a_hub_directory_without_classes(tmp_path, images, pixels):
         assert error_to(model(images), module(pixels).logits) <= TOLERANCE
 
 
+@pytest.mark.slow
 def test_levels_are_timms_out_indices(tmp_path, images, pixels):
     import timm
 

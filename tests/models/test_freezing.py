@@ -63,7 +63,7 @@ def flags(model):
     return [layer.trainable for layer in model._flatten_layers()]
 
 
-@pytest.mark.first(2)
+@pytest.mark.first(1)
 @pytest.mark.parametrize("freeze", FREEZE)
 def test_what_is_frozen_stays_frozen(freeze, tmp_path):
     model: Any = PoolFormerImageClassifier(CONFIG)
@@ -90,6 +90,7 @@ def test_what_is_frozen_stays_frozen(freeze, tmp_path):
     assert learning(loaded) == learning(model) and flags(loaded) == flags(model)
 
 
+@pytest.mark.slow
 def test_other_models_made_of_a_frozen_one(tmp_path):
     model = PoolFormerImageClassifier(CONFIG)
     biases_only(model)

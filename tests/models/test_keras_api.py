@@ -75,6 +75,7 @@ def test_the_data_format_of_keras_does_not_matter():
     np.testing.assert_allclose(folded, expected, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_model_quantized_by_keras_is_saved_and_loaded(tmp_path):
     model: Any = PoolFormerImageClassifier(CONFIG.replace(initializer_range=0.5))
     model.backbone.trainable = False
@@ -129,6 +130,7 @@ def test_other_quantization_is_refused_before_anything_changes():
         PoolFormerImageClassifier(CONFIG, dtype="int8_from_float32")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["int8", "float8"])
 def test_a_model_around_ours_can_be_quantized_and_saved(mode, tmp_path):
     ours = PoolFormerImageClassifier(CONFIG)

@@ -53,8 +53,8 @@ def test_logits_and_stages_equal_pytorchs(oracle, checkpoint, images):
 
     assumed = PoolFormerImageClassifier.from_preset(checkpoint)
     assert assumed.provenance["assumed"] == {
-        "norm": "group_norm", "pool_size": 3, "activation": "gelu",
-        "strides": [4, 2], "paddings": [2, 1],
+        "token_mixers": "pooling", "norm": "group_norm", "pool_size": 3,
+        "activation": "gelu", "strides": [4, 2], "paddings": [2, 1],
     }  # fmt: skip
     assert relative_error(assumed(images), expected["logits"]) > 0.01
 
@@ -67,6 +67,7 @@ def test_norms_on_the_stages_follow(oracle, images):
         assert np.abs(mean).max() < 1e-5, level  # of each pixel
 
 
+@pytest.mark.slow
 def test_it_is_saved_and_overridden(checkpoint, tmp_path, images):
     model = PoolFormerImageClassifier.from_preset(checkpoint, norm="layer_norm")
     model.save(tmp_path / "x.keras")
@@ -75,9 +76,10 @@ def test_it_is_saved_and_overridden(checkpoint, tmp_path, images):
     assert np.array_equal(again(images), model(images))
     other = PoolFormerImageClassifier.from_preset(tmp_path / "x.keras", norm="group_norm")
     assert relative_error(other(images), np.asarray(model(images))) > 0.01
-    assert set(model.provenance["assumed"]) == {"pool_size", "activation", "strides", "paddings"}
+    assumed = {"token_mixers", "pool_size", "activation", "strides", "paddings"}
+    assert set(model.provenance["assumed"]) == assumed
     wider = PoolFormerImageClassifier.from_preset(tmp_path / "x.keras", pool_size=5)
-    assert set(wider.provenance["assumed"]) == {"activation", "strides", "paddings"}
+    assert set(wider.provenance["assumed"]) == assumed - {"pool_size"}
 
 
 @pytest.mark.parametrize("name", ["poolformer_ln.pth", "s12-LayerNorm.pth", "LayerNormChannel.bin"])
@@ -100,6 +102,17 @@ def test_the_architecture_in_the_file_is_heeded_too(checkpoint):
     assert PoolFormerImageClassifier.from_preset(checkpoint).config.norm == "group_norm"
 
 
+def test_a_name_that_speaks_of_identity_is_heeded_and_said(checkpoint, images):
+    """metaformer_id_s12, the first paper's ablation, has PoolFormer's tensors."""
+    path = checkpoint.rename(checkpoint.parent / "metaformer_id_s12.pth")
+    with pytest.warns(UserWarning, match="identity is assumed because of the name"):
+        model = PoolFormerImageClassifier.from_preset(path)
+    assert model.config.token_mixers == ("identity", "identity")
+    pooling = PoolFormerImageClassifier.from_preset(path, token_mixers="pooling")  # no warning
+    assert pooling.config.token_mixers == ("pooling", "pooling")
+    assert relative_error(pooling(images), np.asarray(model(images))) > 0.01
+
+
 def test_libraries_without_it_are_refused(checkpoint, tmp_path):
     model = PoolFormerImageClassifier.from_preset(checkpoint, norm="layer_norm")
     for layout in ("hf", "timm"):
@@ -114,6 +127,7 @@ def test_libraries_without_it_are_refused(checkpoint, tmp_path):
         load_torch_weights(model, tmp_path / "hf.safetensors")
 
 
+@pytest.mark.slow
 def test_export(checkpoint, tmp_path, images):
     from keras_poolformer import ImageTransform, export_tflite
     from keras_poolformer.runtime.tflite_model import TFLiteModel

@@ -2,12 +2,13 @@
 
 import numpy as np
 import pytest
-import tensorflow as tf
 
 
 @pytest.fixture(scope="session")
 def foreign(tmp_path_factory):
     """foreign(function, *specs): the .tflite file of a TensorFlow function."""
+    import tensorflow as tf
+
     folder = tmp_path_factory.mktemp("foreign")
 
     def foreign(function, *specs):
@@ -26,6 +27,8 @@ def foreign(tmp_path_factory):
 @pytest.fixture(scope="session")
 def channels_first(foreign):
     """A convolution with its image in the order (1, 3, 16, 16), as PyTorch has it."""
+    import tensorflow as tf
+
     kernel = np.random.default_rng(0).standard_normal((3, 3, 3, 8)).astype("float32")
 
     def convolve(image):
@@ -38,5 +41,7 @@ def channels_first(foreign):
 @pytest.fixture(scope="session")
 def out_of_bounds(foreign):
     """A file that loads, and fails when it runs on random numbers: it looks up a table."""
+    import tensorflow as tf
+
     table = tf.constant([1.0, 2.0])
     return foreign(lambda index: tf.gather(table, index), tf.TensorSpec((1, 4, 4, 1), tf.int32))

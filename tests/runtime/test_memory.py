@@ -22,6 +22,7 @@ def heavy(foreign):
     )
 
 
+@pytest.mark.slow
 def test_weights_count_and_the_callers_own_memory_does_not(heavy, channels_first):
     own = np.ones(2 * KERNEL_BYTES, "uint8")
     light, weighty = memory.peak_memory(channels_first), memory.peak_memory(heavy)

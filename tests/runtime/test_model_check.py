@@ -122,6 +122,7 @@ def test_a_sum_has_a_usable_quantization(content, name):
         check_model(changed(content, change))
 
 
+@pytest.mark.first(1)
 def test_every_damaged_byte_is_read_within_bounds(content):
     """Nothing but CorruptError, wherever the file is cut or overwritten."""
     rng = np.random.default_rng(0)

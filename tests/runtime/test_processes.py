@@ -60,6 +60,7 @@ def path(tmp_path_factory):
     return path
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize(("num_threads", "num_workers"), [(1, 1), (2, 1), (1, 2), (2, 2)])
 def test_a_forked_process_answers_the_same(path, num_threads, num_workers):
     done = run_python("-c", FORKED, path, num_threads, num_workers)

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from keras_poolformer import PoolFormerImageClassifier
 from tests.helpers import randomized_module
 
 
@@ -57,6 +56,8 @@ def hub(hf, class_names, tmp_path_factory):
 @pytest.fixture(scope="session")
 def archive(hub, tmp_path_factory):
     """The labelled network as a .keras file."""
+    from keras_poolformer import PoolFormerImageClassifier
+
     path = tmp_path_factory.mktemp("keras") / "x.keras"
     PoolFormerImageClassifier.from_preset(hub / "labelled").save(path)
     return path

@@ -31,7 +31,7 @@ def with_our_optimizer(tmp_path_factory):
     return path
 
 
-@pytest.mark.first(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "imports", ["import keras\nimport keras_poolformer", "import keras_poolformer\nimport keras"]
 )

@@ -146,7 +146,7 @@ def test_the_other_head(source, hub, hf, archive, images):
     assert relative_error(model(images), expected) <= TOLERANCE
 
 
-@pytest.mark.first(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("source", ["archive", "directory"])
 def test_other_classes_keep_the_backbone(source, hub, hf, archive, images):
     path = hub / "labelled" if source == "directory" else archive

@@ -75,6 +75,7 @@ def test_an_archive_keeps_its_dtype_policy(hub, tmp_path, tiny_config):
     assert loaded.dtype_policy.name == "mixed_bfloat16"
 
 
+@pytest.mark.slow
 def test_an_archive_without_origin(images, tmp_path, tiny_config):
     model = PoolFormerImageClassifier(tiny_config)
     model.save(tmp_path / "x.keras")
@@ -102,6 +103,7 @@ def test_the_architecture_of_a_keras_file_keeps_its_transform(archive):
     assert model.transform == ImageTransform.from_preset(archive)
 
 
+@pytest.mark.slow
 def test_the_checksum_is_of_the_bytes_that_are_loaded(archive, images, tmp_path):
     """Also where the file is overwritten in between."""
     expected = PoolFormerImageClassifier.from_preset(archive)

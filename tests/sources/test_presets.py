@@ -13,6 +13,7 @@ from keras_poolformer.checkpoints.layouts import HF, TIMM
 from keras_poolformer.checkpoints.tensors import expected_tensors
 from keras_poolformer.sources import resolve
 from keras_poolformer.sources.released import CIFAR10_LABELS, RELEASES, default_labels
+from keras_poolformer.sources.segmenters import SEGMENTERS, ade20k_fields
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.variants import VARIANTS
 from tests.helpers import TINY, error_line
@@ -86,11 +87,12 @@ def config_of(source):
 
 
 def test_every_preset_resolves_to_itself():
-    assert list(list_presets()) == ["poolformer_tiny_cifar10", *RELEASES]
+    assert list(list_presets()) == ["poolformer_tiny_cifar10", *RELEASES, *SEGMENTERS]
     for name, description in list_presets().items():
         source = resolve(name)
         assert source.name == name
-        assert "\n" not in description and ("top-1" in description or "21k" in description)
+        assert "\n" not in description
+        assert any(measure in description for measure in ("top-1", "21k", "mIoU"))
         assert resolve(source) is source and resolve(name) == source
 
 
@@ -126,6 +128,31 @@ def test_a_released_file_of_the_second_paper(name, file, size, classes):
     assert source.transform == ImageTransform(size=size, crop_pct=1.0)
     config = source.read(weights=False).config
     assert (config.num_classes, bool(config.labels)) == (classes, classes == 1000)
+
+
+# Addresses of mmsegmentation 1.2.2, configs/poolformer/metafile.yaml.
+@pytest.mark.parametrize(
+    ("size", "ending"),
+    [
+        ("s12", "20220501_115154-b5aa2f49"),
+        ("s24", "20220503_222049-394a7cf7"),
+        ("s36", "20220501_151122-b47e607d"),
+        ("m36", "20220501_164230-3dc83921"),
+        ("m48", "20220504_003923-64168d3b"),
+    ],
+)
+def test_a_released_segmenter(size, ending):
+    source = resolve(f"poolformer_{size}_ade20k")
+    folder = f"fpn_poolformer_{size}_8x4_512x512_40k_ade20k"
+    assert source.download == (
+        "https://download.openmmlab.com/mmsegmentation/v0.5/poolformer/"
+        f"{folder}/{folder}_{ending}.pth"
+    )
+    config = source.read(weights=False).config
+    assert config.depths == VARIANTS[f"poolformer_{size}"].depths
+    assert (config.num_classes, config.labels[0], config.labels[-1]) == (150, "wall", "flag")
+    assert (config.palette[0], config.palette[-1]) == ((120, 120, 120), (92, 0, 255))
+    assert (config.head, config.feature_norms) == ("semantic_fpn", True)
 
 
 def test_sixty_files_are_released():
@@ -196,7 +223,7 @@ def test_without_a_home_directory(monkeypatch, tmp_path):
     for name in ("HOME", "KERAS_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
-    assert len(list_presets()) == 1 + len(RELEASES)
+    assert len(list_presets()) == 1 + len(RELEASES) + len(SEGMENTERS)
     assert ImageTransform.from_preset("poolformer_tiny_cifar10").size == 64
     with pytest.raises(InputError, match="no home directory to keep it in; set KERAS_HOME"):
         resolve("poolformer_s12").fetch()
@@ -282,6 +309,10 @@ def test_imagenet_labels_belong_to_released_architectures_only():
     assert default_labels(VARIANTS["poolformer_m36"])[0].startswith("tench")
     assert default_labels(VARIANTS["poolformer_m36"].replace(num_classes=10)) is None
     assert default_labels(TINY.replace(num_classes=1000)) is None
+    segmenter = VARIANTS["poolformer_s12"].replace(**ade20k_fields())
+    assert default_labels(segmenter)[2] == "sky"
+    classes = {"labels": None, "palette": None, "num_classes": 1000}
+    assert default_labels(segmenter.replace(**classes)) is None
 
 
 def test_a_bare_file_of_a_released_variant_is_cropped_as_that_variant(tmp_path, monkeypatch):

@@ -50,6 +50,7 @@ def test_the_best_of_a_run_is_named_by_its_file(run, images):
     assert ImageTransform.from_preset(run / "best.keras") == TRANSFORM
 
 
+@pytest.mark.slow
 def test_a_run_may_become_anything_that_a_model_may(run):
     assert PoolFormerBackbone.from_preset(run).config.labels == LABELS
     assert PoolFormerImageClassifier.from_preset(run, num_classes=5).config.num_classes == 5
@@ -82,6 +83,7 @@ def test_a_run_that_has_not_ended(tmp_path):
         resolve(tmp_path)
 
 
+@pytest.mark.slow
 def test_a_repository_of_card(run, tmp_path, images):
     repository = tmp_path / "repository"
     assert main(["card", str(run), "-o", str(repository), "--recipes", "none"]) == 0

@@ -1,15 +1,13 @@
 import numpy as np
 import pytest
 
-from keras_poolformer.data.augmentation.mixing import Mixing
-
-PLAIN = Mixing(mixup=0.0, cutmix=0.0, label_smoothing=0.0)
-
 
 @pytest.fixture
 def plain():
     """No mixing, no smoothing."""
-    return PLAIN
+    from keras_poolformer.data.augmentation.mixing import Mixing
+
+    return Mixing(mixup=0.0, cutmix=0.0, label_smoothing=0.0)
 
 
 @pytest.fixture(scope="session")

@@ -22,6 +22,7 @@ SMALL = {"depths": (1, 1, 1, 1), "widths": (8, 16, 32, 32)}
 MIXERS = ("pooling", "sep_conv", "attention", "attention")
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize(
     ("config", "stem"),
     [

@@ -89,6 +89,7 @@ def difference(variables, wanted):
     return np.max(errors)  # NaN if one is
 
 
+@pytest.mark.first(3)
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("size", [1e-3, 1e-1, 1.0])
 def test_weights_become_those_of_timm(dtype, size):
@@ -158,6 +159,7 @@ def test_accumulated_gradients_are_clipped_together():
     assert difference(variables, timms(weights, means)) < TOLERANCE["float64"]
 
 
+@pytest.mark.slow
 def test_xla_gives_the_same_weights():
     weights, gradients = weights_and_gradients("float32", 1.0)
     variables = variables_of(weights)

@@ -113,7 +113,7 @@ def test_learning_rate_is_timms():
         assert rate == pytest.approx(oracle._get_lr(epoch)[0], rel=1e-4)
 
 
-@pytest.mark.first(4)
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -82,6 +82,7 @@ def test_data_that_are_not_there(tmp_path, refusal):
     assert str(tmp_path / "empty") in refusal(tmp_path / "empty")
 
 
+@pytest.mark.slow
 def test_another_training_in_the_folder(photo_folders, refusal, tmp_path):
     """It has its row of the log and its checkpoints for itself."""
     (tmp_path / "run").mkdir()

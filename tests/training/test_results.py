@@ -150,6 +150,7 @@ def test_another_run_in_the_folder(trained, photo_folders, tmp_path, capsys):
     assert "run.json is not valid JSON" in refusal()
 
 
+@pytest.mark.slow
 def test_lamb_at_a_constant_rate_says_so(photo_folders, tmp_path, capsys):
     settings = ["optimizer=lamb", "schedule=constant", "warmup_epochs=0.5"]
     options = ["--max-steps", "6", "--skip-validation"]

@@ -134,7 +134,7 @@ def test_drawn_numbers_are_uniform_and_the_same_under_xla(count):
     assert abs(np.corrcoef(numbers[:-1, 0], numbers[1:, 0])[0, 1]) < 0.06
 
 
-@pytest.mark.first(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("precision", ["float32", "mixed_bfloat16"])
 def test_one_batch_can_be_learnt_by_heart(precision, photo_batch, plain):
     keras.utils.set_random_seed(0)

@@ -9,6 +9,7 @@ import pytest
 from keras_poolformer import ImageTransform, export_tflite
 from keras_poolformer.runtime import TFLiteClassifier
 from keras_poolformer.scores import softmax
+from tests.export.family import FAMILIES, TRANSFORM, family_model
 from tests.helpers import PRESET, ROOT
 from tests.web.conftest import BUILT
 from tests.web.pages import run_first_in_worker
@@ -91,6 +92,21 @@ def test_any_other_file_of_ours(open_page, photos, from_keras, float_file):
     assert page.measured["model"] == "model.tflite"
     assert again == pytest.approx(answers[-1], abs=QUANTIZED)
     assert "dynamic_int8" in page.page.inner_text("#model")
+
+
+@pytest.mark.parametrize("recipe", ["fp32", "dynamic_int8"])
+@pytest.mark.parametrize("family", ["poolformerv2", "caformer"])
+def test_the_family(family, recipe, open_page, folder, photos):
+    labels = ("a", "b", "c", "d", "e")
+    path = folder / f"{family}_{recipe}.tflite"
+    model = family_model(FAMILIES[family].replace(labels=labels))
+    export_tflite(
+        model, path, recipe=recipe, inputs="pixels", outputs="probabilities", transform=TRANSFORM
+    )
+    page, in_python = open_page(f"?model={path.name}"), TFLiteClassifier(path)
+    answers = [page.classify(photo) for photo in photos[:4]]
+    expected = [dict(in_python.classify(photo)) for photo in photos[:4]]
+    assert largest_difference(answers, expected) <= (FLOAT if recipe == "fp32" else SAME_FILE)
 
 
 def test_integers_throughout(open_page, photos, int8_file):

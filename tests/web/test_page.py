@@ -105,6 +105,7 @@ def flatbuffer(folder):
 def test_models_that_cannot_be_used(open_page, tmp_path, flatbuffer, int8_file, cat):
     network, description = flatbuffer
     maps = description.to_dict() | {"outputs": "pyramid"}
+    segmenter = description.to_dict() | {"task": "segmentation", "palette": None}
     signed = int8_file("logits").read_bytes()
 
     def transformed(**options):
@@ -114,6 +115,7 @@ def test_models_that_cannot_be_used(open_page, tmp_path, flatbuffer, int8_file, 
         "text.tflite": (b"<!doctype html>", None, "is not a .tflite file."),
         "foreign.tflite": (network, None, "does not say how images are prepared: "),
         "maps.tflite": (network, maps, "returns pyramid; a classifier returns logits or prob"),
+        "segmenter.tflite": (network, segmenter, "labels each pixel; the page takes classifiers."),
         "int8.tflite": (signed, None, "cannot be run: it returns signed bytes"),
         "constructor.tflite": (
             network,

@@ -30,6 +30,9 @@ async function open(file, threads) {
   if (!SCORES.includes(description.outputs)) {
     throw new InputError(`returns ${description.outputs}; a classifier returns ${SCORES.join(" or ")}.`);
   }
+  if (description.task === "segmentation") {
+    throw new InputError("labels each pixel; the page takes classifiers.");
+  }
   const transform = new ImageTransform(description.transform);
   const model = await Model.compile(file, threads);
   const { length } = await model.run(model.blank()); // the first call is slower than all others

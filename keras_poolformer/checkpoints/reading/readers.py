@@ -33,12 +33,16 @@ class Selection:
         entry: Place of their dictionary in the file, as in "state_dict"; "" for the top level.
         unused: Places of other dictionaries of weights, which are not read.
         architecture: Name of the architecture that the file states, "" for none.
+        labels: What the file says are the names of the classes, unchecked, or None.
+        palette: What it says are their colors, unchecked, or None.
     """
 
     tensors: dict[str, StoredTensor]
     entry: str = ""
     unused: tuple[str, ...] = ()
     architecture: str = ""
+    labels: Any = None
+    palette: Any = None
 
 
 @dataclass(frozen=True)

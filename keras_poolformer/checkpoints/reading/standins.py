@@ -193,6 +193,17 @@ def _ignore(args: tuple[Any, ...]) -> Inert:
     return INERT
 
 
+def _statistic(args: tuple[Any, ...]) -> Inert:
+    """A method that mmengine keeps in the history of a training's logs."""
+    if len(args) != 2 or not isinstance(args[0], Global) or args[0].name != _HISTORY:
+        raise Rejected(
+            "asks for builtins.getattr, which is not weight data; nothing of it was run: save "
+            "model.state_dict() instead"
+        )
+    return INERT
+
+
+_HISTORY = "mmengine.logging.history_buffer.HistoryBuffer"
 _CALLS: dict[str, Callable[[tuple[Any, ...]], Any]] = {
     "collections OrderedDict": _new_dict,
     "torch._utils _rebuild_tensor": _describe_tensor,
@@ -201,6 +212,8 @@ _CALLS: dict[str, Callable[[tuple[Any, ...]], Any]] = {
     "torch._utils _rebuild_parameter": _rebuild_parameter,
     "torch._utils _rebuild_parameter_with_state": _rebuild_parameter,
     "torch._tensor _rebuild_from_type_v2": _rebuild_from_type,
+    "__builtin__ getattr": _statistic,
+    "builtins getattr": _statistic,
 }
 # Values that training scripts keep with the weights: module, and names in it. The encoded bytes of
 # numpy scalars are among them: nothing here needs their value, so not even a codec is looked up.
@@ -216,6 +229,7 @@ _INERT_NAMES = {
     "torch.nn.parameter": ("Parameter",),
     "torch.serialization": ("_get_layout",),
     "torch.torch_version": ("TorchVersion",),
+    "mmengine.logging.history_buffer": ("HistoryBuffer",),
     "numpy": ("dtype", "ndarray"),
     "numpy.core.multiarray": ("scalar", "_reconstruct"),
     "numpy._core.multiarray": ("scalar", "_reconstruct"),

@@ -8,6 +8,7 @@ Exact in real arithmetic; only the order of roundings differs from the model's:
   MLP head into its last layer.
 - The gamma of a norm before a convolution goes into the convolution. A beta cannot: it would
   have to stop at the zero padding. A convolution before a layer norm subtracts the mean.
+- Neck and head of a segmenter: semantic_fpn.py.
 - StarReLU's scale goes into the layers around it, its bias in an MLP into the second layer's.
 - Dropout and stochastic depth do nothing at inference and are left out.
 """
@@ -35,6 +36,7 @@ from keras_poolformer.export.networks.parts import (
     FoldedNorm,
     FoldedStage,
 )
+from keras_poolformer.export.networks.semantic_fpn import FoldedSemanticFpn, fold_semantic_fpn
 from keras_poolformer.models.backbone import MetaFormerBackbone
 from keras_poolformer.models.base import MetaFormerModel
 
@@ -45,11 +47,11 @@ class FoldedNetwork:
 
     Args:
         stages: Stages in order.
-        head: Head, or None for a backbone.
+        head: Head of a classifier or segmenter, or None for a backbone.
     """
 
     stages: tuple[FoldedStage, ...]
-    head: FoldedHead | None = None
+    head: FoldedHead | FoldedSemanticFpn | None = None
 
     def __call__(self, images: Tensor) -> Tensor:
         """Returns what the model returns: logits, embedding, or last feature map.
@@ -58,8 +60,8 @@ class FoldedNetwork:
             images: Normalized images, float (N, H, W, in_channels), in whose dtype the network
                 computes.
         """
-        features = self._streams(images)[-1]
-        return features if self.head is None else self.head(features)
+        streams = self._streams(images)
+        return streams[-1] if self.head is None else self.head(streams)
 
     def pyramid(self, images: Tensor) -> dict[str, Tensor]:
         """Returns each stage's output, normed if it has a norm: {"P2": (N, H/4, W/4, C0), ...}.
@@ -106,7 +108,11 @@ def fold(
     )
     headless = outputs == "pyramid" or isinstance(model, MetaFormerBackbone)
     with_classifier = config.num_classes > 0 and outputs != "embedding"
-    return FoldedNetwork(stages, None if headless else _fold_head(config, weights, with_classifier))
+    if headless:
+        return FoldedNetwork(stages)
+    if config.is_segmenter:
+        return FoldedNetwork(stages, fold_semantic_fpn(config, weights, _block_norm(config)))
+    return FoldedNetwork(stages, _fold_head(config, weights, with_classifier))
 
 
 def _block_norm(config: MetaFormerConfig) -> NormKind:

@@ -6,7 +6,8 @@
   they still fill the range (scaling.py).
 - Pixels are not normalized first, which would round them: scale and offset go into the first
   convolution, whose padding becomes a frame of the pixel that would be normalized to 0.
-- Mixers, heads and norms: integer_mixers.py, integer_head.py, integer_operations.py.
+- Mixers, heads and norms: integer_mixers.py, integer_head.py, integer_semantic_fpn.py,
+  integer_operations.py.
 
 Measurements: docs/quantization.md.
 """
@@ -28,17 +29,21 @@ from keras_poolformer.export.networks.integer_operations import (
     convolution,
     integer_statistics,
 )
+from keras_poolformer.export.networks.integer_semantic_fpn import integer_semantic_fpn
 from keras_poolformer.export.networks.parts import FoldedBlock, FoldedStage
 from keras_poolformer.export.networks.places import (
+    BRANCHES,
     EMBEDDING,
     MIXER_NORM,
     MIXER_SUM,
+    MLP,
     MLP_SUM,
     PIXELS,
     PROJECTION,
     Place,
 )
 from keras_poolformer.export.networks.ranges import Marker
+from keras_poolformer.export.networks.semantic_fpn import FoldedSemanticFpn
 
 
 @dataclass(frozen=True)
@@ -65,8 +70,9 @@ class IntegerNetwork:
             mark: Marker that every tensor passes through.
 
         Returns:
-            Logits or embedding, (N, outputs). Without a head the pyramid, normed where a stage has
-            a norm: {"P2": (N, H/4, W/4, C), ...}.
+            Logits or embedding, (N, outputs); a segmenter's logits, (N, H/4, W/4, classes).
+            Without a head the pyramid, normed where a stage has a norm:
+            {"P2": (N, H/4, W/4, C), ...}.
         """
         x = pixels
         streams = []
@@ -75,9 +81,13 @@ class IntegerNetwork:
             for number in range(len(stage.blocks)):
                 x = self.block(index, number, x, mark)
             streams.append(x)
-        if self.network.head is None:
+        head = self.network.head
+        scales = [self._last_scale(index) for index in range(len(streams))]
+        if head is None:
             return self._pyramid(streams, mark)
-        return integer_head(self.network.head, x, self._last_scale(len(streams) - 1), mark)
+        if isinstance(head, FoldedSemanticFpn):
+            return integer_semantic_fpn(head, streams, scales, mark)
+        return integer_head(head, x, scales[-1], mark)
 
     def embedding(self, index: int, x: tf.Tensor, mark: Marker) -> tf.Tensor:
         """Runs the convolution that opens a stage, with its norms.
@@ -180,7 +190,7 @@ class IntegerNetwork:
         hidden = convolution(hidden, mlp.fc1_kernel * scale[:, None], mlp.fc1_bias)
         hidden = activated(mlp.activation, hidden, place.at("fc1"), place.at("hidden"), mark)
         kernel, bias = mlp.fc2_kernel / out_scale, mlp.fc2_bias / out_scale
-        return mark(place.at("mlp"), convolution(hidden, kernel, bias))
+        return mark(place.at(MLP), convolution(hidden, kernel, bias))
 
     def _sum(
         self,
@@ -195,8 +205,9 @@ class IntegerNetwork:
         factor = self.scales[stream] / self.scales[place]
         factor = factor if shortcut is None else factor * shortcut
         if not np.allclose(factor, 1, rtol=1e-9, atol=0):
-            x = mark(place.at(f"{place.role} shortcut"), x * constant(factor))
-        return mark(place, x + branch)
+            stream = place.at(f"{place.role} shortcut")
+            x = mark(stream, x * constant(factor))
+        return mark.sum(place, x + branch, (stream, place.at(BRANCHES[place.role])))
 
     def _pyramid(self, streams: list[tf.Tensor], mark: Marker) -> dict[str, tf.Tensor]:
         """The streams on the model's scale, or normed."""

@@ -27,8 +27,9 @@ def integer_head(head: FoldedHead, x: tf.Tensor, scale: np.ndarray, mark: Marker
     """
     x = tf.reshape(_normed_mean(head, x, scale, mark), (-1, scale.size))
     if head.kernel.ndim == 1:
-        x = mark(OUTPUT.at("output unshifted"), x * constant(head.kernel * scale))
-        return mark(OUTPUT, x + constant(head.bias))
+        unshifted = OUTPUT.at("output unshifted")
+        x = mark(unshifted, x * constant(head.kernel * scale))
+        return mark.sum(OUTPUT, x + constant(head.bias), (unshifted,))
     outputs = tf.matmul(x, constant(head.kernel * scale[:, None])) + constant(head.bias)
     return mark(OUTPUT, outputs) if head.mlp is None else _rest_of_mlp(head.mlp, outputs, mark)
 

@@ -74,8 +74,9 @@ class MixerInput:
             gain = self.mark(self.place.at("gain"), self.statistics.rstd * gain)
         if bias is None:
             return self.mark(self.place.at(MIXER), x * gain)
-        branch = self.mark(self.place.at("unshifted"), x * gain)
-        return self.mark(self.place.at(MIXER), branch + constant(bias / self.out_scale))
+        unshifted = self.place.at("unshifted")
+        branch = self.mark(unshifted, x * gain) + constant(bias / self.out_scale)
+        return self.mark.sum(self.place.at(MIXER), branch, (unshifted,))
 
     def unscaled(self) -> tuple[tf.Tensor, Place]:
         """Returns the centered stream or, where each pixel has its own rstd, the normed one."""
@@ -101,7 +102,8 @@ def _pool(mixer: FoldedPooling, given: MixerInput) -> tf.Tensor:
     if given.statistics.per_pixel:
         x, place = given.unscaled()
     difference = pool_minus_self(x, mixer.pool_size, place, given.mark)
-    return given.scaled(given.mark(given.place.at("pool"), difference), mixer.scale)
+    difference = given.mark.sum(given.place.at("pool"), difference, (place,))
+    return given.scaled(difference, mixer.scale)
 
 
 def _pass(mixer: FoldedIdentity, given: MixerInput) -> tf.Tensor:
@@ -121,18 +123,20 @@ def _average(mixer: FoldedRandom, given: MixerInput) -> tf.Tensor:
 def _convolve(mixer: FoldedSepConv, given: MixerInput) -> tf.Tensor:
     mark, place = given.mark, given.place
     hidden = convolution(given.normed(), mixer.kernel1 * given.scale[:, None], mixer.bias1)
-    squares = activated("relu2", hidden, place.at("expanded"), place.at("squared"), mark)
-    shifted = place.at("shifted")
-    hidden = mark(shifted, squares + constant(mixer.shift))
+    squared, shifted = place.at("squared"), place.at("shifted")
+    squares = activated("relu2", hidden, place.at("expanded"), squared, mark)
+    hidden = mark.sum(shifted, squares + constant(mixer.shift), (squared,))
     hidden = mark.like(shifted, pad(hidden, KERNEL_SIZE // 2))
-    mixed = None
+    mixed, mixed_place = None, None
     for number, (part, kernel) in enumerate(mixer.parts(hidden)):
         part = mark.like(shifted, part)
         result = tf.nn.depthwise_conv2d(part, constant(kernel), [1, 1, 1, 1], "VALID")
-        result = mark(place.at(f"depthwise {number}"), result)
-        if mixed is not None:
-            result = mark(place.at(f"depthwise sum {number}"), mixed + result)
-        mixed = result
+        result_place = place.at(f"depthwise {number}")
+        result = mark(result_place, result)
+        if mixed_place is not None:
+            terms, result_place = (mixed_place, result_place), place.at(f"depthwise sum {number}")
+            result = mark.sum(result_place, mixed + result, terms)
+        mixed, mixed_place = result, result_place
     return mark(place.at(MIXER), convolution(mixed, mixer.kernel2 / given.out_scale))
 
 
@@ -152,12 +156,13 @@ def _attend(mixer: FoldedAttention, given: MixerInput) -> tf.Tensor:
     keys = mark.like(place.at("keys"), tf.transpose(keys, (0, 1, 3, 2)))
     scores = mark(place.at("scores"), tf.matmul(queries, keys))
     attention = mark.probabilities(tf.nn.softmax(scores))
-    values = project(2, "values")
-    mean = mark(place.at("value mean"), spatial_mean(values))
-    values = heads(mark(place.at("centered values"), values - mean), "centered values")
+    values, value_mean = project(2, "values"), place.at("value mean")
+    mean = mark(value_mean, spatial_mean(values))
+    values = mark.sum(place.at("centered values"), values - mean, (place.at("values"), value_mean))
+    values = heads(values, "centered values")
     mixed = mark(place.at("mixed"), tf.matmul(attention, values))
     joined = mark.like(place.at("mixed"), mixer.joined(mixed, given.x))
-    attended = mark(place.at("attended"), joined + mean)
+    attended = mark.sum(place.at("attended"), joined + mean, (place.at("mixed"), value_mean))
     return mark(place.at(MIXER), convolution(attended, mixer.kernel / given.out_scale))
 
 

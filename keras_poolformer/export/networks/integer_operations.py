@@ -76,9 +76,9 @@ def integer_statistics(
     centered = x
     if not kind.is_centered:
         mean = _over_channels(over_pixels(x, "means"), scale / channels)
-        mean = mark(place.step("mean"), mean)
-        mean = mark(place.step("scaled mean"), mean * constant(1 / scale))
-        centered = mark(place.step("centered"), x - mean)
+        mean, scaled = mark(place.step("mean"), mean), place.step("scaled mean")
+        mean = mark(scaled, mean * constant(1 / scale))
+        centered = mark.sum(place.step("centered"), x - mean, (scaled,))
     squares = mark(place.step("squares"), centered * centered)
     squares = over_pixels(squares, "square means")
     variance = _over_channels(squares, scale**2 / channels, kind.epsilon)
@@ -117,7 +117,9 @@ def apply_norm(
     role = place.role
     statistics = integer_statistics(x, scale, norm.kind, place.at(f"{role} norm"), mark)
     x = mark(place.at(f"{role} normed"), statistics.normed)
+    unshifted = place if norm.beta is None else place.at(f"{role} unshifted")
     if norm.gamma is not None:
-        x = x * constant(norm.gamma * scale / out_scale)
-        x = mark(place if norm.beta is None else place.at(f"{role} unshifted"), x)
-    return x if norm.beta is None else mark(place, x + constant(norm.beta / out_scale))
+        x = mark(unshifted, x * constant(norm.gamma * scale / out_scale))
+    if norm.beta is None:
+        return x
+    return mark.sum(place, x + constant(norm.beta / out_scale), (unshifted,))

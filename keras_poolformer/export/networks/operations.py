@@ -71,10 +71,14 @@ def like(array: np.ndarray, tensor: Tensor) -> Tensor:
 
 
 def convolution(
-    x: Tensor, kernel: np.ndarray, bias: np.ndarray | None = None, stride: int = 1
+    x: Tensor,
+    kernel: np.ndarray,
+    bias: np.ndarray | None = None,
+    stride: int = 1,
+    padding: str = "valid",
 ) -> Tensor:
-    """Returns a convolution without padding."""
-    result = ops.conv(x, like(kernel, x), stride, "valid", CHANNELS_LAST)
+    """Returns a convolution, without padding or, with "same", to the size of the map."""
+    result = ops.conv(x, like(kernel, x), stride, padding, CHANNELS_LAST)
     return result if bias is None else result + like(bias, x)
 
 

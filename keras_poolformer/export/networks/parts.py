@@ -168,8 +168,9 @@ class FoldedHead:
     bias: np.ndarray
     mlp: FoldedHeadMlp | None = None
 
-    def __call__(self, x: Tensor) -> Tensor:
-        """Returns logits (N, classes) or embedding (N, C) of the last map (N, H, W, C)."""
+    def __call__(self, streams: list[Tensor]) -> Tensor:
+        """Returns logits (N, classes) or embedding (N, C) of the stages' outputs, the last one."""
+        x = streams[-1]
         embedding = self._normed_mean(x)
         kernel, bias = like(self.kernel, x), like(self.bias, x)
         apply_kernel = ops.matmul if self.kernel.ndim == 2 else ops.multiply

@@ -8,6 +8,8 @@ MLP_SUM = "mlp sum"
 STREAM = (EMBEDDING, MIXER_SUM, MLP_SUM)  # roles of the tensors that a stage's blocks add to
 PROJECTION = "projection"  # an embedding before its norm
 MIXER = "mixer"  # a token mixer's branch
+MLP = "mlp"  # an MLP's
+BRANCHES = {MIXER_SUM: MIXER, MLP_SUM: MLP}  # what is added to the stream
 MIXER_NORM = "norm1"
 
 

@@ -4,7 +4,7 @@ The network passes every tensor that will have 8 bits through a marker, `mark(pl
 records values, another rounds as the integer file will, which also tells the converter the range.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TypeAlias
 
 import numpy as np
@@ -15,6 +15,9 @@ from keras_poolformer.export.networks.places import Place
 SAMPLES = 2_000  # values kept of each tensor and batch; m48 has 1,200 tensors
 PROBABILITIES_RANGE = (0.0, 255 / 256)  # of LiteRT's integer softmax and logistic
 SHRINKING = np.linspace(1.0, 0.2, 33)  # factors that ranges are tried with
+# Least width of a sum's range, relative to its widest term's: one step of that term. A narrower
+# sum holds only the term's rounding, and LiteRT's kernels overflow where it is narrower by far.
+LEAST_SUM = 2**-8
 
 Range: TypeAlias = tuple[float, float]
 
@@ -25,6 +28,10 @@ class Marker:
     def __call__(self, place: Place, tensor: tf.Tensor) -> tf.Tensor:
         """Returns `tensor`, which is at `place`."""
         return tensor
+
+    def sum(self, place: Place, tensor: tf.Tensor, terms: Sequence[Place]) -> tf.Tensor:
+        """Returns `tensor`, which is at `place`: the sum or difference of those at `terms`."""
+        return self(place, tensor)
 
     def like(self, place: Place, tensor: tf.Tensor) -> tf.Tensor:
         """Returns a tensor that is to have the range of the one at `place`."""
@@ -41,6 +48,7 @@ class Recorder(Marker):
     def __init__(self) -> None:
         self._samples: dict[Place, list[np.ndarray]] = {}
         self._extremes: dict[Place, Range] = {}
+        self._terms: dict[Place, Sequence[Place]] = {}  # of sums
 
     def __call__(self, place: Place, tensor: tf.Tensor) -> tf.Tensor:
         """Records `tensor` and returns it."""
@@ -54,12 +62,20 @@ class Recorder(Marker):
         samples.append(values)
         return tensor
 
+    def sum(self, place: Place, tensor: tf.Tensor, terms: Sequence[Place]) -> tf.Tensor:
+        """Records `tensor` and what it is the sum of, and returns it."""
+        self._terms[place] = terms
+        return self(place, tensor)
+
     def ranges(self) -> dict[Place, Range]:
         """Returns the range of each tensor, (low, high), fitted to what was recorded."""
-        return {
-            place: fit_range(np.concatenate(samples), *self._extremes[place])
-            for place, samples in self._samples.items()
-        }
+        ranges: dict[Place, Range] = {}
+        for place, samples in self._samples.items():  # terms come before their sum
+            fitted = fit_range(np.concatenate(samples), *self._extremes[place])
+            terms = [ranges[term] for term in self._terms.get(place, ())]
+            widest = max((high - low for low, high in terms), default=0.0)
+            ranges[place] = _widened(fitted, LEAST_SUM * widest)
+        return ranges
 
 
 class Quantizer(Marker):
@@ -88,6 +104,13 @@ class Quantizer(Marker):
 def _rounded(tensor: tf.Tensor, limits: Range) -> tf.Tensor:
     low, high = limits
     return tf.quantization.fake_quant_with_min_max_vars(tensor, low, high, num_bits=8)
+
+
+def _widened(limits: Range, width: float) -> Range:
+    """A range at least `width` wide, with 0 in the same part of it."""
+    low, high = limits
+    factor = max(1.0, width / (high - low))
+    return low * factor, high * factor
 
 
 def fit_range(values: np.ndarray, low: float, high: float) -> Range:

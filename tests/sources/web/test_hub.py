@@ -197,6 +197,7 @@ def test_offline_with_a_cache_of_json_alone(site, publish, hub, refused, monkeyp
 # The environment, in processes of their own
 
 
+@pytest.mark.slow
 def test_the_environment_and_two_processes_at_once(commit, site, publish, hub, tmp_path):
     publish(hub / "labelled")
     config = site.files["/sail/tiny/resolve/main/config.json"]
