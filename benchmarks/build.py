@@ -63,6 +63,8 @@ def _distribution(path):
     """
     if "/res_scale" in path:
         return 0.1, 1.0
+    if path.endswith("moving_variance"):  # of a segmenter's batch norms: positive
+        return 0.1, 1.0
     if "/act" in path:  # StarReLU's
         return 0.1, 0.9 if path.endswith("scale") else -0.3
     return 0.2, 0.5 if "gamma" in path else 0.0  # norms' and layer scales' gamma; biases

@@ -1,8 +1,8 @@
 """The floor: the network's convolutions and activations, which no export can do without.
 
-Same shapes, same converter, same flags; no token mixers, no norms, no sums. A mean over H and W,
-which feeds the classifier, keeps the file a complete one, so that sizes can be compared too. It
-classifies nothing.
+Same shapes, same converter, same flags; no token mixers, no norms, no sums. What its head does
+keeps the file a complete one, so that sizes can be compared too: a classifier's is a mean over H
+and W and a matrix product, a segmenter's is in segmenter_floor.py. It classifies nothing.
 
 Where convolution or attention mixes, the mixer is most of what the network computes, and there is
 no floor.
@@ -14,9 +14,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import tensorflow as tf
 
+from benchmarks.segmenter_floor import run_segmenter_head, segmenter_head_operators
 from keras_poolformer.export.networks.operations import activate
+from keras_poolformer.export.networks.semantic_fpn import FoldedSemanticFpn
 from keras_poolformer.export.recipes import get_recipe
-from keras_poolformer.runtime import TFLiteClassifier
+from keras_poolformer.runtime.tflite_model import TFLiteModel
 from keras_poolformer.support.errors import InputError
 
 # {activation of the folded network: its operator}. StarReLU has become a squared ReLU: a
@@ -63,58 +65,66 @@ def floor_function(network, images):
     """The function of the floor.
 
     Args:
-        network: `FoldedNetwork` with a classifier.
+        network: `FoldedNetwork` with a classifier, or of a segmenter.
         images: All images that it will see, (N, H, W, in_channels), normalized.
 
     Returns:
-        A function from float32 images (N, H, W, in_channels) to (N, num_classes).
+        A function from float32 images (N, H, W, in_channels) to (N, num_classes), or to
+        (N, H/4, W/4, num_classes).
     """
-    layers = _scaled(_layers(network), images)
+    stages = _scaled(_stages(network), images)
 
     def run(images):
-        x = images
-        for layer in layers:
-            x = layer.activated(x)
+        x, streams = images, []
+        for layers in stages:
+            for layer in layers:
+                x = layer.activated(x)
+            streams.append(x)
+        if isinstance(network.head, FoldedSemanticFpn):
+            return run_segmenter_head(network.head, streams)
         x = tf.reduce_mean(x, (1, 2))
         return tf.matmul(x, tf.constant(network.head.kernel, tf.float32)) + network.head.bias
 
     return run
 
 
-def _layers(network):
-    layers = []
+def _stages(network):
+    """The layers of each stage."""
+    stages = []
     for stage in network.stages:
-        layers.append(Layer(stage.kernel, stage.bias, stage.stride, stage.padding))
+        layers = [Layer(stage.kernel, stage.bias, stage.stride, stage.padding)]
         for mlp in (block.mlp for block in stage.blocks):
             layers.append(Layer(mlp.fc1_kernel, mlp.fc1_bias, activation=mlp.activation))
             layers.append(Layer(mlp.fc2_kernel, mlp.fc2_bias))
-    return layers
+        stages.append(layers)
+    return stages
 
 
-def _scaled(layers, images):
-    """The layers, scaled for outputs of root mean square 1.
+def _scaled(stages, images):
+    """The layers of each stage, scaled for outputs of root mean square 1.
 
     Without norms a square doubles the exponents of all numbers: after a few blocks they would be
     infinite or 0, and such numbers have another speed than a network's.
     """
     scaled, x = [], tf.constant(images, tf.float32)
-    for layer in layers:
-        factor = float(tf.reduce_mean(layer(x) ** 2)) ** -0.5
-        scaled.append(layer.scaled(factor))
-        x = scaled[-1].activated(x)
+    for layers in stages:
+        scaled.append([])
+        for layer in layers:
+            factor = float(tf.reduce_mean(layer(x) ** 2)) ** -0.5
+            scaled[-1].append(layer.scaled(factor))
+            x = scaled[-1][-1].activated(x)
     return scaled
 
 
 def expected_operators(network, recipe):
     """{operator: count} that the floor's file has, and no other."""
-    layers = _layers(network)
+    layers = [layer for stage in _stages(network) for layer in stage]
     expected = Counter(OPERATORS[layer.activation] for layer in layers if layer.activation)
-    expected.update(
-        CONV_2D=len(layers),
-        PAD=sum(layer.padding > 0 for layer in layers),
-        MEAN=1,
-        FULLY_CONNECTED=1,
-    )
+    expected.update(CONV_2D=len(layers), PAD=sum(layer.padding > 0 for layer in layers))
+    if isinstance(network.head, FoldedSemanticFpn):
+        expected.update(segmenter_head_operators(network.head))
+    else:
+        expected.update(MEAN=1, FULLY_CONNECTED=1)
     if get_recipe(recipe).is_integer:
         expected["QUANTIZE"] = 1  # from the file's uint8 to the kernels' int8
     return expected
@@ -122,7 +132,7 @@ def expected_operators(network, recipe):
 
 def require_floor(path, network, recipe):
     """Raises InputError unless a floor's file holds exactly the expected operators."""
-    received = Counter(TFLiteClassifier(path).operators())
+    received = Counter(TFLiteModel(path).operators())
     expected = expected_operators(network, recipe)
     if received != expected:
         raise InputError(

@@ -4,7 +4,16 @@ import json
 
 import pytest
 
-from benchmarks import accuracy, family, finetune, front_page, readme, tables, training
+from benchmarks import (
+    accuracy,
+    family,
+    finetune,
+    front_page,
+    readme,
+    segmentation,
+    tables,
+    training,
+)
 from keras_poolformer.support.errors import InputError
 from tests.helpers import ROOT
 
@@ -38,6 +47,13 @@ def test_the_family_is_what_was_recorded():
     recorded = record("family")
     assert block("docs/family.md", "models") == family.table(recorded)
     assert block("docs/family.md", "speed") == family.speed_table(recorded)
+
+
+@pytest.mark.skipif(
+    not (ROOT / segmentation.RECORD).exists(), reason="segmenters have not been measured yet"
+)
+def test_the_segmenter_is_what_was_recorded():
+    assert block(segmentation.PAGE, "speed") == segmentation.table(record("segmentation"))
 
 
 def test_the_smallest_of_each_family_is_measured():

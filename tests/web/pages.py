@@ -4,6 +4,8 @@ import base64
 import mimetypes
 from pathlib import Path
 
+import numpy as np
+
 TRANSFER = """([name, type, content]) => {
     const bytes = Uint8Array.from(atob(content), (letter) => letter.charCodeAt(0));
     const transfer = new DataTransfer();
@@ -26,6 +28,16 @@ def run_first_in_worker(page, script):
         route.fulfill(response=response, body=f"{script};{response.text()}")
 
     page.route("**/worker.js", answer)
+
+
+SEGMENTS = """() => {
+    const canvas = document.getElementById("segments");
+    const {width, height} = canvas;
+    const {data} = canvas.getContext("2d").getImageData(0, 0, width, height);
+    let text = "";
+    for (const byte of data) text += String.fromCharCode(byte);
+    return [height, width, btoa(text)];
+}"""
 
 
 class OpenPage:
@@ -110,3 +122,8 @@ class OpenPage:
     def pixels(self):
         """What the page shows as given to the network: height, width, RGB in one list."""
         return self.page.evaluate(PIXELS)
+
+    def segments(self):
+        """What the page draws over the image: uint8 (H, W, 4), RGB and opacity."""
+        height, width, values = self.page.evaluate(SEGMENTS)
+        return np.frombuffer(base64.b64decode(values), np.uint8).reshape(height, width, 4)

@@ -115,7 +115,11 @@ def test_models_that_cannot_be_used(open_page, tmp_path, flatbuffer, int8_file, 
         "text.tflite": (b"<!doctype html>", None, "is not a .tflite file."),
         "foreign.tflite": (network, None, "does not say how images are prepared: "),
         "maps.tflite": (network, maps, "returns pyramid; a classifier returns logits or prob"),
-        "segmenter.tflite": (network, segmenter, "labels each pixel; the page takes classifiers."),
+        "segmenter.tflite": (
+            network,
+            segmenter,
+            "must return probabilities of each pixel; it returns 1 x 10.",
+        ),
         "int8.tflite": (signed, None, "cannot be run: it returns signed bytes"),
         "constructor.tflite": (
             network,
@@ -161,7 +165,7 @@ def test_a_missing_model_and_then_another(open_page, folder, cat):
     [
         ("delete self.WebAssembly", "This browser has no WebAssembly"),
         ("WebAssembly.validate = () => false", "This browser's WebAssembly has no SIMD"),
-        ("throw new Error('not today')", "The classifier could not be started"),
+        ("throw new Error('not today')", "The network could not be started"),
     ],
 )
 def test_browsers_that_cannot(open_page, script, message):

@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from keras_poolformer import ImageTransform
+from keras_poolformer.images.segmentation import segmentation_transform
 from keras_poolformer.images.transform import INTERPOLATIONS
 from tests.helpers import PRESET
 from tests.images.image_kinds import STORED, image_kinds, unreadable_kinds
@@ -83,6 +84,15 @@ def test_options_are_bit_equal(in_browser, photo, options):
         image = photo.resize(size)
         assert np.array_equal(in_browser(transform, image), transform.pixels(image))
         assert np.array_equal(in_browser(transform, image, True), transform(image))
+
+
+@pytest.mark.parametrize("size", [64, 512, (64, 96), (217, 40)])
+def test_the_transform_of_segmenters_is_bit_equal(in_browser, photo, size):
+    transform = segmentation_transform(size)
+    for width, height in [*SIZES, (192, 128), (333, 217), (217, 334), (1000, 20)]:
+        image = photo.resize((width, height))
+        assert np.array_equal(in_browser(transform, image), transform.pixels(image)), image.size
+    assert np.array_equal(in_browser(transform, image, True), transform(image))
 
 
 def encoded(image, form, **options):

@@ -1,11 +1,12 @@
 // keras_poolformer/images/transform.py in the browser: the same pixels, the same floats.
 
 import { InputError } from "./errors.js";
+import { prepare, roundHalfToEven } from "./opencv_resize.js";
 import { INTERPOLATIONS, resize } from "./resample.js";
 
 const MAX_RESIZED_PIXELS = 64_000_000;
 const MAX_SIDE = 4096;
-const CROP_MODES = ["timm", "hf"];
+const CROP_MODES = ["timm", "hf", "mmseg"];
 const FLAGS = ["do_resize", "do_center_crop", "do_rescale", "do_normalize"];
 const asPair = (size) => (Array.isArray(size) ? size : [size, size]);
 
@@ -26,6 +27,9 @@ export class ImageTransform {
    * @returns RGB of the model's size.
    */
   pixels(image) {
+    if (this.options.crop_mode === "mmseg") {
+      return this.options.do_resize ? prepare(image, this.options.size) : image;
+    }
     const [width, height] = this.#resized(image.width, image.height);
     if (width * height > MAX_RESIZED_PIXELS) {
       throw new InputError(
@@ -90,6 +94,11 @@ function requireUsable(options) {
     rescale_factor: Number.isFinite(rescale_factor) && rescale_factor > 0,
     ...Object.fromEntries(FLAGS.map((name) => [name, typeof options[name] === "boolean"])),
   };
+  if (crop_mode === "mmseg") {
+    checks.crop_pct = crop_pct == null;
+    checks.interpolation = interpolation === "bilinear";
+    checks.do_center_crop = options.do_center_crop === false;
+  }
   const wrong = Object.keys(checks).find((name) => !checks[name]);
   if (wrong) {
     const received = JSON.stringify(options[wrong])?.slice(0, 80);
@@ -103,12 +112,6 @@ function isSize(size) {
 }
 
 const isTriple = (values) => Array.isArray(values) && values.length === 3 && values.every(Number.isFinite);
-
-function roundHalfToEven(value) {
-  const below = Math.floor(value);
-  if (value - below !== 0.5) return Math.round(value);
-  return below % 2 === 0 ? below : below + 1;
-}
 
 function crop({ data, width, height }, left, top, wide, high) {
   const result = new Uint8ClampedArray(wide * high * 3); // black beyond the picture

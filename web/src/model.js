@@ -69,6 +69,7 @@ export class Model {
     if (inputs.length !== 1 || outputs.length !== 1) throw new Error("it must have one input and one output.");
     this.#compiled = compiled;
     this.#shape = Array.from(inputs[0].shape);
+    this.outputShape = Array.from(outputs[0].shape); // 1, ...
     this.takesPixels = inputs[0].dtype === "uint8";
   }
 
@@ -81,7 +82,7 @@ export class Model {
   /**
    * Runs the network.
    * @param {Uint8Array | Float32Array} image Pixels or normalized values, as `takesPixels` says.
-   * @returns {Promise<Float32Array>} Bytes, the probabilities of recipe int8, count in 256ths.
+   * @returns {Promise<Float32Array | Uint8Array>} As the file returns it.
    */
   async run(image) {
     const input = new Tensor(image, this.#shape);
@@ -89,7 +90,7 @@ export class Model {
       const [output] = await this.#compiled.run([input]);
       const values = await output.data();
       output.delete();
-      return values instanceof Uint8Array ? Float32Array.from(values, (byte) => byte / 256) : values;
+      return values;
     } finally {
       input.delete();
     }

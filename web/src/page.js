@@ -1,5 +1,6 @@
-import { Classifier } from "./classifier.js";
+import { Network } from "./network.js";
 import { keepForOffline } from "./offline.js";
+import { showSegments, watchOpacity } from "./segments_view.js";
 import { watchFiles } from "./sources.js";
 import { showClasses, showModel, showPicture, showPixels, showProblem, tell } from "./view.js";
 
@@ -7,17 +8,17 @@ const now = () => performance.timeOrigin + performance.now(); // on the worker's
 const here = (path) => new URL(path, document.baseURI).href;
 const options = new URLSearchParams(location.search);
 const marks = document.documentElement.dataset; // what was measured, for whoever wants to know
-const classifier = new Classifier(here("worker.js"));
+const network = new Network(here("worker.js"));
 
 let loaded; // a promise: images that come before the model wait for it
-let answered; // the image whose classes are shown
+let answered; // the image whose answer is shown
 let newest = 0; // an image that comes later makes the answers to earlier ones stale
 
 /** Loads a model in place of the one before, which stays if the new one cannot be used. */
 async function load(source) {
   tell("Loading the model …");
   const threads = Number(options.get("threads")) || undefined;
-  const loading = classifier.load({ source, threads, folder: here("litert/") });
+  const loading = network.load({ source, threads, folder: here("litert/") });
   const before = loaded;
   loaded = loading.catch((error) => {
     if (!before) throw error;
@@ -30,7 +31,7 @@ async function load(source) {
     showModel(model);
     marks.model = model.name;
     tell("The model is ready. Choose an image.");
-    if (answered) classify(answered);
+    if (answered) run(answered);
     return model;
   } catch (error) {
     tell("");
@@ -39,17 +40,18 @@ async function load(source) {
   }
 }
 
-async function classify(file) {
+/** Classifies or segments an image and shows the answer. */
+async function run(file) {
   const turn = ++newest;
   const chosen = now();
   answered = undefined;
   showProblem("");
   showPicture(file);
-  tell("Classifying …");
+  tell("Working …");
   try {
     const model = await loaded;
     if (turn !== newest) return;
-    const answer = await classifier.classify(file);
+    const answer = await network.run(file);
     if (turn !== newest) return;
     show(answer);
     answered = file;
@@ -65,7 +67,7 @@ async function classify(file) {
 
 function show(answer) {
   const { preparing, running } = answer.milliseconds;
-  const best = showClasses(answer);
+  const best = answer.segments ? showSegments(answer) : showClasses(answer);
   showPixels(answer.pixels, preparing);
   tell(`${best}, in ${running.toFixed(1)} ms`);
 }
@@ -73,13 +75,14 @@ function show(answer) {
 async function takeExample(path) {
   try {
     const content = await (await fetch(path)).blob();
-    await classify(new File([content], path.split("/").at(-1)));
+    await run(new File([content], path.split("/").at(-1)));
   } catch {
     showProblem("The example could not be loaded: there is no connection.");
   }
 }
 
-watchFiles({ onImage: classify, onModel: load, onProblem: showProblem });
+watchOpacity();
+watchFiles({ onImage: run, onModel: load, onProblem: showProblem });
 for (const button of document.querySelectorAll("[data-example]")) {
   button.addEventListener("click", () => takeExample(button.dataset.example));
 }

@@ -3,8 +3,8 @@
 import { topClasses } from "./scores.js";
 
 const SHOWN = 5;
-const element = (id) => document.getElementById(id);
-const percent = (probability) => `${(100 * probability).toFixed(1)} %`;
+export const element = (id) => document.getElementById(id);
+export const percent = (part) => `${(100 * part).toFixed(1)} %`;
 
 /** Tells politely: screen readers say it when they are done with what they say. */
 export function tell(message) {
@@ -25,7 +25,7 @@ export function showPicture(file) {
   if (file) preview.src = URL.createObjectURL(file);
   preview.alt = file ? `Your image ${file.name}` : "";
   element("classes").replaceChildren();
-  element("seen").hidden = true;
+  for (const id of ["seen", "segments", "blend"]) element(id).hidden = true;
 }
 
 /** Lists the classes with the highest scores; returns the first as text. */
@@ -36,7 +36,8 @@ export function showClasses({ scores, labels, areValues }) {
   return `${best[0].label}, ${text(best[0].score)}`;
 }
 
-function classRow({ label, score }, text, hasBar) {
+/** A row of the list: a class with its score, as text and, if it is a part of 1, as a bar. */
+export function classRow({ label, score }, text, hasBar) {
   const row = document.createElement("li");
   const name = row.appendChild(document.createElement("span"));
   const part = row.appendChild(document.createElement("span"));
@@ -67,7 +68,8 @@ export function showPixels({ data, width, height }, milliseconds) {
 }
 
 /** Shows what was loaded. */
-export function showModel({ name, bytes, recipe, classes, threads }) {
+export function showModel({ name, bytes, recipe, classes, segments, threads }) {
+  element("answer").textContent = segments ? "Classes in the image" : "Most probable";
   element("model").textContent = [
     name,
     `${(bytes / 1e6).toFixed(1)} MB`,

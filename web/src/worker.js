@@ -1,11 +1,12 @@
 // Everything that takes time, off the page's thread: loading, decoding, resizing, the network.
 
+import * as classification from "./classification.js";
 import { decode } from "./decode.js";
 import { readDescription } from "./description.js";
 import { InputError } from "./errors.js";
 import { ImageTransform } from "./image_transform.js";
 import { Model, startLiteRt } from "./model.js";
-import { areValues, scores, SCORES } from "./scores.js";
+import * as segmentation from "./segmentation.js";
 
 let runtime; // a promise: started once, by the first model
 let current; // the loaded model and what it says of itself
@@ -20,28 +21,27 @@ async function load({ source, threads, folder }) {
   });
   current?.model.delete();
   current = opened;
-  const { recipe, labels } = opened.description;
+  const { classes, task } = opened;
+  const { recipe } = opened.description;
   const fetched = performance.getEntriesByType("resource").map((entry) => entry.name);
-  return { name, bytes: file.length, recipe, classes: labels.length, threads: usable, arrived, fetched };
+  const segments = task === segmentation;
+  return { name, bytes: file.length, recipe, classes, segments, threads: usable, arrived, fetched };
 }
 
 async function open(file, threads) {
   const description = readDescription(file);
-  if (!SCORES.includes(description.outputs)) {
-    throw new InputError(`returns ${description.outputs}; a classifier returns ${SCORES.join(" or ")}.`);
-  }
-  if (description.task === "segmentation") {
-    throw new InputError("labels each pixel; the page takes classifiers.");
-  }
+  const task = description.task === "segmentation" ? segmentation : classification;
+  task.requireOutputs(description);
   const transform = new ImageTransform(description.transform);
   const model = await Model.compile(file, threads);
-  const { length } = await model.run(model.blank()); // the first call is slower than all others
-  const { labels } = description;
-  if (labels.length && labels.length !== length) {
+  try {
+    await model.run(model.blank()); // the first call is slower than all others
+    const classes = task.requireShape(model.outputShape, description);
+    return { model, description, transform, task, classes };
+  } catch (error) {
     model.delete();
-    throw new InputError(`has ${labels.length} labels for ${length} classes: export it again.`);
+    throw error;
   }
-  return { model, description, transform };
 }
 
 async function read(source) {
@@ -57,24 +57,23 @@ async function read(source) {
   return { file: new Uint8Array(await response.arrayBuffer()), name, arrived: now() };
 }
 
-async function classify({ file }) {
-  const { model, description, transform } = current;
+async function run({ file }) {
+  const { model, description, transform, task } = current;
   const start = now();
-  const pixels = transform.pixels(await decode(file));
+  const picture = await decode(file);
+  const pixels = transform.pixels(picture);
   const input = model.takesPixels ? new Uint8Array(pixels.data.buffer) : transform.normalize(pixels);
   const prepared = now();
   const returned = await model.run(input);
   const done = now();
   return {
     pixels,
-    scores: scores(returned, description.outputs, description.problem_type),
-    areValues: areValues(description.problem_type),
-    labels: description.labels,
+    ...task.answer({ returned, shape: model.outputShape, description, pixels, picture }),
     milliseconds: { preparing: prepared - start, running: done - prepared },
   };
 }
 
-const METHODS = { load, classify };
+const METHODS = { load, run };
 let queue = Promise.resolve(); // one thing at a time: LiteRT has one input
 
 self.onmessage = ({ data: { id, method, options } }) => {

@@ -1,7 +1,7 @@
 import { InputError } from "./errors.js";
 
-/** The classifier, which works in a thread of its own. */
-export class Classifier {
+/** The network, which works in a thread of its own. */
+export class Network {
   #worker;
   #waiting = new Map();
   #asked = 0;
@@ -18,7 +18,7 @@ export class Classifier {
     };
     this.#worker.onerror = (event) => {
       event.preventDefault();
-      this.#failure = new InputError(`The classifier could not be started. ${event.message ?? ""}`);
+      this.#failure = new InputError(`The network could not be started. ${event.message ?? ""}`);
       this.#waiting.forEach(({ reject }) => reject(this.#failure));
     };
   }
@@ -33,11 +33,11 @@ export class Classifier {
   }
 
   /**
-   * Classifies an image file.
+   * Classifies or segments an image file, as the model does.
    * @param {Blob} file
    */
-  classify(file) {
-    return this.#ask("classify", { file });
+  run(file) {
+    return this.#ask("run", { file });
   }
 
   #ask(method, options) {
