@@ -75,10 +75,10 @@ def resize_nearest(labels: Tensor, sides: Tensor, box: Tensor | None = None) -> 
     Returns:
         (H', W'), of the same dtype.
     """
-    box = whole(sides) if box is None else box
+    part: Tensor = whole(sides) if box is None else box
     for axis in (0, 1):
         length = tf.shape(labels)[axis]
-        places = tf.cast(tf.range(box[axis], box[axis] + box[axis + 2]), tf.float64)
+        places = tf.cast(tf.range(part[axis], part[axis] + part[axis + 2]), tf.float64)
         places = tf.cast(places * _scale(length, sides[axis]), tf.int32)
         labels = tf.gather(labels, tf.minimum(places, length - 1), axis=axis)
     return labels

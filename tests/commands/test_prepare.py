@@ -5,6 +5,7 @@ import os
 import signal
 
 import pytest
+from PIL import Image
 
 from tests.helpers import CIFAR10_PHOTOS
 
@@ -81,3 +82,34 @@ def test_outputs_that_are_refused(output, message, data, tmp_path, refusal):
 def test_data_that_are_refused(out, data, refusal):
     assert "Received: no such folder" in refusal("prepare", "./no/such", "-o", out / "x")
     assert "--data-dir goes with" in refusal("prepare", data, "--data-dir", out, "-o", out / "x")
+
+
+@pytest.fixture
+def masked_folder(tmp_path):
+    """ROOT/images and ROOT/masks, whose labels are 1 and 2."""
+    for folder, mode, colors in (("images", "RGB", ("red", "blue")), ("masks", "L", (1, 2))):
+        (tmp_path / "root" / folder).mkdir(parents=True)
+        for number, color in enumerate(colors):
+            Image.new(mode, (6, 5), color).save(tmp_path / "root" / folder / f"{number}.png")
+    return tmp_path / "root"
+
+
+def test_images_with_masks_become_records(masked_folder, out, run, refusal):
+    from keras_poolformer.data.splits.opening import open_masked_splits
+
+    arguments = ("prepare", masked_folder, "-o", out / "records")
+    labels = masked_folder / "labels.txt"
+    assert f"write them to {labels}" in refusal(*arguments)
+    labels.write_text("sky\nsea\n")
+    message = refusal(*arguments)
+    assert f"{masked_folder}/masks/1.png has 2" in message and "reduce_zero_label" in message
+    arguments += ("--reduce-zero-label", "--labels", labels)
+    status, printed, _ = run(*arguments)
+    assert status == 0 and printed.startswith(f"{out}/records: 2 classes, described by")
+    split, _ = open_masked_splits(out / "records")
+    assert (split.class_names, split.target.reduce_zero_label) == (("sky", "sea"), True)
+    stored = {one["mask"] for one in split.stream().map(split.load).as_numpy_iterator()}
+    assert stored == {path.read_bytes() for path in (masked_folder / "masks").iterdir()}
+    # Records of records are of masks too.
+    assert run("prepare", out / "records", "-o", out / "again")[0] == 0
+    assert open_masked_splits(out / "again")[0].target == split.target
