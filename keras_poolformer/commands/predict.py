@@ -4,7 +4,13 @@ import argparse
 import os
 from pathlib import Path
 
-from keras_poolformer.commands.arguments import CommandGroup, add_command, add_overrides, positive
+from keras_poolformer.commands.arguments import (
+    CommandGroup,
+    add_command,
+    add_overrides,
+    add_tiles,
+    positive,
+)
 from keras_poolformer.commands.images import BrokenImages, add_skip_broken, image_files
 from keras_poolformer.commands.segments import FOLDER, OVERLAYS, segment_images
 from keras_poolformer.data.folders import read_batches
