@@ -176,7 +176,7 @@ def open_tfds_images(
     place = _place_to_report(name, builder, split)
     if "mask" not in found:
         return _split(_of_classes(name, builder, found["label"]), *place)
-    names = tuple(getattr(builder.info.features[found["mask"].target], "names", None) or ())
+    names = mask_names(builder.info.features[found["mask"].target])
     target = MaskTarget(len(names), reduce_zero_label)
     masks = _split(_DataSet(name, builder, found["mask"], names, target), *place)
     label = found.get("label")
