@@ -15,39 +15,32 @@ import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
-
 from benchmarks import front_page, readme
 from benchmarks.build import randomize
-from benchmarks.job import relative_error
+from benchmarks.formats import FORMATS, MEASURED, measure_formats
 from conversion import cifar10
-from keras_poolformer import PoolFormerImageClassifier, export_saved_model, export_tflite
+from keras_poolformer import PoolFormerImageClassifier, export_tflite
 from keras_poolformer.cli import one_line_errors
 from keras_poolformer.data.folders import spread
-from keras_poolformer.evaluation.accuracy import measure_accuracy
-from keras_poolformer.evaluation.opening import open_scorer
 from keras_poolformer.export.comparison import versions
-from keras_poolformer.export.recipes import RECIPES
 from keras_poolformer.shipped import ASSETS
-from keras_poolformer.support.files import replacing, size_of
+from keras_poolformer.support.files import replacing
 from keras_poolformer.support.progress import Progress
 from keras_poolformer.variants import VARIANTS
 
-# int8_micro returns the same bytes as int8.
-MEASURED = tuple(name for name, recipe in RECIPES.items() if not recipe.gelu_as_table)
 PRESET = "poolformer_tiny_cifar10"
-BATCH = 250
 
 
 def run(options):
     """Measures, and writes the record and the tables."""
     variants = options.variants.split(",") if options.variants else []
-    progress = Progress([*_formats(), *variants])
+    progress = Progress([*FORMATS, *variants])
+    model = PoolFormerImageClassifier.from_preset(PRESET)
     images, labels = cifar10.load_split(options.data, "test")
     training, _ = cifar10.load_split(options.data, "train")
     calibration = list(spread(training, options.calibration_images))
     with tempfile.TemporaryDirectory() as folder:
-        formats = _measure_formats(calibration, images, labels, Path(folder), progress)
+        formats = measure_formats(model, images, labels, calibration, folder, progress)
         randomized = {name: _measure_variant(name, Path(folder), progress) for name in variants}
     progress.finish()
     record = {
@@ -63,46 +56,6 @@ def run(options):
             written.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
         readme.insert("docs/export.md", "accuracy", tables(record))
         front_page.write()
-
-
-def _formats():
-    return ["Keras", "SavedModel", *(f"TFLite {recipe}" for recipe in MEASURED)]
-
-
-def _measure_formats(calibration, images, labels, folder, progress):
-    """{format: size, accuracy, distance of the logits from Keras' and agreement with it}."""
-    model = PoolFormerImageClassifier.from_preset(PRESET)
-    measured, expected = {}, None
-    for name in _formats():
-        progress.start()
-        scorer = open_scorer(source := _write(model, name, calibration, folder), num_workers=2)
-        scores = []
-        for start in range(0, len(images), BATCH):
-            batch = np.stack([scorer.prepare(image) for image in images[start : start + BATCH]])
-            scores.append(scorer.predict(batch))
-            progress.advance(start, len(images))
-        scores = np.concatenate(scores)
-        expected = scores if expected is None else expected
-        measured[name] = {
-            "bytes": size_of(source),
-            "error": relative_error(scores, expected),
-            "agreement": 100 * float((scores.argmax(1) == expected.argmax(1)).mean()),
-            **measure_accuracy(lambda x: x, [(scores, labels)]).to_dict(),
-        }
-    return measured
-
-
-def _write(model, name, calibration, folder):
-    """Writes one format; returns what it can be opened by."""
-    path = folder / name.replace(" ", "_")
-    if name == "Keras":
-        model.save(path.with_suffix(".keras"))
-        return path.with_suffix(".keras")
-    if name == "SavedModel":
-        return export_saved_model(model, path)
-    recipe = name.removeprefix("TFLite ")
-    path = path.with_suffix(".tflite")
-    return export_tflite(model, path, recipe=recipe, calibration=calibration).path
 
 
 def _measure_variant(name, folder, progress):

@@ -1,7 +1,7 @@
 """Packs a training of the recipe `poolformer_tiny_nuclei` into the assets that the package ships.
 
-    python -m keras_poolformer train --recipe poolformer_tiny_nuclei --init poolformer_tiny_cifar10 \\
-        --data nuclei/ --workdir run
+    python -m keras_poolformer train --recipe poolformer_tiny_nuclei \\
+        --init poolformer_tiny_cifar10 --data nuclei/ --workdir run
     python -m conversion.pack_nuclei --data nuclei/ --workdir run
 
 The weights of the best step are written in half precision, with mmsegmentation's names, and
@@ -12,19 +12,24 @@ import argparse
 import hashlib
 import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+
+import numpy as np
+import PIL.Image as Image
 
 from keras_poolformer import PoolFormerSegmenter, save_torch_weights
 from keras_poolformer.cli import one_line_errors
 from keras_poolformer.data.masks import MaskedImage
 from keras_poolformer.data.splits.opening import open_masked_splits
+from keras_poolformer.data.splits.split import Split
 from keras_poolformer.evaluation.iou import IouMeter, SegmentationScores
 from keras_poolformer.shipped import ASSETS
 from keras_poolformer.support.progress import Progress
 from keras_poolformer.training import get_recipe
 
 PRESET = "poolformer_tiny_nuclei"
+NUM_CLASSES = 2
 
 
 def held_out_images(data: str) -> list[MaskedImage]:
@@ -33,8 +38,23 @@ def held_out_images(data: str) -> list[MaskedImage]:
     Args:
         data: Folder of images and masks.
     """
-    held_out = get_recipe(PRESET).held_out
-    split = open_masked_splits(data).training.held_out(held_out)[1]
+    return _files(_splits(data)[1])
+
+
+def training_images(data: str) -> list[MaskedImage]:
+    """Returns the images that the recipe trains on.
+
+    Args:
+        data: Folder of images and masks.
+    """
+    return _files(_splits(data)[0])
+
+
+def _splits(data: str) -> tuple[Split, Split]:
+    return open_masked_splits(data).training.held_out(get_recipe(PRESET).held_out)
+
+
+def _files(split: Split) -> list[MaskedImage]:
     return [
         MaskedImage(Path(split.describe(number)), Path(split.describe_target(number)))
         for number in range(split.num_examples)
@@ -42,20 +62,22 @@ def held_out_images(data: str) -> list[MaskedImage]:
 
 
 def measure(
-    model: PoolFormerSegmenter, images: Sequence[MaskedImage], progress: Progress
+    segment: Callable[[Image.Image], np.ndarray],
+    images: Sequence[MaskedImage],
+    progress: Progress,
 ) -> SegmentationScores:
-    """Returns the scores of a model at the images' own sizes.
+    """Returns the scores of a segmenter of nuclei at the images' own sizes.
 
     Args:
-        model: Segmenter of nuclei.
+        segment: Function from a picture to its label map.
         images: Images with their masks.
         progress: Progress, of which one step is this one.
     """
     progress.start()
-    meter = IouMeter(model.config.num_classes)
+    meter = IouMeter(NUM_CLASSES)
     for number, files in enumerate(images, start=1):
-        picture, mask = files.load(model.config.num_classes, reduce_zero_label=False)
-        meter.add(model.predict_labels(picture), mask)
+        picture, mask = files.load(NUM_CLASSES, reduce_zero_label=False)
+        meter.add(segment(picture), mask)
         progress.advance(number, len(images))
     return meter.scores()
 
@@ -74,7 +96,7 @@ def pack(options: argparse.Namespace) -> None:
         weights, layer_scale_init=trained.config.layer_scale_init, labels=trained.labels
     )
     packed.transform = trained.transform
-    scores = measure(packed, held_out_images(options.data), progress)
+    scores = measure(packed.predict_labels, held_out_images(options.data), progress)
     progress.finish()
     card = {
         "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),

@@ -37,6 +37,11 @@ def pytest_addoption(parser):
     )
 
 
+def pytest_configure():
+    """Lets the garbage collector look more rarely: TensorFlow and Keras make much and keep most."""
+    gc.set_threshold(20_000, 10, 10)
+
+
 def pytest_sessionfinish(session):
     reporter = session.config.pluginmanager.get_plugin("terminalreporter")
     if not session.config.getoption("all_libraries") or reporter is None:

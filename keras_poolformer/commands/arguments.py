@@ -158,6 +158,16 @@ def add_overrides(command: argparse.ArgumentParser) -> None:
     )
 
 
+def add_tiles(command: argparse.ArgumentParser) -> None:
+    """Adds --tiles."""
+    command.add_argument(
+        "--tiles",
+        action="store_true",
+        help="keep the aspect ratio and details of large images: a segmenter's .tflite file works "
+        "through them in overlapping tiles",
+    )
+
+
 def _size(text: str) -> int | tuple[int, int]:
     """A side, or (height, width), for argparse; `ImageTransform` knows the bounds."""
     sides = re.fullmatch(r"([1-9]\d{0,5})(?:x([1-9]\d{0,5}))?", text, re.ASCII)

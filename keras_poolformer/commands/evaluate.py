@@ -9,6 +9,7 @@ from keras_poolformer.commands.arguments import (
     CommandGroup,
     add_command,
     add_overrides,
+    add_tiles,
     positive,
     print_note,
 )
@@ -41,6 +42,7 @@ def add_parser(group: CommandGroup) -> None:
     )
     add_data_options(command, required=True)
     add_overrides(command)
+    add_tiles(command)
     command.add_argument(
         "--per-class", action="store_true", help="print the figures of each class, too"
     )
@@ -101,7 +103,9 @@ def evaluate(options: argparse.Namespace) -> None:
     if options.report:
         refuse_existing(options.report, options.overwrite, REPORT)
     progress = Progress([f"loading {options.source}", f"measuring on the images of {options.data}"])
-    measured = measure(options, options.source, progress, options.size, options.labels)
+    measured = measure(
+        options, options.source, progress, options.size, options.labels, options.tiles
+    )
     progress.finish()
     if options.report:
         with replacing(options.report, options.overwrite, REPORT) as folder:
@@ -136,6 +140,7 @@ def measure(
     progress: Progress,
     size: Size | None = None,
     labels: str | None = None,
+    tiles: bool = False,
 ) -> Measurement:
     """Measures one model.
 
@@ -145,12 +150,13 @@ def measure(
         progress: Progress of the command, two steps of which are begun.
         size: Size of the images instead of the source's, or None.
         labels: Text file of class names instead of the source's, or None.
+        tiles: Whether a segmenter's .tflite file works through images in tiles.
     """
     images = open_labeled(
         options.data, options.split, options.data_dir, print_note, options.reduce_zero_label
     )
     progress.start()
-    network = open_network(source, os.cpu_count() or 1, size, labels)
+    network = open_network(source, os.cpu_count() or 1, size, labels, tiles)
     progress.start()
     return measure_images(
         network,

@@ -4,16 +4,27 @@ import argparse
 import os
 from pathlib import Path
 
-from keras_poolformer.commands.arguments import CommandGroup, add_command, add_overrides, positive
+from keras_poolformer.commands.arguments import (
+    CommandGroup,
+    add_command,
+    add_overrides,
+    add_tiles,
+    positive,
+)
 from keras_poolformer.commands.images import BrokenImages, add_skip_broken, image_files
+from keras_poolformer.commands.segments import FOLDER, OVERLAYS, segment_images
 from keras_poolformer.data.folders import read_batches
-from keras_poolformer.evaluation.opening import open_scorer
+from keras_poolformer.evaluation.opening import open_network
 from keras_poolformer.evaluation.scorer import Scorer
+from keras_poolformer.evaluation.segmenter import Segmenter
 from keras_poolformer.scores import score_name, score_text
+from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.files import refuse_existing
 from keras_poolformer.support.messages import json_text, printable
 from keras_poolformer.support.progress import Progress
 
 BATCH_SIZE = 32  # images
+TOP_K = 5  # classes of a classifier
 Results = dict[str, list[tuple[str, float]]]  # {path of an image: its best classes}
 
 
@@ -23,7 +34,7 @@ def add_parser(group: CommandGroup) -> None:
         group,
         "predict",
         predict,
-        "classify images",
+        "classify images, or segment them: overlays, and each class's share of the pixels",
         "predict poolformer_tiny_cifar10 photo.jpg holiday/",
     )
     command.add_argument(
@@ -34,27 +45,45 @@ def add_parser(group: CommandGroup) -> None:
         "--top-k",
         type=positive,
         metavar="N",
-        default=5,
-        help="number of classes to show (default: %(default)s)",
+        help=f"number of classes to show (default: {TOP_K}; of a segmenter all in the image)",
     )
+    command.add_argument(
+        "-o",
+        "--output",
+        metavar="FOLDER",
+        help=f"folder to write a segmenter's overlays to (default: {FOLDER})",
+    )
+    command.add_argument("--overwrite", action="store_true", help="replace existing overlays")
+    add_tiles(command)
     add_skip_broken(command)
     add_overrides(command)
     command.add_argument("--json", action="store_true", help="print the classes as JSON")
 
 
 def predict(options: argparse.Namespace) -> int:
-    """Classifies image files; returns the exit status."""
+    """Classifies or segments image files; returns the exit status."""
     images = image_files(options.images)
-    progress = Progress([f"loading {options.source}", f"classifying {len(images)} images"])
+    if options.output is not None:
+        refuse_existing(options.output, options.overwrite, OVERLAYS)
+    progress = Progress([f"loading {options.source}", f"working through {len(images)} images"])
     progress.start()
-    workers = min(os.cpu_count() or 1, len(images))
-    scorer = open_scorer(options.source, workers, options.size, options.labels)
+    workers = os.cpu_count() or 1
+    network = open_network(
+        options.source, workers, options.size, options.labels, tiles=options.tiles
+    )
     progress.start()
+    if isinstance(network, Segmenter):
+        return segment_images(network, images, options, progress)
+    if options.output is not None:
+        raise InputError(
+            "--output is for the overlays of a segmenter. Received: a classifier, whose classes "
+            "are printed"
+        )
     broken = BrokenImages(options.skip_broken)
-    results = _classify(scorer, images, options.top_k, broken, progress)
+    results = _classify(network, images, options.top_k or TOP_K, broken, progress)
     progress.finish()
     broken.check(len(images))
-    _print(results, scorer.problem_type, options.json)
+    _print(results, network.problem_type, options.json)
     return broken.report()
 
 

@@ -5,6 +5,7 @@ Each is loaded once: a description or config, which is read first or with it, te
 
 import os
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -33,6 +34,7 @@ def open_network(
     num_workers: int = 1,
     size: Size | None = None,
     labels: str | Path | None = None,
+    tiles: bool = False,
 ) -> Network:
     """Loads whatever classifies or segments images.
 
@@ -44,15 +46,22 @@ def open_network(
         size: Size of the images instead of the source's: a side or (height, width). A .tflite
             file has one size only.
         labels: Text file of class names that replace the source's.
+        tiles: Whether a segmenter's .tflite file works through images in overlapping tiles, as
+            `TFLiteSegmenter.segment` describes it.
 
     Raises:
-        InputError: The source cannot be used, or does not say how its images are prepared.
+        InputError: The source cannot be used, does not say how its images are prepared, or has no
+            tiles.
     """
+    description = None
+    if str(source).endswith(".tflite") and Path(source).is_file():
+        description = read_description(source)
+    if description is not None and description.is_segmenter:
+        return _tflite_segmenter(source, num_workers, size, labels, tiles)
+    if tiles:
+        raise InputError(f"tiles need a segmenter's .tflite file. Received: {source}")
     if str(source).endswith(".tflite"):
-        description = read_description(source) if Path(source).is_file() else None
-        is_segmenter = description is not None and description.is_segmenter
-        open_file = _tflite_segmenter if is_segmenter else _tflite_classifier
-        return open_file(source, num_workers, size, labels)
+        return _tflite_classifier(source, num_workers, size, labels)
     if (Path(source) / "saved_model.pb").is_file():
         return _saved_model(Path(source), size, labels)
     model = load_model(str(source), size=size, labels=labels)
@@ -109,7 +118,11 @@ def _tflite_classifier(
 
 
 def _tflite_segmenter(
-    path: str | os.PathLike[str], num_threads: int, size: Size | None, labels: str | Path | None
+    path: str | os.PathLike[str],
+    num_threads: int,
+    size: Size | None,
+    labels: str | Path | None,
+    tiles: bool,
 ) -> Segmenter:
     from keras_poolformer.runtime import TFLiteSegmenter
 
@@ -117,7 +130,7 @@ def _tflite_segmenter(
     override_tflite(segmenter, size, labels)
     return Segmenter(
         name=str(path),
-        segment=segmenter.segment,
+        segment=partial(segmenter.segment, tiles=tiles),
         num_classes=segmenter.num_classes,
         labels=tuple(segmenter.labels),
         palette=segmenter.palette,

@@ -7,6 +7,7 @@ import numpy as np
 import PIL.Image as Image
 
 from keras_poolformer.images.files import load_image
+from keras_poolformer.label_maps import IGNORED_LABEL
 from keras_poolformer.labels import Color
 from keras_poolformer.support.errors import InputError
 
@@ -37,7 +38,7 @@ def overlay(image: Any, labels: np.ndarray, palette: Sequence[Color] | None = No
             f"`labels` must be whole numbers of shape ({height}, {width}), the image's. "
             f"Received: {labels.dtype} {labels.shape}"
         )
-    colors = np.array(voc_palette() if palette is None else palette, np.float32)
+    colors = np.array(voc_palette()[:IGNORED_LABEL] if palette is None else palette, np.float32)
     has_color = (labels >= 0) & (labels < len(colors))
     drawn = picture.copy()
     mixed = (1 - OPACITY) * picture[has_color] + OPACITY * colors[labels[has_color]]

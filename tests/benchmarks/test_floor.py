@@ -20,7 +20,9 @@ RECIPES = ("fp32", "dynamic_int8", "int8")
 ACTIVATIONS = {"built": "GELU", "built_star_relu": "MUL"}  # StarReLU is a ReLU and a product
 
 
-@pytest.fixture(scope="module", params=ACTIVATIONS)
+@pytest.fixture(
+    scope="module", params=["built", pytest.param("built_star_relu", marks=pytest.mark.slow)]
+)
 def activation(request):
     return request.param
 

@@ -1,6 +1,7 @@
 """A folder that `save_to_preset` writes and `from_preset` reads."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -19,15 +20,22 @@ CONFIG = PoolFormerConfig(
 TRANSFORM = ImageTransform(size=96, crop_pct=0.8, mean=(0.4, 0.5, 0.6), crop_mode="hf")
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def model():
     return PoolFormerImageClassifier(CONFIG, provenance={"sha256": "0" * 64})
 
 
+@pytest.fixture(scope="module")
+def saved(model, tmp_path_factory):
+    path = tmp_path_factory.mktemp("saved") / "mine"
+    model.save_to_preset(path, transform=TRANSFORM)
+    return path
+
+
 @pytest.fixture
-def folder(model, tmp_path):
-    model.save_to_preset(tmp_path / "mine", transform=TRANSFORM)
-    return tmp_path / "mine"
+def folder(saved, tmp_path):
+    """A copy that a test may change."""
+    return shutil.copytree(saved, tmp_path / "mine")
 
 
 def test_what_is_saved_comes_back(model, folder, images):

@@ -72,7 +72,9 @@ def test_a_foreign_saved_model(name, output, message, exports, data, tmp_path, r
     module = tf.Module()
     module.classify = classify
     tf.saved_model.save(module, str(tmp_path / "model"), {name: classify})
-    shutil.copytree(exports / "saved_model/assets.extra", tmp_path / "model/assets.extra")
+    (tmp_path / "model/assets.extra").mkdir()
+    with zipfile.ZipFile(exports / "fp32.tflite") as description:
+        description.extractall(tmp_path / "model/assets.extra")
     assert message in refusal("evaluate", tmp_path / "model", "--data", data)
 
 

@@ -70,15 +70,19 @@ def areas(sources, masked):
     By mmsegmentation's formula (`IoUMetric.intersect_and_union`), with histograms of labels.
     """
     segmenter = TFLiteSegmenter(sources / "logits.tflite")
-    counted = {}
-    for path in sorted((masked / "images").iterdir()):
-        true = np.array(Image.open(masked / "masks" / f"{path.stem}.png"))
-        predicted = segmenter.segment(path)[true != 255]
-        true = true[true != 255]
-        kinds = (predicted[predicted == true], predicted, true)
-        bins = np.arange(CLASSES + 1)
-        counted[path] = np.array([np.histogram(labels, bins)[0] for labels in kinds])
-    return counted
+    return {
+        path: areas_of(segmenter.segment(path), masked, path)
+        for path in sorted((masked / "images").iterdir())
+    }
+
+
+def areas_of(predicted, masked, image):
+    """Intersections, predicted and true areas (3, classes) of one image."""
+    with Image.open(masked / "masks" / f"{image.stem}.png") as mask:
+        true = np.array(mask)
+    predicted, true = predicted[true != 255], true[true != 255]
+    kinds = (predicted[predicted == true], predicted, true)
+    return np.array([np.histogram(labels, np.arange(CLASSES + 1))[0] for labels in kinds])
 
 
 def figures_of(areas):
@@ -176,6 +180,18 @@ def test_classes_that_count_from_1(sources, data, areas, run):
     arguments = ("evaluate", sources / "logits.tflite", "--data", data, "--json")
     result = result_of(run(*arguments, "--reduce-zero-label"))
     assert result == pytest.approx({"images": 6, **figures_of(sum(areas.values()))})
+
+
+def test_tiles_are_measured_as_the_file_segments_them(sources, masked, run, refusal):
+    path = sources / "logits.tflite"
+    segmenter, areas = TFLiteSegmenter(path), np.zeros((3, CLASSES), int)
+    for image in (masked / "images").iterdir():
+        areas += areas_of(segmenter.segment(image, tiles=True), masked, image)
+    arguments = ("--data", masked, "--tiles", "--json")
+    result = result_of(run("evaluate", path, *arguments))
+    assert result == pytest.approx({"images": 6, **figures_of(areas)})
+    message = refusal("evaluate", sources / "m.keras", *arguments)
+    assert "tiles need a segmenter's .tflite file" in message
 
 
 # ---------------------------------------------------------------------------------------

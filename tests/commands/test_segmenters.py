@@ -56,8 +56,6 @@ def test_sizes_that_do_not_halve(source, out, run):
     assert not list(out.iterdir())
 
 
-@pytest.mark.parametrize("command", ["predict", "explain"])
-def test_commands_of_classifiers_say_so(command, source, out, refusal):
-    output = ("-o", out / "a.png") if command == "explain" else ()
-    message = refusal(command, source, PHOTOS[0], *output)
+def test_explain_says_that_it_is_for_classifiers(source, out, refusal):
+    message = refusal("explain", source, PHOTOS[0], "-o", out / "a.png")
     assert message == f"{source} must be a classifier. Received: a segmenter"

@@ -21,20 +21,15 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore"),
 ]
 TOLERANCE = 3e-6
-CONFIGS = {
-    "small": CONFIG,
-    **{
-        name: MetaFormerSegmenter.from_variant(name).config
-        for name in ("poolformer_s12", "poolformer_m48")
-    },
-}
 
 
-@pytest.fixture(params=CONFIGS)
+@pytest.fixture(params=["small", "poolformer_s12", "poolformer_m48"])
 def pair(request):
     """(our module, mmsegmentation's) with the same random weights."""
-    ours = randomized_segmenter(CONFIGS[request.param])
-    theirs = mmsegmentation.build_segmenter(CONFIGS[request.param])
+    name = request.param
+    config = CONFIG if name == "small" else MetaFormerSegmenter.from_variant(name).config
+    ours = randomized_segmenter(config)
+    theirs = mmsegmentation.build_segmenter(config)
     theirs.model.load_state_dict(checkpoint(ours), strict=True)
     return ours, theirs
 

@@ -350,12 +350,21 @@ def test_features_of_other_data_sets(store_masks, tfds_of_numbers):
     import tensorflow_datasets as tfds
 
     image = tfds.features.Image
-    for feature, name, left in (
-        (image(encoding_format="png"), "annotation", "image"),
-        (image(shape=(None, None, 1), encoding_format="png"), "segmentation_label", "image_left"),
-        (tfds.features.LabeledImage(labels=3, encoding_format="png"), "mask", "image"),
+    labeled = tfds.features.LabeledImage
+    for feature, name, left, names in (
+        (image(encoding_format="png"), "annotation", "image", NAMES),
+        (
+            image(shape=(None, None, 1), encoding_format="png"),
+            "segmentation_label",
+            "image_left",
+            NAMES,
+        ),
+        (labeled(labels=["x", "y", "z"], encoding_format="png"), "mask", "image", ["x", "y", "z"]),
+        (labeled(labels=3, encoding_format="png"), "mask", "image", NAMES),
     ):
         folder = store_masks(feature, name, left)
-        validate(open_masked_splits("shapes", folder, class_names=NAMES)[0])
+        split, _ = open_masked_splits("shapes", folder, class_names=NAMES)
+        validate(split)
+        assert split.class_names == tuple(names)
     line = error_line(lambda: open_masked_splits("numbers", tfds_of_numbers, class_names=NAMES))
     assert "one of segmentation_mask, annotation" in line and "label (ClassLabel)" in line

@@ -4,6 +4,7 @@ import shutil
 import socket
 
 import pytest
+from PIL import Image
 
 from keras_poolformer.shipped import ASSETS
 from tests.helpers import PRESET
@@ -88,6 +89,20 @@ def _segmenter(path):
     save_checkpoint(randomized_segmenter(), path, CLASSES=LABELS, PALETTE=PALETTE)
 
 
+def _masks(path):
+    """Photographs with masks of the classes that the small segmenter has."""
+    from tests.segmenters import LABELS
+
+    for folder in ("images", "masks"):
+        (path / folder).mkdir(parents=True)
+    for name in ("coffee", "rocket"):
+        shutil.copy(PHOTOS / f"{name}.jpg", path / "images")
+        with Image.open(PHOTOS / f"{name}.jpg") as photo:
+            mask = Image.linear_gradient("L").point(lambda value: value // 64).resize(photo.size)
+        mask.save(path / "masks" / f"{name}.png")
+    (path / "labels.txt").write_text("".join(f"{label}\n" for label in LABELS))
+
+
 def _labels(path):
     """As many class names as the tiny preset has classes."""
     path.write_text("".join(f"kind {number}\n" for number in range(10)))
@@ -104,4 +119,5 @@ GIVEN = {
     "my.keras": _keras,
     "labels.txt": _labels,
     "segmenter.pth": _segmenter,
+    "MASKS": _masks,
 }

@@ -42,6 +42,11 @@ def images(config, height=64, width=96):
     return keras.ops.convert_to_tensor(noise, "float64")
 
 
+@pytest.fixture(scope="module")
+def model():
+    return randomized(CONFIG, dtype="float64")
+
+
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_logits(config):
     model = randomized(config, MetaFormerSegmenter, dtype="float64")
@@ -49,8 +54,7 @@ def test_logits(config):
     assert relative_error(fold(model)(inputs), model(inputs)) <= TOLERANCE
 
 
-def test_pyramid():
-    model = randomized(CONFIG, dtype="float64")
+def test_pyramid(model):
     inputs = images(CONFIG)
     folded = fold(model, "pyramid").pyramid(inputs)
     expected = model.backbone.feature_extractor()(inputs)
@@ -58,14 +62,17 @@ def test_pyramid():
     assert max(relative_error(folded[name], expected[name]) for name in expected) <= TOLERANCE
 
 
+@pytest.fixture(scope="module")
+def right(model):
+    return fold(model)(images(CONFIG, 32, 32))
+
+
 @pytest.mark.parametrize("constant", ["kernel", "bias"])
 @pytest.mark.parametrize("part", CONSTANTS)
-def test_a_wrong_constant_is_seen(part, constant):
-    network = fold(randomized(CONFIG, dtype="float64"))
-    inputs = images(CONFIG, 32, 32)
-    right = network(inputs)
+def test_a_wrong_constant_is_seen(part, constant, model, right):
+    network = fold(model)
     convolution = getattr(network.head, part)
     while isinstance(convolution, tuple):
         convolution = convolution[-1]
     getattr(convolution, constant)[...] *= 1 + 1e-6
-    assert relative_error(network(inputs), right) > TOLERANCE
+    assert relative_error(network(images(CONFIG, 32, 32)), right) > TOLERANCE

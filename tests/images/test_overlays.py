@@ -14,5 +14,6 @@ def test_voc_palette():
 
 
 def test_without_a_palette():
-    drawn = overlay(Image.new("RGB", (2, 1), (100, 100, 100)), np.uint8([[1, 4]]))
-    assert [drawn.getpixel((x, 0)) for x in (0, 1)] == [(114, 50, 50), (50, 50, 114)]
+    drawn = overlay(Image.new("RGB", (3, 1), (100, 100, 100)), np.uint8([[1, 4, 255]]))
+    colors = [drawn.getpixel((x, 0)) for x in range(3)]
+    assert colors == [(114, 50, 50), (50, 50, 114), (100, 100, 100)]  # 255 is ignored

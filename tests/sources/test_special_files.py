@@ -45,11 +45,17 @@ def no_waiting():
     signal.signal(signal.SIGALRM, before)
 
 
+@pytest.fixture(scope="module")
+def preset_folder(archive, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("special") / "preset"
+    PoolFormerImageClassifier.from_preset(archive).save_to_preset(folder)
+    return folder
+
+
 @pytest.fixture
-def sources(archive, hub, tmp_path):
+def sources(archive, hub, preset_folder, tmp_path):
     """Sources of every kind, and the file of each that is put in the way."""
-    model = PoolFormerImageClassifier.from_preset(archive)
-    model.save_to_preset(tmp_path / "preset")
+    shutil.copytree(preset_folder, tmp_path / "preset")
     shutil.copytree(hub / "labelled", tmp_path / "hf")
     (tmp_path / "run").mkdir()
     (tmp_path / "run/run.json").write_text("{}")

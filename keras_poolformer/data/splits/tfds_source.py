@@ -233,6 +233,19 @@ def all_features(name: str, features: Any) -> dict[str, Features]:
     return found
 
 
+def mask_names(feature: Any) -> tuple[str, ...]:
+    """Returns the class names that a LabeledImage has; () for any other mask.
+
+    Args:
+        feature: tfds' feature of the masks.
+    """
+    if not getattr(feature, "num_classes", None):
+        return ()
+    names = tuple(feature.names)
+    numbered = tuple(str(number) for number in range(len(names)))  # tfds' names for no names
+    return () if names == numbered else names
+
+
 def _named(features: Any) -> dict[str, Any]:
     import tensorflow_datasets as tfds
 

@@ -15,6 +15,7 @@ from keras_poolformer.data.splits.tfds_source import (
     all_features,
     class_features,
     mask_features,
+    mask_names,
     one_line,
     open_builder,
     stored,
@@ -123,13 +124,13 @@ def open_masked_tfds(
         MissingExtraError: tensorflow-datasets is not installed.
     """
     builder, features = open_builder(name, data_dir, mask_features)
-    stored_names = getattr(builder.info.features[features.target], "names", None)
-    if not stored_names and not class_names:
+    names = mask_names(builder.info.features[features.target]) or tuple(class_names or ())
+    if not names:
         raise InputError(
             f"the classes of the masks in {name} need names: give `class_names`, in the order of "
             "their numbers. Received: a data set that does not have them"
         )
-    names = checked_class_names(list(stored_names or class_names or ()), "`class_names`")
+    names = checked_class_names(names, f"the class names of {name}")
     target = MaskTarget(len(names), reduce_zero_label)
     return _splits(_DataSet(name, builder, features, names, target))
 
