@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     )
     from keras_poolformer.models.segmenter import MetaFormerSegmenter, PoolFormerSegmenter
     from keras_poolformer.scores import softmax, top_classes
-    from keras_poolformer.shipped import sample_photographs
+    from keras_poolformer.shipped import sample_micrograph, sample_photographs
     from keras_poolformer.sources.presets import list_presets
     from keras_poolformer.support.errors import InputError
     from keras_poolformer.support.quiet import native_log_hidden
@@ -54,6 +54,7 @@ __all__ = [
     "model_stats",
     "native_log_hidden",
     "overlay",
+    "sample_micrograph",
     "sample_photographs",
     "save_torch_weights",
     "softmax",
@@ -83,6 +84,7 @@ __getattr__, __dir__ = lazy_names(
         "model_stats": "inspection.stats",
         "native_log_hidden": "support.quiet",
         "overlay": "inspection.grad_cam",
+        "sample_micrograph": "shipped",
         "sample_photographs": "shipped",
         "save_torch_weights": "checkpoints.saving",
         "softmax": "scores",

@@ -22,7 +22,7 @@ from keras_poolformer.export.recipes import RECIPES as EXPORT_RECIPES
 from keras_poolformer.images.files import load_image, load_label_map
 from keras_poolformer.inspection.contact_sheet import draw_contact_sheet
 from keras_poolformer.scores import softmax
-from keras_poolformer.shipped import ASSETS
+from keras_poolformer.shipped import ASSETS, sample_micrograph
 from keras_poolformer.sources import resolve
 from keras_poolformer.support.files import size_of
 from keras_poolformer.support.progress import Progress
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 PRESET = "poolformer_tiny_cifar10"
 SEGMENTER = "poolformer_tiny_nuclei"
-MICROGRAPH = ASSETS / "microscopy/nuclei.png"
+MICROGRAPH, NUCLEI = sample_micrograph()  # the picture and its mask
 RECIPES = tuple(name for name, recipe in EXPORT_RECIPES.items() if not recipe.needs_calibration)
 WARM_UPS = 5  # calls
 ROUNDS = 40  # timed calls of each format
@@ -148,7 +148,7 @@ def _segment(file: Path, picture: Path, progress: Progress) -> dict[str, float]:
     labels["TFLite dynamic_int8"] = segmenter.segment(MICROGRAPH, tiles=True)
     progress.start()
     micrograph = load_image(MICROGRAPH)
-    mask = load_label_map(MICROGRAPH.with_name("nuclei_mask.png"))
+    mask = load_label_map(NUCLEI)
     title = "nuclei.png: what was drawn by hand, and what TFLite dynamic_int8 finds"
     drawn = draw_segmented(micrograph, mask, labels["TFLite dynamic_int8"], title, model.palette)
     drawn.save(picture)

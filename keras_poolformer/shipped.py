@@ -1,4 +1,4 @@
-"""The files inside the package: photographs to try things on, class names, a small network."""
+"""The files inside the package: pictures to try things on, class names, small networks."""
 
 from pathlib import Path
 
@@ -13,3 +13,11 @@ def sample_photographs(pattern: str = "*") -> list[Path]:
             "cifar10_*" for the others.
     """
     return sorted((ASSETS / "photos").glob(pattern))
+
+
+def sample_micrograph() -> tuple[Path, Path]:
+    """Returns a micrograph of nuclei that the package ships, and its mask, drawn by hand.
+
+    The mask is 1 where there is a nucleus and 0 elsewhere.
+    """
+    return ASSETS / "microscopy/nuclei.png", ASSETS / "microscopy/nuclei_mask.png"

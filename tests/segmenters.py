@@ -1,6 +1,7 @@
 """Segmenters for tests, in Keras and in PyTorch: `from tests.segmenters import CONFIG`."""
 
 import numpy as np
+from PIL import Image, ImageDraw
 
 from keras_poolformer import PoolFormerConfig
 from tests.helpers import randomized_module
@@ -73,3 +74,34 @@ def outputs_of(model):
 def noise(*shape, seed=0):
     """Random float32 images."""
     return np.random.default_rng(seed).standard_normal(shape).astype(np.float32)
+
+
+def draw_shapes_folder(root, train, val):
+    """Writes a folder of drawn discs and squares on gray, with masks, of several sizes.
+
+    Args:
+        root: Folder to make.
+        train: Number of images to train on.
+        val: Number of images to evaluate on.
+    """
+    random = np.random.default_rng(0)
+    for split, count in (("train", train), ("val", val)):
+        for kind in ("images", "masks"):
+            (root / kind / split).mkdir(parents=True)
+        for number in range(count):
+            image, mask = _draw_shapes(random)
+            image.save(root / "images" / split / f"{number}.png")
+            mask.save(root / "masks" / split / f"{number}.png")
+    (root / "labels.txt").write_text("ground\ndisc\nsquare\n")
+
+
+def _draw_shapes(random):
+    width, height = (int(side) for side in random.integers(40, 72, 2))
+    image = Image.new("RGB", (width, height), (90, 100, 110))
+    mask = Image.new("L", image.size)
+    for label, color in ((1, (200, 60, 50)), (2, (40, 90, 220))):
+        x, y = (int(random.integers(0, side - 20)) for side in image.size)
+        for canvas, fill in ((image, color), (mask, label)):
+            draw = ImageDraw.Draw(canvas)
+            (draw.ellipse if label == 1 else draw.rectangle)((x, y, x + 18, y + 18), fill)
+    return image, mask

@@ -10,6 +10,7 @@ import PIL.Image as Image
 
 from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.config_fields import SEGMENTER_DROPOUT_RATE, SEMANTIC_FPN
+from keras_poolformer.images import overlays
 from keras_poolformer.images.files import load_image
 from keras_poolformer.label_maps import label_map
 from keras_poolformer.labels import Color
@@ -165,6 +166,22 @@ class MetaFormerSegmenter(MetaFormerModel):
         _, height, width, _ = prepared.shape
         logits = np.asarray(self.predict_on_batch(prepared))[0]
         return label_map(logits, (height, width), (picture.height, picture.width))
+
+    def overlay(self, image: Any, labels: np.ndarray) -> Image.Image:
+        """Draws labels over an image, half transparent, in the colors of the palette.
+
+        Args:
+            image: Path, PIL image or uint8 array (H, W, 3).
+            labels: Labels (H, W) of the image's own size, as `predict_labels` returns them. Pixels
+                of a class without a color stay as they are.
+
+        Returns:
+            RGB image of the same size; in PASCAL VOC's colors if the model has no palette.
+
+        Raises:
+            InputError: The image cannot be read, or the labels are not of its size.
+        """
+        return overlays.overlay(image, labels, self.palette)
 
     def with_classes(
         self,

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from keras_poolformer.data.masks import find_masked_images, has_masks
+from keras_poolformer import sample_micrograph
+from keras_poolformer.data.masks import MaskedImage, find_masked_images, has_masks
 from tests.helpers import error_line
 
 LABELS = np.array([[0, 1, 2], [255, 2, 0]], np.uint8)
@@ -84,3 +85,10 @@ def test_folders_and_splits_are_named(root):
         find_masked_images, root / "images"
     )
     assert "Did you mean 'train'?" in error_line(find_masked_images, root, "trian")
+
+
+def test_nuclei_of_the_shipped_micrograph_are_bright():
+    image, mask = MaskedImage(*sample_micrograph()).load(2, reduce_zero_label=False)
+    brightness = np.asarray(image.convert("L")).astype(float)
+    assert set(np.unique(mask)) == {0, 1}
+    assert brightness[mask == 1].mean() > 2 * brightness[mask == 0].mean()

@@ -6,7 +6,7 @@ import socket
 import pytest
 from PIL import Image
 
-from keras_poolformer.shipped import ASSETS
+from keras_poolformer.shipped import ASSETS, sample_micrograph
 from tests.helpers import PRESET
 
 PHOTOS = ASSETS / "photos"
@@ -103,6 +103,17 @@ def _masks(path):
     (path / "labels.txt").write_text("".join(f"{label}\n" for label in LABELS))
 
 
+def _scenes(path):
+    """Drawn scenes with masks of three classes, in splits: enough for one batch of 8."""
+    from tests.segmenters import draw_shapes_folder
+
+    draw_shapes_folder(path, train=8, val=2)
+
+
+def _micrograph(path):
+    shutil.copy(sample_micrograph()[0], path)
+
+
 def _labels(path):
     """As many class names as the tiny preset has classes."""
     path.write_text("".join(f"kind {number}\n" for number in range(10)))
@@ -120,4 +131,6 @@ GIVEN = {
     "labels.txt": _labels,
     "segmenter.pth": _segmenter,
     "MASKS": _masks,
+    "scenes": _scenes,
+    "micrograph.png": _micrograph,
 }

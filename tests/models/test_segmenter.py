@@ -232,6 +232,16 @@ def test_predict_labels_takes_what_images_come_as(model, photographs):
     np.testing.assert_array_equal(model.predict_labels(array[None])[0], expected)
 
 
+def test_overlay_is_half_picture_half_palette(model, photographs):
+    pixels = np.asarray(Image.open(photographs[0]).convert("RGB").resize((60, 40))).astype(float)
+    labels = np.arange(2400).reshape(40, 60) % 5
+    labels[:10] = 255  # ignored
+    drawn = np.asarray(model.overlay(pixels.astype(np.uint8), labels)).astype(float)
+    np.testing.assert_array_equal(drawn[:10], pixels[:10])
+    expected = (pixels + np.array(PALETTE)[np.where(labels == 255, 0, labels)]) / 2
+    assert np.abs(drawn - expected)[10:].max() <= 0.5
+
+
 def test_predict_labels_rejects_what_crops(saved, photographs):
     model = PoolFormerSegmenter.from_preset(saved)
     model.transform = ImageTransform(size=64)

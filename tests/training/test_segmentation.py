@@ -4,8 +4,6 @@ import json
 
 import keras
 import numpy as np
-import PIL.Image as Image
-import PIL.ImageDraw as ImageDraw
 import pytest
 import tensorflow as tf
 import torch
@@ -19,7 +17,13 @@ from keras_poolformer.training.optimizer import AdamW
 from keras_poolformer.training.step import TrainStep
 from keras_poolformer.training.tasks import Segmentation
 from tests.helpers import error_line
-from tests.segmenters import CONFIG, noise, randomized_segmenter, save_checkpoint
+from tests.segmenters import (
+    CONFIG,
+    draw_shapes_folder,
+    noise,
+    randomized_segmenter,
+    save_checkpoint,
+)
 from tests.training import runs
 
 PLAIN = Mixing(mixup=0.0, cutmix=0.0, label_smoothing=0.0)
@@ -40,27 +44,9 @@ def masks():
 @pytest.fixture(scope="module")
 def shapes(tmp_path_factory):
     """A folder of drawn discs and squares on gray, with masks, of several sizes."""
-    root, random = tmp_path_factory.mktemp("shapes"), np.random.default_rng(0)
-    (root / "labels.txt").write_text("ground\ndisc\nsquare\n")
-    for split, count in (("train", 48), ("val", 6)):
-        for kind in ("images", "masks"):
-            (root / kind / split).mkdir(parents=True)
-        for number in range(count):
-            draw_shapes(root, f"{split}/{number}.png", random)
+    root = tmp_path_factory.mktemp("shapes") / "data"
+    draw_shapes_folder(root, train=48, val=6)
     return root
-
-
-def draw_shapes(root, name, random):
-    width, height = (int(side) for side in random.integers(40, 72, 2))
-    image = Image.new("RGB", (width, height), (90, 100, 110))
-    mask = Image.new("L", image.size)
-    for label, color in ((1, (200, 60, 50)), (2, (40, 90, 220))):
-        x, y = (int(random.integers(0, side - 20)) for side in image.size)
-        for canvas, fill in ((image, color), (mask, label)):
-            draw = ImageDraw.Draw(canvas)
-            (draw.ellipse if label == 1 else draw.rectangle)((x, y, x + 18, y + 18), fill)
-    image.save(root / "images" / name)
-    mask.save(root / "masks" / name)
 
 
 def test_gradients_and_statistics_are_pytorchs(masks, tmp_path):
