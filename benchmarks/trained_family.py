@@ -146,8 +146,9 @@ def _trained(recipe, training, workdir):
 
 
 def _measured(model, test, calibration, progress):
+    images, labels = test
     with tempfile.TemporaryDirectory() as folder:
-        return measure_formats(model, *test, calibration, folder, progress, _FORMATS)
+        return measure_formats(model, images, labels, calibration, folder, progress, _FORMATS)
 
 
 def changes(family):

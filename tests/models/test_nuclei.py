@@ -11,7 +11,7 @@ from keras_poolformer.shipped import ASSETS
 
 PRESET = "poolformer_tiny_nuclei"
 MICROGRAPH = ASSETS / "microscopy/nuclei.png"
-LEAST = 80.0  # % mIoU; measured: 00.0 in Keras
+LEAST = 80.0  # % mIoU
 
 
 @pytest.fixture(scope="module")
