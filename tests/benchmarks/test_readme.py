@@ -9,6 +9,7 @@ from benchmarks import (
     family,
     finetune,
     front_page,
+    nuclei,
     readme,
     segmentation,
     tables,
@@ -102,3 +103,15 @@ def test_insert_refuses_a_file_without_the_block(text, tmp_path):
 def test_a_table_is_markdown():
     table = readme.markdown_table(["a", "b"], [["1", "2"]])
     assert table == "| a | b |\n| --- | --- |\n| 1 | 2 |\n"
+
+
+def test_the_segmenter_of_nuclei_is_what_was_recorded():
+    assert block("docs/segmentation.md", "nuclei") == nuclei.table(record("nuclei"))
+
+
+def test_recipes_keep_the_accuracy_of_the_segmenter():
+    formats = record("nuclei")["formats"]
+    assert formats["Keras"]["mean_iou"] >= 87
+    for recipe, bound in nuclei.BOUNDS.items():
+        lost = formats["TFLite fp32"]["mean_iou"] - formats[f"TFLite {recipe}"]["mean_iou"]
+        assert lost <= bound, recipe
