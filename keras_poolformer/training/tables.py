@@ -16,7 +16,7 @@ from keras_poolformer.training.results import (
 
 STEP_FIELDS = ("step", "loss", "accuracy", "learning_rate")
 # By the figure that chooses the best step.
-EVALUATION_FIELDS = {
+EVALUATION_FIELDS: dict[str, tuple[str, ...]] = {
     CLASSIFICATION_SCORE: ("step", "epoch", "loss", "top1", "top5"),
     SEGMENTATION_SCORE: ("step", "epoch", "loss", "mean_iou", "mean_accuracy", "pixel_accuracy"),
 }
