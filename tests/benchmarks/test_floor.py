@@ -21,7 +21,8 @@ ACTIVATIONS = {"built": "GELU", "built_star_relu": "MUL"}  # StarReLU is a ReLU 
 
 
 @pytest.fixture(
-    scope="module", params=["built", pytest.param("built_star_relu", marks=pytest.mark.slow)]
+    scope="module",
+    params=[pytest.param(name, marks=pytest.mark.slow) for name in ("built", "built_star_relu")],
 )
 def activation(request):
     return request.param

@@ -40,6 +40,7 @@ def test_json(exports, run):
     assert [one["outside_xnnpack"] for one in report["files"]] == [{}, {"CAST": 1}]
 
 
+@pytest.mark.slow
 def test_tables(exports, run):
     files = [exports / "fp32.tflite", exports / "pixels.tflite"]
     status, printed, lines = run("benchmark", *files, *QUICK)

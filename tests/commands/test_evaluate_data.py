@@ -98,7 +98,10 @@ def test_a_broken_image_in_records_is_named_or_skipped(data, measured, tmp_path,
     (file,) = (tmp_path / "records").glob("*.tfrecord")
     records = [record.numpy() for record in tf.data.TFRecordDataset(str(file))]
     with tf.io.TFRecordWriter(str(file)) as writer:
-        for record in [record_writer._record(b"no picture", 0, 0), *records[1:]]:
+        for record in [
+            record_writer._record({"image": b"no picture", "label": 0, "key": 0}),
+            *records[1:],
+        ]:
             writer.write(record)
     path = tmp_path / "records" / "dataset.json"
     description = json.loads(path.read_text())

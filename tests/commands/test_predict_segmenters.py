@@ -45,6 +45,7 @@ def shares(labels):
     return {name: share for name, share in zip(LABELS, counts.tolist(), strict=True) if share}
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize("name", ["m.keras", "m.tflite", "m"])
 def test_overlays_and_shares(name, files, photos, out, run):
     folder = out / "overlays"

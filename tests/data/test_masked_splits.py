@@ -270,6 +270,7 @@ def test_records_hold_the_files_as_they_are(folder, records):
     assert '"version": 2' in text and '"reduce_zero_label": false' in text
 
 
+@pytest.mark.slow
 def test_hosts_share_records(records):
     split, _ = open_masked_splits(records)
     images, masks = epoch_of(split)

@@ -167,6 +167,7 @@ def test_a_classifier_has_no_labels_of_pixels(tmp_path):
         export_tflite(PoolFormerImageClassifier(TINY), tmp_path / "m.tflite", outputs="labels")
 
 
+@pytest.mark.slow
 def test_more_classes_than_a_byte_holds(tmp_path):
     model = randomized(CONFIG.replace(num_classes=257))
     with pytest.raises(InputError, match="257 classes"):

@@ -18,6 +18,7 @@ from keras_poolformer.support.errors import InputError
 from keras_poolformer.variants import VARIANTS
 from tests.helpers import TINY, error_line
 
+SHIPPED = ("poolformer_tiny_cifar10", "poolformer_tiny_nuclei")
 # The fields of transformers' config.json that describe TINY.
 HF_CONFIG = {
     "model_type": "poolformer",
@@ -87,7 +88,7 @@ def config_of(source):
 
 
 def test_every_preset_resolves_to_itself():
-    assert list(list_presets()) == ["poolformer_tiny_cifar10", *RELEASES, *SEGMENTERS]
+    assert list(list_presets()) == [*SHIPPED, *RELEASES, *SEGMENTERS]
     for name, description in list_presets().items():
         source = resolve(name)
         assert source.name == name
@@ -223,7 +224,7 @@ def test_without_a_home_directory(monkeypatch, tmp_path):
     for name in ("HOME", "KERAS_HOME"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.chdir(tmp_path)
-    assert len(list_presets()) == 1 + len(RELEASES) + len(SEGMENTERS)
+    assert len(list_presets()) == len(SHIPPED) + len(RELEASES) + len(SEGMENTERS)
     assert ImageTransform.from_preset("poolformer_tiny_cifar10").size == 64
     with pytest.raises(InputError, match="no home directory to keep it in; set KERAS_HOME"):
         resolve("poolformer_s12").fetch()

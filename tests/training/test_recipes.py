@@ -149,7 +149,10 @@ def test_settings_reach_every_part():
         ("batch_scaling=[1]", "`batch_scaling` must be of type str. Received: [1]"),
         ("optimizer=sgd", "`optimizer` must be one of 'adamw', 'lamb'. Received: 'sgd'"),
         ("optimizer=[1]", "`optimizer` must be of type str. Received: [1]"),
-        ("schedule=linear", "`schedule` must be one of 'cosine', 'constant'. Received: 'linear'"),
+        (
+            "schedule=linear",
+            "`schedule` must be one of 'cosine', 'poly', 'constant'. Received: 'linear'",
+        ),
         ("chosen=1", "no field 'chosen'"),
         ("mixup=-1", "`mixup` must be 0 to 1000. Received: -1"),
         ("cutmix=1e9", "`cutmix` must be 0 to 1000"),

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import pytest
 import tensorflow as tf
 
+from keras_poolformer import PoolFormerConfig
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.training import finishing
 from keras_poolformer.training.checkpoint_files import CheckpointFiles
@@ -267,10 +268,15 @@ def test_the_best_model_of_a_shorter_run_goes(tmp_path, monkeypatch):
     for name in ("best.keras", "best.safetensors"):
         (tmp_path / name).touch()
     monkeypatch.setattr(finishing, "write_model", lambda *arguments: None)
-    run = SimpleNamespace(workdir=tmp_path, last_step=4, evaluation="photos")
+    run = finished_run(tmp_path, evaluation="photos")
     result = finishing.finish(run, None, None, SimpleNamespace(best=(4, 62.5)), 4, chief=True)
     assert result.to_dict() == {"step": 4, "finished": True, "best_top1": 62.5}
     assert sorted(path.name for path in tmp_path.iterdir()) == ["curve.png", "result.json"]
+
+
+def finished_run(workdir, evaluation):
+    recipe = SimpleNamespace(config=PoolFormerConfig())
+    return SimpleNamespace(workdir=workdir, last_step=4, evaluation=evaluation, recipe=recipe)
 
 
 @pytest.mark.parametrize(
@@ -281,7 +287,7 @@ def test_a_full_disk_at_the_end(error, tmp_path, monkeypatch):
         raise error
 
     monkeypatch.setattr(finishing, "write_model", write_model)
-    run = SimpleNamespace(workdir=tmp_path, last_step=4, evaluation=None)
+    run = finished_run(tmp_path, evaluation=None)
     message = f"results cannot be written to {tmp_path}: .*No space left.* rerun the same command"
     with pytest.raises(InputError, match=message):
         finishing.finish(run, None, None, None, 4, chief=True)

@@ -94,7 +94,7 @@ def test_masks_are_a_function_of_the_seed(photo_batch, plain):
 def test_images_draw_different_masks(plain):
     model = PoolFormerImageClassifier(SHALLOW.replace(drop_path_rate=0.9, layer_scale_init=1.0))
     images = tf.ones((16, 32, 32, 3))
-    logits = step_of(model, plain, 16)._logits(images, tf.constant(SEED), 0)
+    logits, _ = step_of(model, plain, 16)._logits(images, tf.constant(SEED), 0, [])
     assert len(np.unique(logits.numpy().round(5), axis=0)) > 2
 
 

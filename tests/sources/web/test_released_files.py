@@ -71,7 +71,7 @@ def test_predict_shows_the_download(release, site, capfd):
     assert printed.err.splitlines() == [
         f"[1/2] loading {PRESET}",
         f"[1/1] downloading {site.url}{NAME}",
-        "[2/2] classifying 1 images",
+        "[2/2] working through 1 images",
     ]
     assert printed.out.startswith(str(PHOTO))
 
