@@ -52,10 +52,13 @@ def result_of(done):
 # What is counted
 
 
+SLOW_FORMATS = ("saved_model", "dynamic_int8.tflite")
+
+
 @pytest.mark.parametrize(
     "name",
     [
-        pytest.param(name, marks=pytest.mark.slow if name == "saved_model" else ())
+        pytest.param(name, marks=pytest.mark.slow if name in SLOW_FORMATS else ())
         for name in (None, *FORMATS)
     ],
 )

@@ -45,8 +45,8 @@ def shares(labels):
     return {name: share for name, share in zip(LABELS, counts.tolist(), strict=True) if share}
 
 
-@pytest.mark.first(2)
-@pytest.mark.parametrize("name", ["m.keras", "m.tflite", "m"])
+@pytest.mark.first(1)
+@pytest.mark.parametrize("name", ["m.tflite", "m.keras", "m"])
 def test_overlays_and_shares(name, files, photos, out, run):
     folder = out / "overlays"
     status, printed, lines = run("predict", files / name, *photos, "-o", folder, "--json")
