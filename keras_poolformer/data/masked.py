@@ -131,8 +131,8 @@ def open_masked_folder(
 
     Args:
         root: Folder with `images` and `masks` (or `annotations`), and perhaps `labels.txt`.
-        split: Name of the folder inside each of them; None for `val`, `validation` or `test`,
-            whichever comes first, or where there are no splits for all images.
+        split: Name of the folder inside each of them; None for the first of `val`, `validation`
+            and `test`, or for all images if there are no splits.
         note: Function to call with a line about files that are skipped, or None.
         reduce_zero_label: Whether 0 stands for no class in the masks, and classes count from 1.
 

@@ -149,7 +149,7 @@ def evaluation_split(root: str | Path) -> str | None:
         root: Folder with `images`.
 
     Returns:
-        The first of these folders in `images`; None where there are no splits.
+        The first of these folders in `images`; None if `images` has no splits.
 
     Raises:
         InputError: There is `train` only.

@@ -54,8 +54,8 @@ class Target(abc.ABC):
         """
         if not isinstance(options, self.augmentation):
             raise InputError(
-                f"images with a {self.name} each need a {self.augmentation.__name__}. "
-                f"Received: {type(options).__name__}"
+                f"the augmentation of images with a {self.name} each must be of type "
+                f"{self.augmentation.__name__}. Received: {type(options).__name__}"
             )
 
     @abc.abstractmethod

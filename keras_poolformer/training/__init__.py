@@ -39,7 +39,7 @@ RECIPE_SUMMARIES = {
     "finetune": "trained weights (--init) on classes of your own, 20 epochs",
     "finetune_segmentation": "a segmenter on images and masks of your own, 50 epochs",
     "poolformer_tiny_cifar10": "the demo's network on CIFAR-10, minutes on a CPU",
-    "poolformer_tiny_nuclei": "the demo's segmenter on nuclei of cells, minutes on a CPU",
+    "poolformer_tiny_nuclei": "the demo's segmenter on nuclei of cells, an hour on a CPU",
 }
 __all__ = [
     "RECIPE_SUMMARIES",

@@ -11,7 +11,7 @@ from keras_poolformer.shipped import ASSETS
 
 PRESET = "poolformer_tiny_nuclei"
 MICROGRAPH = ASSETS / "microscopy/nuclei.png"
-LEAST = 80.0  # % mIoU
+LEAST = 86.0  # % mIoU; measured: 88.0 in Keras, 88.3 as dynamic_int8
 
 
 @pytest.fixture(scope="module")

@@ -183,9 +183,9 @@ def test_a_run_writes_a_segmenter(shapes, tmp_path, capsys):
 def test_what_does_not_fit_is_refused(shapes, photo_folders, tmp_path):
     masked, labeled = open_masked_splits(shapes), open_splits(photo_folders)
     line = error_line(Run, "poolformer_tiny_cifar10", masked.training, None, tmp_path)
-    assert "images with a mask each need a SegmentationAugmentation" in line
+    assert "with a mask each must be of type SegmentationAugmentation. Received: Augm" in line
     line = error_line(Run, RECIPE, labeled.training, None, tmp_path)
-    assert "images with a label each need a Augmentation" in line or "need an Augmentation" in line
+    assert "with a label each must be of type Augmentation. Received: SegmentationAugm" in line
     for settings, words in (
         ({"mixup": 0.8}, "masks are not mixed"),
         ({"interpolation": "bicubic"}, "interpolation"),

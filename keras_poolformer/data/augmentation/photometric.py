@@ -33,7 +33,9 @@ def distort(pixels: tf.Tensor, draws: tf.Tensor) -> tf.Tensor:
     levels, factor = _within(BRIGHTNESS, amounts[0]), _within(CONTRAST, amounts[1])
     more, turn = _within(SATURATION, amounts[2]), tf.floor(_within(HUE, amounts[3]))
 
-    def applied_if(condition: tf.Tensor, operation: Callable[..., tf.Tensor], amount: tf.Tensor):
+    def applied_if(
+        condition: tf.Tensor, operation: Callable[..., tf.Tensor], amount: tf.Tensor
+    ) -> tf.Tensor:
         before = pixels
         return tf.cond(condition, lambda: operation(before, amount), lambda: before)
 
