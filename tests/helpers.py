@@ -1,5 +1,6 @@
 """What tests compare and build with, in every room: `from tests.helpers import relative_error`."""
 
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -149,3 +150,10 @@ def run_python(*arguments, **options):
         check=False,
         **options,
     )
+
+
+def make_words(script):
+    """The words that follow `make`, options aside, in the lines of a shell script."""
+    lines = (shlex.split(line, comments=True) for line in script.splitlines())
+    commands = (words[1:] for words in lines if words[:1] == ["make"])
+    return [word for words in commands for word in words if not word.startswith("-")]

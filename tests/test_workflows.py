@@ -2,11 +2,10 @@
 
 import configparser
 import re
-import shlex
 
 import pytest
 
-from tests.helpers import ROOT
+from tests.helpers import ROOT, make_words
 
 yaml = pytest.importorskip("yaml")
 
@@ -35,9 +34,7 @@ def make_arguments(workflow):
     """The words after `make` in the steps of a workflow."""
     for job in jobs(workflow).values():
         for step in job["steps"]:
-            for line in step.get("run", "").splitlines():
-                if line.startswith("make "):
-                    yield from shlex.split(line)[1:]
+            yield from make_words(step.get("run", ""))
 
 
 @pytest.mark.parametrize("workflow", WORKFLOWS, ids=lambda path: path.stem)
@@ -49,7 +46,7 @@ def test_every_target_of_make_exists(workflow):
 
 
 def test_every_target_in_a_pull_request_is_one_of_ci_run():
-    run = re.findall(r"^make ([\w-]+)", (ROOT / ".ci" / "run").read_text(), re.MULTILINE)
+    run = make_words((ROOT / ".ci" / "run").read_text())
     assert {word for word in make_arguments(CI) if "=" not in word} == {*run, "test-fast"}
 
 

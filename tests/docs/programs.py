@@ -14,7 +14,7 @@ import sys
 from unittest import mock
 
 from tests.docs.reading import WrongDocument
-from tests.helpers import ROOT
+from tests.helpers import ROOT, make_words
 
 OURS = ("keras_poolformer", "conversion", "benchmarks")
 VARIABLE = re.compile(r"[A-Z_]+=")
@@ -153,8 +153,7 @@ def _targets(arguments):
 @functools.cache
 def _reached():
     """The targets that continuous integration makes, directly or on the way."""
-    text = (ROOT / ".ci" / "run").read_text(encoding="utf-8")
-    waiting = set(re.findall(r"^make ([\w-]+)", text, flags=re.MULTILINE))
+    waiting = set(make_words((ROOT / ".ci" / "run").read_text(encoding="utf-8")))
     reached = set()
     while waiting:
         reached |= waiting
