@@ -270,7 +270,8 @@ model.fit(images, np.zeros((len(images), *images.shape[1:3])), verbose=0)
     for size in ((64, 96), (61, 93)):
         images = noise(2, *size, 3)
         np.save(tmp_path / "images.npy", images)
-        done = run_python("-c", code, env=os.environ | {"KERAS_BACKEND": backend})
+        environment = os.environ | {"KERAS_BACKEND": backend}
+        done = run_python("-c", code, env=environment, timeout=600)  # JAX compiles for a minute
         assert done.returncode == 0, done.stderr
         received, expected = np.load(tmp_path / "logits.npy"), np.asarray(model(images))
         assert np.linalg.norm(received - expected) <= 3e-6 * np.linalg.norm(expected)
