@@ -157,6 +157,7 @@ def test_getattr_of_anything_else_is_rejected(tmp_path):
     assert "getattr" in message and "not weight data" in message
 
 
+@pytest.mark.first(3)
 @pytest.mark.parametrize(
     "meta",
     [
@@ -174,6 +175,7 @@ def test_names_and_colors_that_do_not_fit_are_left_out(meta, tmp_path):
     assert model.labels is model.palette is None
 
 
+@pytest.mark.first(3)
 @pytest.mark.parametrize(
     ("change", "words"),
     [

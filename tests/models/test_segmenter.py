@@ -21,8 +21,6 @@ from keras_poolformer.support.errors import InputError
 from tests.helpers import error_line, randomized_model, run_python
 from tests.segmenters import CONFIG, LABELS, PALETTE, SHALLOW, noise
 
-# Of two stages, where the depth of the backbone does not matter: in half the time.
-SHALLOW = CONFIG.replace(depths=(1, 1), widths=(8, 12))
 IMAGES = noise(2, 64, 96, 3)
 
 
@@ -128,6 +126,7 @@ def test_save_to_preset(model, tmp_path):
     assert_same_weights(again, model)
 
 
+@pytest.mark.slow
 def test_a_saved_segmenters_parts(model, saved):
     backbone = PoolFormerBackbone.from_preset(saved)
     assert_same_weights(backbone, model, values(backbone))
@@ -138,6 +137,7 @@ def test_a_saved_segmenters_parts(model, saved):
     assert_same_weights(classifier, model, values(classifier).keys() - new)
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("source_class", [PoolFormerImageClassifier, PoolFormerBackbone])
 def test_a_saved_classifiers_weights(source_class, tmp_path):
     config = PoolFormerConfig(depths=(1, 1), widths=(8, 8), num_classes=3, labels=("a", "b", "c"))

@@ -20,7 +20,8 @@ from keras_poolformer.training import building
 from tests.helpers import PRESET
 from tests.training import runs
 
-SETTINGS = ["ema_decay=0.9", "learning_rate=0.005"]  # to learn in 24 steps
+# To learn in 24 steps; without RandAugment, which takes seconds to trace.
+SETTINGS = ["ema_decay=0.9", "learning_rate=0.005", "rand_augment="]
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +81,7 @@ def test_the_checksum_of_the_starting_model_is_not_the_results():
     assert again["init"]["base_model"] == "poolformer_s12_in1k"
 
 
+@pytest.mark.slow
 def test_a_folder_in_the_models_place_is_refused_before_training(photo_folders, tmp_path, capsys):
     (tmp_path / "run" / "model.keras").mkdir(parents=True)
     (tmp_path / "run" / "model.keras" / "thesis.tex").touch()
