@@ -51,9 +51,6 @@ def test_the_family_is_what_was_recorded():
     assert block("docs/family.md", "speed") == family.speed_table(recorded)
 
 
-@pytest.mark.skipif(
-    not (ROOT / segmentation.RECORD).exists(), reason="segmenters have not been measured yet"
-)
 def test_the_segmenter_is_what_was_recorded():
     assert block(segmentation.PAGE, "speed") == segmentation.table(record("segmentation"))
 
