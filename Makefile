@@ -1,13 +1,13 @@
 # Every target makes what it needs: a fresh machine has python3 and make.
 PYTHON ?= python3
 BIN := .venv/bin
-SOURCES := keras_poolformer conversion benchmarks notebooks tests web
+SOURCES := keras_poolformer conversion benchmarks notebooks tests web docs/site
 # CONSTRAINTS=/dev/null takes the newest versions of everything.
 CONSTRAINTS ?= constraints.txt
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
 
 .PHONY: demo notebooks bench bench-train fuzz dist clean
-.PHONY: test docs test-fast test-slow test-network test-cuda test-mmsegmentation test-arm64
+.PHONY: test docs site test-fast test-slow test-network test-cuda test-mmsegmentation test-arm64
 .PHONY: check lint types types-complete imports
 .PHONY: web web-build test-web bench-web chromium
 
@@ -39,8 +39,11 @@ FAST ?= tests/support tests/checkpoints tests/evaluation tests/images \
 test-fast: .venv/fast.installed  ## while working: a minute, without PyTorch; FAST="FILES" for others
 	$(ONE_THREAD) $(BIN)/python -m pytest $(EVERYDAY) -n 2 --dist worksteal --first-cases $(FAST)
 
-docs: .venv/test.installed  ## every command and block of README.md, CONTRIBUTING.md and docs/
+docs: site  ## and every command and block of README.md, CONTRIBUTING.md and docs/ is run
 	$(BIN)/python -m pytest -m docs -n 2 --dist worksteal --all-libraries --durations=25 tests/docs
+
+site: .venv/test.installed  ## build/site: all documents, the API, search; a dead link fails
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet --config-file docs/site/mkdocs.yml
 
 test-slow: .venv/test.installed
 	$(BIN)/python -m pytest -m slow -rP

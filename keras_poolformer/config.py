@@ -216,5 +216,5 @@ def _json(value: Any) -> Any:
     return [_json(entry) for entry in value] if is_list(value) else value
 
 
-# The same class: its defaults are PoolFormer's.
 PoolFormerConfig = MetaFormerConfig
+"""The same class: its defaults are PoolFormer's."""

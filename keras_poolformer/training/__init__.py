@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from keras_poolformer.training.trainer import Trainer
 
 STRATEGIES = ("one_device", "mirrored", "multiworker", "tpu")
+"""What `create_strategy` and `--strategy` accept."""
 # Here and not in `recipes`, so that --help lists them without importing TensorFlow.
 RECIPE_SUMMARIES = {
     **{
@@ -41,6 +42,8 @@ RECIPE_SUMMARIES = {
     "poolformer_tiny_cifar10": "the demo's network on CIFAR-10, minutes on a CPU",
     "poolformer_tiny_nuclei": "the demo's segmenter on nuclei of cells, an hour on a CPU",
 }
+"""What each recipe of `get_recipe` is for, by its name."""
+
 __all__ = [
     "RECIPE_SUMMARIES",
     "STRATEGIES",

@@ -92,7 +92,7 @@ def open_splits(
     Args:
         data: Folder ROOT/split/label/image, where the splits are `train` and perhaps `val`,
             `validation` or `test`; folder ROOT/label/image; folder or address (gs://...) of
-            records that `keras-poolformer prepare` wrote; or NAME[/CONFIG][:VERSION] of a data
+            records that `keras-poolformer prepare` wrote; or `NAME[/CONFIG][:VERSION]` of a data
             set of tensorflow-datasets, of which `train` and `validation`, else `test`, are taken.
         data_dir: Folder of tfds data sets; tfds' own default if None.
         note: Function to call with a line about files in folders that are skipped, or None.
