@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from keras_poolformer.sources.presets import list_presets
     from keras_poolformer.support.errors import InputError
     from keras_poolformer.support.quiet import native_log_hidden
+    from keras_poolformer.training.running import train
 
 __all__ = [
     "ImageTransform",
@@ -59,6 +60,7 @@ __all__ = [
     "save_torch_weights",
     "softmax",
     "top_classes",
+    "train",
 ]
 
 __getattr__: Callable[[str], Any]
@@ -89,6 +91,7 @@ __getattr__, __dir__ = lazy_names(
         "save_torch_weights": "checkpoints.saving",
         "softmax": "scores",
         "top_classes": "scores",
+        "train": "training.running",
     },
 )
 register_with_keras()

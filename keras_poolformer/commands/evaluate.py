@@ -11,7 +11,6 @@ from keras_poolformer.commands.arguments import (
     add_overrides,
     add_tiles,
     positive,
-    print_note,
 )
 from keras_poolformer.data.splits.opening import open_labeled
 from keras_poolformer.evaluation.classification import BATCH_SIZE
@@ -22,7 +21,7 @@ from keras_poolformer.evaluation.report import REPORT
 from keras_poolformer.models.overrides import Size
 from keras_poolformer.support.files import refuse_existing, replacing
 from keras_poolformer.support.messages import json_text
-from keras_poolformer.support.progress import Progress
+from keras_poolformer.support.progress import Progress, print_note
 
 SHOWN_BROKEN = 5  # names of images
 

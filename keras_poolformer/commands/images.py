@@ -4,10 +4,10 @@ import argparse
 import sys
 from pathlib import Path
 
-from keras_poolformer.commands.arguments import print_note
 from keras_poolformer.data.image_listing import images_in
 from keras_poolformer.support.errors import ImageError, InputError
 from keras_poolformer.support.messages import one_line
+from keras_poolformer.support.progress import print_note
 
 UNREAD = 1  # exit status where some of several images could not be read
 

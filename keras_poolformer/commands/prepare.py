@@ -8,11 +8,10 @@ from keras_poolformer.commands.arguments import (
     add_command,
     add_output,
     positive,
-    print_note,
 )
 from keras_poolformer.labels import read_labels
 from keras_poolformer.support.errors import InputError
-from keras_poolformer.support.progress import Progress
+from keras_poolformer.support.progress import Progress, print_note
 
 if TYPE_CHECKING:
     from keras_poolformer.data.splits.opening import Splits
