@@ -1,5 +1,6 @@
 """Progress bars on stderr: of a terminal, or of a notebook."""
 
+import importlib
 import sys
 from typing import Any
 
@@ -21,13 +22,13 @@ def progress_bar(purpose: str, done: int, total: int, unit: str, shown: bool = T
     """
     from tqdm import tqdm
 
-    bar_class, can_show = tqdm, sys.stderr is not None and sys.stderr.isatty()
+    bar: Any = tqdm
+    can_show = sys.stderr is not None and sys.stderr.isatty()
     if in_notebook():
-        from tqdm import notebook
-
-        can_show = notebook.IProgress is not None
-        bar_class = notebook.tqdm if can_show else tqdm
-    return bar_class(
+        notebook: Any = importlib.import_module("tqdm.notebook")
+        can_show = notebook.IProgress is not None  # it has ipywidgets
+        bar = notebook.tqdm if can_show else tqdm
+    return bar(
         total=total,
         initial=done,
         desc=purpose,

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from keras_poolformer.data.splits.in_memory import ImageData, Pairs, name_of
 from keras_poolformer.support.errors import FRAMEWORK, require_packages
 from keras_poolformer.support.progress import Progress, print_note
 
@@ -22,9 +23,11 @@ EXTRAS = FRAMEWORK | dict.fromkeys(("tensorboard", "tqdm", "matplotlib"), "train
 
 def train(
     recipe: "str | Recipe",
-    data: str | os.PathLike[str],
+    data: ImageData,
     workdir: str | os.PathLike[str],
     *,
+    validation_data: Pairs | None = None,
+    class_names: Sequence[str] | None = None,
     init: str | os.PathLike[str] | None = None,
     strategy: "str | Strategy" = "one_device",
     replicas: int | None = None,
@@ -51,8 +54,15 @@ def train(
             list, or a `Recipe`.
         data: Images to train on, and to evaluate on after each epoch: a folder
             ROOT/train/label/image or ROOT/label/image, for a segmenter ROOT/images and
-            ROOT/masks; records of `prepare`; or the name of a tfds data set.
+            ROOT/masks; records of `prepare`; the name of a tfds data set; or images in memory:
+            (uint8 (N, H, W, 3), whole numbers (N,)), with masks (N, H, W) for a segmenter, or a
+            tf.data.Dataset of (image, label), single or in batches, which is read once, in its
+            order. Images in memory give what PNG files of them give in a folder, sorted alike.
         workdir: Folder for everything that is written.
+        validation_data: Images in memory to evaluate on, next to those in `data`.
+        class_names: Class names in the order of the labels, for images in memory, and for masks
+            in a folder without labels.txt; None for the numbers of classes, and for the names of
+            the recipe if it has some.
         init: Preset or checkpoint to start from; None for fresh weights.
         strategy: Devices to train on, one of `keras_poolformer.training.STRATEGIES`, or a
             `tf.distribute.Strategy`.
@@ -92,7 +102,17 @@ def train(
         # TensorFlow must know its devices and peers before it does anything else.
         strategy = create_strategy(strategy, replicas, tpu, zone, project)
     check_batch(strategy, recipe)
-    splits = _opened(recipe, data, data_dir, verbose)
+    progress = Progress([f"opening {name_of(data)}"], shown=verbose)
+    progress.start()
+    splits = _opened(
+        recipe,
+        data,
+        data_dir,
+        print_note if verbose else None,
+        validation_data=validation_data,
+        class_names=class_names,
+    )
+    progress.finish()
 
     from keras_poolformer.training.run import Run
 
@@ -111,27 +131,20 @@ def train(
 
 
 def _opened(
-    recipe: "Recipe",
-    data: str | os.PathLike[str],
-    data_dir: str | os.PathLike[str] | None,
-    verbose: bool,
+    recipe: "Recipe", *data: Any, class_names: Sequence[str] | None, **options: Any
 ) -> "Splits":
+    """The splits to train and to evaluate on; `data` and `options` are those of `open_splits`."""
     from keras_poolformer.data.splits.opening import Splits, open_masked_splits, open_splits
 
-    note = print_note if verbose else None
-    progress = Progress([f"opening {data}"], shown=verbose)
-    progress.start()
     if recipe.config.is_segmenter:
         splits = open_masked_splits(
-            data,
-            data_dir,
-            note,
-            class_names=recipe.config.labels,
+            *data,
+            class_names=class_names or recipe.config.labels,
             reduce_zero_label=recipe.reduce_zero_label,
+            **options,
         )
     else:
-        splits = open_splits(data, data_dir, note)
-    progress.finish()
+        splits = open_splits(*data, class_names=class_names, **options)
     return Splits(*splits.training.held_out(recipe.held_out)) if recipe.held_out else splits
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import PIL.Image as Image
 
+from keras_poolformer.models.base import MetaFormerModel
 from keras_poolformer.models.opening import load_model
 from keras_poolformer.training.curve import curve_png
 from keras_poolformer.training.results import TrainingResult
 from keras_poolformer.training.tables import LOG, STEP_FIELDS, read_evaluations, read_table
-from keras_poolformer.training.tasks import Model
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -26,10 +26,10 @@ class TrainedRun(TrainingResult):
     """
 
     workdir: Path
-    unfinished_model: Callable[[], Model] | None = field(default=None, repr=False)
+    unfinished_model: Callable[[], MetaFormerModel] | None = field(default=None, repr=False)
 
     @cached_property
-    def model(self) -> Model:
+    def model(self) -> MetaFormerModel:
         """The model after the last step, with averaged weights if the recipe has `ema_decay`.
 
         That of WORKDIR/model.keras; of a run that was stopped, the model as it is.

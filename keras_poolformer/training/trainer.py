@@ -66,7 +66,7 @@ class Trainer:
         verbose: bool = True,
     ) -> None:
         self._run, self._strategy, self._chief = run, strategy, is_chief(strategy)
-        self._callbacks, self._verbose = tuple(callbacks), verbose
+        self._reporting = callbacks, verbose
         check_batch(strategy, run.recipe)
         if not run.steps_per_epoch:
             raise InputError(
@@ -126,8 +126,7 @@ class Trainer:
             recipe.batch_size,
             score_name(recipe.config),
             self._chief,
-            self._callbacks,
-            self._verbose,
+            *self._reporting,
         )
         with stop_requested() as self._stop:
             try:
@@ -140,7 +139,7 @@ class Trainer:
         return finish(run, self._model, self._optimizer, self._checkpoints, step, self._chief)
 
     def current_model(self) -> Model:
-        """Returns a copy of the model as it is, in float32, with averaged weights if there are any."""
+        """Returns a float32 copy of the model as it is, with averaged weights if there are any."""
         return portable_model(self._model, self._optimizer, self._checkpoints.step)
 
     def _epochs(self, step: int, reports: Reports) -> int:
@@ -184,7 +183,6 @@ class Trainer:
             to_save = recipe.save_every - step % recipe.save_every
             count = min(recipe.steps_per_call, end - step, to_save)
             results, stopped = self.take_steps(iterator, step, count)
-            rates = [self._rate(step + i) for i in range(count)]
             if not np.isfinite(results[:, 0]).all():
                 raise InputError(
                     f"the loss became NaN or infinite between steps {step + 1} and {step + count}. "
@@ -192,8 +190,8 @@ class Trainer:
                     f"{self._run.workdir} is intact"
                 )
             reports.steps([
-                (step + i + 1, *map(float, figures), rate)
-                for i, (figures, rate) in enumerate(zip(results, rates, strict=True))
+                (step + i + 1, *map(float, figures), float(self._schedule(step + i)))
+                for i, figures in enumerate(results)
             ])  # fmt: skip
             self._watch.add(map(float, results[:, 0]))
             step += count
@@ -227,9 +225,6 @@ class Trainer:
         draws = [run.recipe.mixing.draw(run.seed, step + i) for i in range(count)]
         seeds = [(run.seed, step + i) for i in range(count)]
         return tf.constant(np.stack(draws)), tf.constant(seeds, tf.int32)
-
-    def _rate(self, step: int) -> float:
-        return float(self._schedule(step))
 
     def _train_loop(
         self,
