@@ -4,7 +4,7 @@ import os
 from enum import Enum
 from pathlib import Path
 
-from keras_poolformer.data.splits.in_memory import ImageData, is_in_memory
+from keras_poolformer.data.splits.in_memory import ImageData, is_in_memory, name_of
 from keras_poolformer.data.splits.record_description import description_path, is_address
 from keras_poolformer.support.errors import InputError
 
@@ -47,7 +47,7 @@ def data_kind(
 def _kind(data: ImageData) -> tuple[DataKind, str]:
     """What data are, and their name in errors."""
     if is_in_memory(data):
-        return DataKind.MEMORY, "images in memory"
+        return DataKind.MEMORY, name_of(data)
     if not is_address(data) and not Path(data).exists():
         return DataKind.TFDS, str(data)
     is_records = is_address(data) or Path(description_path(data)).exists()

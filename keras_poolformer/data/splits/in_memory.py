@@ -57,8 +57,8 @@ def is_in_memory(data: ImageData) -> TypeGuard[Pairs]:
 
 
 def name_of(data: ImageData) -> str:
-    """Returns the name of data for progress and cards."""
-    return "images in memory" if is_in_memory(data) else str(data)
+    """Returns the name of data, for progress, errors and cards."""
+    return "data in memory" if is_in_memory(data) else str(data)
 
 
 @dataclass(frozen=True, eq=False)

@@ -258,7 +258,7 @@ def _labeled(
     kind = data_kind(data, data_dir, class_names=class_names)
     if is_in_memory(data):
         if split is not None:
-            raise InputError("--split goes with data that have splits. Received: images in memory")
+            raise InputError("--split goes with data that have splits. Received: data in memory")
         return images_to_evaluate(data, class_names, reduce_zero_label)
     if kind is DataKind.TFDS:
         from keras_poolformer.data.splits.tfds_split import open_tfds_images
