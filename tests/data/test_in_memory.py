@@ -49,7 +49,6 @@ def test_all_forms_are_the_same_examples(data):
     assert (labels, keys, none) == (LABELS.tolist(), list(range(7)), None)
     assert (split.class_names, split.num_examples) == (("0", "1", "2"), 7)
     assert split.name == read_pairs((IMAGES, LABELS)).name
-    validate(split)
 
 
 def test_order_and_keys_are_those_of_a_folder(tmp_path):
@@ -157,6 +156,7 @@ def test_options_that_do_not_fit(tmp_path, write_folder):
     assert "must be at least 1" in error_line(prepare, pairs, tmp_path / "out", num_shards=0)
 
 
-def test_a_label_without_a_name_is_named(tmp_path):
+def test_a_label_without_a_name_is_named():
     split = open_splits((IMAGES, LABELS), class_names=["a", "b"]).training
-    assert "image 1 has 2, image 5 has 2" in error_line(validate, split)
+    assert "image 1 has 2, image 5 has 2, image 6 has 2" in error_line(validate, split)
+    validate(open_splits((IMAGES, LABELS), class_names=["a", "b", "c"]).training)

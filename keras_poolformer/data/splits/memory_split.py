@@ -39,10 +39,6 @@ class MemorySplit(NumberedSplit):
         """See `Split.describe`."""
         return f"image {self.numbers[number]}"
 
-    def describe_target(self, number: int) -> str:
-        """See `Split.describe_target`."""
-        return f"{self.target.name} {self.numbers[number]}"
-
 
 def open_images(
     data: Pairs,
