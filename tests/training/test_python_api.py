@@ -157,7 +157,8 @@ def test_no_argument_hides_a_setting(name):
     ],
 )
 def test_bad_arguments_are_one_line(options, words, photo_folders, tmp_path):
-    options = {"recipe": RECIPE, "data": photo_folders, "workdir": tmp_path / "run"} | options
+    arguments = {"recipe": RECIPE, "data": photo_folders, "workdir": tmp_path / "run"}
+    options = arguments | {"held_out": 0} | options
     with pytest.raises(InputError) as caught:
         train(verbose=False, **options)
     assert words in str(caught.value)
