@@ -130,6 +130,7 @@ def test_classes_of_a_model():
         ((IMAGES, LABELS.astype(float)), "must be whole numbers"),
         ((IMAGES, np.eye(7)), "must be whole numbers"),
         ((IMAGES, [0, MASKS[0], 0, 0, 0, 0, 0]), "a class or a mask for each image"),
+        ((IMAGES, LABELS * 10**9), "must be class numbers below 100,000"),
         ((IMAGES[:0], LABELS[:0]), "must hold images. Received: none"),
         (DATASET.repeat(), "take(n) of it"),
         (DATASET.map(lambda image, label: {"image": image, "label": label}), "as_supervised=True"),

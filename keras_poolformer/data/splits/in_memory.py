@@ -28,6 +28,7 @@ _FAST = 1  # compression level of PNG: files are decoded often, and never writte
 _DIGITS = 12  # of the checksum in a name
 _INFINITE = -1  # cardinality of a tf.data.Dataset
 _BATCH_RANK = 4
+_MOST_NUMBERED = 100_000  # classes that need no names
 
 
 class ImageDataset(Protocol):
@@ -144,6 +145,11 @@ def names_or_numbers(class_names: Sequence[str] | None, *parts: ImagesInMemory) 
     """
     if class_names is None:
         last = max(int(part.classes.max()) for part in parts)
+        if last >= _MOST_NUMBERED:
+            raise InputError(
+                f"labels must be class numbers below {_MOST_NUMBERED:,}, or `class_names` name "
+                f"them all. Received: {last}"
+            )
         class_names = [str(number) for number in range(last + 1)]
     return checked_class_names(list(class_names), "`class_names`")
 
@@ -162,9 +168,13 @@ def read_pairs(data: Pairs) -> ImagesInMemory:
     """
     images: list[bytes] = []
     targets: list[np.ndarray] = []
-    for image, target in _pairs(data):
-        images.append(_png(load_image(image)))
-        targets.append(_target(target))
+    checksum = hashlib.sha256()  # of pixels and labels: files depend on Pillow's version
+    for source, label in _pairs(data):
+        image, target = load_image(source), _target(label)
+        checksum.update(f"{image.size}, {target.shape}".encode())
+        checksum.update(image.tobytes() + target.astype("<i8").tobytes())
+        images.append(_png(image))
+        targets.append(target)
     if not images:
         raise InputError("`data` must hold images. Received: none")
     is_mask = {target.ndim == 2 for target in targets}
@@ -172,9 +182,6 @@ def read_pairs(data: Pairs) -> ImagesInMemory:
         raise InputError("`data` must hold a class or a mask for each image. Received: both")
     masks = [_mask_png(target) for target in targets] if is_mask == {True} else []
     classes = np.array([] if masks else targets, np.int64)
-    checksum = hashlib.sha256(classes.tobytes())
-    for content in (*images, *masks):
-        checksum.update(content)
     name = f"{len(images):,} images in memory (SHA-256 {checksum.hexdigest()[:_DIGITS]})"
     return ImagesInMemory(name, _named(images, "image"), classes, _named(masks, "mask"))
 
