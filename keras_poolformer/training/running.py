@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from keras_poolformer.data.splits.in_memory import ImageData, Pairs, name_of
-from keras_poolformer.support.errors import FRAMEWORK, require_packages
+from keras_poolformer.support.errors import FRAMEWORK, InputError, require_packages
+from keras_poolformer.support.messages import shown
 from keras_poolformer.support.progress import Progress, print_note
 
 if TYPE_CHECKING:
@@ -93,14 +94,12 @@ def train(
         MissingExtraError: A package is not installed.
     """
     require_packages(EXTRAS)
-    from keras_poolformer.training.recipes import get_recipe
-    from keras_poolformer.training.strategy import check_batch, create_strategy
+    from keras_poolformer.training.strategy import check_batch
 
-    recipe = (get_recipe(recipe) if isinstance(recipe, str) else recipe).replace(**settings)
-    recipe.check_init(None if init is None else str(init))
-    if isinstance(strategy, str):
-        # TensorFlow must know its devices and peers before it does anything else.
-        strategy = create_strategy(strategy, replicas, tpu, zone, project)
+    recipe = _recipe(recipe).replace(**settings)
+    recipe.check_init(_text(init))
+    # TensorFlow must know its devices and peers before it does anything else.
+    strategy = _strategy(strategy, replicas, tpu, zone, project)
     check_batch(strategy, recipe)
     progress = Progress([f"opening {name_of(data)}"], shown=verbose)
     progress.start()
@@ -116,18 +115,38 @@ def train(
 
     from keras_poolformer.training.run import Run
 
-    run = Run(
-        recipe,
-        *splits,
-        Path(workdir),
-        seed,
-        None if init is None else str(init),
-        max_steps,
-        None if checkpoints is None else str(checkpoints),
-    )
+    run = Run(recipe, *splits, Path(workdir), seed, _text(init), max_steps, _text(checkpoints))
     if not skip_validation and not run.begun:
         _validate(run, strategy, verbose)
     return _trained(run, strategy, callbacks, verbose)
+
+
+def _text(path: str | os.PathLike[str] | None) -> str | None:
+    return None if path is None else os.fspath(path)
+
+
+def _recipe(recipe: "str | Recipe") -> "Recipe":
+    from keras_poolformer.training.recipe import Recipe
+    from keras_poolformer.training.recipes import get_recipe
+
+    if isinstance(recipe, str):
+        return get_recipe(recipe)
+    if not isinstance(recipe, Recipe):
+        raise InputError(f"`recipe` must be a Recipe or the name of one. Received: {shown(recipe)}")
+    return recipe
+
+
+def _strategy(strategy: "str | Strategy", *options: Any) -> "Strategy":
+    from keras_poolformer.training.strategy import create_strategy
+
+    if isinstance(strategy, str):
+        return create_strategy(strategy, *options)
+    if any(option is not None for option in options):
+        raise InputError(
+            "`replicas`, `tpu`, `zone` and `project` go with the name of a strategy. "
+            f"Received: {type(strategy).__name__}"
+        )
+    return strategy
 
 
 def _opened(

@@ -150,6 +150,8 @@ def test_no_argument_hides_a_setting(name):
         ({"batchsize": 8}, "no field 'batchsize'. Did you mean 'batch_size'?"),
         ({"batch_size": "8"}, "`batch_size` must be of type int"),
         ({"recipe": "finetune"}, "in Python: init="),
+        ({"recipe": 3}, "`recipe` must be a Recipe or the name of one. Received: 3"),
+        ({"strategy": object(), "replicas": 2}, "go with the name of a strategy. Received: object"),
         ({"strategy": "two_devices"}, "`strategy` must be one of one_device"),
         ({"class_names": ["a", "b", "c"]}, "`class_names` goes with images in memory"),
         ({"validation_data": (np.zeros((1, 8, 8, 3), np.uint8), [0])}, "goes with images in mem"),
