@@ -24,6 +24,7 @@ def pixels():
     return [np.asarray(Image.open(photo).convert("RGB")) for photo in CIFAR10_PHOTOS]
 
 
+@pytest.mark.slow
 def test_a_model_on_arrays(model, data, tmp_path, capfd):
     images, classes = data
     logits = np.asarray(model(model.transform(images)))
