@@ -100,7 +100,7 @@ build/web/model.tflite: $(wildcard keras_poolformer/export/*.py) | .venv/demo.in
 	$(EXPORT_WEB) --output $@
 
 test-web: .venv/web.installed web-build chromium  ## the page in a real browser
-	$(BIN)/python -m pytest tests/web
+	$(BIN)/python -m pytest -n 2 --dist worksteal --durations=10 tests/web
 
 bench-web: .venv-bench/installed web-build benchmarks/web/node_modules/.package-lock.json chromium
 	.venv-bench/bin/python -m benchmarks.web $(BENCH)

@@ -48,7 +48,7 @@ INITIALIZER_RANGE = 0.06
 BATCH_SIZE = 64  # a few epochs need many steps
 # Highest rate of each optimizer: LAMB's trust ratio makes smaller steps of the same rate.
 LEARNING_RATES = {"adamw": 2e-3, "lamb": 1e-2}
-EPOCHS = 6
+EPOCHS = 2
 _FORMATS = (KERAS, *map(file_of, MEASURED))
 # Points of top-1 that a recipe may lose.
 BOUNDS = {"fp32": 0.0, "fp16": 0.1, "dynamic_int8": 0.3, "int8": 0.7}

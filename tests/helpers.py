@@ -139,14 +139,14 @@ def _length_of_paths(arguments):
     return sum(len(str(argument)) for argument in arguments if isinstance(argument, Path))
 
 
-def run_python(*arguments, **options):
-    """Runs Python in a process of its own; returns its `CompletedProcess`."""
+def run_python(*arguments, timeout=120, **options):
+    """Runs Python in a process of its own, for `timeout` s; returns its `CompletedProcess`."""
     return subprocess.run(
         [sys.executable, *map(str, arguments)],
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=timeout,
         check=False,
         **options,
     )

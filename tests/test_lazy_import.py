@@ -104,6 +104,7 @@ MISSING = {
 }
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("package", ["safetensors", "ai_edge_litert", "keras"])
 def test_a_missing_extra_is_one_line(package, files, tmp_path):
     name, extra, command = MISSING[package]

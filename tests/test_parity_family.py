@@ -113,6 +113,7 @@ def test_logits_and_stages_equal_pytorchs(pytorchs, name, layout, dtype):
     assert max(errors.values()) <= TOLERANCES[dtype], errors
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("layout", ["metaformer", "timm"])
 def test_the_norm_in_the_heads_mlp_has_the_epsilon_of_its_library(pytorchs, layout, tmp_path):
     """Weights of any size hide it (2e-6); small ones in front of it do not."""

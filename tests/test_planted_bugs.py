@@ -96,6 +96,7 @@ def test_without_a_bug_the_check_passes(parity_error):
     assert parity_error() <= TOLERANCE
 
 
+@pytest.mark.first(4)
 @pytest.mark.parametrize("plant", BUGS, ids=lambda plant: plant.__name__)
 def test_a_planted_bug_fails_the_check(parity_error, monkeypatch, plant):
     plant(monkeypatch)

@@ -175,6 +175,7 @@ def test_attention_is_written_here_as_there(parity_error, monkeypatch):
     assert parity_error("mixed") <= TOLERANCE
 
 
+@pytest.mark.first(4)
 @pytest.mark.parametrize(("plant", "name"), BUGS.items(), ids=[plant.__name__ for plant in BUGS])
 def test_a_planted_bug_fails_the_check(parity_error, monkeypatch, plant, name):
     plant(monkeypatch)

@@ -67,6 +67,7 @@ def test_the_picture_has_two_panels(record, tmp_path):
     assert (abs(pixels - np.array(COLOR)).max(-1) < 3)[:, pixels.shape[1] // 2 :].any()
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("variant", ["poolformerv2_s12", "convformer_s18", "caformer_s18"])
 def test_pixels_of_random_networks_stay_apart(variant):
     """Measured 0.05 to 0.9; with shortcuts that halve the stream, attention left 7e-4."""

@@ -13,6 +13,7 @@ from benchmarks import (
     readme,
     segmentation,
     tables,
+    trained_family,
     training,
 )
 from keras_poolformer.support.errors import InputError
@@ -50,9 +51,6 @@ def test_the_family_is_what_was_recorded():
     assert block("docs/family.md", "speed") == family.speed_table(recorded)
 
 
-@pytest.mark.skipif(
-    not (ROOT / segmentation.RECORD).exists(), reason="segmenters have not been measured yet"
-)
 def test_the_segmenter_is_what_was_recorded():
     assert block(segmentation.PAGE, "speed") == segmentation.table(record("segmentation"))
 
@@ -115,3 +113,16 @@ def test_recipes_keep_the_accuracy_of_the_segmenter():
     for recipe, bound in nuclei.BOUNDS.items():
         lost = formats["TFLite fp32"]["mean_iou"] - formats[f"TFLite {recipe}"]["mean_iou"]
         assert lost <= bound, recipe
+
+
+def test_the_trained_families_are_what_was_recorded():
+    trained = record("trained_family")
+    assert block("docs/quantization.md", "trained-family") == trained_family.table(trained)
+
+
+def test_recipes_keep_the_accuracy_of_each_family():
+    families = record("trained_family")["families"]
+    assert len(families) == len(trained_family.VARIANTS)
+    for family_name, measured in families.items():
+        for recipe, points in trained_family.changes(measured).items():
+            assert points >= -trained_family.BOUNDS[recipe], (family_name, recipe)

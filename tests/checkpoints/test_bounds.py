@@ -115,6 +115,7 @@ def test_hostile_files_take_little_memory(tmp_path, make, said):
     assert memory < 2 * size + 200 * MEBIBYTE
 
 
+@pytest.mark.first(3)
 @linux
 @pytest.mark.parametrize("format", ["zip", "legacy", "safetensors"])
 @pytest.mark.parametrize("dtype", ["float32", "bfloat16"])

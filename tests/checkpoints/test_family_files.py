@@ -98,6 +98,7 @@ def test_all_variants_have_the_papers_weights():
     }
 
 
+@pytest.mark.first(3)
 @pytest.mark.parametrize(
     "name",
     [pytest.param(name, marks=[] if name.endswith(("_s12", "_s18")) else pytest.mark.slow)
@@ -111,6 +112,7 @@ def test_pytorch_counts_the_same_weights(name):
     assert sum(p.numel() for p in module.parameters()) == count_parameters(config)
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize("family", ["poolformerv2_s12", "identityformer_s12", "convformer_s18",
                                     "caformer_s18"])  # fmt: skip
 def test_timm_reads_the_authors_names(family):
@@ -128,6 +130,7 @@ def test_timm_reads_the_authors_names(family):
 # There and back
 
 
+@pytest.mark.first(4)
 @pytest.mark.parametrize("dtype", [torch.float32, *HALVES.values()], ids=str)
 @pytest.mark.parametrize(("config", "layout"), CASES, ids=IDS)
 def test_bit_by_bit(config, layout, dtype, tmp_path):
@@ -153,6 +156,7 @@ def test_from_timm_to_the_authors_and_back(tmp_path):
     assert_same(state, tmp_path / "again.safetensors")
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize(("config", "layout"), CASES, ids=IDS)
 def test_missing_and_extra_tensors(config, layout, tmp_path):
     state = torch_state(config, layout)
@@ -174,6 +178,7 @@ def test_missing_and_extra_tensors(config, layout, tmp_path):
     assert all(map(np.array_equal, before, model.weights))
 
 
+@pytest.mark.first(3)
 @pytest.mark.parametrize(
     "wrap",
     [

@@ -51,6 +51,7 @@ def weights_of(model):
 # Single files
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     ("head", "layout"), [(head, one) for head, both in LAYOUT_OF_HEAD.items() for one in both]
 )

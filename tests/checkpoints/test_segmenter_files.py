@@ -22,6 +22,7 @@ from tests.segmenters import (
     CONFIG,
     LABELS,
     PALETTE,
+    SHALLOW,
     checkpoint,
     randomized_segmenter,
     save_checkpoint,
@@ -156,6 +157,7 @@ def test_getattr_of_anything_else_is_rejected(tmp_path):
     assert "getattr" in message and "not weight data" in message
 
 
+@pytest.mark.first(3)
 @pytest.mark.parametrize(
     "meta",
     [
@@ -167,11 +169,13 @@ def test_getattr_of_anything_else_is_rejected(tmp_path):
         {"dataset_meta": {"classes": [[]] * 5, "palette": [None] * 5}},
     ],
 )
-def test_names_and_colors_that_do_not_fit_are_left_out(module, meta, tmp_path):
+def test_names_and_colors_that_do_not_fit_are_left_out(meta, tmp_path):
+    module = randomized_segmenter(SHALLOW)
     model = PoolFormerSegmenter.from_preset(save_checkpoint(module, tmp_path / "x.pth", **meta))
     assert model.labels is model.palette is None
 
 
+@pytest.mark.first(3)
 @pytest.mark.parametrize(
     ("change", "words"),
     [

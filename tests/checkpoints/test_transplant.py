@@ -83,6 +83,7 @@ def refused(model, path, **arguments):
     return message
 
 
+@pytest.mark.first(4)
 @pytest.mark.parametrize(
     ("edit", "words"),
     [

@@ -13,7 +13,7 @@ from keras_poolformer.cli import main
 from keras_poolformer.images.segmentation import segmentation_transform
 from tests.export.segmenters import randomized
 from tests.helpers import PHOTOS, relative_error
-from tests.segmenters import CONFIG, LABELS, PALETTE
+from tests.segmenters import LABELS, PALETTE, SHALLOW
 
 TRANSFORM = segmentation_transform(64)
 
@@ -22,7 +22,7 @@ TRANSFORM = segmentation_transform(64)
 def repository(tmp_path_factory):
     """A segmenter as a repository, measured on two photographs."""
     folder, random = tmp_path_factory.mktemp("card"), np.random.default_rng(0)
-    model = randomized(CONFIG.replace(labels=LABELS, palette=PALETTE))
+    model = randomized(SHALLOW.replace(labels=LABELS, palette=PALETTE))
     model.transform = TRANSFORM
     model.save(folder / "m.keras")
     for kind in ("images", "masks"):
@@ -65,6 +65,7 @@ def test_it_says_what_evaluate_measures(repository, text, run):
     assert "On 2 images of data:" in text and "| m_fp32.tflite |" in text
 
 
+@pytest.mark.slow
 def test_mmsegmentations_tensors_give_its_logits(repository):
     """In the re-implementation in PyTorch, which is compared with mmsegmentation itself."""
     torch = pytest.importorskip("torch")
@@ -73,7 +74,7 @@ def test_mmsegmentations_tensors_give_its_logits(repository):
     from conversion.semantic_fpn import build_segmenter, mmseg_name
 
     tensors = load_file(repository / "mmsegmentation" / "model.safetensors")
-    module = build_segmenter(CONFIG).eval()
+    module = build_segmenter(SHALLOW).eval()
     module.load_state_dict({name: tensors.pop(mmseg_name(name)) for name in module.state_dict()})
     assert not tensors
     images = np.random.default_rng(0).normal(size=(1, 64, 96, 3)).astype(np.float32)
@@ -98,11 +99,12 @@ def test_its_code_runs(repository, text, monkeypatch, capsys):
         float(line.split()[-1]) for line in printed.splitlines() if line.split()[0] in LABELS
     ) == pytest.approx(1)
     again = PoolFormerSegmenter.from_preset(repository / "mmsegmentation" / "model.pth")
-    assert again.config.num_classes == CONFIG.num_classes
+    assert again.config.num_classes == SHALLOW.num_classes
     for name in ("photo.jpg", "overlay.png", "mmsegmentation/model.pth"):
         (repository / name).unlink()
 
 
+@pytest.mark.slow
 def test_class_folders_are_rejected(repository, numbered, out, refusal):
     arguments = ("card", repository, "-o", out / "x", "--recipes", "none", "--data", numbered)
     assert "is a segmenter, which is measured on images with masks" in refusal(*arguments)

@@ -13,9 +13,9 @@ from keras_poolformer.images.segmentation import segmentation_transform
 from keras_poolformer.runtime import TFLiteSegmenter
 from tests.export.segmenters import randomized
 from tests.helpers import PHOTOS, PRESET
-from tests.segmenters import CONFIG, LABELS, PALETTE
+from tests.segmenters import LABELS, PALETTE, SHALLOW
 
-CLASSES = CONFIG.num_classes
+CLASSES = SHALLOW.num_classes
 SIZE = (64, 96)
 FORMATS = ("m.keras", "logits.tflite", "saved_model", "probabilities.tflite", "labels.tflite")
 
@@ -24,7 +24,7 @@ FORMATS = ("m.keras", "logits.tflite", "saved_model", "probabilities.tflite", "l
 def sources(tmp_path_factory):
     """A segmenter as a Keras file and a .tflite file, for images of the same size."""
     folder = tmp_path_factory.mktemp("segmenters")
-    model = randomized(CONFIG.replace(labels=LABELS, palette=PALETTE))
+    model = randomized(SHALLOW.replace(labels=LABELS, palette=PALETTE))
     model.transform = segmentation_transform(SIZE)
     model.save(folder / "m.keras")
     export_tflite(model, folder / "logits.tflite")
@@ -141,6 +141,7 @@ def test_figures_of_each_class(sources, masked, areas, run):
     assert last.startswith("6 images: mIoU ") and "mAcc " in last and "pixel accuracy" in last
 
 
+@pytest.mark.slow
 def test_a_report_shows_the_worst_images(sources, masked, areas, run, out):
     report = out / "report"
     arguments = ("evaluate", sources / "logits.tflite", "--data", masked, "--report", report)
@@ -266,9 +267,10 @@ def test_folders_that_are_incomplete(sources, data, refusal):
     assert "holds no image files" in refusal(*arguments, "--split", "train")
 
 
+@pytest.mark.slow
 def test_a_file_of_labels_without_names(tmp_path, data, run, refusal):
     """It says nowhere how many classes it has: labels.txt does."""
-    model = randomized(CONFIG)
+    model = randomized(SHALLOW)
     model.transform = segmentation_transform(SIZE)
     path = tmp_path / "m.tflite"
     export_tflite(model, path, outputs="labels")

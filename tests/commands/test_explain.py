@@ -51,6 +51,7 @@ def test_the_picture_shows_what_the_model_saw_and_its_map(files, run, out, photo
         assert np.abs(pair[1] - np.asarray(overlay(pixels, cam)).astype(int)).max() <= 1
 
 
+@pytest.mark.slow
 def test_small_inputs_are_shown_at_a_higher_resolution(run, out, photographs):
     """The same section, so that averaging it gives back what the model saw."""
     output = out / "sheet.png"

@@ -31,6 +31,7 @@ def test_a_file_that_fits_several_networks_needs_to_be_told(ambiguous, tmp_path,
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("family", ["poolformerv2", "identityformer"])
 def test_the_architecture_says_which(ambiguous, family, tmp_path, capsys):
     file = tmp_path / "x.keras"
@@ -67,7 +68,7 @@ def test_there_and_back(config, layouts, tmp_path, capsys):
             assert np.array_equal(old, new)
 
 
-@pytest.mark.first(2)
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     ("config", "layout", "said"),
     [

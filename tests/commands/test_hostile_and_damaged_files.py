@@ -134,6 +134,7 @@ def test_a_truncated_image(name, files, tmp_path, run, refusal, photographs):
     assert name in lines[0] and "cannot be read as an image" in lines[0]
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("place", ["signature", "header", "pixels"])
 def test_a_flipped_bit_in_an_image(place, files, tmp_path, refusal, photographs):
     Image.open(photographs[0]).save(tmp_path / "photo.png")

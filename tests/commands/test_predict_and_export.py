@@ -249,6 +249,7 @@ def test_export_refuses_unknown_words(files, refusal, out):
         assert all(word in message for word in ["'foo'", *words]), message
 
 
+@pytest.mark.slow
 def test_export_replaces_only_if_asked(files, refusal, run, out):
     output = out / "x.tflite"
     record = out / "x.tflite.json"

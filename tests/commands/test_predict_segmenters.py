@@ -14,7 +14,7 @@ from keras_poolformer.images.segmentation import segmentation_transform
 from keras_poolformer.runtime import TFLiteSegmenter
 from tests.export.segmenters import randomized
 from tests.helpers import PHOTOS, PRESET
-from tests.segmenters import CONFIG, LABELS, PALETTE
+from tests.segmenters import LABELS, PALETTE, SHALLOW
 
 SIDE = 64
 
@@ -23,7 +23,7 @@ SIDE = 64
 def files(tmp_path_factory):
     """The same segmenter as .keras, .tflite and SavedModel, of a shorter side of 64 pixels."""
     folder = tmp_path_factory.mktemp("segmenter")
-    model = randomized(CONFIG.replace(labels=LABELS, palette=PALETTE))
+    model = randomized(SHALLOW.replace(labels=LABELS, palette=PALETTE))
     model.transform = segmentation_transform(SIDE)
     model.save(folder / "m.keras")
     export_tflite(model, folder / "m.tflite", inputs="pixels")

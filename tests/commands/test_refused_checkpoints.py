@@ -11,6 +11,7 @@ def saved(state, folder):
     return folder / "x.pth"
 
 
+@pytest.mark.first(3)
 @pytest.mark.parametrize(
     "name",
     [
@@ -35,6 +36,7 @@ def test_an_extra_tensor_is_named(name, state, tmp_path, convert_refusal):
     assert name in message or "network.6.1.norm1.weight" in message  # depth 4, says the name
 
 
+@pytest.mark.first(3)
 @pytest.mark.parametrize(
     ("name", "shape"),
     [

@@ -90,6 +90,7 @@ def test_a_closed_descriptor_is_not_the_outputs(tmp_path):
     assert (tmp_path / "out").read_text() == "whole"  # without progress in it
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("arguments", [("presets",), ("--help",), ("export", "--help")])
 def test_a_result_that_is_lost_is_an_error(arguments):
     done = shell('"$1" -m keras_poolformer "$@" >/dev/full'.replace('"$@"', " ".join(arguments)))

@@ -63,6 +63,7 @@ def words(line):
     return " ".join(line.split())
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("name", ["tiny.pth.tar", "tiny.keras"])
 def test_the_table_of_a_file(name, files, run):
     status, printed, lines = run("summary", files / name)

@@ -43,7 +43,8 @@ def test_our_pytorch_is_mmsegmentations(pair, size):
     tensor = torch.from_numpy(images).permute(0, 3, 1, 2)
     with torch.inference_mode():
         logits = pair[1].model(tensor, mode="tensor")
-    assert torch.equal(logits.permute(0, 2, 3, 1), torch.from_numpy(expected["logits"]))
+    # Another memory layout of the images, hence another order of sums.
+    assert relative_error(logits.permute(0, 2, 3, 1).numpy(), expected["logits"]) <= TOLERANCE
 
 
 def test_keras_is_mmsegmentations(pair, tmp_path):

@@ -65,6 +65,7 @@ def test_sail_names_are_those_that_timm_knows():
     assert set(oracles.build_oracle(CONFIG, "sail").names) == set(sail)
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("layout", HEADS)
 def test_verify_passes(checkpoint, capsys, layout):
     assert run_verify(checkpoint(layout)) == 0

@@ -43,6 +43,7 @@ def checkpoint(tmp_path):
     return write
 
 
+@pytest.mark.first(3)
 @pytest.mark.parametrize(("name", "layout"), CASES)
 def test_verify_passes(checkpoint, capsys, name, layout):
     path = checkpoint(small(name), layout)

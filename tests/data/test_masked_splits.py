@@ -90,7 +90,7 @@ def test_folders_are_opened(folder):
     assert sorted(names) == [training.describe_target(n) for n in range(21)]
 
 
-@pytest.mark.first(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("hosts", [2, 1])
 def test_batches_are_the_same_on_any_hosts(folder, hosts):
     split, _ = open_masked_splits(folder)

@@ -213,6 +213,7 @@ def test_augmented_images_are_the_same_in_every_run(kind, open_kind):
     assert len(np.unique(images, axis=0)) > 80  # RandAugment makes some of these all black
 
 
+@pytest.mark.slow
 def test_shapes_are_static(open_kind):
     split, evaluation = open_kind("folder")
     options = replace(AUGMENTATION, rand_augment="")

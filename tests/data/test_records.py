@@ -145,6 +145,7 @@ def half_broken(tmp_path, write_folder):
     return write_folder(tmp_path / "half", files | broken)
 
 
+@pytest.mark.first(1)
 def test_broken_images_leave_nothing(place, half_broken, tmp_path):
     with pytest.raises(InputError, match=r"2 images of .* cannot be read: .*38.png, .*39.png"):
         write_records(open_splits(half_broken), place, 8)

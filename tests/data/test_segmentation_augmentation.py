@@ -136,6 +136,7 @@ def hsv_to_bgr(hsv):
     return cv2.cvtColor(padded, cv2.COLOR_HSV2BGR)[:, :-64]
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("options", [PLAIN, replace(PLAIN, flip=0.5, vertical_flip=0.5)])
 def test_resize_crop_and_flip_are_opencvs(options, pairs, augmented):
     for number, (pixels, mask) in enumerate(pairs * 3):

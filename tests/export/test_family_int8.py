@@ -84,6 +84,7 @@ def test_the_file_is_integer_and_close(name, tmp_path):
     assert set(classifier.operators_outside_xnnpack()) <= NOT_IN_XNNPACK
 
 
+@pytest.mark.slow
 def test_pixels_that_are_all_alike_leave_no_sum_that_is_too_fine(tmp_path):
     """What attention mixes is a difference, here a millionth of its terms; LiteRT would crash."""
     model = family_model(FAMILIES["caformer"])
@@ -140,6 +141,7 @@ def test_shortcuts_go_into_the_constants_of_the_stream(pixels):
     assert all(np.array_equal(scale, scales[Place(0, None, EMBEDDING)]) for scale in unscaled)
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize("value", [0.0, -1.0, 1.1 * LARGEST_DRIFT, 0.9 / LARGEST_DRIFT])
 def test_other_shortcuts_are_multiplied(value, pixels):
     """The channel would have less than half of its range, or nothing at all."""

@@ -22,7 +22,7 @@ def export(name, path, recipe, **options):
     return model, export_tflite(model, path, recipe=recipe, transform=TRANSFORM, **options)
 
 
-@pytest.mark.first(3)
+@pytest.mark.first(2)
 @pytest.mark.parametrize(
     ("recipe", "name"),
     [
@@ -48,6 +48,7 @@ def test_it_is_close_and_one_partition(recipe, name, tmp_path, photographs):
         assert result.partitions == 1 + outside
 
 
+@pytest.mark.slow
 def test_depthwise_convolutions_are_split_where_it_pays(tmp_path):
     _, split = export("convformer", tmp_path / "a.tflite", "fp16")
     assert (split.operators["DEPTHWISE_CONV_2D"], split.operators["SLICE"]) == (6, 6)
@@ -73,11 +74,13 @@ def test_the_file_describes_itself(tmp_path, photographs):
     assert sum(score for _, score in scores) == pytest.approx(1, abs=1e-5)
 
 
+@pytest.mark.slow
 def test_embedding_before_the_mlp_of_the_head(tmp_path):
     _, result = export("caformer", tmp_path / "m.tflite", "fp32", outputs="embedding")
     assert result.error <= TOLERANCES["fp32"]
 
 
+@pytest.mark.slow
 def test_pyramid(tmp_path):
     _, result = export("convformer", tmp_path / "m.tflite", "fp32", outputs="pyramid")
     assert result.error <= TOLERANCES["fp32"]

@@ -47,7 +47,7 @@ def photographs_like(config, images):
     return images[:1, :65, :90][..., np.arange(config.in_channels) % 3].astype("float64")
 
 
-@pytest.mark.first(6)
+@pytest.mark.first(3)
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_classifier_and_its_stages(config, images):
     model = randomized_model(config, dtype="float64")
@@ -74,6 +74,7 @@ def test_norms_on_the_stages_without_biases():
     assert max(relative_error(folded[name], expected[name]) for name in expected) <= TOLERANCE
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize("norm", NORMS)
 @pytest.mark.parametrize("norms", [True, ["P3"]])
 def test_norms_on_the_stages(norms, norm, images):
@@ -126,6 +127,7 @@ def test_scales_of_zero():
     assert relative_error(fold(model)(inputs), model(inputs)) <= TOLERANCE
 
 
+@pytest.mark.first(3)
 @pytest.mark.parametrize(("part", "family"), MIXER_CONSTANTS.items())
 def test_a_wrong_constant_of_a_mixer_is_seen(part, family):
     network = fold(family_model(FAMILIES[family], dtype="float64"))

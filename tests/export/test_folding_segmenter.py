@@ -47,6 +47,7 @@ def model():
     return randomized(CONFIG, dtype="float64")
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize("config", CONFIGS.values(), ids=CONFIGS)
 def test_logits(config):
     model = randomized(config, MetaFormerSegmenter, dtype="float64")
@@ -67,6 +68,7 @@ def right(model):
     return fold(model)(images(CONFIG, 32, 32))
 
 
+@pytest.mark.first(4)
 @pytest.mark.parametrize("constant", ["kernel", "bias"])
 @pytest.mark.parametrize("part", CONSTANTS)
 def test_a_wrong_constant_is_seen(part, constant, model, right):

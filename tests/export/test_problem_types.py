@@ -76,7 +76,7 @@ def test_scores_are_those_of_transformers(case, expected):
     assert dict(model.classify(PHOTOS[0])) == pytest.approx(expected, abs=1e-4)
 
 
-@pytest.mark.first(2)
+@pytest.mark.first(1)
 def test_the_directories_that_we_write_keep_it(case, expected, tmp_path):
     problem_type, _, _, model = case
     save_torch_weights(model, tmp_path / "hf", "hf")

@@ -62,6 +62,7 @@ def test_pixels_of_any_size(model, signatures, photographs, height, width):
     assert np.allclose(outputs["logits"], model(TRANSFORM([image])), atol=1e-3)
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("signature", ["encoded", "serving_default"])
 def test_encoded_files_of_several_sizes_in_one_batch(model, signatures, photographs, signature):
     files = [path.read_bytes() for path in photographs[:3]]

@@ -24,7 +24,7 @@ from keras_poolformer.support.errors import InputError
 from tests.export.family import stream_places
 from tests.export.segmenters import TRANSFORM, randomized
 from tests.helpers import PHOTOS, TINY, relative_error
-from tests.segmenters import CONFIG, LABELS, PALETTE
+from tests.segmenters import CONFIG, LABELS, PALETTE, SHALLOW
 
 # Relative L2 error; measured at most 6e-7, 5e-4, 0.012 and 0.03 on these randomized weights.
 TOLERANCES = {"fp32": 2e-6, "fp16": 2e-3, "dynamic_int8": 0.04, "int8": 0.1}
@@ -119,7 +119,8 @@ def test_without_rounding_the_integer_network_is_the_model(model):
     assert relative_error(received, expected) <= 5e-6
 
 
-def test_the_file_says_what_it_is(model, tmp_path):
+def test_the_file_says_what_it_is(tmp_path):
+    model = randomized(SHALLOW.replace(labels=LABELS, palette=PALETTE))
     path = tmp_path / "m.tflite"
     export_tflite(model, path, transform=TRANSFORM)
     description = read_description(path)
@@ -138,8 +139,9 @@ def test_the_pyramid_is_the_backbones(model, tmp_path):
         TFLiteSegmenter(path)
 
 
-def test_images_of_any_size_become_squares(model, tmp_path):
+def test_images_of_any_size_become_squares(tmp_path):
     """For files, whose images have one size; labels go back to the image's own."""
+    model = randomized(SHALLOW)
     path = tmp_path / "m.tflite"
     export_tflite(model, path, transform=segmentation_transform(64))
     exported = TFLiteSegmenter(path)

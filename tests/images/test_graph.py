@@ -41,7 +41,7 @@ def photo(rgb_photographs):
     return np.array(rgb_photographs[0].resize((97, 61)))
 
 
-@pytest.mark.first(3)
+@pytest.mark.first(2)
 @pytest.mark.parametrize(
     "options",
     [

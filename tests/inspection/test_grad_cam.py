@@ -84,7 +84,7 @@ def hooked_cam(module, stage, images, class_index):
     return maps / maps.max((1, 2), keepdims=True)
 
 
-@pytest.mark.first(3)
+@pytest.mark.first(1)
 @pytest.mark.parametrize("class_index", [None, 5])
 @pytest.mark.parametrize("layer", ["P2", "P3", "P4"])
 def test_maps_equal_pytorchs(oracle_and_model, layer, class_index):

@@ -89,7 +89,7 @@ def test_variants_equal_timms_by_hooks(name):
     assert_as_hooked(stats_of_variant(name), PoolFormerConfig.from_variant(name), 224)
 
 
-@pytest.mark.first(2)
+@pytest.mark.first(1)
 @pytest.mark.parametrize("size", [WIDE, 225, 17])
 @pytest.mark.parametrize("head", ["pool_norm", "norm_pool"])
 def test_odd_networks_and_sizes_equal_pytorchs_by_hooks(head, size, odd_config):
@@ -123,7 +123,7 @@ def assert_as_fvcore(stats, config, size):
 
 
 # fvcore is of 2022: PyTorch has deprecated how it traces.
-@pytest.mark.first(2)
+@pytest.mark.first(1)
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
 @pytest.mark.parametrize(
     ("name", "head", "size"),
@@ -139,6 +139,7 @@ def test_equal_to_fvcores_count(name, head, size, odd_config):
     assert_as_fvcore(model_stats(config, size), config, size)
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::torch.jit.TracerWarning")
 def test_a_segmenters_neck_and_head():
     stats = model_stats(SEGMENTER, (64, 96))
@@ -232,6 +233,7 @@ def test_the_model_stays_as_it_was(tiny_config, monkeypatch):
     assert np.array_equal(model(images), before)
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     "overrides", [{}, {"patch_sizes": (9, 4, 4, 4), "paddings": (0,) * 4}, {"strides": (1,) * 4}]
 )

@@ -138,6 +138,7 @@ def test_grad_cam(model, pixels):
     assert maps.shape == (2, 4, 4) and maps.max() == 1
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("policy", ["mixed_bfloat16", "mixed_float16"])
 def test_mixed_precision(policy, model, pixels, tmp_path):
     model.save(tmp_path / "x.keras")

@@ -74,6 +74,7 @@ def test_embedding_is_timms_pre_logits(tmp_path, images, pixels):
         assert error_to(headless(images), expected) <= TOLERANCE
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("layout", ["sail", "timm", "hf"])
 def test_a_checkpoint_without_classes(layout, tmp_path, images, pixels):
     """The norm of the head is there, the linear layer is not."""

@@ -31,7 +31,7 @@ def values(model):
 # The loss of labels
 
 
-@pytest.mark.first(2)
+@pytest.mark.first(1)
 @pytest.mark.parametrize("kind", LABELS)
 def test_loss_and_gradient_are_transformers(kind, images, tmp_path):
     torch = pytest.importorskip("torch")

@@ -131,6 +131,7 @@ def test_older_files_say_how_many_stages_are_frozen():
     assert PoolFormerImageClassifier.from_config(config | {"trainable": False}).trainable is False
 
 
+@pytest.mark.first(3)
 @pytest.mark.parametrize(
     "fields",
     [

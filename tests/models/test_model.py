@@ -68,6 +68,7 @@ def test_pyramid_outputs_have_the_strides_of_a_detector():
     }  # fmt: skip
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("head", ["norm_pool", "pool_norm"])
 def test_embed_is_what_the_linear_layer_sees(head):
     model = PoolFormerImageClassifier(TINY.replace(head=head))
@@ -101,7 +102,7 @@ def test_dtype_argument_beats_the_global_policy():
     assert model(noise(1, 32, 32, 3)).dtype == tf.float64
 
 
-@pytest.mark.first(2)
+@pytest.mark.first(1)
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize("model_class", [PoolFormerBackbone, PoolFormerImageClassifier])
 def test_keras_file_round_trip(tmp_path, model_class, policy):

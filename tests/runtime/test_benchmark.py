@@ -207,6 +207,7 @@ REFUSED = {
 }
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("name", REFUSED)
 def test_files_of_other_than_one_image_are_refused(name, foreign):
     function, specs = REFUSED[name]

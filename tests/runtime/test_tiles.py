@@ -40,6 +40,7 @@ def photo():
     return Image.open(path).convert("RGB").resize((300, 200))
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize(
     ("short_side", "least", "stretched"), [(None, 0.965, 0.94), (2 * SIDE, 0.92, 0.88)]
 )

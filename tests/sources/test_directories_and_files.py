@@ -33,6 +33,7 @@ def timm_s12(images, tmp_path_factory):
 # Directories that the real libraries wrote
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize("name", ["placeholders", "sharded", "bin", "labelled"])
 def test_a_classifier_of_transformers(name, hub, hf, images, tiny_config, class_names):
     model = PoolFormerImageClassifier.from_preset(hub / name)
@@ -55,6 +56,7 @@ def test_a_missing_shard_is_named(hub, tmp_path):
         PoolFormerImageClassifier.from_preset(tmp_path)
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("name", ["bare", "bare_labelled"])
 def test_a_bare_model_of_transformers(name, hub, hf, images):
     """Its config.json goes on speaking of classes, which are no longer there."""
@@ -166,6 +168,7 @@ def test_other_classes_keep_the_backbone(source, hub, hf, archive, images):
     assert headless.provenance["new_tensors"] == []
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize(
     "source", ["labelled", "placeholders", "bare", "labelled/model.safetensors", "archive"]
 )

@@ -78,6 +78,7 @@ def test_an_archive_of_another_model(tmp_path):
     assert "saved by this package" in refused(tmp_path / "x.keras")
 
 
+@pytest.mark.first(2)
 @pytest.mark.parametrize(
     "described",
     [

@@ -35,7 +35,7 @@ model = keras_poolformer.PoolFormerImageClassifier.from_preset(sys.argv[1])
 }
 
 
-@pytest.mark.first(1)
+@pytest.mark.slow
 @pytest.mark.parametrize("way", WAYS)
 def test_an_archive_in_a_fresh_process(way, archive, hub, images, tmp_path, class_names):
     np.save(tmp_path / "images.npy", images)

@@ -89,7 +89,7 @@ def difference(variables, wanted):
     return np.max(errors)  # NaN if one is
 
 
-@pytest.mark.first(3)
+@pytest.mark.first(1)
 @pytest.mark.parametrize("dtype", TOLERANCE)
 @pytest.mark.parametrize("size", [1e-3, 1e-1, 1.0])
 def test_weights_become_those_of_timm(dtype, size):
@@ -134,6 +134,7 @@ def test_it_decays_what_timm_decays():
     assert len(ours) + len(rest["params"]) == len(model.trainable_variables)
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("wrapped", [False, True])
 def test_scaled_losses_are_clipped_at_their_own_size(wrapped):
     """By the optimizer, and by the one that Keras puts around it in mixed_float16."""

@@ -13,6 +13,7 @@ from keras_poolformer.training.optimizer import AdamW, WarmupCosine
 STEPS = 50
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("size", [1e-7, 1.0])
 def test_weights_become_those_of_pytorch(size):
     """Weights around 1 with decay; float32 keeps four digits of an update of 1e-3."""
@@ -113,7 +114,7 @@ def test_learning_rate_is_timms():
         assert rate == pytest.approx(oracle._get_lr(epoch)[0], rel=1e-4)
 
 
-@pytest.mark.first(1)
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "arguments",
     [

@@ -63,6 +63,7 @@ def test_the_checksum_of_the_starting_model_is_not_the_results():
     assert again["init"]["base_model"] == "poolformer_s12_in1k"
 
 
+@pytest.mark.slow
 def test_a_folder_in_the_models_place_is_refused_before_training(photo_folders, tmp_path, capsys):
     (tmp_path / "run" / "model.keras").mkdir(parents=True)
     (tmp_path / "run" / "model.keras" / "thesis.tex").touch()

@@ -67,6 +67,7 @@ def pytorch_gradients(oracle, model, folder):
     return {one.path: one.numpy() for one in carrier.trainable_variables}
 
 
+@pytest.mark.first(1)
 @pytest.mark.parametrize("mixing", [Mixing(), Mixing(mixup=0.8, cutmix=0)])
 def test_parts_give_the_gradients_of_the_whole(mixing, photo_batch):
     images, labels = photo_batch
