@@ -31,7 +31,7 @@ def arguments(data, workdir, settings=(), options=(), recipe="poolformer_tiny_ci
 def as_keywords(*settings):
     """Settings of a command line as `train` takes them in Python."""
     pairs = (setting.split("=") for setting in settings)
-    return {name: ast.literal_eval(value) for name, value in pairs}
+    return {name: ast.literal_eval(value) if value else value for name, value in pairs}
 
 
 def start(data, workdir, settings=(), options=(), tf_config=None, **recipe):
