@@ -7,14 +7,10 @@ import keras
 
 from keras_poolformer.checkpoints.tensors import feature_norm_path
 from keras_poolformer.config import MetaFormerConfig
-from keras_poolformer.models.base import (
-    MetaFormerModel,
-    checked_policy,
-    full_precision,
-    unique_name,
-)
+from keras_poolformer.models.base import MetaFormerModel, unique_name
 from keras_poolformer.models.blocks import PoolFormerBlock
 from keras_poolformer.models.layers import PatchEmbedding, make_norm
+from keras_poolformer.models.policies import checked_policy, full_precision
 from keras_poolformer.provenance import Provenance
 from keras_poolformer.support.errors import InputError
 

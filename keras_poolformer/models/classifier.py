@@ -13,14 +13,10 @@ from keras_poolformer.config_fields import SEMANTIC_FPN
 from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.models import heads
 from keras_poolformer.models.backbone import MetaFormerBackbone, PoolFormerBackbone
-from keras_poolformer.models.base import (
-    MetaFormerModel,
-    checked_policy,
-    full_precision,
-    unique_name,
-)
+from keras_poolformer.models.base import MetaFormerModel, unique_name
 from keras_poolformer.models.losses import default_loss
 from keras_poolformer.models.new_head import with_new_head
+from keras_poolformer.models.policies import checked_policy, full_precision
 from keras_poolformer.provenance import Provenance
 from keras_poolformer.scores import scores, top_classes
 from keras_poolformer.support.errors import InputError
