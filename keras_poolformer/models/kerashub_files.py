@@ -49,7 +49,8 @@ def write_kerashub_files(
     description["config"]["provenance"] = model.provenance.replace(transform=transform).to_json()
     with replacing(folder / CONFIG, overwrite=True) as written:
         written.write_text(json.dumps(description, indent=4), encoding="utf-8")
-    size = sum(keras.ops.convert_to_numpy(variable).nbytes for variable in model.variables)
+    arrays: Any = map(keras.ops.convert_to_numpy, model.variables)
+    size = sum(array.nbytes for array in arrays)
     if max_shard_size is None or size <= max_shard_size * _BYTES_PER_GB:
         (folder / SHARDS).unlink(missing_ok=True)
         model.save_weights(folder / WEIGHTS, overwrite=True)

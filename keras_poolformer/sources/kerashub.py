@@ -65,12 +65,12 @@ class KerasHubSource(Source):
     """A folder as KerasHub's `save_to_preset` writes it.
 
     Args:
-        description: What its JSON files say about the model; without its provenance, which
+        saved: What its JSON files say about the model; without its provenance, which
             KerasHub's training does not keep up to date.
         backbone_name: Name under which the class of its backbone is registered with Keras.
     """
 
-    description: SavedDescription
+    saved: SavedDescription
     backbone_name: str
 
     @classmethod
@@ -85,13 +85,13 @@ class KerasHubSource(Source):
         Raises:
             InputError: A JSON file is corrupt, or the model is not one of this package.
         """
-        description, transform = _described(folder)
+        saved, transform = _described(folder)
         return cls(
             name=name,
             weights=folder,
             transform=_converter_transform(folder) or transform,
             snapshot=snapshot,
-            description=description,
+            saved=saved,
             backbone_name=read_json(folder / CONFIG)["registered_name"],
         )
 
@@ -114,17 +114,17 @@ class KerasHubSource(Source):
                 f"{self.name} is a folder of KerasHub, which is not downloaded here: `hf download "
                 f"{self.snapshot.repository} --local-dir DIR` does, then give DIR"
             )
-        config = self.description.config
+        config = self.saved.config
         check_described_size(self.weights, config, self.name)
         contents = Contents(
             config=config,
             provenance=self._provenance(config),
-            is_backbone=self.description.is_backbone,
+            is_backbone=self.saved.is_backbone,
         )
         if not weights:
             return contents
-        saved = KerasHubWeights(name=self.name, path=self.weights, description=self.description)
-        return replace(contents, saved=saved)
+        files = KerasHubWeights(name=self.name, path=self.weights, description=self.saved)
+        return replace(contents, saved=files)
 
 
 @dataclass(frozen=True, kw_only=True)
