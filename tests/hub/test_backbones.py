@@ -145,6 +145,7 @@ def test_what_retinanet_starts_with():
     detector = retinanet()
     assert np.all(np.asarray(detector.box_head.prediction_layer.bias) < -4.5)
     assert not np.any(detector.classification_head.prediction_layer.bias)
+    detector.jit_compile = False  # XLA takes long to compile
     before = detector.evaluate(images(), boxes, verbose=0)
     hub.set_prior_probability(detector)
     after = detector.evaluate(images(), boxes, verbose=0)

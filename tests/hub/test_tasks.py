@@ -71,7 +71,9 @@ def task():
     backbone = hub.MetaFormerBackbone(CONFIG, transform=TRANSFORM)
     converter = hub.MetaFormerImageConverter(TRANSFORM)
     preprocessor = hub.MetaFormerImageClassifierPreprocessor(converter)
-    return hub.MetaFormerImageClassifier(backbone, preprocessor=preprocessor, labels=LABELS)
+    task = hub.MetaFormerImageClassifier(backbone, preprocessor=preprocessor, labels=LABELS)
+    task.jit_compile = False  # XLA takes long to compile
+    return task
 
 
 def test_other_classes_of_a_folder(task, tmp_path):
@@ -134,6 +136,7 @@ def test_what_the_tasks_reject():
 def test_masks_of_any_size_and_pixels_without_a_class():
     config = CONFIG.replace(feature_norms=True, neck_width=8, segmentation_width=8)
     task = hub.MetaFormerImageSegmenter(hub.MetaFormerBackbone(config))
+    task.jit_compile = False
     assert task.num_classes == CLASSES
     masks = targets("ImageSegmenter")
     masks[:, :30] = 255
