@@ -66,7 +66,8 @@ test-mmsegmentation: .venv-mmsegmentation/installed
 # and with it a second TensorFlow.
 test-hub: .venv-hub/installed  ## KerasHub's tasks on our backbone, docs/keras_hub.md, notebooks/07
 	$(ONE_THREAD) .venv-hub/bin/python -m pytest -n 2 --dist loadfile --durations=10 tests/hub
-	.venv-hub/bin/python -m notebooks --output build/notebooks notebooks/07_detect_with_keras_hub.ipynb
+	JUPYTER_PATH=$(CURDIR)/.venv/share/jupyter .venv-hub/bin/python -m notebooks \
+	    --output build/notebooks notebooks/07_detect_with_keras_hub.ipynb
 
 FUZZ ?= --cases 100000
 fuzz: .venv/test.installed  ## damaged files for every reader; FUZZ="--cases N --seed N TARGET ..."

@@ -12,8 +12,8 @@ from tests.hub.networks import LOADERS, NETWORKS, images, outputs, randomized, t
 
 # LiteRT's, to Keras: measured up to 2e-6.
 TOLERANCE = 1e-5
-# bfloat16's, to float32: measured up to 2e-2.
-HALF_PRECISION_TOLERANCE = 6e-2
+# bfloat16's, to float32: measured up to 1.2e-2.
+HALF_PRECISION_TOLERANCE = 4e-2
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +81,7 @@ def test_a_step(name):
     """All weights that learn have moved after a step, and the loss is finite."""
     model = randomized(name)
     before = [np.array(variable) for variable in model.trainable_variables]
-    model.compile(keras.optimizers.Adam(1e-3), jit_compile=False)  # XLA takes long to compile
+    model.compile(keras.optimizers.Adam(1e-3), run_eagerly=True)  # graphs take long to make
     history = model.fit(images(), targets(name), batch_size=2, shuffle=False, verbose=0)
     assert np.isfinite(history.history["loss"]).all()
     for variable, old in zip(model.trainable_variables, before, strict=True):
@@ -91,7 +91,7 @@ def test_a_step(name):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_a_keras_file(name, networks, tmp_path):
     networks[name].save(tmp_path / "x.keras")
-    model = keras.saving.load_model(tmp_path / "x.keras")
+    model = keras.saving.load_model(tmp_path / "x.keras", compile=False)  # else KerasHub warns
     assert isinstance(model, LOADERS[name])
     for key, expected in outputs(networks[name], images()).items():
         assert np.array_equal(outputs(model, images())[key], expected)
