@@ -1,6 +1,7 @@
 """Our backbones, with and without KerasHub's base class, where KerasHub takes a backbone."""
 
 import json
+import sys
 
 import keras_hub
 import numpy as np
@@ -13,6 +14,8 @@ from keras_poolformer import (
     hub,
     save_torch_weights,
 )
+from keras_poolformer.hub.requirements import require_keras_hub
+from keras_poolformer.support.errors import MissingExtraError
 from tests.helpers import error_line, randomized_model, relative_error, run_python
 from tests.hub.networks import CLASSES, CONFIG, SHAPE, images, retinanet
 
@@ -35,6 +38,12 @@ def plain(core, tmp_path_factory):
 
 def test_the_version():
     assert keras_hub.__version__ == KERASHUB
+
+
+def test_what_kerashub_imports_is_missing(monkeypatch):
+    monkeypatch.setitem(sys.modules, "regex", None)
+    with pytest.raises(MissingExtraError, match=r"regex .*keras-poolformer\[hub\]"):
+        require_keras_hub()
 
 
 def test_every_public_name_is_there():
