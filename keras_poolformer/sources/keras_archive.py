@@ -84,6 +84,7 @@ def describe_keras_file(file: BinaryIO, name: str, stamp: Stamp) -> KerasArchive
         arguments: Any = document["config"]
         config: Any = arguments["config"]
         provenance: Any = arguments["provenance"]
+        dtype: Any = arguments["dtype"]["config"]["name"]
     except (KeyError, TypeError) as error:
         raise _other_model(name, f"a description that differs ({error!r})") from None
     if type(config) is not dict or type(provenance) not in (dict, type(None)):
@@ -95,7 +96,7 @@ def describe_keras_file(file: BinaryIO, name: str, stamp: Stamp) -> KerasArchive
         class_name=registered.removeprefix(_REGISTERED),
         config=MetaFormerConfig(**cast(dict[str, Any], config)),
         provenance=Provenance.of(provenance, name),
-        dtype=checked_dtype(arguments, name),
+        dtype=checked_dtype(dtype, name),
         trainable={field: arguments[field] for field in TRAINABLE_FIELDS if field in arguments},
         quantized=quantized,
         stamp=stamp,

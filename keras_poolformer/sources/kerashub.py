@@ -178,7 +178,7 @@ def _described(folder: Path) -> tuple[SavedDescription, ImageTransform | None]:
         class_name=class_name,
         config=config,
         provenance=Provenance(),
-        dtype=checked_dtype(arguments, str(file)),
+        dtype=checked_dtype(_policy_name(arguments.get("dtype")), str(file)),
         trainable={},
         quantized=False,
     )
@@ -196,6 +196,14 @@ def _arguments(file: Path, names: tuple[str, ...]) -> dict[str, Any]:
             f"Received: {shown(registered)}"
         )
     return cast(dict[str, Any], arguments)
+
+
+def _policy_name(policy: Any) -> Any:
+    """The name of a serialized dtype policy, or what else there is."""
+    try:
+        return policy["config"]["name"]
+    except (KeyError, TypeError):
+        return policy
 
 
 def _with_head(config: MetaFormerConfig, arguments: Any, file: Path) -> MetaFormerConfig:

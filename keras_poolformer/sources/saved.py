@@ -80,21 +80,16 @@ class SavedWeights(ABC):
         """
 
 
-def checked_dtype(arguments: dict[str, Any], name: str) -> str:
-    """Returns the name of the dtype policy in the saved arguments of a model.
+def checked_dtype(dtype: Any, name: str) -> str:
+    """Returns the name of a saved dtype policy.
 
     Args:
-        arguments: Arguments of the model's constructor; they are untrusted.
+        dtype: The name; it is untrusted.
         name: What errors call the file.
 
     Raises:
         InputError: It is not a policy of floating-point numbers.
     """
-    policy: Any = arguments.get("dtype")
-    try:
-        dtype: Any = policy["config"]["name"]
-    except (KeyError, TypeError):
-        dtype = policy
     if dtype not in DTYPES:
         raise InputError(
             f"{name}: its dtype policy must be one of {', '.join(DTYPES)}. Received: {shown(dtype)}"
