@@ -7,9 +7,9 @@ CONSTRAINTS ?= constraints.txt
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
 
 .PHONY: demo notebooks bench bench-train fuzz dist clean
-.PHONY: test docs site test-fast test-slow test-network test-cuda test-mmsegmentation test-arm64
+.PHONY: test docs test-fast test-slow test-network test-cuda test-hub test-mmsegmentation test-arm64
 .PHONY: check lint types types-complete imports
-.PHONY: web web-build test-web bench-web chromium
+.PHONY: site web web-build test-web bench-web chromium
 
 demo: .venv/demo.installed  ## convert, compare, export, classify: one table and one picture
 	$(BIN)/python -m keras_poolformer.demo --output build/demo
@@ -64,6 +64,13 @@ test-cuda: .venv-cuda/installed
 test-mmsegmentation: .venv-mmsegmentation/installed
 	.venv-mmsegmentation/bin/python -m pytest -m "slow or not slow" -rP \
 	    tests/conversion/test_mmsegmentation.py
+
+# KerasHub next to the packages of .venv, without its own requirements, which bring TensorFlow Text
+# and with it a second TensorFlow.
+test-hub: .venv-hub/installed  ## KerasHub's tasks on our backbone, docs/keras_hub.md, notebooks/07
+	$(ONE_THREAD) .venv-hub/bin/python -m pytest -n 2 --dist loadfile --durations=10 tests/hub
+	JUPYTER_PATH=$(CURDIR)/.venv/share/jupyter .venv-hub/bin/python -m notebooks \
+	    --output build/notebooks notebooks/07_detect_with_keras_hub.ipynb
 
 FUZZ ?= --cases 100000
 fuzz: .venv/test.installed  ## damaged files for every reader; FUZZ="--cases N --seed N TARGET ..."
@@ -168,6 +175,14 @@ imports: .venv/test.installed
 	    `.venv-mmsegmentation/bin/python -c "import site; print(site.getsitepackages()[0])"`/venv.pth
 	touch $@
 
+.venv-hub/installed: tests/hub/requirements.txt .venv/test.installed
+	$(PYTHON) -m venv .venv-hub
+	.venv-hub/bin/pip install --quiet --disable-pip-version-check --no-deps \
+	    --requirement tests/hub/requirements.txt
+	$(BIN)/python -c "import os, site; print(os.getcwd(), *site.getsitepackages(), sep='\n')" > \
+	    `.venv-hub/bin/python -c "import site; print(site.getsitepackages()[0])"`/venv.pth
+	touch $@
+
 # The peers' own environment: litert-torch wants older versions than constraints.txt has.
 .venv-bench/bin/python:
 	$(PYTHON) -m venv .venv-bench
@@ -178,4 +193,4 @@ imports: .venv/test.installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv-bench .venv-cuda .venv-mmsegmentation build dist web/node_modules benchmarks/web/node_modules
+	rm -rf .venv .venv-bench .venv-cuda .venv-hub .venv-mmsegmentation build dist web/node_modules benchmarks/web/node_modules

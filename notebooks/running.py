@@ -9,8 +9,11 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbconvert import HTMLExporter
 
 CELL_TIMEOUT = 300  # seconds
-# What training says of its progress, a bar of tqdm or a line an epoch, is no complaint.
-PROGRESS = re.compile(r"\s*((training:\s+\d+%\||epoch \d+/\d+, step ).*)?")
+# Progress is no complaint: a step of several, what trains, a bar of tqdm, a line an epoch.
+PROGRESS = re.compile(
+    r"\s*((\[\d+/\d+\] |keras-poolformer train: (?!warning)|training:\s+\d+%\|"
+    r"|epoch \d+/\d+, step ).*)?"
+)
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
 
 

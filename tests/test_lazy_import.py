@@ -153,6 +153,14 @@ def test_a_public_name_whose_extra_is_missing(name, fresh):
     assert line.endswith(f"`pip install 'keras-poolformer[{extra}]'` installs it")
 
 
+def test_kerashub_is_missing():
+    """No extra installs it: its requirements would bring a second TensorFlow."""
+    done = run_python("-c", without("keras_hub") + "import keras_poolformer.hub")
+    line = done.stderr.splitlines()[-1]
+    assert "pip install --no-deps keras-hub" in line
+    assert "keras-poolformer[hub]" in line
+
+
 def test_weights_of_safetensors_without_safetensors(files, fresh):
     """Reading and writing alike; a .pth needs nothing."""
     code = without("safetensors") + (

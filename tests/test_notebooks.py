@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 
 import nbformat
@@ -23,8 +24,17 @@ def path(request):
     return request.param
 
 
-def test_there_are_six():
-    assert [path.name[:3] for path in NOTEBOOKS] == ["01_", "02_", "03_", "04_", "05_", "06_"]
+def test_they_are_numbered():
+    assert [path.name[:3] for path in NOTEBOOKS] == [f"0{number}_" for number in range(1, 8)]
+
+
+def test_without_kerashub_its_notebook_is_left_out(tmp_path, monkeypatch, capsys):
+    executed = []
+    monkeypatch.setattr("notebooks.__main__._execute_all", lambda paths, _: executed.extend(paths))
+    monkeypatch.setitem(sys.modules, "keras_hub", None)
+    assert main(["--output", str(tmp_path)]) == 0
+    assert executed == NOTEBOOKS[:-1]
+    assert "07_detect_with_keras_hub.ipynb: skipped" in capsys.readouterr().out
 
 
 def test_stripped(path):

@@ -15,7 +15,6 @@ How --help reads, in every subcommand:
 
 import argparse
 import re
-import sys
 import textwrap
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -23,7 +22,6 @@ from typing import Any, TypeAlias
 from keras_poolformer.checkpoints.layouts import LAYOUTS
 from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.config_fields import ACTIVATIONS, CLASSIFIER_HEADS, NORMS
-from keras_poolformer.support.messages import one_line
 
 PROGRAM = "keras-poolformer"
 HELP_WIDTH = 80  # columns of the description
@@ -184,9 +182,3 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"must be a whole number from 1. Received: {text!r}")
     return int(text)
-
-
-def print_note(line: str) -> None:
-    """Prints a note on stderr, on a line of its own below the progress line."""
-    start = "\n" if sys.stderr.isatty() else ""
-    print(f"{start}{one_line(line)}", file=sys.stderr)

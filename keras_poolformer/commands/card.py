@@ -1,25 +1,13 @@
 """`keras-poolformer card`: a model laid out as a hub repository, with its card."""
 
 import argparse
-import re
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from keras_poolformer.commands.arguments import CommandGroup, add_command, add_source
-from keras_poolformer.commands.evaluate import add_data_options, measure
+from keras_poolformer.commands.evaluate import add_data_options, data_options
 from keras_poolformer.export.recipes import RECIPES
-from keras_poolformer.models.opening import load_model
-from keras_poolformer.support.errors import InputError
-from keras_poolformer.support.files import refuse_existing, replacing
-from keras_poolformer.support.messages import is_text, json_text, shown
-from keras_poolformer.support.progress import Progress
-
-if TYPE_CHECKING:
-    from keras_poolformer.evaluation.measurement import Measurement
-
-MAX_NAME = 50  # characters of up to four bytes; file names have 255 bytes, with their suffixes
-_SUFFIXES = re.compile(r"(\.(keras|safetensors|pth|pt|bin|ckpt|tar))+$")
-_REPOSITORY = re.compile(r"[\w.-]+/[\w.-]+", re.ASCII)
+from keras_poolformer.publishing import making
+from keras_poolformer.support.messages import json_text
 
 
 def add_parser(group: CommandGroup) -> None:
@@ -53,10 +41,10 @@ def add_parser(group: CommandGroup) -> None:
     command.add_argument(
         "--recipes",
         type=_recipes,
-        default=("fp32", "dynamic_int8"),
+        default=making.DEFAULT_RECIPES,
         metavar="NAME,NAME",
         help=f"recipes of the .tflite files: {', '.join(RECIPES)}; or none "
-        "(default: fp32,dynamic_int8)",
+        f"(default: {','.join(making.DEFAULT_RECIPES)})",
     )
     command.add_argument(
         "--calibration", metavar="FOLDER", help="calibration images for the int8 recipes"
@@ -66,84 +54,21 @@ def add_parser(group: CommandGroup) -> None:
 
 def card(options: argparse.Namespace) -> None:
     """Writes the repository, or nothing if any part of it fails."""
-    from keras_poolformer.publishing.repository import (
-        REPOSITORY,
-        RepositoryOptions,
-        write_repository,
-    )
-
-    refuse_existing(options.output, options.overwrite, REPOSITORY)
-    name = _name_of(options)
-    if options.repository and not _REPOSITORY.fullmatch(options.repository):
-        raise InputError(f"--repository must be OWNER/NAME. Received: {shown(options.repository)}")
-    for recipe in options.recipes:
-        if RECIPES[recipe].needs_calibration and not options.calibration:
-            raise InputError(
-                f"recipe {recipe} needs --calibration FOLDER, with a few hundred images"
-            )
-    exports = [f"exporting {recipe}" for recipe in options.recipes]
-    measured = 1 + len(exports) if options.data else 0
-    progress = Progress([
-        f"reading {options.source}", "writing the weights", *exports,
-        *["loading", f"measuring on the images of {options.data}"] * measured,
-    ])  # fmt: skip
-    progress.start()
-    model = load_model(options.source, progress=progress.advance)
-    contents = RepositoryOptions(
-        name=name,
+    card = making.make_card(
+        options.source,
+        options.output,
+        name=options.name,
         repository=options.repository,
         dataset=options.dataset,
         license=options.license,
         recipes=options.recipes,
         calibration=options.calibration,
-        accuracy_data=_described(options),
+        overwrite=options.overwrite,
+        **data_options(options),
     )
-
-    def measured_file(path: Path) -> "Measurement":
-        return measure(options, str(path), progress)
-
-    with replacing(options.output, options.overwrite, REPOSITORY) as folder:
-        written = write_repository(
-            model, folder, contents, measured_file if options.data else None, progress.start
-        )
-        names = sorted(path.name for path in folder.iterdir())
-    progress.finish()
-    print(json_text(written.figures()) if options.json else f"{options.output}: {', '.join(names)}")
-
-
-def _described(options: argparse.Namespace) -> str:
-    if not options.data:
-        return ""
-    name = Path(options.data).name if Path(options.data).exists() else options.data
-    return f"{name} {options.split}" if options.split else name
-
-
-def _name_of(options: argparse.Namespace) -> str:
-    """Returns the name of the model and its files, by default that of the source without suffixes.
-
-    Raises:
-        InputError: It is not the name of a file.
-    """
-    name = options.name
-    if name is None:
-        source = options.source.rstrip("/").partition("@")[0]
-        path = Path(options.source)
-        name = _SUFFIXES.sub("", (path.resolve() if path.exists() else Path(source)).name)
-    if name in ("", ".", "..") or "/" in name or not is_text(name) or len(name) > MAX_NAME:
-        raise InputError(
-            f"--name must be the name of a file, without a folder and of at most {MAX_NAME} "
-            f"characters. Received: {shown(name)}"
-        )
-    return name
+    names = sorted(path.name for path in Path(options.output).iterdir())
+    print(json_text(card.figures()) if options.json else f"{options.output}: {', '.join(names)}")
 
 
 def _recipes(text: str) -> tuple[str, ...]:
-    if text == "none":
-        return ()
-    names = tuple(text.split(","))
-    unknown = [name for name in names if name not in RECIPES]
-    if unknown or len(set(names)) < len(names):
-        raise argparse.ArgumentTypeError(
-            f"must be different names out of {', '.join(RECIPES)}, or none. Received: {text!r}"
-        )
-    return names
+    return () if text == "none" else tuple(text.split(","))

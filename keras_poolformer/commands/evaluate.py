@@ -1,9 +1,8 @@
 """The subcommand `evaluate`."""
 
 import argparse
-import os
-import sys
 from pathlib import Path
+from typing import Any
 
 from keras_poolformer.commands.arguments import (
     CommandGroup,
@@ -11,20 +10,20 @@ from keras_poolformer.commands.arguments import (
     add_overrides,
     add_tiles,
     positive,
-    print_note,
 )
-from keras_poolformer.data.splits.opening import open_labeled
+from keras_poolformer.evaluation import evaluating
 from keras_poolformer.evaluation.classification import BATCH_SIZE
-from keras_poolformer.evaluation.measurement import Measurement
-from keras_poolformer.evaluation.measuring import measure as measure_images
-from keras_poolformer.evaluation.opening import open_network
-from keras_poolformer.evaluation.report import REPORT
-from keras_poolformer.models.overrides import Size
-from keras_poolformer.support.files import refuse_existing, replacing
 from keras_poolformer.support.messages import json_text
-from keras_poolformer.support.progress import Progress
 
-SHOWN_BROKEN = 5  # names of images
+_DATA_OPTIONS = (
+    "data",
+    "split",
+    "data_dir",
+    "limit",
+    "batch_size",
+    "skip_broken",
+    "reduce_zero_label",
+)
 
 
 def add_parser(group: CommandGroup) -> None:
@@ -100,18 +99,15 @@ def add_data_options(command: argparse.ArgumentParser, required: bool = False) -
 
 def evaluate(options: argparse.Namespace) -> None:
     """Measures a model on images whose classes or masks are known."""
-    if options.report:
-        refuse_existing(options.report, options.overwrite, REPORT)
-    progress = Progress([f"loading {options.source}", f"measuring on the images of {options.data}"])
-    measured = measure(
-        options, options.source, progress, options.size, options.labels, options.tiles
+    measured = evaluating.evaluate(
+        options.source,
+        size=options.size,
+        labels=options.labels,
+        tiles=options.tiles,
+        report=options.report,
+        overwrite=options.overwrite,
+        **data_options(options),
     )
-    progress.finish()
-    if options.report:
-        with replacing(options.report, options.overwrite, REPORT) as folder:
-            folder.mkdir()
-            measured.write_report(folder)
-    _print_notes(measured)
     if options.json:
         skipped = {"skipped": len(measured.skipped)} if options.skip_broken else {}
         classes = {"classes": measured.class_figures()} if options.per_class else {}
@@ -125,44 +121,6 @@ def evaluate(options: argparse.Namespace) -> None:
         print(f"{options.report}: {names}")
 
 
-def _print_notes(measured: Measurement) -> None:
-    if measured.note:
-        print(measured.note, file=sys.stderr)
-    if skipped := measured.skipped:
-        more = f" and {len(skipped) - SHOWN_BROKEN} more" if len(skipped) > SHOWN_BROKEN else ""
-        names = ", ".join(skipped[:SHOWN_BROKEN])
-        print(f"skipped {len(skipped)} broken images: {names}{more}", file=sys.stderr)
-
-
-def measure(
-    options: argparse.Namespace,
-    source: str,
-    progress: Progress,
-    size: Size | None = None,
-    labels: str | None = None,
-    tiles: bool = False,
-) -> Measurement:
-    """Measures one model.
-
-    Args:
-        options: What `add_data_options` reads.
-        source: Source of the model.
-        progress: Progress of the command, two steps of which are begun.
-        size: Size of the images instead of the source's, or None.
-        labels: Text file of class names instead of the source's, or None.
-        tiles: Whether a segmenter's .tflite file works through images in tiles.
-    """
-    images = open_labeled(
-        options.data, options.split, options.data_dir, print_note, options.reduce_zero_label
-    )
-    progress.start()
-    network = open_network(source, os.cpu_count() or 1, size, labels, tiles)
-    progress.start()
-    return measure_images(
-        network,
-        images,
-        options.limit,
-        options.batch_size,
-        options.skip_broken,
-        progress.advance,
-    )
+def data_options(options: argparse.Namespace) -> dict[str, Any]:
+    """Returns what `add_data_options` reads, as arguments of `evaluate` in Python."""
+    return {name: getattr(options, name) for name in _DATA_OPTIONS}

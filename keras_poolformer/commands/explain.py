@@ -13,8 +13,14 @@ from keras_poolformer.commands.arguments import (
     add_overrides,
     add_source,
 )
-from keras_poolformer.commands.images import BrokenImages, add_skip_broken, image_files
+from keras_poolformer.commands.images import (
+    BrokenImages,
+    add_images,
+    add_skip_broken,
+    image_files,
+)
 from keras_poolformer.config import MetaFormerConfig
+from keras_poolformer.images.files import EncodedImage
 from keras_poolformer.images.options import as_pair
 from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.inspection.contact_sheet import (
@@ -54,7 +60,7 @@ def add_parser(group: CommandGroup) -> None:
         "explain poolformer_tiny_cifar10 photo.jpg -o photo_explained.png",
     )
     add_source(command)
-    command.add_argument("images", metavar="IMAGE", nargs="+", help="image files and folders")
+    add_images(command)
     command.add_argument(
         "--class",
         dest="class_name",
@@ -116,7 +122,10 @@ def _print(
 
 
 def _explained(
-    model: "MetaFormerImageClassifier", image: Path, class_index: int | None, layer: str
+    model: "MetaFormerImageClassifier",
+    image: Path | EncodedImage,
+    class_index: int | None,
+    layer: str,
 ) -> _Explained:
     import PIL.Image as Image
 

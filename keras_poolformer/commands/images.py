@@ -1,35 +1,81 @@
-"""The image files given to a command, and those of them that cannot be read."""
+"""The images given to a command, those of them that cannot be read, and tables about them."""
 
 import argparse
+import csv
+import glob
+import io
 import sys
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import Any
 
-from keras_poolformer.commands.arguments import print_note
 from keras_poolformer.data.image_listing import images_in
+from keras_poolformer.images.files import EncodedImage
 from keras_poolformer.support.errors import ImageError, InputError
-from keras_poolformer.support.messages import one_line
+from keras_poolformer.support.messages import one_line, printable
+from keras_poolformer.support.progress import print_note
 
+STANDARD_INPUT = "-"
 UNREAD = 1  # exit status where some of several images could not be read
 
 
-def image_files(paths: list[str]) -> list[Path]:
-    """Lists the image files among paths and in folders, in order.
+def add_images(command: argparse.ArgumentParser) -> None:
+    """Adds IMAGE, what `image_files` takes."""
+    command.add_argument(
+        "images",
+        metavar="IMAGE",
+        nargs="+",
+        help="image files, folders and patterns such as 'photos/*.jpg'; - reads an image file from "
+        "standard input",
+    )
+
+
+def image_files(texts: Sequence[str]) -> list[Path | EncodedImage]:
+    """Lists the images that a command was given, in order.
 
     Args:
-        paths: Paths of files and folders.
+        texts: Paths of files and folders, patterns in the form of a shell's, where ** stands for
+            any folders, and at most once "-" for standard input.
 
     Raises:
         InputError: One of them does not exist, or a folder holds no images.
     """
-    files = []
-    for path in map(Path, paths):
-        if path.is_dir():
-            files += images_in(path, print_note)
-        elif path.exists():
-            files.append(path)
-        else:
-            raise InputError(f"{path} must be an image file or a folder. Received: no such file")
+    if texts.count(STANDARD_INPUT) > 1:
+        raise InputError("- can be given once: standard input holds one image. Received: - twice")
+    files: list[Path | EncodedImage] = []
+    for text in texts:
+        if text == STANDARD_INPUT:
+            files.append(EncodedImage(sys.stdin.buffer.read(), "stdin"))
+            continue
+        for path in _matches(text):
+            files += images_in(path, print_note) if path.is_dir() else [path]
     return files
+
+
+def _matches(text: str) -> list[Path]:
+    """What a path or a pattern stands for; a file of that name takes precedence."""
+    if Path(text).exists():
+        return [Path(text)]
+    found = sorted(glob.glob(text, recursive=True))  # noqa: PTH207 - it may be absolute
+    if not found:
+        raise InputError(f"{text} must be an image file or a folder. Received: no such file")
+    return [Path(name) for name in found]
+
+
+def csv_text(rows: Iterable[dict[str, Any]]) -> str:
+    """Returns rows as CSV, with a header.
+
+    Args:
+        rows: {column: value}, with the same columns each.
+    """
+    text = io.StringIO()
+    writer: csv.DictWriter[str] | None = None
+    for row in rows:
+        if writer is None:
+            writer = csv.DictWriter(text, list(row), lineterminator="\n")
+            writer.writeheader()
+        writer.writerow({k: printable(v) if isinstance(v, str) else v for k, v in row.items()})
+    return text.getvalue().rstrip("\n")
 
 
 def add_skip_broken(command: argparse.ArgumentParser) -> None:

@@ -11,12 +11,19 @@ from keras_poolformer.commands.arguments import (
     add_tiles,
     positive,
 )
-from keras_poolformer.commands.images import BrokenImages, add_skip_broken, image_files
+from keras_poolformer.commands.images import (
+    BrokenImages,
+    add_images,
+    add_skip_broken,
+    csv_text,
+    image_files,
+)
 from keras_poolformer.commands.segments import FOLDER, OVERLAYS, segment_images
 from keras_poolformer.data.folders import read_batches
 from keras_poolformer.evaluation.opening import open_network
 from keras_poolformer.evaluation.scorer import Scorer
 from keras_poolformer.evaluation.segmenter import Segmenter
+from keras_poolformer.images.files import EncodedImage
 from keras_poolformer.scores import score_name, score_text
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.files import refuse_existing
@@ -40,7 +47,7 @@ def add_parser(group: CommandGroup) -> None:
     command.add_argument(
         "source", metavar="SOURCE", help="preset, checkpoint, .tflite file or SavedModel"
     )
-    command.add_argument("images", metavar="IMAGE", nargs="+", help="image files and folders")
+    add_images(command)
     command.add_argument(
         "--top-k",
         type=positive,
@@ -57,7 +64,9 @@ def add_parser(group: CommandGroup) -> None:
     add_tiles(command)
     add_skip_broken(command)
     add_overrides(command)
-    command.add_argument("--json", action="store_true", help="print the classes as JSON")
+    forms = command.add_mutually_exclusive_group()
+    forms.add_argument("--json", action="store_true", help="print the classes as JSON")
+    forms.add_argument("--csv", action="store_true", help="print the classes as CSV")
 
 
 def predict(options: argparse.Namespace) -> int:
@@ -83,12 +92,16 @@ def predict(options: argparse.Namespace) -> int:
     results = _classify(network, images, options.top_k or TOP_K, broken, progress)
     progress.finish()
     broken.check(len(images))
-    _print(results, network.problem_type, options.json)
+    _print(results, network.problem_type, options)
     return broken.report()
 
 
 def _classify(
-    scorer: Scorer, images: list[Path], top_k: int, broken: BrokenImages, progress: Progress
+    scorer: Scorer,
+    images: list[Path | EncodedImage],
+    top_k: int,
+    broken: BrokenImages,
+    progress: Progress,
 ) -> Results:
     """The best classes of each image that can be read, in the order of the images."""
     batches = read_batches(
@@ -105,15 +118,22 @@ def _classify(
     return results
 
 
-def _print(results: Results, problem_type: str | None, as_json: bool) -> None:
-    if as_json:
+def _print(results: Results, problem_type: str | None, options: argparse.Namespace) -> None:
+    name = score_name(problem_type)
+    if options.json:
         rows = {
-            image: [{"label": label, score_name(problem_type): score} for label, score in top]
+            image: [{"label": label, name: score} for label, score in top]
             for image, top in results.items()
         }
         print(json_text(rows))
-        return
-    for image, top in results.items():
-        print(printable(image))
-        for label, score in top:
-            print(f"  {score_text(score, problem_type):>6}  {label}")
+    elif options.csv:
+        print(csv_text(
+            {"image": image, "rank": rank, "label": label, name: score}
+            for image, top in results.items()
+            for rank, (label, score) in enumerate(top, start=1)
+        ))  # fmt: skip
+    else:
+        for image, top in results.items():
+            print(printable(image))
+            for label, score in top:
+                print(f"  {score_text(score, problem_type):>6}  {label}")

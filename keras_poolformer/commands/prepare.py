@@ -1,21 +1,16 @@
 """The subcommand `prepare`: images with a class or a mask each as TFRecords, to train from."""
 
 import argparse
-from typing import TYPE_CHECKING
 
 from keras_poolformer.commands.arguments import (
     CommandGroup,
     add_command,
     add_output,
     positive,
-    print_note,
 )
+from keras_poolformer.data.splits import preparing
+from keras_poolformer.data.splits.record_description import DESCRIPTION
 from keras_poolformer.labels import read_labels
-from keras_poolformer.support.errors import InputError
-from keras_poolformer.support.progress import Progress
-
-if TYPE_CHECKING:
-    from keras_poolformer.data.splits.opening import Splits
 
 
 def add_parser(group: CommandGroup) -> None:
@@ -56,36 +51,17 @@ def add_parser(group: CommandGroup) -> None:
     add_output(command, "folder to write, which may be gs://")
 
 
-def _opened(options: argparse.Namespace) -> "Splits":
-    from keras_poolformer.data.splits.opening import holds_masks, open_masked_splits, open_splits
-
-    place = options.data, options.data_dir
-    if not (options.labels or options.reduce_zero_label or holds_masks(*place)):
-        return open_splits(*place, print_note)
-    return open_masked_splits(
-        *place,
-        print_note,
-        class_names=read_labels(options.labels) if options.labels else None,
-        reduce_zero_label=options.reduce_zero_label,
-    )
-
-
 def prepare(options: argparse.Namespace) -> None:
     """Writes the records of a folder or a tfds data set; every image is checked."""
-    from keras_poolformer.data.splits.record_description import DESCRIPTION
-    from keras_poolformer.data.splits.record_writer import refuse_unwritable, write_records
-
-    if options.data.rstrip("/") == options.output.rstrip("/"):
-        raise InputError(f"the output must be another path than the data. Received: {options.data}")
-    refuse_unwritable(options.output, options.overwrite)
-    progress = Progress([f"opening {options.data}", f"writing {options.output}"])
-    progress.start()
-    splits = _opened(options)
-    progress.start()
-    written = write_records(
-        splits, options.output, options.shards, progress.advance, options.overwrite
+    written = preparing.prepare(
+        options.data,
+        options.output,
+        class_names=read_labels(options.labels) if options.labels else None,
+        num_shards=options.shards,
+        data_dir=options.data_dir,
+        reduce_zero_label=options.reduce_zero_label,
+        overwrite=options.overwrite,
     )
-    progress.finish()
     if options.json:
         print(written.to_json(), end="")
         return

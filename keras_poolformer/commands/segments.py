@@ -1,13 +1,13 @@
 """What `predict` does with a segmenter: an overlay of each image, and the shares of its classes."""
 
 import argparse
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from keras_poolformer.commands.images import BrokenImages
+from keras_poolformer.commands.images import BrokenImages, csv_text
 from keras_poolformer.evaluation.segmenter import Segmenter
-from keras_poolformer.images.files import load_image
+from keras_poolformer.images.files import EncodedImage, load_image
 from keras_poolformer.inspection.segments import draw_segments, find_segments
 from keras_poolformer.support.errors import ImageError
 from keras_poolformer.support.files import replacing
@@ -21,7 +21,10 @@ OVERLAYS = OutputFolder("a folder of overlays that predict wrote", ("*.png", REC
 
 
 def segment_images(
-    segmenter: Segmenter, images: Sequence[Path], options: argparse.Namespace, progress: Progress
+    segmenter: Segmenter,
+    images: Sequence[Path | EncodedImage],
+    options: argparse.Namespace,
+    progress: Progress,
 ) -> int:
     """Writes the overlays and their record, and prints the shares; returns the exit status.
 
@@ -46,11 +49,16 @@ def segment_images(
         record = json_text({"path": output, "images": rows})
         (folder / RECORD).write_text(f"{record}\n", encoding="utf-8")
     progress.finish()
-    print(record if options.json else _table(output, rows))
+    if options.csv:
+        print(csv_text(_csv_rows(rows)))
+    else:
+        print(record if options.json else _table(output, rows))
     return broken.report()
 
 
-def _segment(segmenter: Segmenter, image: Path, path: Path, top_k: int | None) -> dict[str, Any]:
+def _segment(
+    segmenter: Segmenter, image: Path | EncodedImage, path: Path, top_k: int | None
+) -> dict[str, Any]:
     picture = load_image(image)
     label_map = segmenter.segment(picture)
     segments = find_segments(label_map, segmenter.labels)[:top_k]
@@ -65,16 +73,24 @@ def _segment(segmenter: Segmenter, image: Path, path: Path, top_k: int | None) -
     }
 
 
-def _names(images: Sequence[Path]) -> list[str]:
+def _names(images: Sequence[Path | EncodedImage]) -> list[str]:
     """A file name for the overlay of each image, all different, whatever the system's case."""
     names: dict[str, str] = {}
     for image in images:
-        name, number = image.stem, 1
+        stem = Path(str(image)).stem
+        name, number = stem, 1
         while name.lower() in names:
             number += 1
-            name = f"{image.stem}_{number}"
+            name = f"{stem}_{number}"
         names[name.lower()] = f"{name}.png"
     return list(names.values())
+
+
+def _csv_rows(rows: Sequence[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """A row for each class of each image."""
+    for row in rows:
+        for entry in row["classes"]:
+            yield {"image": row["image"], "overlay": row["overlay"]} | entry
 
 
 def _table(output: str, rows: Sequence[dict[str, Any]]) -> str:

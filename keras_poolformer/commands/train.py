@@ -1,25 +1,15 @@
 """The subcommand `train`; heavy imports are inside."""
 
 import argparse
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
-from keras_poolformer.commands.arguments import CommandGroup, add_command, positive, print_note
-from keras_poolformer.support.errors import FRAMEWORK, require_packages
+from keras_poolformer.commands.arguments import CommandGroup, add_command, positive
+from keras_poolformer.support.errors import require_packages
 from keras_poolformer.support.messages import json_text
-from keras_poolformer.support.progress import Progress
-from keras_poolformer.training import RECIPE_SUMMARIES, STRATEGIES
+from keras_poolformer.training import RECIPE_SUMMARIES, STRATEGIES, running
 
 if TYPE_CHECKING:
-    import tensorflow as tf
-
-    from keras_poolformer.data.splits.split import Split
-    from keras_poolformer.training.recipe import Recipe
     from keras_poolformer.training.results import TrainingResult
-
-# Packages that every run needs, and the extras that bring them.
-EXTRAS = FRAMEWORK | dict.fromkeys(("tensorboard", "tqdm", "matplotlib"), "train")
 
 
 def add_parser(group: CommandGroup) -> None:
@@ -124,76 +114,26 @@ def _add_strategy_options(command: argparse.ArgumentParser) -> None:
 
 def train(options: argparse.Namespace) -> None:
     """Trains a model; resumes where the same command was interrupted."""
-    require_packages(EXTRAS)
+    require_packages(running.EXTRAS)
     from keras_poolformer.training.recipes import get_recipe
-    from keras_poolformer.training.strategy import check_batch, create_strategy, is_chief
 
-    recipe = get_recipe(options.recipe).with_settings(options.settings)
-    recipe.check_init(options.init)
-    # TensorFlow must know its devices and peers before it does anything else.
-    strategy = create_strategy(
-        options.strategy, options.replicas, options.tpu, options.zone, options.project
+    trained = running.train(
+        get_recipe(options.recipe).with_settings(options.settings),
+        options.data,
+        options.workdir,
+        init=options.init,
+        strategy=options.strategy,
+        replicas=options.replicas,
+        tpu=options.tpu,
+        zone=options.zone,
+        project=options.project,
+        seed=options.seed,
+        max_steps=options.max_steps,
+        checkpoints=options.checkpoints,
+        data_dir=options.data_dir,
+        skip_validation=options.skip_validation,
     )
-    check_batch(strategy, recipe)
-    training, evaluation = _splits(recipe, options)
-
-    from keras_poolformer.training.run import Run
-    from keras_poolformer.training.trainer import Trainer
-
-    run = Run(
-        recipe,
-        training,
-        evaluation,
-        Path(options.workdir),
-        options.seed,
-        options.init,
-        options.max_steps,
-        options.checkpoints,
-    )
-    if not options.skip_validation and not run.begun:
-        _validate([split for split in (training, evaluation) if split], strategy)
-    trainer = Trainer(run, strategy)
-    if is_chief(strategy):
-        for line in trainer.start_lines:
-            print(f"keras-poolformer train: {line}", file=sys.stderr)
-    result = trainer.train()
-    _print(result, options)
-
-
-def _splits(recipe: "Recipe", options: argparse.Namespace) -> "tuple[Split, Split | None]":
-    from keras_poolformer.data.splits.opening import open_masked_splits, open_splits
-
-    progress = Progress([f"opening {options.data}"])
-    progress.start()
-    if recipe.config.is_segmenter:
-        training, evaluation = open_masked_splits(
-            options.data,
-            options.data_dir,
-            print_note,
-            class_names=recipe.config.labels,
-            reduce_zero_label=recipe.reduce_zero_label,
-        )
-    else:
-        training, evaluation = open_splits(options.data, options.data_dir, print_note)
-    progress.finish()
-    if recipe.held_out:
-        training, evaluation = training.held_out(recipe.held_out)
-    return training, evaluation
-
-
-def _validate(splits: "list[Split]", strategy: "tf.distribute.Strategy") -> None:
-    """Decodes all images once; each host decodes its share."""
-    from keras_poolformer.data.splits.validation import validate
-
-    resolver = strategy.cluster_resolver
-    # Private: TensorFlow 2.20 and 2.21 have it, and no public name for it.
-    workers = getattr(strategy.extended, "_num_workers", 1)
-    shard = (resolver.task_id, workers) if workers > 1 else (0, 1)
-    progress = Progress([f"checking the images of {split.name}" for split in splits])
-    for split in splits:
-        progress.start()
-        validate(split, progress.advance, shard)
-    progress.finish()
+    _print(trained, options)
 
 
 def _print(result: "TrainingResult", options: argparse.Namespace) -> None:
@@ -201,8 +141,6 @@ def _print(result: "TrainingResult", options: argparse.Namespace) -> None:
         print(json_text(result.to_dict()))
         return
     if not result.finished:
-        saved = f"stopped after step {result.step}, which is saved"
-        print(f"{saved}: rerun the same command to resume", file=sys.stderr)
         return
     from keras_poolformer.training.results import FIGURE_NAMES
 

@@ -1,7 +1,7 @@
 """Measures a classifier on images with a class each."""
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,8 +30,8 @@ class ClassificationMeasurement(Measurement):
     """
 
     accuracy: Accuracy
-    images: tuple[str, ...]
-    labels: tuple[str, ...]
+    images: tuple[str, ...] = field(repr=False)
+    labels: tuple[str, ...] = field(repr=False)
 
     def to_dict(self) -> dict[str, int | float]:
         """See `Measurement.to_dict`."""

@@ -64,10 +64,29 @@ def open_network(
         return _tflite_classifier(source, num_workers, size, labels)
     if (Path(source) / "saved_model.pb").is_file():
         return _saved_model(Path(source), size, labels)
-    model = load_model(str(source), size=size, labels=labels)
+    return keras_network(str(source), load_model(str(source), size=size, labels=labels))
+
+
+def keras_network(name: str, model: "MetaFormerModel") -> Network:
+    """Returns a model of this package as what classifies or segments images.
+
+    Args:
+        name: Name of the model, for errors.
+        model: Classifier or segmenter.
+
+    Raises:
+        InputError: It is something else, or has no classes.
+    """
+    from keras_poolformer.models.base import MetaFormerModel
+
+    if not isinstance(model, MetaFormerModel):
+        raise InputError(
+            f"{name} must be a classifier or segmenter of keras_poolformer, or a path. "
+            f"Received: {type(model).__name__}"
+        )
     if model.config.is_segmenter:
-        return _keras_segmenter(source, model)
-    return _keras_classifier(source, model)
+        return _keras_segmenter(name, model)
+    return _keras_classifier(name, model)
 
 
 def open_scorer(
@@ -176,11 +195,11 @@ def _segment(
     return segment
 
 
-def _keras_classifier(source: str | os.PathLike[str], model: "MetaFormerModel") -> Scorer:
+def _keras_classifier(name: str, model: "MetaFormerModel") -> Scorer:
     config, transform = model.config, model.transform
-    _check(source, config.num_classes, config.labels, config.in_channels)
+    _check(name, config.num_classes, config.labels, config.in_channels)
     return Scorer(
-        name=str(source),
+        name=name,
         predict=model.predict_on_batch,
         prepare=transform,
         num_classes=config.num_classes,
@@ -190,11 +209,11 @@ def _keras_classifier(source: str | os.PathLike[str], model: "MetaFormerModel") 
     )
 
 
-def _keras_segmenter(source: str | os.PathLike[str], model: Any) -> Segmenter:
+def _keras_segmenter(name: str, model: Any) -> Segmenter:
     config = model.config
-    _check(source, config.num_classes, config.labels, config.in_channels)
+    _check(name, config.num_classes, config.labels, config.in_channels)
     return Segmenter(
-        name=str(source),
+        name=name,
         segment=model.predict_labels,
         num_classes=config.num_classes,
         labels=config.labels or (),

@@ -61,10 +61,10 @@ class SegmentationMeasurement(Measurement):
     """
 
     scores: SegmentationScores
-    images: tuple[MeasuredImage, ...]
-    worst: tuple[tuple[MeasuredImage, MaskedImage], ...]
-    segmenter: Segmenter
-    examples: MaskedExamples
+    images: tuple[MeasuredImage, ...] = field(repr=False)
+    worst: tuple[tuple[MeasuredImage, MaskedImage], ...] = field(repr=False)
+    segmenter: Segmenter = field(repr=False)
+    examples: MaskedExamples = field(repr=False)
 
     def to_dict(self) -> dict[str, int | float]:
         """See `Measurement.to_dict`."""

@@ -1,20 +1,16 @@
 """The backbone as a Keras model: a functional graph with one layer for each block."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, NamedTuple
 
 import keras
 
 from keras_poolformer.checkpoints.tensors import feature_norm_path
 from keras_poolformer.config import MetaFormerConfig
-from keras_poolformer.models.base import (
-    MetaFormerModel,
-    checked_policy,
-    full_precision,
-    unique_name,
-)
+from keras_poolformer.models.base import MetaFormerModel, unique_name
 from keras_poolformer.models.blocks import PoolFormerBlock
 from keras_poolformer.models.layers import PatchEmbedding, make_norm
+from keras_poolformer.models.policies import checked_policy, full_precision
 from keras_poolformer.provenance import Provenance
 from keras_poolformer.support.errors import InputError
 
@@ -61,30 +57,18 @@ class MetaFormerBackbone(MetaFormerModel):
         side = config.image_side
         shape = (side, side, config.in_channels)
         inputs = keras.Input(shape, dtype=full_precision(dtype), name="images")
-        stages: dict[str, Any] = {}
-        pyramid: dict[str, Any] = {}
-        norms: list[keras.Layer] = []
-        x = inputs
-        for stage, depth in enumerate(config.depths):
-            x = _embedding(config, stage, dtype)(x)
-            for block in range(depth):
-                x = _block(config, stage, block, dtype)(x)
-            level = config.levels[stage]
-            stages[level] = pyramid[level] = x  # (N, H/4, W/4, C0) ... (N, H/32, W/32, C3)
-            if level in config.normed_levels:
-                norms.append(_norm(config, feature_norm_path(stage), dtype))
-                pyramid[level] = norms[-1](x)
+        maps = feature_maps(config, inputs, dtype)
         name = name or unique_name(self.default_name)
-        super().__init__(inputs=inputs, outputs=x, name=name)
+        super().__init__(inputs=inputs, outputs=maps.last, name=name)
 
         # === Config ===
         self.dtype_policy = dtype
         self.config = config
         self.provenance = provenance
-        self.stage_outputs = stages
-        self.pyramid_outputs = pyramid
+        self.stage_outputs = maps.stages
+        self.pyramid_outputs = maps.pyramid
         # They are not on the way to the output: Keras tracks them because of this attribute.
-        self.feature_norm_layers = norms
+        self.feature_norm_layers = maps.norms
 
     def feature_extractor(self, levels: Sequence[str] | None = None) -> keras.Model:
         """Makes a model that returns feature maps, and computes no further than the last one.
@@ -120,6 +104,44 @@ class PoolFormerBackbone(MetaFormerBackbone):
     """A `MetaFormerBackbone`, by the name of the first paper's network."""
 
     default_name = "poolformer_backbone"
+
+
+class FeatureMaps(NamedTuple):
+    """The symbolic outputs of a network without a head.
+
+    Args:
+        last: (N, H/32, W/32, widths[-1]), un-normed.
+        stages: {"P2": (N, H/4, W/4, widths[0]), ...}, un-normed.
+        pyramid: The same maps; those of the config's `normed_levels` are normed.
+        norms: The layers that norm them, which are not on the way to `last`.
+    """
+
+    last: Any
+    stages: dict[str, Any]
+    pyramid: dict[str, Any]
+    norms: list[keras.Layer]
+
+
+def feature_maps(config: MetaFormerConfig, inputs: Any, dtype: Any) -> FeatureMaps:
+    """Builds the network without a head.
+
+    Args:
+        config: Architecture of the network.
+        inputs: Symbolic images (N, H, W, in_channels).
+        dtype: Dtype policy.
+    """
+    maps = FeatureMaps(inputs, {}, {}, [])
+    x = inputs
+    for stage, depth in enumerate(config.depths):
+        x = _embedding(config, stage, dtype)(x)
+        for block in range(depth):
+            x = _block(config, stage, block, dtype)(x)
+        level = config.levels[stage]
+        maps.stages[level] = maps.pyramid[level] = x  # (N, H/4, W/4, C0) ... (N, H/32, W/32, C3)
+        if level in config.normed_levels:
+            maps.norms.append(_norm(config, feature_norm_path(stage), dtype))
+            maps.pyramid[level] = maps.norms[-1](x)
+    return maps._replace(last=x)
 
 
 def _norm(config: MetaFormerConfig, name: str, dtype: Any) -> keras.Layer:

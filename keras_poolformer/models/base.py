@@ -14,16 +14,18 @@ from keras_poolformer.checkpoints import quantization
 from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.images.transform import ImageTransform, checked_transform
 from keras_poolformer.models import freezing
+from keras_poolformer.models.kerashub_files import write_kerashub_files
 from keras_poolformer.models.loading import build
 from keras_poolformer.provenance import Provenance
-from keras_poolformer.sources.keras_archive import TRAINABLE_FIELDS
 from keras_poolformer.sources.preset_folder import write_preset_folder
 from keras_poolformer.sources.released import default_transform
+from keras_poolformer.sources.saved import TRAINABLE_FIELDS
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import shown
 from keras_poolformer.support.numeric import whole_number
 
 OPTIMIZERS = "keras_poolformer.training.optimizer"
+_NOT_GIVEN: Any = object()  # None has a meaning
 
 
 class MetaFormerModel(keras.Model):
@@ -96,6 +98,7 @@ class MetaFormerModel(keras.Model):
         folder: str | os.PathLike[str],
         transform: ImageTransform | None = None,
         overwrite: bool = False,
+        max_shard_size: float | None = _NOT_GIVEN,
     ) -> None:
         """Writes a folder that `from_preset` loads, the counterpart of `save_pretrained`.
 
@@ -106,11 +109,18 @@ class MetaFormerModel(keras.Model):
             folder: Path to write; its parent must exist.
             transform: How images are prepared for the model; by default `model.transform`.
             overwrite: Whether such a folder may be replaced.
+            max_shard_size: Largest size of a file of weights in GB, or None for any. KerasHub
+                gives it when it saves a task around a backbone. If it is given, the files are
+                those that KerasHub reads, and replace such files in the folder.
 
         Raises:
-            InputError: The folder exists already, or cannot be written.
+            InputError: The folder exists already, or cannot be written; or `max_shard_size` is
+                given for a model with a head.
         """
         transform = checked_transform(transform) or self.transform
+        if max_shard_size is not _NOT_GIVEN:
+            write_kerashub_files(self, folder, transform, max_shard_size)
+            return
         write_preset_folder(self, folder, transform, overwrite)
 
     @property
@@ -276,23 +286,3 @@ def unique_name(prefix: str) -> str:
     """Returns a name for a model: the prefix, then with _1, _2, ..., as Keras counts layers."""
     count = keras.backend.get_uid(prefix)
     return prefix if count == 1 else f"{prefix}_{count - 1}"
-
-
-def full_precision(policy: Any) -> str:
-    """Returns the dtype of images and heads: float32, unless the policy computes in float64."""
-    return "float64" if policy.compute_dtype == "float64" else "float32"
-
-
-def checked_policy(dtype: Any) -> Any:
-    """Returns Keras' dtype policy of a name or policy; the global one for None.
-
-    Raises:
-        InputError: It is a policy of Keras' own quantization.
-    """
-    policy: Any = keras.dtype_policies.get(dtype or keras.config.dtype_policy())
-    if getattr(policy, "quantization_mode", None) is not None:
-        raise InputError(
-            f"`dtype` must be a policy without quantization, such as 'float32' or "
-            f"'mixed_bfloat16': export_tflite quantizes. Received: {shown(policy.name)}"
-        )
-    return policy

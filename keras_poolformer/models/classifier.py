@@ -7,28 +7,20 @@ from typing import Any, ClassVar, Self, overload
 import keras
 import numpy as np
 import PIL.Image as Image
-from keras import initializers, layers
 
 from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.config_fields import SEMANTIC_FPN
 from keras_poolformer.images.transform import ImageTransform
-from keras_poolformer.models.activations import ACTIVATION_FUNCTIONS
+from keras_poolformer.models import heads
 from keras_poolformer.models.backbone import MetaFormerBackbone, PoolFormerBackbone
-from keras_poolformer.models.base import (
-    MetaFormerModel,
-    checked_policy,
-    full_precision,
-    unique_name,
-)
-from keras_poolformer.models.layers import CHANNELS_LAST, Dense, make_norm
+from keras_poolformer.models.base import MetaFormerModel, unique_name
 from keras_poolformer.models.losses import default_loss
 from keras_poolformer.models.new_head import with_new_head
-from keras_poolformer.models.random_layers import Dropout
+from keras_poolformer.models.policies import checked_policy, full_precision
 from keras_poolformer.provenance import Provenance
 from keras_poolformer.scores import scores, top_classes
 from keras_poolformer.support.errors import InputError
 
-LAYER_NORM_EPSILON = 1e-6  # timm's, in the pool_norm head
 CLASSIFIED_AT_ONCE = 32  # images in one batch of `classify`
 
 _register = keras.saving.register_keras_serializable(package="keras_poolformer")
@@ -80,8 +72,8 @@ class MetaFormerImageClassifier(MetaFormerModel):
         # === Layers ===
         backbone = self.backbone_class(config, dtype=dtype)
         head_dtype = full_precision(dtype)
-        pool_and_norm = _pool_and_norm(config, head_dtype)
-        head_layers = _head_layers(config, head_dtype) if config.num_classes else []
+        pool_and_norm = heads.pool_and_norm(config, head_dtype)
+        head_layers = heads.head_layers(config, head_dtype)
 
         # === Functional model ===
         inputs = keras.Input(backbone.input_shape[1:], dtype=head_dtype, name="images")
@@ -223,36 +215,3 @@ def _prepared(transform: ImageTransform, images: Any) -> Iterator[np.ndarray]:
     count = CLASSIFIED_AT_ONCE if transform.output_shape else 1
     for start in range(0, len(images), count):
         yield transform(list(images[start : start + count]))
-
-
-def _pool_and_norm(config: MetaFormerConfig, dtype: Any) -> list[keras.Layer]:
-    """The two layers between feature map and linear layer, in the order of the head."""
-    pool = layers.GlobalAveragePooling2D(CHANNELS_LAST, name="head_pool", dtype=dtype)
-    if config.head == "norm_pool":
-        norm = make_norm(config.norm, "head_norm", dtype, config.norm_epsilon)
-        return [norm, pool]
-    norm = layers.LayerNormalization(epsilon=LAYER_NORM_EPSILON, name="head_norm", dtype=dtype)
-    return [pool, norm]
-
-
-def _head_layers(config: MetaFormerConfig, dtype: Any) -> list[keras.Layer]:
-    """The layers from the embedding to the logits; the last one is `head`.
-
-    The MLP is sail-sg's MlpHead: a hidden layer, squared ReLU, a norm, dropout, the last layer.
-    """
-    normal = initializers.RandomNormal(stddev=config.initializer_range)
-    head: list[keras.Layer] = []
-    if config.head_mlp_ratio:
-        head += [
-            layers.Dense(
-                config.head_width, kernel_initializer=normal, name="head_fc1", dtype=dtype
-            ),
-            layers.Activation(ACTIVATION_FUNCTIONS["relu2"], name="head_act", dtype=dtype),
-            layers.LayerNormalization(
-                epsilon=config.head_norm_epsilon, name="head_mlp_norm", dtype=dtype
-            ),
-        ]
-    if config.head_dropout_rate:
-        head.append(Dropout(config.head_dropout_rate, name="head_dropout", dtype=dtype))
-    last = Dense(config.num_classes, kernel_initializer=normal, name="head", dtype=dtype)
-    return [*head, last]

@@ -1,4 +1,4 @@
-"""Loads models from .keras files, as they were saved or with another architecture around them."""
+"""Loads models that Keras saved, as they were or with another architecture around them."""
 
 import contextlib
 import dataclasses
@@ -17,7 +17,7 @@ from keras_poolformer.models.freezing import copy_trainable, restore_trainable
 from keras_poolformer.models.registration import import_classes
 from keras_poolformer.models.weights import STEM, copy_weights
 from keras_poolformer.provenance import Provenance
-from keras_poolformer.sources.keras_weights import SavedWeights
+from keras_poolformer.sources.saved import SavedWeights, WeightFiles
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import one_line
 
@@ -36,37 +36,47 @@ _KERAS_ERRORS = (
 def load_saved(
     saved: SavedWeights, provenance: Provenance, dtype: Any = None, name: str | None = None
 ) -> Any:
-    """Returns the model of a .keras file, of the class and with the weights that it was saved with.
+    """Returns a model of the class and with the weights that it was saved with.
 
     Args:
         saved: Its weights.
         provenance: Provenance of the model.
-        dtype: Dtype policy, or None for that of the file.
+        dtype: Dtype policy, or None for the saved one.
         name: Name of the model, or None for a new one.
 
     Raises:
         InputError: The weights cannot be read, or are not finite.
     """
-    archive = saved.archive
+    description = saved.description
     import_classes()
-    registered = keras.saving.get_registered_object(f"keras_poolformer>{archive.class_name}")
+    registered = keras.saving.get_registered_object(f"keras_poolformer>{description.class_name}")
     with _temporary_folder(saved.name) as folder:
-        weights = folder / "model.weights.h5"  # a suffix that Keras asks for
-        saved.extract(weights)
-        model = cast(type, registered)(archive.config, provenance, name, dtype or archive.dtype)
-        if archive.quantized:
+        files = saved.extract(folder)
+        dtype = dtype or description.dtype
+        model = cast(type, registered)(description.config, provenance, name, dtype)
+        if description.quantized:
             model.quantize(MODE)
-        restore_trainable(model, archive.trainable)
+        restore_trainable(model, description.trainable)
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("error", UserWarning)  # that some weights stay fresh
-                model.load_weights(weights)
+                _load_weights(model, files)
         except _KERAS_ERRORS as error:
             raise InputError(
                 f"{saved.name}: its weights cannot be read: {one_line(error, 300)}"
             ) from None
     _check_finite(model, saved.name)
     return model
+
+
+def _load_weights(model: Any, files: WeightFiles) -> None:
+    if files.head is None:
+        model.load_weights(files.model)
+        return
+    model.backbone.load_weights(files.model)
+    # A segmenter's graph has the layers of its backbone, a classifier's has it as one layer.
+    backbone = [model.backbone, *model.backbone.layers, *model.backbone.feature_norm_layers]
+    keras.saving.load_weights(model, files.head, objects_to_skip=backbone)
 
 
 def rebuilt(

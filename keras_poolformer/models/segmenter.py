@@ -16,14 +16,10 @@ from keras_poolformer.label_maps import label_map
 from keras_poolformer.labels import Color
 from keras_poolformer.models import semantic_fpn
 from keras_poolformer.models.backbone import MetaFormerBackbone, PoolFormerBackbone
-from keras_poolformer.models.base import (
-    MetaFormerModel,
-    checked_policy,
-    full_precision,
-    unique_name,
-)
+from keras_poolformer.models.base import MetaFormerModel, unique_name
 from keras_poolformer.models.losses import PixelCrossEntropy
 from keras_poolformer.models.new_head import with_new_head
+from keras_poolformer.models.policies import checked_policy, full_precision
 from keras_poolformer.provenance import Provenance
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import shown

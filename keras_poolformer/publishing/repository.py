@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from keras_poolformer.config import MetaFormerConfig
     from keras_poolformer.evaluation.measurement import Measurement
     from keras_poolformer.export.comparison import ExportResult
+    from keras_poolformer.export.networks.calibration import Calibration
 
 README, LABELS = "README.md", "labels.txt"
 REPOSITORY = OutputFolder(
@@ -43,7 +44,7 @@ class RepositoryOptions:
         dataset: Name of the data set the model was trained on, or "".
         license: Hub identifier of the license.
         recipes: Export recipes, each of which becomes a .tflite file.
-        calibration: Folder of images for the integer recipes, or None.
+        calibration: Images for the integer recipes, as `export_tflite` takes them, or None.
         accuracy_data: Name of the images that the files are measured on, or "".
     """
 
@@ -52,7 +53,7 @@ class RepositoryOptions:
     dataset: str = ""
     license: str = "apache-2.0"
     recipes: Sequence[str] = ("fp32", "dynamic_int8")
-    calibration: str | None = None
+    calibration: "Calibration | None" = None
     accuracy_data: str = ""
 
 

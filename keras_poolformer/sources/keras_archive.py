@@ -6,6 +6,7 @@ from typing import Any, BinaryIO, NamedTuple, cast
 
 from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.provenance import Provenance
+from keras_poolformer.sources.saved import TRAINABLE_FIELDS, SavedDescription, checked_dtype
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.json_files import MAX_JSON_BYTES, parse_json
 from keras_poolformer.support.messages import shown
@@ -23,9 +24,6 @@ _CLASSES = (
     "MetaFormerBackbone",
     "MetaFormerSegmenter",
 )
-_DTYPES = ("float16", "float32", "float64", "bfloat16", "mixed_float16", "mixed_bfloat16")
-# What was trainable; older files have the second, newer ones the third.
-TRAINABLE_FIELDS = ("trainable", "frozen_stages", "trainable_state")
 
 
 class Stamp(NamedTuple):
@@ -38,31 +36,14 @@ class Stamp(NamedTuple):
 
 
 @dataclass(frozen=True)
-class KerasArchive:
-    """What a .keras file says about its model.
+class KerasArchive(SavedDescription):
+    """What a .keras file says about its model, whose class is one of `_CLASSES`.
 
     Args:
-        class_name: Name of the model's class, one of `_CLASSES`.
-        config: Architecture of the model.
-        provenance: Where its weights come from.
-        dtype: Name of its dtype policy.
-        trainable: What was trainable, as far as the file says: `TRAINABLE_FIELDS`.
-        quantized: Whether Keras quantized its last layer.
         stamp: Stamp of the file.
     """
 
-    class_name: str
-    config: MetaFormerConfig
-    provenance: Provenance
-    dtype: str
-    trainable: dict[str, Any]
-    quantized: bool
     stamp: Stamp
-
-    @property
-    def is_backbone(self) -> bool:
-        """Whether the model has no head."""
-        return self.class_name.endswith("Backbone")
 
 
 def stamp_of(file: BinaryIO) -> Stamp:
@@ -111,16 +92,11 @@ def describe_keras_file(file: BinaryIO, name: str, stamp: Stamp) -> KerasArchive
     quantized = arguments.get("quantized", False)
     if not isinstance(quantized, bool):
         raise InputError(f"{name}: `quantized` must be true or false. Received: {shown(quantized)}")
-    if dtype not in _DTYPES:
-        raise InputError(
-            f"{name}: its dtype policy must be one of {', '.join(_DTYPES)}. "
-            f"Received: {shown(dtype)}"
-        )
     return KerasArchive(
         class_name=registered.removeprefix(_REGISTERED),
         config=MetaFormerConfig(**cast(dict[str, Any], config)),
         provenance=Provenance.of(provenance, name),
-        dtype=dtype,
+        dtype=checked_dtype(dtype, name),
         trainable={field: arguments[field] for field in TRAINABLE_FIELDS if field in arguments},
         quantized=quantized,
         stamp=stamp,

@@ -15,7 +15,7 @@ from keras_poolformer.sources.keras_archive import (
     read_keras_archive,
     stamp_of,
 )
-from keras_poolformer.sources.keras_weights import SavedWeights
+from keras_poolformer.sources.keras_weights import ArchivedWeights
 from keras_poolformer.sources.preset_folder import DESCRIPTION, WEIGHTS, read_description
 from keras_poolformer.sources.source import Contents, Progress, Source
 from keras_poolformer.sources.source_folders import check_described_size
@@ -103,7 +103,7 @@ class KerasSource(Source):
         )
         if not weights:
             return contents
-        saved = SavedWeights(name=self.name, path=self.weights, archive=archive, data=data)
+        saved = ArchivedWeights(name=self.name, path=self.weights, description=archive, data=data)
         provenance = archive.provenance
         if self.transform:
             provenance = provenance.replace(transform=self.transform)

@@ -1,4 +1,4 @@
-"""The weights inside a .keras file: an HDF5 file that is compared with the config beforehand.
+"""The weights of a .keras file: in HDF5, which is compared with the description beforehand.
 
 HDF5 can claim gigabytes in a few bytes: by data sets that were never written, by compression,
 and by data sets that are put together from other files. Keras writes none of these, so none
@@ -10,14 +10,14 @@ import contextlib
 import io
 import math
 import os
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 from keras_poolformer.checkpoints.tensors import keras_tensors
-from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.sources.keras_archive import WEIGHTS, KerasArchive, stamp_of
+from keras_poolformer.sources.saved import SavedDescription, SavedWeights, WeightFiles
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import shown
 from keras_poolformer.support.regular_files import open_regular
@@ -29,34 +29,24 @@ _H5_ERRORS = (AttributeError, KeyError, LookupError, OSError, RuntimeError, Type
 
 
 @dataclass(frozen=True, kw_only=True)
-class SavedWeights:
-    """The weights in a .keras file, which are read once a model for them is there.
+class ArchivedWeights(SavedWeights):
+    """The weights in a .keras file.
 
     Args:
-        name: What errors call the file.
-        path: Path of the file.
-        archive: Its description.
+        description: Description in the file.
         data: Bytes of the file where their checksum was verified; else it is opened again.
     """
 
-    name: str
-    path: Path
-    archive: KerasArchive
+    description: KerasArchive
     data: bytes | None = None
 
-    def extract(self, path: str | os.PathLike[str]) -> None:
-        """Writes the HDF5 file, once it is found to fit the description.
-
-        Args:
-            path: Path to write.
-
-        Raises:
-            InputError: The file is corrupt, is not the one that was described, or its weights
-                are not those of the model that it describes.
-        """
+    def extract(self, folder: Path) -> WeightFiles:
+        """Writes the HDF5 file; see `SavedWeights.extract`."""
+        path = folder / WEIGHTS
         with self._opened() as file:
             extract_weights(file, path, self.name)
-        check_weights(path, self.archive.config, self.archive.is_backbone, self.name)
+        check_weights([path], self.description, self.name)
+        return WeightFiles(path)
 
     @contextlib.contextmanager
     def _opened(self) -> Generator[BinaryIO]:
@@ -64,7 +54,7 @@ class SavedWeights:
             yield io.BytesIO(self.data)
             return
         with open_regular(self.path) as file:
-            if stamp_of(file) != self.archive.stamp:
+            if stamp_of(file) != self.description.stamp:
                 raise InputError(f"{self.path} changed while it was read: try again")
             yield file
 
@@ -90,35 +80,34 @@ def extract_weights(file: BinaryIO, path: str | os.PathLike[str], name: str) -> 
             written.write(block)
 
 
-def check_weights(
-    path: str | os.PathLike[str], config: MetaFormerConfig, is_backbone: bool, name: str
-) -> None:
-    """Compares the data sets of an HDF5 file with what a model needs; reads no values.
+def check_weights(paths: Sequence[Path], description: SavedDescription, name: str) -> None:
+    """Compares the data sets of HDF5 files with what a model needs; reads no values.
 
     Args:
-        path: Path of the HDF5 file.
-        config: Architecture of the model.
-        is_backbone: Whether the model has no head.
-        name: What errors call the .keras file.
+        paths: Paths of the HDF5 files.
+        description: Description of the model.
+        name: What errors call the files.
 
     Raises:
-        InputError: The file is not valid HDF5, a data set is not stored as Keras stores it,
+        InputError: A file is not valid HDF5, a data set is not stored as Keras stores it,
             or one of the shape of a weight is missing.
     """
     import h5py  # pyright: ignore[reportMissingTypeStubs]: it has none
 
     needed = collections.Counter(
         tensor.keras_shape
-        for tensor in keras_tensors(config)
-        if not (is_backbone and tensor.is_head)
+        for tensor in keras_tensors(description.config)
+        if not (description.is_backbone and tensor.is_head)
     )
-    try:
-        with h5py.File(path, "r") as file:
-            found = _shapes(h5py, file, Path(path).stat().st_size, name)
-    except InputError:
-        raise
-    except _H5_ERRORS as error:
-        raise _unreadable(name, error) from None
+    found: collections.Counter[tuple[int, ...]] = collections.Counter()
+    for path in paths:
+        try:
+            with h5py.File(path, "r") as file:
+                found += _shapes(h5py, file, path.stat().st_size, name)
+        except InputError:
+            raise
+        except _H5_ERRORS as error:
+            raise _unreadable(name, error) from None
     for shape, count in needed.items():
         if found[shape] < count:
             raise _unreadable(

@@ -8,6 +8,7 @@ from keras_poolformer.checkpoints.reading.weight_files import DIRECTORY_FILES
 from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.sources import huggingface, presets
 from keras_poolformer.sources.keras_source import KerasSource
+from keras_poolformer.sources.kerashub import KerasHubSource, is_kerashub_folder
 from keras_poolformer.sources.preset_folder import DESCRIPTION, WEIGHTS, is_preset_folder
 from keras_poolformer.sources.source import Source
 from keras_poolformer.sources.source_folders import RUN, candidates
@@ -85,17 +86,21 @@ def _of_snapshot(uri: str) -> Source:
     snapshot = huggingface.open_snapshot(uri)
     if is_preset_folder(snapshot.folder):
         return KerasSource.of_snapshot(uri, snapshot)
+    if is_kerashub_folder(snapshot.folder):
+        return KerasHubSource.of_folder(uri, snapshot.folder, snapshot)
     return _of_hub_folder(uri, snapshot.folder, snapshot)
 
 
 def _of_folder(name: str, folder: Path) -> Source:
-    """The source of a directory that this package, timm or transformers wrote.
+    """The source of a directory that this package, KerasHub, timm or transformers wrote.
 
     Raises:
         InputError: The directory is none of these, or a file of it is missing or corrupt.
     """
     if is_preset_folder(folder):
         return KerasSource.of_preset_folder(name, folder)
+    if is_kerashub_folder(folder):
+        return KerasHubSource.of_folder(name, folder)
     if (folder / CONFIG).exists():
         return _of_hub_folder(name, folder)
     if is_regular(folder / RUN):

@@ -17,8 +17,8 @@ from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.provenance import Provenance
 from keras_poolformer.sources import downloads, huggingface
-from keras_poolformer.sources.keras_weights import SavedWeights
 from keras_poolformer.sources.released import default_transform
+from keras_poolformer.sources.saved import SavedWeights
 from keras_poolformer.support.errors import InputError
 
 Progress = Callable[[int, int], object]  # called with (bytes read, bytes in total)
@@ -32,9 +32,9 @@ class Contents:
         config: Architecture of the network in the source.
         provenance: Where its weights come from.
         named: Tensors of a PyTorch checkpoint and their layout, or None.
-        saved: Weights of a .keras file, or None. Without `named` and `saved`, weights were not
+        saved: Weights that Keras saved, or None. Without `named` and `saved`, weights were not
             asked for.
-        is_backbone: Whether a .keras file holds a backbone.
+        is_backbone: Whether what Keras saved is a backbone.
         warnings: {field of the config: what is uncertain about it}. Whoever sets the field
             need not be warned.
     """

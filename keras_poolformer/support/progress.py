@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from typing import TextIO
 
 from keras_poolformer.support.interruptions import raise_if_interrupted
-from keras_poolformer.support.messages import printable
+from keras_poolformer.support.messages import one_line, printable
 
 
 class Progress:
@@ -19,14 +19,17 @@ class Progress:
     Args:
         steps: Names of the steps, in order.
         stream: Text stream to write to. By default stderr; if there is none, nothing is written.
+        shown: Whether anything is written.
     """
 
-    def __init__(self, steps: Iterable[str], stream: TextIO | None = None) -> None:
+    def __init__(
+        self, steps: Iterable[str], stream: TextIO | None = None, shown: bool = True
+    ) -> None:
         self._steps = [printable(step) for step in steps]
-        self._stream = stream or sys.stderr
+        self._stream = (stream or sys.stderr) if shown else None
         self._current = -1
         self._last_write = 0.0  # seconds
-        self._terminal = bool(self._stream) and self._stream.isatty()
+        self._terminal = self._stream is not None and self._stream.isatty()
 
     def start(self) -> None:
         """Starts the next step."""
@@ -56,7 +59,15 @@ class Progress:
         self._write(f"{start}{count} {self._steps[self._current]}{ending}")
 
     def _write(self, text: str) -> None:
+        if self._stream is None:
+            return
         # ValueError: the stream was closed, or lacks a character.
-        with contextlib.suppress(AttributeError, OSError, ValueError):
+        with contextlib.suppress(OSError, ValueError):
             self._stream.write(text)
             self._stream.flush()
+
+
+def print_note(line: str) -> None:
+    """Prints a note on stderr, on a line of its own below the progress line."""
+    start = "\n" if sys.stderr.isatty() else ""
+    print(f"{start}{one_line(line)}", file=sys.stderr)

@@ -53,6 +53,11 @@ class Checkpoints:
         self._best = CheckpointFiles(f"{folder}/best", 1)
 
     @property
+    def step(self) -> int:
+        """Number of steps of the state that was saved or restored last."""
+        return int(self._step.numpy())
+
+    @property
     def best(self) -> tuple[int, float]:
         """Step and score of the best evaluation; step -1 before the first one."""
         return int(self._best_step.numpy()), float(self._best_score.numpy())
@@ -74,7 +79,7 @@ class Checkpoints:
                 continue
             if errors and self._chief:
                 print(f"resuming from step {step}: {errors[0]}", file=sys.stderr)
-            return int(self._step.numpy())
+            return self.step
         if errors:
             raise InputError(
                 f"{errors[0]}. Delete {self._folder} to start again from the first step"

@@ -1,5 +1,6 @@
 """Draws the losses and accuracies of a run."""
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,13 @@ CURVE = "curve.png"
 
 def draw_curve(workdir: str | Path) -> Path:
     """Draws losses and accuracies over the steps into WORKDIR/curve.png; returns its path."""
+    path = Path(workdir) / CURVE
+    path.write_bytes(curve_png(workdir))
+    return path
+
+
+def curve_png(workdir: str | Path) -> bytes:
+    """Draws losses and accuracies over the steps; returns the content of a PNG file."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -36,9 +44,9 @@ def draw_curve(workdir: str | Path) -> Path:
         axes.legend()
     left.set_ylabel("loss")
     right.set_ylabel("mIoU; pixels, %" if is_segmenter else "top-1, %")
-    path = workdir / CURVE
-    figure.savefig(path, dpi=120)
-    return path
+    content = io.BytesIO()
+    figure.savefig(content, dpi=120)
+    return content.getvalue()
 
 
 def _line(axes: Any, steps: Sequence[float], values: Sequence[float], label: str) -> None:

@@ -268,7 +268,7 @@ class Recipe:
         if self.needs_init and init is None:
             raise InputError(
                 "this recipe fine-tunes trained weights: name them with --init, a preset or a "
-                "file (in Python: Run(init=...)); "
+                "file (in Python: init=...); "
                 "--set needs_init=false trains fresh weights. Received: no --init"
             )
 

@@ -1,18 +1,18 @@
-"""Reports a run while it trains: CSV files, TensorBoard, a progress bar, a line an epoch."""
+"""Reports a run while it trains: CSV files, TensorBoard, callbacks, progress, a line an epoch."""
 
 import contextlib
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import tensorflow as tf
-from tqdm import tqdm
 
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.messages import one_line
+from keras_poolformer.support.progress_bars import progress_bar
 from keras_poolformer.training.events import cut_events
 from keras_poolformer.training.results import CLASSIFICATION_SCORE, FIGURE_NAMES, Evaluation
 from keras_poolformer.training.tables import (
@@ -23,6 +23,8 @@ from keras_poolformer.training.tables import (
     Table,
 )
 
+# Called with figures by name, as TensorBoard has them, and the step that they are of.
+Callback: TypeAlias = Callable[[dict[str, float], int], Any]
 TENSORBOARD = "tensorboard"
 _SILENT_SECONDS = 60  # between two lines where there is no terminal for a progress bar
 
@@ -38,6 +40,8 @@ class Reports:
         batch_size: Images in a step.
         score: Name of the figure that chooses the best step.
         chief: Whether this process writes.
+        callbacks: Functions to call with the figures of each step and of each evaluation.
+        verbose: Whether progress and a line an epoch are printed; warnings always are.
 
     Raises:
         InputError: A file cannot be written.
@@ -52,20 +56,14 @@ class Reports:
         batch_size: int,
         score: str = CLASSIFICATION_SCORE,
         chief: bool = True,
+        callbacks: Sequence[Callback] = (),
+        verbose: bool = True,
     ) -> None:
         self._chief, self._batch_size = chief, batch_size
         self._total_steps, self._epochs = total_steps, epochs
         self._score, self._last_score = score, ""
-        self._bar = tqdm(
-            total=total_steps,
-            initial=start_step,
-            desc="training",
-            unit="step",
-            disable=not (chief and sys.stderr.isatty()),
-            file=sys.stderr,
-            mininterval=0.5,
-            dynamic_ncols=True,
-        )
+        self._callbacks, self._verbose = tuple(callbacks), chief and verbose
+        self._bar = progress_bar("training", start_step, total_steps, "step", self._verbose)
         self.start_epoch(0)
         if chief:
             self._workdir = Path(workdir)
@@ -91,10 +89,8 @@ class Reports:
         if self._bar.disable and self._count and silent > _SILENT_SECONDS:
             self._say(rows[0][0] - 1)
         self._steps.append(rows)
-        with self._writing_board(), self._board.as_default():
-            for step, *values in rows:
-                for name, value in zip(STEP_FIELDS[1:], values, strict=True):
-                    tf.summary.scalar(f"train/{name}", value, step)
+        for step, *values in rows:
+            self._scalars("train", dict(zip(STEP_FIELDS[1:], values, strict=True)), step)
         self._count += len(rows)
         self._sums += np.sum([row[1:3] for row in rows], axis=0)
         self._seconds = time.monotonic() - self._began
@@ -115,11 +111,19 @@ class Reports:
             figures = result.to_dict()
             values = [figures.get(name, "") for name in self._fields[2:]]
             self._evaluations.append([(step, self._epoch, *values)])
-        with self._writing_board(), self._board.as_default():
-            for name, value in (result.to_dict() if result else {}).items():
-                tf.summary.scalar(f"evaluation/{name}", value, step)
+            self._scalars("evaluation", figures, step)
+        with self._writing_board():
             self._board.flush()
         self._say(step, result)
+
+    def _scalars(self, group: str, figures: Mapping[str, float], step: int) -> None:
+        """Sends figures to TensorBoard and to the callbacks."""
+        named = {f"{group}/{name}": value for name, value in figures.items()}
+        with self._writing_board(), self._board.as_default():
+            for name, value in named.items():
+                tf.summary.scalar(name, value, step)
+        for callback in self._callbacks:
+            callback(dict(named), step)
 
     def warning(self, text: str) -> None:
         """Prints a warning above the progress bar."""
@@ -128,6 +132,9 @@ class Reports:
 
     def _say(self, step: int, result: Evaluation | None = None) -> None:
         """Prints one line on stderr: means over the epoch so far, and its evaluation."""
+        self._spoke = time.monotonic()
+        if not self._verbose:
+            return
         parts = [f"epoch {self._epoch}/{self._epochs}", f"step {step}/{self._total_steps}"]
         if self._count:  # else the epoch was trained before the run was resumed
             loss, accuracy = self._sums / self._count
@@ -138,7 +145,6 @@ class Reports:
         if self._count:
             parts += [f"learning rate {self._learning_rate:.2e}", f"{self._rate()} images/s"]
         self._bar.write(", ".join(parts), file=sys.stderr)
-        self._spoke = time.monotonic()
 
     def _rate(self) -> str:
         images = self._count * self._batch_size

@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import math
 import threading
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -30,13 +31,13 @@ from keras_poolformer.training.checkpoints import Checkpoints, averaged_weights
 from keras_poolformer.training.failures import failures_named
 from keras_poolformer.training.finishing import finish
 from keras_poolformer.training.loss_watch import LossWatch
-from keras_poolformer.training.reports import Reports
+from keras_poolformer.training.reports import Callback, Reports
 from keras_poolformer.training.results import Evaluation, TrainingResult, score_name
 from keras_poolformer.training.run import Run
 from keras_poolformer.training.step import EvaluationStep, TrainStep
 from keras_poolformer.training.strategy import Strategy, check_batch, is_chief
-from keras_poolformer.training.tasks import task_of
-from keras_poolformer.training.writing import refuse_unwritable
+from keras_poolformer.training.tasks import Model, task_of
+from keras_poolformer.training.writing import portable_model, refuse_unwritable
 
 
 class Trainer:
@@ -45,6 +46,9 @@ class Trainer:
     Args:
         run: Run to train.
         strategy: Strategy to train it with.
+        callbacks: Functions to call with the figures of each step and of each evaluation,
+            {"train/loss": 2.3, ...} or {"evaluation/top1": 81.2, ...}, and the number of the step.
+        verbose: Whether progress and a line an epoch are printed on stderr.
 
     Attributes:
         start_lines: Lines of text that say what is trained, from which weights, at which rates.
@@ -54,8 +58,15 @@ class Trainer:
             cannot be used or do not fit the recipe, or `workdir` holds another run.
     """
 
-    def __init__(self, run: Run, strategy: Strategy) -> None:
+    def __init__(
+        self,
+        run: Run,
+        strategy: Strategy,
+        callbacks: Sequence[Callback] = (),
+        verbose: bool = True,
+    ) -> None:
         self._run, self._strategy, self._chief = run, strategy, is_chief(strategy)
+        self._reporting = callbacks, verbose
         check_batch(strategy, run.recipe)
         if not run.steps_per_epoch:
             raise InputError(
@@ -115,6 +126,7 @@ class Trainer:
             recipe.batch_size,
             score_name(recipe.config),
             self._chief,
+            *self._reporting,
         )
         with stop_requested() as self._stop:
             try:
@@ -125,6 +137,10 @@ class Trainer:
         if step < run.last_step and not self._patience_ended(step):
             return TrainingResult(step, finished=False)
         return finish(run, self._model, self._optimizer, self._checkpoints, step, self._chief)
+
+    def current_model(self) -> Model:
+        """Returns a float32 copy of the model as it is, with averaged weights if there are any."""
+        return portable_model(self._model, self._optimizer, self._checkpoints.step)
 
     def _epochs(self, step: int, reports: Reports) -> int:
         run = self._run
@@ -167,7 +183,6 @@ class Trainer:
             to_save = recipe.save_every - step % recipe.save_every
             count = min(recipe.steps_per_call, end - step, to_save)
             results, stopped = self.take_steps(iterator, step, count)
-            rates = [self._rate(step + i) for i in range(count)]
             if not np.isfinite(results[:, 0]).all():
                 raise InputError(
                     f"the loss became NaN or infinite between steps {step + 1} and {step + count}. "
@@ -175,8 +190,8 @@ class Trainer:
                     f"{self._run.workdir} is intact"
                 )
             reports.steps([
-                (step + i + 1, *map(float, figures), rate)
-                for i, (figures, rate) in enumerate(zip(results, rates, strict=True))
+                (step + i + 1, *map(float, figures), float(self._schedule(step + i)))
+                for i, figures in enumerate(results)
             ])  # fmt: skip
             self._watch.add(map(float, results[:, 0]))
             step += count
@@ -210,9 +225,6 @@ class Trainer:
         draws = [run.recipe.mixing.draw(run.seed, step + i) for i in range(count)]
         seeds = [(run.seed, step + i) for i in range(count)]
         return tf.constant(np.stack(draws)), tf.constant(seeds, tf.int32)
-
-    def _rate(self, step: int) -> float:
-        return float(self._schedule(step))
 
     def _train_loop(
         self,

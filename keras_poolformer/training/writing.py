@@ -44,17 +44,30 @@ def write_model(path: Path, model: Model, optimizer: keras.optimizers.Optimizer,
         optimizer: Optimizer that trained it.
         step: Number of steps that were taken, for the model's provenance.
     """
-    provenance = lineage.after_steps(model.provenance, step)
-    # Outside of any strategy, whose variables a file cannot hold.
-    copy = type(model)(model.config, provenance=provenance, dtype="float32")
-    with averaged_weights(model, optimizer):
-        for variable, trained in zip(copy.weights, model.weights, strict=True):
-            variable.assign(np.array(trained))
+    copy = portable_model(model, optimizer, step)
     with replacing(path.with_suffix(".keras"), overwrite=True) as written:
         copy.save(written)
     if layout := _layout_of(model.config):
         weights = path.with_suffix(".safetensors")
         save_torch_weights(copy, weights, layout.name, allow_other_head=True, overwrite=True)
+
+
+def portable_model(model: Model, optimizer: keras.optimizers.Optimizer, step: int) -> Model:
+    """Returns a copy in float32, with averaged weights if the optimizer averages them.
+
+    Its variables are of no strategy: a file cannot hold those.
+
+    Args:
+        model: Trained model.
+        optimizer: Optimizer that trains it.
+        step: Number of steps that were taken, for the copy's provenance.
+    """
+    provenance = lineage.after_steps(model.provenance, step)
+    copy = type(model)(model.config, provenance=provenance, dtype="float32")
+    with averaged_weights(model, optimizer):
+        for variable, trained in zip(copy.weights, model.weights, strict=True):
+            variable.assign(np.array(trained))
+    return copy
 
 
 def _layout_of(config: MetaFormerConfig) -> Layout | None:

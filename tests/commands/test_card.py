@@ -125,12 +125,12 @@ def test_mediapipe_opens_its_files(repository, mediapipe_tasks):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        (["--name", "../../x"], "--name must be the name of a file"),
-        (["--name", ".."], "--name must be the name of a file"),
+        (["--name", "../../x"], "`name` must be the name of a file"),
+        (["--name", ".."], "`name` must be the name of a file"),
         (["--name", "a\x1bb"], "Received: 'a\\x1bb'"),
-        (["--name", "x" * 300], "--name must be the name of a file"),
-        (["--repository", '"); import os #'], "--repository must be OWNER/NAME"),
-        (["--recipes", "int8"], "recipe int8 needs --calibration FOLDER"),
+        (["--name", "x" * 300], "`name` must be the name of a file"),
+        (["--repository", '"); import os #'], "`repository` must be OWNER/NAME"),
+        (["--recipes", "int8"], "recipe int8 needs `calibration`, a folder"),
         (
             ["--recipes", "fp32,int4"],
             "must be different names out of fp32, fp16, dynamic_int8, int8",

@@ -1,9 +1,12 @@
 """What `predict` and `export` print, write and reject."""
 
+import csv
 import hashlib
+import io
 import json
 import os
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -67,6 +70,41 @@ def test_predict_takes_files_and_folders_in_order(files, run, tmp_path, photogra
     rows = json.loads(printed)
     assert [Path(name).name for name in rows] == [photographs[1].name, "a.png", "b.PNG", "c.webp"]
     assert all(len(top) == 2 for top in rows.values())
+
+
+def test_predict_prints_the_same_as_csv(files, run, photographs):
+    arguments = ("predict", files / "tiny.tflite", *photographs[:2])
+    expected = json.loads(run(*arguments, "--json")[1])
+    status, printed, _ = run(*arguments, "--csv")
+    found = list(csv.DictReader(io.StringIO(printed)))
+    assert status == 0 and printed.startswith("image,rank,label,probability\n")
+    assert [(row["image"], row["label"], float(row["probability"])) for row in found] == [
+        (image, row["label"], row["probability"]) for image, top in expected.items() for row in top
+    ]
+    assert [int(row["rank"]) for row in found] == [1, 2, 3, 1, 2, 3]
+    assert run(*arguments, "--csv", "--json")[0] == 2
+
+
+def test_predict_takes_patterns_and_standard_input(files, run, tmp_path, photographs, monkeypatch):
+    for name in ("b/2.png", "a/1.png", "a/[x].png", "x.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        Image.open(photographs[0]).save(tmp_path / name)
+    content = SimpleNamespace(buffer=io.BytesIO(photographs[1].read_bytes()))
+    monkeypatch.setattr("sys.stdin", content)
+    patterns = (tmp_path / "**" / "[12].png", "-", tmp_path / "a" / "[x].png")
+    status, printed, _ = run("predict", files / "tiny.tflite", *patterns, "--json")
+    rows = json.loads(printed)
+    names = [Path(name).name for name in rows]
+    assert status == 0 and names == ["1.png", "2.png", "stdin", "[x].png"]
+    path = run("predict", files / "tiny.tflite", photographs[1], "--json")[1]
+    assert rows["stdin"] == json.loads(path)[str(photographs[1])]
+
+
+def test_predict_refuses_patterns_without_images(files, refusal, tmp_path):
+    pattern = tmp_path / "*.png"
+    message = refusal("predict", files / "tiny.tflite", pattern)
+    assert message == f"{pattern} must be an image file or a folder. Received: no such file"
+    assert "- can be given once" in refusal("predict", files / "tiny.tflite", "-", "-")
 
 
 @pytest.fixture

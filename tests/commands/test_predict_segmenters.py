@@ -1,5 +1,6 @@
 """`predict` with a segmenter: overlays, their record, and the shares of the classes."""
 
+import csv
 import json
 import shutil
 
@@ -89,8 +90,12 @@ def test_the_table_and_the_folder_by_default(files, photos, out, run, monkeypatc
     status, printed, lines = run(*arguments)
     assert (status, printed) == (2, "")
     assert "overlays exists already" in lines[-1]
-    status, _, _ = run(*arguments, "--overwrite")
+    status, printed, _ = run(*arguments, "--overwrite", "--csv")
     assert status == 0
+    header, row = csv.reader(printed.splitlines())
+    assert header == ["image", "overlay", "class", "label", "share"]
+    assert row[:2] == [str(photos[0]), f"{photos[0].stem}.png"] and row[3] == label
+    assert float(row[4]) == pytest.approx(share)
     (out / "overlays" / "mine.txt").write_text("mine")
     status, _, lines = run(*arguments, "--overwrite")
     assert status == 2

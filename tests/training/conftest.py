@@ -1,5 +1,11 @@
+import contextlib
+import io
+
 import numpy as np
 import pytest
+
+from keras_poolformer.cli import main
+from tests.training import runs
 
 
 @pytest.fixture
@@ -39,3 +45,18 @@ def photo_folders(rgb_photographs, tmp_path_factory):
                 crop = photo.resize((160, 160)).crop((x, y, x + 48, y + 48))
                 crop.save(folder / f"{number}.png")
     return root
+
+
+@pytest.fixture(scope="session")
+def trained_and_report(photo_folders, tmp_path_factory):
+    """A working directory after training with averaged weights, and what `train --json` printed."""
+    workdir, printed = tmp_path_factory.mktemp("trained"), io.StringIO()
+    arguments = runs.arguments(photo_folders, workdir, runs.LEARNING, ["--json"])
+    with contextlib.redirect_stdout(printed):
+        assert main(arguments) == 0
+    return workdir, printed.getvalue()
+
+
+@pytest.fixture(scope="session")
+def trained(trained_and_report):
+    return trained_and_report[0]

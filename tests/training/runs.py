@@ -1,5 +1,6 @@
 """Training runs in processes of their own, as a person starts them."""
 
+import ast
 import csv
 import json
 import os
@@ -14,6 +15,8 @@ SMALL = [
     "batch_size=8", "epochs=4", "warmup_epochs=1", "cooldown_epochs=0", "held_out=0",
     "depths=(1,1)", "widths=(8,16)", "size=32", "steps_per_call=2",
 ]  # fmt: skip
+# To learn in 24 steps; without RandAugment, which takes seconds to trace.
+LEARNING = ["ema_decay=0.9", "learning_rate=0.005", "rand_augment="]
 EVERYTHING_RANDOM = ["drop_path_rate=0.3", "mixup=0.8", "cutmix=1.0", "ema_decay=0.9"]
 
 
@@ -23,6 +26,12 @@ def arguments(data, workdir, settings=(), options=(), recipe="poolformer_tiny_ci
         "train", "--recipe", recipe, "--data", str(data), "--workdir",
         str(workdir), *options, "--set", *SMALL, *settings,
     ]  # fmt: skip
+
+
+def as_keywords(*settings):
+    """Settings of a command line as `train` takes them in Python."""
+    pairs = (setting.split("=") for setting in settings)
+    return {name: ast.literal_eval(value) if value else value for name, value in pairs}
 
 
 def start(data, workdir, settings=(), options=(), tf_config=None, **recipe):

@@ -1,8 +1,6 @@
 """What a run leaves: models that Keras and PyTorch open, figures, a picture."""
 
-import contextlib
 import csv
-import io
 import json
 import shutil
 from types import SimpleNamespace
@@ -20,23 +18,7 @@ from keras_poolformer.training import building
 from tests.helpers import PRESET
 from tests.training import runs
 
-# To learn in 24 steps; without RandAugment, which takes seconds to trace.
-SETTINGS = ["ema_decay=0.9", "learning_rate=0.005", "rand_augment="]
-
-
-@pytest.fixture(scope="module")
-def trained_and_report(photo_folders, tmp_path_factory):
-    """A working directory after training with averaged weights, and what `train --json` printed."""
-    workdir, printed = tmp_path_factory.mktemp("trained"), io.StringIO()
-    arguments = runs.arguments(photo_folders, workdir, SETTINGS, ["--json"])
-    with contextlib.redirect_stdout(printed):
-        assert main(arguments) == 0
-    return workdir, printed.getvalue()
-
-
-@pytest.fixture(scope="module")
-def trained(trained_and_report):
-    return trained_and_report[0]
+SETTINGS = runs.LEARNING
 
 
 @pytest.fixture(scope="module")

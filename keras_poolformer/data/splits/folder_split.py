@@ -17,17 +17,13 @@ from keras_poolformer.support.errors import InputError
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
-class FolderSplit(Split):
-    """Image files; the key of an example is its number in the sorted list of all files.
+class NumberedSplit(Split):
+    """Examples that can be read in any order, by their numbers, which are their keys.
 
     Args:
-        paths: string (all files,).
-        targets: int64 (all files,), their classes.
-        numbers: int64 (num_examples,). Numbers of the files in this split.
+        numbers: int64 (num_examples,). Numbers of the examples in this split.
     """
 
-    paths: tf.Tensor
-    targets: tf.Tensor
     numbers: np.ndarray
 
     def stream(
@@ -36,12 +32,35 @@ class FolderSplit(Split):
         shard: Shard = (0, 1),
         shuffle_buffer: int | None = None,
     ) -> Dataset:
-        """See `Split.stream`: a permutation of all files."""
+        """See `Split.stream`: a permutation of all numbers."""
         numbers = self.numbers
         if order_seed is not None:
             numbers = np.random.default_rng(order_seed).permutation(numbers)
         start, stop = share(self.num_examples, shard)
         return tf.data.Dataset.from_tensor_slices(numbers[start:stop])
+
+    def _divided(self, count: int) -> tuple[Split, Split]:
+        held = (2 * np.arange(count) + 1) * self.num_examples // (2 * count)
+        return (
+            self._only(self.name, np.delete(self.numbers, held)),
+            self._only(f"{self.name} (held out)", self.numbers[held]),
+        )
+
+    def _only(self, name: str, numbers: np.ndarray) -> Split:
+        return dataclasses.replace(self, name=name, numbers=numbers, num_examples=len(numbers))
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class FolderSplit(NumberedSplit):
+    """Image files; the key of an example is its number in the sorted list of all files.
+
+    Args:
+        paths: string (all files,).
+        targets: int64 (all files,), their classes.
+    """
+
+    paths: tf.Tensor
+    targets: tf.Tensor
 
     def load(self, raw: tf.Tensor) -> dict[str, tf.Tensor]:
         """See `Split.load`."""
@@ -54,16 +73,6 @@ class FolderSplit(Split):
     def describe(self, number: int) -> str:
         """See `Split.describe`."""
         return os.fsdecode(self.paths[self.numbers[number]].numpy())
-
-    def _divided(self, count: int) -> tuple[Split, Split]:
-        held = (2 * np.arange(count) + 1) * self.num_examples // (2 * count)
-        return (
-            self._only(self.name, np.delete(self.numbers, held)),
-            self._only(f"{self.name} (held out)", self.numbers[held]),
-        )
-
-    def _only(self, name: str, numbers: np.ndarray) -> Split:
-        return dataclasses.replace(self, name=name, numbers=numbers, num_examples=len(numbers))
 
 
 def open_folders(

@@ -15,8 +15,6 @@ needs neither.
 
 import os
 from collections.abc import Callable, Sequence
-from enum import Enum
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
 from keras_poolformer.data.folders import ClassFolders
@@ -24,11 +22,15 @@ from keras_poolformer.data.labeled import LabeledImages
 from keras_poolformer.data.masked import MaskedImages, open_masked_folder
 from keras_poolformer.data.masks import has_masks
 from keras_poolformer.data.split_folders import find_split
-from keras_poolformer.data.splits.record_description import (
-    checked_class_names,
-    description_path,
-    is_address,
+from keras_poolformer.data.splits.data_kind import DataKind, data_kind
+from keras_poolformer.data.splits.in_memory import (
+    ImageData,
+    Pairs,
+    images_to_evaluate,
+    is_in_memory,
+    name_of,
 )
+from keras_poolformer.data.splits.record_description import checked_class_names
 from keras_poolformer.support.errors import InputError
 
 if TYPE_CHECKING:
@@ -53,57 +55,40 @@ class Splits(NamedTuple):
     evaluation: "Split | None"
 
 
-class DataKind(Enum):
-    """What `--data` can be."""
-
-    FOLDERS = "folders of images"
-    RECORDS = "a folder or address of records, as `keras-poolformer prepare` writes them"
-    TFDS = "a data set of tensorflow-datasets"
-
-
-def data_kind(
-    data: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None = None
-) -> DataKind:
-    """Infers what `data` is; a folder that exists takes precedence over a data set of its name.
-
-    Args:
-        data: Path, address (gs://...) or name.
-        data_dir: Folder of tfds data sets, where one was given.
-
-    Raises:
-        InputError: `data_dir` was given with a path or an address.
-    """
-    if not is_address(data) and not Path(data).exists():
-        return DataKind.TFDS
-    if data_dir is not None:
-        raise InputError(f"--data-dir goes with a tfds data set. Received: {data}, a path")
-    if is_address(data) or Path(description_path(data)).exists():
-        return DataKind.RECORDS
-    return DataKind.FOLDERS
-
-
 def open_splits(
-    data: str | os.PathLike[str],
+    data: ImageData,
     data_dir: str | os.PathLike[str] | None = None,
     note: Note | None = None,
+    *,
+    validation_data: Pairs | None = None,
+    class_names: Sequence[str] | None = None,
 ) -> Splits:
     """Opens images with a class each, to train a classifier on.
 
     Args:
         data: Folder ROOT/split/label/image, where the splits are `train` and perhaps `val`,
             `validation` or `test`; folder ROOT/label/image; folder or address (gs://...) of
-            records that `keras-poolformer prepare` wrote; or `NAME[/CONFIG][:VERSION]` of a data
-            set of tensorflow-datasets, of which `train` and `validation`, else `test`, are taken.
+            records that `keras-poolformer prepare` wrote; `NAME[/CONFIG][:VERSION]` of a data
+            set of tensorflow-datasets, of which `train` and `validation`, else `test`, are taken;
+            or images in memory: (uint8 (N, H, W, 3), whole numbers (N,)), or a tf.data.Dataset of
+            (image, label), single or in batches.
         data_dir: Folder of tfds data sets; tfds' own default if None.
         note: Function to call with a line about files in folders that are skipped, or None.
+        validation_data: Images in memory to evaluate on, next to those in `data`; or None.
+        class_names: Class names of images in memory, in the order of the labels; their numbers if
+            None.
 
     Raises:
         InputError: There are no such data, they are not images with a class each, or the name of
             a class is not valid.
         MissingExtraError: tensorflow-datasets is needed and not installed.
     """
-    kind = data_kind(data, data_dir)
-    if kind is DataKind.FOLDERS:
+    kind = data_kind(data, data_dir, validation_data=validation_data, class_names=class_names)
+    if is_in_memory(data):
+        from keras_poolformer.data.splits import memory_split
+
+        splits = memory_split.open_images(data, validation_data, class_names)
+    elif kind is DataKind.FOLDERS:
         from keras_poolformer.data.splits.folder_split import open_folders
 
         _check_target(data, _target_of_folder(data), "label")
@@ -117,15 +102,16 @@ def open_splits(
 
         splits = open_tfds(str(data), data_dir)
     _check_target(data, splits[0].target.name, "label")
-    checked_class_names(splits[0].class_names, f"the class names of {data}")
+    checked_class_names(splits[0].class_names, f"the class names of {name_of(data)}")
     return Splits(*splits)
 
 
 def open_masked_splits(
-    data: str | os.PathLike[str],
+    data: ImageData,
     data_dir: str | os.PathLike[str] | None = None,
     note: Note | None = None,
     *,
+    validation_data: Pairs | None = None,
     class_names: Sequence[str] | None = None,
     reduce_zero_label: bool = False,
 ) -> Splits:
@@ -134,10 +120,12 @@ def open_masked_splits(
     Args:
         data: Folder with `images` and `masks` (or `annotations`), which may hold folders `train`
             and perhaps `val`, `validation` or `test`; records that `keras-poolformer prepare`
-            wrote of such a folder; or the name of a data set of tensorflow-datasets whose masks
-            are images, such as scene_parse150.
+            wrote of such a folder; the name of a data set of tensorflow-datasets whose masks
+            are images, such as scene_parse150; or images in memory, as in `open_splits`, with
+            masks (N, H, W) in the place of labels.
         data_dir: Folder of tfds data sets; tfds' own default if None.
         note: Function to call with a line about files in folders that are skipped, or None.
+        validation_data: Images in memory to evaluate on, next to those in `data`; or None.
         class_names: Class names in the order of the labels, where the data do not have them: a
             folder may have them in ROOT/labels.txt, one a line, and records always do.
         reduce_zero_label: Whether 0 stands for no class in the masks, and classes count from 1,
@@ -148,8 +136,12 @@ def open_masked_splits(
             no names.
         MissingExtraError: tensorflow-datasets is needed and not installed.
     """
-    kind = data_kind(data, data_dir)
-    if kind is DataKind.FOLDERS:
+    kind = data_kind(data, data_dir, validation_data=validation_data)
+    if is_in_memory(data):
+        from keras_poolformer.data.splits import memory_split
+
+        splits = memory_split.open_images(data, validation_data, class_names, reduce_zero_label)
+    elif kind is DataKind.FOLDERS:
         from keras_poolformer.data.splits.masked_folders import open_masked_folders
 
         splits = open_masked_folders(data, class_names, reduce_zero_label, note)
@@ -165,19 +157,45 @@ def open_masked_splits(
     return Splits(*splits)
 
 
-def holds_masks(
-    data: str | os.PathLike[str], data_dir: str | os.PathLike[str] | None = None
-) -> bool:
-    """Whether a folder or records hold images with a mask each; False for a tfds data set.
+def open_images(
+    data: ImageData,
+    data_dir: str | os.PathLike[str] | None = None,
+    note: Note | None = None,
+    *,
+    validation_data: Pairs | None = None,
+    class_names: Sequence[str] | None = None,
+    reduce_zero_label: bool = False,
+) -> Splits:
+    """Opens images with a class or a mask each, whichever they have.
+
+    A tfds data set has masks where `class_names` or `reduce_zero_label` is given.
 
     Args:
         data: What `open_splits` and `open_masked_splits` take.
-        data_dir: Folder of tfds data sets, where one was given.
+        data_dir: As there.
+        note: As there.
+        validation_data: As there.
+        class_names: As there.
+        reduce_zero_label: As there.
 
     Raises:
-        InputError: Records cannot be opened.
+        InputError: As there.
+        MissingExtraError: As there.
     """
-    kind = data_kind(data, data_dir)
+    kind = data_kind(data, data_dir, validation_data=validation_data)
+    if is_in_memory(data):
+        from keras_poolformer.data.splits import memory_split
+
+        pairs = data, validation_data
+        return Splits(*memory_split.open_images(*pairs, class_names, reduce_zero_label))
+    if class_names or reduce_zero_label or _has_masks(data, kind):
+        return open_masked_splits(
+            data, data_dir, note, class_names=class_names, reduce_zero_label=reduce_zero_label
+        )
+    return open_splits(data, data_dir, note)
+
+
+def _has_masks(data: str | os.PathLike[str], kind: DataKind) -> bool:
     if kind is DataKind.RECORDS:
         from keras_poolformer.data.splits.records import open_records
 
@@ -189,20 +207,21 @@ def _target_of_folder(folder: str | os.PathLike[str]) -> str:
     return "mask" if has_masks(folder) else "label"
 
 
-def _check_target(data: object, found: str, wanted: str) -> None:
+def _check_target(data: ImageData, found: str, wanted: str) -> None:
     """Rejects images with a mask each where classes are needed, and the other way round."""
     if found != wanted:
         raise InputError(
-            f"{data} must hold {_WANTED[wanted]}. Received: images with a {found} each"
+            f"{name_of(data)} must hold {_WANTED[wanted]}. Received: images with a {found} each"
         )
 
 
 def open_labeled(
-    data: str | os.PathLike[str],
+    data: ImageData,
     split: str | None = None,
     data_dir: str | os.PathLike[str] | None = None,
     note: Note | None = None,
     reduce_zero_label: bool = False,
+    class_names: Sequence[str] | None = None,
 ) -> LabeledImages | MaskedImages:
     """Opens images with a class each, or with masks, to evaluate on; no image is read yet.
 
@@ -212,25 +231,43 @@ def open_labeled(
         data_dir: Folder of tfds data sets; tfds' own default if None.
         note: Function to call with a line about files in folders that are skipped, or None.
         reduce_zero_label: Whether 0 stands for no class in masks, and classes count from 1.
+        class_names: Class names of images in memory, in the order of the labels; None if they have
+            the model's numbers.
 
     Raises:
         InputError: There are no such data, or no such split; or `reduce_zero_label` goes with
             images without masks.
         MissingExtraError: A package that reads them is not installed.
     """
-    kind = data_kind(data, data_dir)
+    images = _labeled(data, split, data_dir, note, reduce_zero_label, class_names)
+    if reduce_zero_label and not isinstance(images, MaskedImages):
+        raise InputError(
+            f"--reduce-zero-label goes with masks. Received: {name_of(data)}, without masks"
+        )
+    return images
+
+
+def _labeled(
+    data: ImageData,
+    split: str | None,
+    data_dir: str | os.PathLike[str] | None,
+    note: Note | None,
+    reduce_zero_label: bool,
+    class_names: Sequence[str] | None,
+) -> LabeledImages | MaskedImages:
+    kind = data_kind(data, data_dir, class_names=class_names)
+    if is_in_memory(data):
+        if split is not None:
+            raise InputError("--split goes with data that have splits. Received: data in memory")
+        return images_to_evaluate(data, class_names, reduce_zero_label)
     if kind is DataKind.TFDS:
         from keras_poolformer.data.splits.tfds_split import open_tfds_images
 
-        images = open_tfds_images(str(data), split, data_dir, reduce_zero_label)
-    elif kind is DataKind.RECORDS:
+        return open_tfds_images(str(data), split, data_dir, reduce_zero_label)
+    if kind is DataKind.RECORDS:
         from keras_poolformer.data.splits.records import open_records_images
 
-        images = open_records_images(data, split, reduce_zero_label)
-    elif has_masks(data):
-        images = open_masked_folder(data, split, note, reduce_zero_label)
-    else:
-        images = ClassFolders(find_split(data, split, note))
-    if reduce_zero_label and not isinstance(images, MaskedImages):
-        raise InputError(f"--reduce-zero-label goes with masks. Received: {data}, without masks")
-    return images
+        return open_records_images(data, split, reduce_zero_label)
+    if has_masks(data):
+        return open_masked_folder(data, split, note, reduce_zero_label)
+    return ClassFolders(find_split(data, split, note))

@@ -13,7 +13,7 @@ from keras_poolformer.export.networks.operations import NormKind
 from keras_poolformer.export.networks.parts import FoldedHead, FoldedHeadMlp
 from keras_poolformer.export.networks.places import HEAD, OUTPUT
 from keras_poolformer.export.networks.ranges import Marker
-from keras_poolformer.models.classifier import LAYER_NORM_EPSILON
+from keras_poolformer.models.heads import LAYER_NORM_EPSILON
 
 
 def integer_head(head: FoldedHead, x: tf.Tensor, scale: np.ndarray, mark: Marker) -> tf.Tensor:

@@ -16,7 +16,7 @@ from keras_poolformer.export.networks.operations import (
     like,
     pad,
 )
-from keras_poolformer.models.classifier import LAYER_NORM_EPSILON
+from keras_poolformer.models.heads import LAYER_NORM_EPSILON
 
 
 @dataclass(frozen=True)
