@@ -15,7 +15,7 @@ from keras_poolformer.support import file_locks, interruptions, patterns, renami
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.files import replacing
 from keras_poolformer.support.interruptions import Interrupted, interruptible, stop_requested
-from tests.helpers import ROOT
+from tests.helpers import ROOT, posix
 
 
 class Msvcrt:
@@ -70,6 +70,7 @@ def test_a_run_is_locked_on_windows(msvcrt, monkeypatch, tmp_path):
     assert msvcrt.holders
 
 
+@posix
 def test_other_failures_to_lock_are_errors(monkeypatch, tmp_path):
     def flock(*_):
         raise OSError(code, os.strerror(code))
@@ -84,7 +85,7 @@ def test_other_failures_to_lock_are_errors(monkeypatch, tmp_path):
 
 
 def test_an_output_is_written_where_open_files_cannot_be_deleted(msvcrt, monkeypatch, tmp_path):
-    """As on Windows: neither flags of POSIX, nor a lock that can be deleted while it is held."""
+    """As on Windows, where the lock itself can be deleted only once it is released."""
     opened = set()
     real_open, real_close, real_unlink = os.open, os.close, Path.unlink
 
@@ -102,8 +103,6 @@ def test_an_output_is_written_where_open_files_cannot_be_deleted(msvcrt, monkeyp
             raise PermissionError(errno.EACCES, "in use")
         real_unlink(path, *arguments, **options)
 
-    for name in ("O_NOFOLLOW", "O_CLOEXEC", "O_NONBLOCK"):
-        monkeypatch.delattr(os, name, raising=False)
     monkeypatch.setattr(staging.os, "open", keep)
     monkeypatch.setattr(staging.os, "close", close)
     monkeypatch.setattr(Path, "unlink", unlink)
@@ -112,6 +111,7 @@ def test_an_output_is_written_where_open_files_cannot_be_deleted(msvcrt, monkeyp
     assert [path.name for path in tmp_path.iterdir()] == ["out.txt"]
 
 
+@posix
 def test_staging_needs_no_flag_of_posix(monkeypatch):
     monkeypatch.delattr(os, "O_NOFOLLOW")
     monkeypatch.delattr(os, "O_CLOEXEC")
@@ -139,6 +139,7 @@ def test_a_rename_that_refuses_what_exists_needs_no_claim(kind, monkeypatch, tmp
     assert sorted(path.name for path in tmp_path.iterdir()) == ["free", "second"]
 
 
+@posix
 def test_signals_that_do_not_exist(monkeypatch):
     monkeypatch.delattr(signal, "SIGHUP")
     with pytest.raises(Interrupted) as caught, interruptible():
@@ -146,6 +147,7 @@ def test_signals_that_do_not_exist(monkeypatch):
     assert caught.value.number == signal.SIGTERM
 
 
+@posix
 def test_ctrl_break_asks_as_sigterm_does(monkeypatch):
     monkeypatch.setattr(signal, "SIGBREAK", signal.SIGUSR1, raising=False)
     with stop_requested() as stop:
