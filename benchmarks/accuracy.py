@@ -53,7 +53,7 @@ def run(options):
     print(tables(record))
     if options.publish:
         with replacing(front_page.ACCURACY, overwrite=True) as written:
-            written.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+            written.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8", newline="\n")
         readme.insert("docs/export.md", "accuracy", tables(record))
         front_page.write()
 

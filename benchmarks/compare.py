@@ -93,7 +93,9 @@ def compare(
         "throughput": _throughput_rows(batches, many_seconds),
         "targets": check_targets(measured, variant),
     }
-    (job.folder / "results.json").write_text(json.dumps(results, indent=2), encoding="utf-8")
+    (job.folder / "results.json").write_text(
+        json.dumps(results, indent=2), encoding="utf-8", newline="\n"
+    )
     return results
 
 

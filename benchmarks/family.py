@@ -47,7 +47,7 @@ def run(options):
         print(f"NOT QUIET: others kept {speed['busy_cores']:.2f} cores busy", file=sys.stderr)
     if options.publish:
         with replacing(RECORD, overwrite=True) as written:
-            written.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+            written.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8", newline="\n")
         draw(record, PICTURE)
         readme.insert(PAGE, "models", table(record))
         readme.insert(PAGE, "speed", speed_table(record))

@@ -128,7 +128,7 @@ def run(options):
     print(table(results))
     if options.publish:
         with replacing(RECORD, overwrite=True) as written:
-            written.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+            written.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8", newline="\n")
         readme.insert("docs/training.md", "finetune", table(results))
 
 

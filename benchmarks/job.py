@@ -34,7 +34,7 @@ class Job:
     def write(self):
         """Writes the job where `read` finds it."""
         document = {"config": self.config.to_dict(), "size": self.size}
-        self._document(self.folder).write_text(json.dumps(document), encoding="utf-8")
+        self._document(self.folder).write_text(json.dumps(document), encoding="utf-8", newline="\n")
 
     @classmethod
     def read(cls, folder):

@@ -35,7 +35,7 @@ def run_to_end(module, arguments, job, log):
     Raises:
         InputError: The process failed; the message ends with the last line of its log.
     """
-    with _log(job, log).open("w") as stream:
+    with _log(job, log).open("w", encoding="utf-8", newline="\n") as stream:
         done = subprocess.run(
             [sys.executable, "-m", module, str(job.folder), *arguments],
             cwd=ROOT,
@@ -61,7 +61,7 @@ class Worker:
         self.name = name or contestant.name
         self.job, self.contestant = job, contestant
         self._log = _log(job, f"{contestant.name}-{threads}")
-        with self._log.open("w") as stream:
+        with self._log.open("w", encoding="utf-8", newline="\n") as stream:
             self._process: Any = subprocess.Popen(
                 [sys.executable, "-m", "benchmarks.worker", str(job.folder), contestant.name,
                  str(threads)],
@@ -132,5 +132,6 @@ def _log(job, name):
 
 
 def _failure(name, log):
-    lines = log.read_text(errors="replace").strip().splitlines() or ["it said nothing"]
+    text = log.read_text(encoding="utf-8", errors="replace").strip()
+    lines = text.splitlines() or ["it said nothing"]
     return InputError(f"{name} failed: {lines[-1].strip()} (more in {log})")

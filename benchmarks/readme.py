@@ -29,4 +29,6 @@ def insert(path, name, text):
     if not (opening and closing):
         raise InputError(f"{path} must have the lines <!-- {name} --> and <!-- /{name} -->")
     with replacing(path, overwrite=True) as written:
-        written.write_text(f"{before}{opening}{text}{closing}{after}", encoding="utf-8")
+        written.write_text(
+            f"{before}{opening}{text}{closing}{after}", encoding="utf-8", newline="\n"
+        )

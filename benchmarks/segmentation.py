@@ -52,7 +52,7 @@ def run(options):
         print(f"NOT QUIET: others kept {record['busy_cores']:.2f} cores busy", file=sys.stderr)
     if options.publish:
         with replacing(RECORD, overwrite=True) as written:
-            written.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+            written.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8", newline="\n")
         readme.insert(PAGE, "speed", table(record))
 
 

@@ -125,7 +125,7 @@ def run(options):
     print(table(record))
     if options.publish:
         with replacing(RECORD, overwrite=True) as written:
-            written.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8")
+            written.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8", newline="\n")
         readme.insert(PAGE, "trained-family", table(record))
 
 

@@ -82,7 +82,7 @@ def run(options):
     print(f"other programs kept {results['busy_cores']:.2f} cores busy")
     if options.publish:
         with replacing(RECORD, overwrite=True) as written:
-            written.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8")
+            written.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8", newline="\n")
         readme.insert("docs/training.md", "training", tables(results))
 
 

@@ -116,7 +116,7 @@ def _convert(options: argparse.Namespace) -> None:
     with replacing(output, options.overwrite) as written:
         model.save(written)
     with replacing(provenance_file, options.overwrite) as written:
-        written.write_text(provenance_json(model.provenance))
+        written.write_text(provenance_json(model.provenance), encoding="utf-8", newline="\n")
     progress.finish()
     print(verification)
 

@@ -45,9 +45,11 @@ def pack(data: str | Path, workdir: str | Path, assets: str | Path) -> None:
         Image.fromarray(image).save(photos / name, optimize=True)
     logits = np.load(workdir / "test_logits.npy")[:SHIPPED_IMAGES]
     reference = dict(zip(names, logits.tolist(), strict=True))
-    (folder / "torch_logits.json").write_text(json.dumps(reference, indent=1) + "\n")
+    (folder / "torch_logits.json").write_text(
+        json.dumps(reference, indent=1) + "\n", encoding="utf-8", newline="\n"
+    )
 
-    results = json.loads((workdir / "results.json").read_text())
+    results = json.loads((workdir / "results.json").read_text(encoding="utf-8"))
     card = {
         "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
         "parameters": sum(tensor.numel() for tensor in tensors.values()),
@@ -56,5 +58,7 @@ def pack(data: str | Path, workdir: str | Path, assets: str | Path) -> None:
         "held_out_top1": round(100 * results["held_out_top1"], 2),
         "top1": round(100 * results["test_top1"], 2),
     }
-    (folder / "preset.json").write_text(json.dumps(card, indent=2) + "\n")
+    (folder / "preset.json").write_text(
+        json.dumps(card, indent=2) + "\n", encoding="utf-8", newline="\n"
+    )
     print(f"{weights}: {weights.stat().st_size / 1e6:.2f} MB, {card}")

@@ -109,7 +109,9 @@ def pack(options: argparse.Namespace) -> None:
         "labels": trained.labels,
         "held_out_mean_iou": round(scores.mean_iou, 2),
     }
-    (folder / "preset.json").write_text(json.dumps(card, indent=2) + "\n")
+    (folder / "preset.json").write_text(
+        json.dumps(card, indent=2) + "\n", encoding="utf-8", newline="\n"
+    )
     print(f"{weights}: {weights.stat().st_size / 1e6:.2f} MB, {card}")
 
 

@@ -213,4 +213,6 @@ def _test_once(data: str | Path, workdir: Path, epochs: int, held_out: float) ->
     torch.save(half, workdir / "half.pt")
     np.save(workdir / "test_logits.npy", test_logits.numpy())
     results = {"epochs": epochs, "held_out_top1": held_out, "test_top1": float(top1)}
-    (workdir / "results.json").write_text(json.dumps(results, indent=2) + "\n")
+    (workdir / "results.json").write_text(
+        json.dumps(results, indent=2) + "\n", encoding="utf-8", newline="\n"
+    )

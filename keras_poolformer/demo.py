@@ -104,7 +104,9 @@ def _convert(path: Path) -> "MetaFormerImageClassifier":
 
 def _compare_with_torch(model: "MetaFormerImageClassifier") -> tuple[float, int]:
     """(Relative L2 error against the logits stored with the checkpoint, number of images)."""
-    stored = json.loads((resolve(PRESET).weights.parent / "torch_logits.json").read_text())
+    stored = json.loads(
+        (resolve(PRESET).weights.parent / "torch_logits.json").read_text(encoding="utf-8")
+    )
     images = [ASSETS / "photos" / name for name in stored]
     expected = np.array(list(stored.values()))
     received = model.predict_on_batch(model.transform(images))

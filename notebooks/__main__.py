@@ -43,7 +43,7 @@ def run(options):
             raise InputError(f"a notebook must be a file. Received: {path}")
     if options.strip:
         for path in paths:
-            path.write_text(strip(read_notebook(path)), "utf-8")
+            path.write_text(strip(read_notebook(path)), "utf-8", newline="\n")
         return
     _execute_all(paths, options.output)
 

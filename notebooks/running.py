@@ -75,4 +75,4 @@ def write_pages(notebook, path):
     """
     nbformat.write(notebook, path)
     page, _ = HTMLExporter().from_notebook_node(notebook)
-    path.with_suffix(".html").write_text(page, "utf-8")
+    path.with_suffix(".html").write_text(page, "utf-8", newline="\n")

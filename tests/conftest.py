@@ -89,10 +89,10 @@ def _is_slow(item):
 @pytest.fixture(scope="session", autouse=True)
 def signals_are_heeded():
     """Programs that a script starts in the background are started to ignore them."""
-    for number, handler in (
-        (signal.SIGINT, signal.default_int_handler),
-        (signal.SIGHUP, signal.SIG_DFL),
-    ):
+    handlers = {signal.SIGINT: signal.default_int_handler}
+    if hasattr(signal, "SIGHUP"):  # not on Windows
+        handlers[signal.SIGHUP] = signal.SIG_DFL
+    for number, handler in handlers.items():
         if signal.getsignal(number) == signal.SIG_IGN:
             signal.signal(number, handler)
 

@@ -1,5 +1,6 @@
 """What tests compare and build with, in every room: `from tests.helpers import relative_error`."""
 
+import os
 import shlex
 import subprocess
 import sys
@@ -13,6 +14,7 @@ from keras_poolformer.shipped import ASSETS
 from keras_poolformer.support.errors import InputError
 
 ROOT = Path(__file__).parents[1]
+posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals, modes or files")
 PRESET = "poolformer_tiny_cifar10"
 # All the shipped images, and those of CIFAR-10, whose labels the preset knows.
 PHOTOS = sorted((ASSETS / "photos").iterdir())

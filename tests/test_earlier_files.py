@@ -95,5 +95,5 @@ def test_a_run_is_resumed(tmp_path, photographs, monkeypatch):
 
 
 def _losses(path):
-    with Path(path).open() as file:
+    with Path(path).open(encoding="utf-8") as file:
         return [float(line["loss"]) for line in csv.DictReader(file)]

@@ -118,5 +118,5 @@ def test_what_is_no_notebook_is_refused_in_one_line(tmp_path, capfd, content, ex
 
 
 def test_the_readme_lists_them():
-    readme = Path(FOLDER / "README.md").read_text()
+    readme = Path(FOLDER / "README.md").read_text(encoding="utf-8")
     assert [path.name for path in NOTEBOOKS if f"]({path.name})" not in readme] == []

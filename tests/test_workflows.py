@@ -2,6 +2,8 @@
 
 import configparser
 import re
+import shlex
+import subprocess
 
 import pytest
 
@@ -24,6 +26,7 @@ def matrix(workflow, job):
 
 
 CI = ROOT / ".github" / "workflows" / "ci.yml"
+WEEKLY = ROOT / ".github" / "workflows" / "weekly.yml"
 
 
 def test_there_are_three_workflows():
@@ -70,6 +73,27 @@ def test_the_shards_are_all_tests():
         if path.name.startswith("test_") or (path.is_dir() and any(path.rglob("test_*.py")))
     }
     assert sorted(named) == sorted(path for path in wanted if path.name not in elsewhere)
+
+
+def test_other_systems_run_what_make_test_fast_does():
+    """Windows and macOS install with pip and call pytest, with the tests and marks of `make`."""
+    steps = jobs(WEEKLY)["systems"]["steps"]
+    commands = [shlex.split(step["run"]) for step in steps if "run" in step]
+    (installed,) = [words for words in commands if "install" in words]
+    (tested,) = [words for words in commands if "pytest" in words]
+    assert ".[test-fast]" in installed
+    recipe = make_recipe("test-fast")
+    assert [word for word in tested if word.startswith("tests/")] == recipe["tests"]
+    assert tested[tested.index("-m", 3) + 1] == recipe["marks"]
+
+
+def make_recipe(target):
+    """The tests and marks of a target, as `make --dry-run` prints them."""
+    command = ["make", "--dry-run", "--always-make", target]
+    lines = subprocess.run(command, cwd=ROOT, capture_output=True, encoding="utf-8", check=True)
+    (words,) = [shlex.split(line) for line in lines.stdout.splitlines() if "pytest" in line]
+    tests = [word for word in words if word.startswith("tests/")]
+    return {"tests": tests, "marks": words[words.index("-m", words.index("pytest")) + 1]}
 
 
 def test_hooks_run_what_is_installed():

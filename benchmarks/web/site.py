@@ -33,7 +33,9 @@ def make_site(folder):
             raise InputError(f"{path.relative_to(ROOT)} is not there: `make bench-web` installs it")
     folder = folder.resolve()
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "benchmark.html").write_text("<!doctype html><title>Benchmark</title>\n")
+    (folder / "benchmark.html").write_text(
+        "<!doctype html><title>Benchmark</title>\n", encoding="utf-8", newline="\n"
+    )
     for engine, files in RUNTIMES.items():
         (folder / engine).mkdir(exist_ok=True)
         for path in files:
@@ -50,5 +52,8 @@ def make_site(folder):
 
 def versions():
     """Versions of both engines: {package: version}."""
-    packages = (json.loads((path / "package.json").read_text()) for path in (LITERT, ONNXRUNTIME))
+    packages = (
+        json.loads((path / "package.json").read_text(encoding="utf-8"))
+        for path in (LITERT, ONNXRUNTIME)
+    )
     return {package["name"]: package["version"] for package in packages}

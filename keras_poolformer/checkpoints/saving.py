@@ -141,7 +141,9 @@ def _write(
         written.mkdir()
         writers.write_safetensors(arrays, written / WEIGHTS)
         for name, document in documents.items():
-            (written / name).write_text(json.dumps(document, indent=2) + "\n", "utf-8")
+            (written / name).write_text(
+                json.dumps(document, indent=2) + "\n", "utf-8", newline="\n"
+            )
 
 
 def _compare_heads(

@@ -97,7 +97,7 @@ def export(options: argparse.Namespace) -> None:
     with replacing(record, options.overwrite) as written:
         result = _export(model, options, recipe, progress.advance)
         text = json_text(result.to_dict()) + "\n"
-        written.write_text(text, encoding="utf-8")
+        written.write_text(text, encoding="utf-8", newline="\n")
     progress.finish()
     for warning in result.warnings:
         print(f"warning: {options.output}: {warning}", file=sys.stderr)

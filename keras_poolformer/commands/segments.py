@@ -47,7 +47,7 @@ def segment_images(
             progress.advance(done, len(images))
         broken.check(len(images))
         record = json_text({"path": output, "images": rows})
-        (folder / RECORD).write_text(f"{record}\n", encoding="utf-8")
+        (folder / RECORD).write_text(f"{record}\n", encoding="utf-8", newline="\n")
     progress.finish()
     if options.csv:
         print(csv_text(_csv_rows(rows)))

@@ -127,7 +127,7 @@ def checksum(path: str | os.PathLike[str]) -> str:
     """
     path = Path(path)
     if path.is_dir():
-        inside = (file.relative_to(path) for file in path.rglob("*") if file.is_file())
+        inside = (file.relative_to(path).as_posix() for file in path.rglob("*") if file.is_file())
         names = sorted((f"./{name}" for name in inside), key=os.fsencode)
         listing = "".join(f"{checksum(path / name)}  {name}\n" for name in names)
         return hashlib.sha256(os.fsencode(listing)).hexdigest()

@@ -83,7 +83,7 @@ def write_repository(
     save_torch_weights(model, folder / library, _LAYOUTS[library])
     if model.config.labels:
         lines = "".join(f"{label}\n" for label in model.config.labels)
-        (folder / LABELS).write_text(lines, encoding="utf-8")
+        (folder / LABELS).write_text(lines, encoding="utf-8", newline="\n")
     exports = []
     for recipe in options.recipes:
         start_step()
@@ -102,7 +102,7 @@ def write_repository(
         accuracy_data=options.accuracy_data,
         exports=tuple(exports),
     )
-    (folder / README).write_text(card.to_markdown(), encoding="utf-8")
+    (folder / README).write_text(card.to_markdown(), encoding="utf-8", newline="\n")
     return card
 
 

@@ -158,7 +158,7 @@ class _Part:
         """Starts afresh, with a note of the file."""
         self.delete()
         with replacing(self._note, overwrite=True) as written:
-            written.write_text(json.dumps(note), encoding="utf-8")
+            written.write_text(json.dumps(note), encoding="utf-8", newline="\n")
 
     def delete(self) -> None:
         """Deletes what was downloaded."""
@@ -259,7 +259,7 @@ def _record_file(path: Path) -> Path:
 
 def _record(path: Path, sha256: str) -> None:
     with replacing(_record_file(path), overwrite=True) as written:  # as `sha256sum -c` reads it
-        written.write_text(f"{sha256}  {Path(path).name}\n", encoding="utf-8")
+        written.write_text(f"{sha256}  {Path(path).name}\n", encoding="utf-8", newline="\n")
 
 
 def _sha256(path: Path) -> str:

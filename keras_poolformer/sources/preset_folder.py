@@ -55,7 +55,7 @@ def write_preset_folder(
         written.mkdir()
         model.save(written / WEIGHTS)
         text = json.dumps(description, indent=2, ensure_ascii=False) + "\n"
-        (written / DESCRIPTION).write_text(text, encoding="utf-8")
+        (written / DESCRIPTION).write_text(text, encoding="utf-8", newline="\n")
 
 
 def read_description(

@@ -10,9 +10,9 @@ import signal
 import threading
 from collections.abc import Callable, Generator, Sequence
 
-# Ctrl-C, `kill` and service managers, a closed terminal (which Windows does not have).
-_NAMES = ("SIGINT", "SIGTERM", "SIGHUP")
-_SIGNALS = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
+# Ctrl-C; `kill` and service managers; on Windows Ctrl-Break, which is how another process asks.
+_STOPPING = ("SIGINT", "SIGTERM", "SIGBREAK")
+_CLOSED_TERMINAL = "SIGHUP"
 _received: list[int] = []
 
 
@@ -30,7 +30,10 @@ class Interrupted(KeyboardInterrupt):
 
 @contextlib.contextmanager
 def interruptible() -> Generator[None, None, None]:
-    """Within the block SIGINT, SIGTERM and SIGHUP raise `Interrupted`, so that cleanups run."""
+    """Within the block SIGINT, SIGTERM and SIGHUP raise `Interrupted`, so that cleanups run.
+
+    On Windows, which has no SIGHUP, Ctrl-Break does too.
+    """
     process = os.getpid()
 
     def stop(number: int, _: object) -> None:
@@ -42,7 +45,7 @@ def interruptible() -> Generator[None, None, None]:
         raise Interrupted(number)
 
     try:
-        with _handled(_SIGNALS, stop):
+        with _handled(_existing(*_STOPPING, _CLOSED_TERMINAL), stop):
             yield
     finally:
         if _in_main_thread():
@@ -78,8 +81,13 @@ def stop_requested() -> Generator[threading.Event, None, None]:
             event.set()
             handlers.close()
 
-        handlers.enter_context(_handled((signal.SIGINT, signal.SIGTERM), stop))
+        handlers.enter_context(_handled(_existing(*_STOPPING), stop))
         yield event
+
+
+def _existing(*names: str) -> list[int]:
+    """The signals of these names that the system has."""
+    return [getattr(signal, name) for name in names if hasattr(signal, name)]
 
 
 @contextlib.contextmanager

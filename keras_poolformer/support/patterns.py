@@ -39,10 +39,17 @@ def without_patterns(folder: str | Path) -> Generator[str, None, None]:
     Yields:
         The path, valid within the block.
     """
-    if "://" in str(folder) or not _PATTERN.search(str(folder)):
-        yield str(folder)
+    literal = str(folder) if "://" in str(folder) else Path(folder).as_posix()
+    if "://" in literal or not _PATTERN.search(literal):
+        yield literal
         return
     with tempfile.TemporaryDirectory() as parent:
         link = Path(parent) / "folder"
-        link.symlink_to(os.path.abspath(folder))  # noqa: PTH100 - resolve() would follow links
+        try:
+            link.symlink_to(os.path.abspath(folder))  # noqa: PTH100 - resolve() would follow links
+        except OSError as error:  # Windows wants a right for it
+            raise InputError(
+                f"{folder} must not contain any of *?[]\\{{}}, which TensorFlow reads as patterns, "
+                f"since no link to it can be made: {error.strerror}"
+            ) from None
         yield str(link)

@@ -13,8 +13,9 @@ from keras_poolformer.support.messages import one_line, printable
 class Progress:
     """Reports the current step and its progress.
 
-    On a terminal a step's line is rewritten as it advances; in a log each step is one line. A
-    stream that cannot be written to does not stop the work.
+    On a terminal a step's line is rewritten as it advances, without colors or other sequences that
+    a terminal must understand; in a log or a pipe each step is one line. A stream that cannot be
+    written to does not stop the work.
 
     Args:
         steps: Names of the steps, in order.
@@ -54,7 +55,7 @@ class Progress:
             self._write("\n")
 
     def _write_step(self, ending: str) -> None:
-        start = "\r\x1b[K" if self._terminal else ""  # to the line's start, and clear it
+        start = "\r" if self._terminal else ""  # a step's line never gets shorter
         count = f"[{self._current + 1}/{len(self._steps)}]"
         self._write(f"{start}{count} {self._steps[self._current]}{ending}")
 

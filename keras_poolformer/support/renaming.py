@@ -12,6 +12,8 @@ _RENAME_EXCHANGE = 2
 _UNSUPPORTED = (errno.ENOSYS, errno.EINVAL, errno.ENOTSUP, errno.EXDEV)
 # File systems without hard links.
 _NO_LINKS = (errno.EPERM, errno.ENOTSUP, errno.ENOSYS, errno.EMLINK)
+# Elsewhere a file replaces a file, and a folder an empty folder.
+_RENAME_REFUSES_EXISTING = os.name == "nt"
 
 
 def move_to_free(source: Path, path: Path) -> None:
@@ -20,6 +22,9 @@ def move_to_free(source: Path, path: Path) -> None:
     Raises:
         FileExistsError: The path exists.
     """
+    if _RENAME_REFUSES_EXISTING:
+        source.rename(path)
+        return
     if source.is_dir():
         path.mkdir()  # the claim: a folder replaces an empty folder in one step
         try:

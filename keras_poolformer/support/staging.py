@@ -14,16 +14,14 @@ from collections.abc import Generator
 from dataclasses import dataclass
 from pathlib import Path
 
-try:
-    import fcntl
-except ImportError:  # not on POSIX: folders of killed processes stay
-    fcntl = None
+from keras_poolformer.support.file_locks import try_lock
 
 LOCK = "keras_poolformer.lock"
 SUFFIX = ".partial"
 OLD = "old"  # an output that is being replaced, for the moment in which its path is free
 _MAX_NAME = 200  # bytes of the output's name in that of the folder; file systems take 255
 _ATTEMPTS = 20
+_READ_WRITE = os.O_RDWR | getattr(os, "O_NOFOLLOW", 0)  # a link leads elsewhere
 
 
 @dataclass(frozen=True)
@@ -53,8 +51,7 @@ def staging_folder(path: Path) -> Generator[Staging, None, None]:
         mode = stat.S_IMODE(os.fstat(descriptor).st_mode)
         yield Staging(folder, mode)
     finally:
-        _remove(folder)
-        os.close(descriptor)
+        _remove_and_close(folder, descriptor)
 
 
 def is_staged(name: str, path: Path) -> bool:
@@ -90,7 +87,7 @@ def _locked_folder(path: Path) -> tuple[Path, int]:
     for _ in range(_ATTEMPTS):
         folder = Path(tempfile.mkdtemp(SUFFIX, _prefix(path), path.parent))
         try:
-            descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o666)
         except FileNotFoundError:  # removed as an empty one by another process
             continue
         except BaseException:
@@ -104,31 +101,36 @@ def _locked_folder(path: Path) -> tuple[Path, int]:
 
 def _lock(descriptor: int) -> bool | None:
     """Whether the lock was free and is now ours; None where there are no locks."""
-    if fcntl is None:
-        return None
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
+        return try_lock(descriptor)
     except OSError:
         return None
-    return True
 
 
 def _remove_abandoned(folder: Path, path: Path) -> None:
     try:
-        descriptor = os.open(folder / LOCK, os.O_RDWR | os.O_NOFOLLOW | os.O_CLOEXEC)
+        descriptor = os.open(folder / LOCK, _READ_WRITE)
     except OSError:
         with contextlib.suppress(OSError):  # somebody else's, unless it is empty
             folder.rmdir()
         return
-    try:
-        if _lock(descriptor):
-            if (folder / OLD).exists() and not os.path.lexists(path):
-                (folder / OLD).rename(path)
-            _remove(folder)
-    finally:
+    if not _lock(descriptor):
         os.close(descriptor)
+        return
+    if (folder / OLD).exists() and not os.path.lexists(path):
+        try:
+            (folder / OLD).rename(path)
+        except BaseException:
+            os.close(descriptor)
+            raise
+    _remove_and_close(folder, descriptor)
+
+
+def _remove_and_close(folder: Path, descriptor: int) -> None:
+    """Removes a folder while its lock is held, or else after: Windows keeps files that are open."""
+    _remove(folder)
+    os.close(descriptor)
+    _remove(folder)
 
 
 def _remove(folder: Path) -> None:

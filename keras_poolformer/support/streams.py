@@ -6,6 +6,7 @@ import io
 import os
 import sys
 from collections.abc import Generator
+from pathlib import Path
 from typing import Any, TextIO, cast
 
 from keras_poolformer.support.errors import OutputError
@@ -111,7 +112,8 @@ def usable_streams() -> Generator[None, None, None]:
     with contextlib.ExitStack() as stack:
         for name in ("stdout", "stderr"):
             if getattr(sys, name) is None:
-                nowhere = stack.enter_context(open(os.devnull, "w", encoding="utf-8"))  # noqa: PTH123
+                null = Path(os.devnull)
+                nowhere = stack.enter_context(null.open("w", encoding="utf-8", newline="\n"))
                 stack.enter_context(_replaced(name, nowhere))
         if writes_to(sys.stderr, 2):
             with contextlib.suppress(OSError):

@@ -130,7 +130,7 @@ def _is_temporary(name: str) -> bool:
 
 def _flush(path: Path) -> None:
     """Waits until a file is on disk, so that a power cut does not leave an empty one."""
-    with path.open("rb") as file:
+    with path.open("r+b") as file:  # Windows flushes only what may be written
         os.fsync(file.fileno())
 
 

@@ -58,7 +58,9 @@ def finish(
         elif best_step >= 0:
             _write_best(run, model, optimizer, checkpoints)
         with replacing(run.workdir / RESULT, overwrite=True) as written:
-            written.write_text(json.dumps(result.to_dict(), indent=2) + "\n")
+            written.write_text(
+                json.dumps(result.to_dict(), indent=2) + "\n", encoding="utf-8", newline="\n"
+            )
     return result
 
 

@@ -220,7 +220,7 @@ def _completed(kind: Any, found: dict[str, Any]) -> dict[str, Any]:
 
 def _write(path: Path, description: dict[str, Any]) -> None:
     with replacing(path, overwrite=True) as written:
-        written.write_text(json.dumps(description, indent=2) + "\n")
+        written.write_text(json.dumps(description, indent=2) + "\n", encoding="utf-8", newline="\n")
 
 
 def _check_type(run: Run, name: str, kind: Any, meaning: str) -> None:

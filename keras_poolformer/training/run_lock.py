@@ -1,24 +1,22 @@
 """A lock on the folders of a run, which one training at a time holds until its process ends."""
 
 import contextlib
-import errno
-import fcntl
 import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
 
 from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.file_locks import try_lock
 
 LOCK = "run.lock"
-_UNSUPPORTED = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
 @contextlib.contextmanager
 def locked(*folders: str | Path) -> Iterator[None]:
     """Holds a lock on each folder within the block.
 
-    The kernel releases it when the process ends, in whatever way. File systems without locks,
+    The system releases it when the process ends, in whatever way. File systems without locks,
     such as some that are mounted over a network, and addresses are used without one.
 
     Args:
@@ -39,18 +37,15 @@ def _locked(folder: Path) -> Iterator[None]:
     path = folder / LOCK
     file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
     try:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
+        ours = try_lock(file)
+        os.lseek(file, 0, os.SEEK_SET)
+        if ours is False:
             holder = os.read(file, 300).decode(errors="replace").strip() or "another process"
             raise InputError(
                 f"{folder} is in use by another training ({holder}): wait until it has ended, or "
                 "use another folder"
-            ) from None
-        except OSError as error:
-            if error.errno not in _UNSUPPORTED:
-                raise
-        else:
+            )
+        if ours:
             os.ftruncate(file, 0)
             os.write(file, f"process {os.getpid()} on {socket.gethostname()}\n".encode())
         yield

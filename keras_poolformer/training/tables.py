@@ -46,7 +46,9 @@ class Table:
             print(f"{path} has {corrupt} corrupt lines, kept in {copy.name}", file=sys.stderr)
         kept = [line for line in lines if int(line.partition(",")[0]) <= last_step]
         with replacing(path, overwrite=True) as written:
-            written.write_text("\n".join([",".join(fields), *kept]) + "\n")
+            written.write_text(
+                "\n".join([",".join(fields), *kept]) + "\n", encoding="utf-8", newline="\n"
+            )
 
     def append(self, rows: Iterable[Sequence[Any]]) -> None:
         """Adds rows.
@@ -59,7 +61,7 @@ class Table:
         """
         text = "".join(",".join(map(_number, row)) + "\n" for row in rows)
         try:
-            with self._path.open("a") as file:
+            with self._path.open("a", encoding="utf-8", newline="\n") as file:
                 file.write(text)
         except OSError as error:
             raise InputError(f"{self._path} cannot be written: {error}") from error

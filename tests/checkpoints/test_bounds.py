@@ -14,6 +14,7 @@ import pytest
 from keras_poolformer.checkpoints.checkpoint import read_checkpoint
 from keras_poolformer.checkpoints.reading.pickles import MAX_INSTRUCTIONS, MAX_PICKLE_BYTES
 from keras_poolformer.support.errors import InputError
+from tests.helpers import posix
 
 MEBIBYTE = 2**20
 HEAD = [pickle.dumps(part, 2) for part in (0x1950A86A20F9469CFC6C, 1001, {})]
@@ -167,6 +168,7 @@ def test_a_tensor_of_65_dimensions(tmp_path, refusal):
     assert r"'a\x1b[31m\nb' has 65 dimensions" in message
 
 
+@posix
 @pytest.mark.parametrize("name", ["x.pth", "model.safetensors", "config.json"])
 def test_pipes_are_refused_at_once(tmp_path, name):
     os.mkfifo(tmp_path / name)
@@ -179,6 +181,7 @@ def test_pipes_are_refused_at_once(tmp_path, name):
             sources.resolve(tmp_path)
 
 
+@posix
 def test_devices_are_refused_at_once(tmp_path, refusal):
     (tmp_path / "x.pth").symlink_to("/dev/zero")
     assert "not a regular file" in refusal(tmp_path / "x.pth")

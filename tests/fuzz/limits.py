@@ -24,7 +24,7 @@ def read_within_limits(read: Callable[[Path], object], path: Path, size: int) ->
         "read" or "refused".
     """
     before = _memory("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5")  # VmHWM starts again from here
+    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # VmHWM starts again from here
     try:
         with _alarm():
             read(path)
@@ -38,7 +38,7 @@ def read_within_limits(read: Callable[[Path], object], path: Path, size: int) ->
 
 
 def _memory(field):
-    status = Path("/proc/self/status").read_text()
+    status = Path("/proc/self/status").read_text(encoding="utf-8")
     return 1024 * int(re.search(rf"^{field}:\s+(\d+) kB", status, re.MULTILINE)[1])
 
 

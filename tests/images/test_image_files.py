@@ -12,6 +12,7 @@ from PIL import Image, ImageOps
 from keras_poolformer.images.files import EncodedImage
 from keras_poolformer.images.transform import ImageTransform, load_image
 from keras_poolformer.support.errors import ImageError, InputError
+from tests.helpers import posix
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +107,7 @@ def test_values_that_nobody_can_scale_are_refused(tmp_path):
             load_image(tmp_path / "wild.tif")
 
 
+@posix
 def test_only_regular_files_are_opened(tmp_path):
     os.mkfifo(tmp_path / "pipe.png")
     for path in (tmp_path / "pipe.png", "/dev/zero"):

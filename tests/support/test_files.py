@@ -1,6 +1,5 @@
 import errno
 import os
-import signal
 import stat
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from keras_poolformer.support import files, renaming
 from keras_poolformer.support.errors import InputError, OutputError
 from keras_poolformer.support.files import refuse_existing, replacing
 from keras_poolformer.support.output_folders import OutputFolder
+from tests.helpers import posix
 
 FOLDER = OutputFolder("a folder of tests", ("model", "part/*.txt"), markers=("model",))
 # A process that is killed while it writes an output: argument 1, with the folder's kind.
@@ -103,6 +103,7 @@ def test_any_name_is_an_outputs(name, tmp_path):
     assert names(tmp_path) == [name] and names(tmp_path / name) == ["model"]
 
 
+@posix
 @pytest.mark.parametrize("umask", [0o022, 0o077, 0o002])
 def test_modes_follow_the_umask(umask, tmp_path):
     before = os.umask(umask)
@@ -136,6 +137,7 @@ def foreign_outputs(folder):
     return paths | {"device": Path("/dev/null")}
 
 
+@posix
 @pytest.mark.parametrize("folder", [None, FOLDER])
 def test_links_devices_and_folders_stay(tmp_path, folder):
     paths = foreign_outputs(tmp_path)
@@ -162,6 +164,7 @@ def test_a_folder_with_anything_else_stays(added, tmp_path):
     assert (tmp_path / "out" / "model").read_text() == "new" and path.exists()
 
 
+@posix
 def test_links_in_a_folder_are_not_ours(tmp_path):
     write(tmp_path / "out", folder=FOLDER)
     (tmp_path / "out" / "part").symlink_to(tmp_path)
@@ -283,7 +286,7 @@ def killed_writer(path):
         [sys.executable, "-c", WRITER, path], stdout=subprocess.PIPE, cwd=Path(__file__).parents[2]
     ) as process:
         assert process.stdout.readline() == b"writing\n"
-        process.send_signal(signal.SIGKILL)
+        process.kill()
 
 
 def test_what_a_killed_process_left_is_removed(tmp_path):

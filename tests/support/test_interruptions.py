@@ -9,6 +9,9 @@ import pytest
 
 from keras_poolformer.support.interruptions import Interrupted, interruptible, stop_requested
 from keras_poolformer.support.progress import Progress
+from tests.helpers import posix
+
+pytestmark = posix
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])

@@ -1,10 +1,11 @@
-"""Progress bars where a line can be rewritten, and only there."""
+"""Progress where a line can be rewritten, and one line a step elsewhere."""
 
 import io
 
 import pytest
 
 from keras_poolformer.support import progress_bars
+from keras_poolformer.support.progress import Progress
 from keras_poolformer.support.progress_bars import progress_bar
 
 
@@ -27,6 +28,24 @@ def test_a_bar_is_for_terminals(stream, shown, expected, monkeypatch):
     assert "a line\n" in stream.getvalue()
     if expected:
         assert " 4/8 " in stream.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("stream", "expected"),
+    [
+        (Terminal(), "\r[1/2] reading\r[1/2] reading  50%\n\r[2/2] writing\n"),
+        (io.StringIO(), "[1/2] reading\n[2/2] writing\n"),
+    ],
+)
+def test_a_log_has_a_line_a_step(stream, expected):
+    """A terminal sees the share rewritten, in plain text: there is no color to switch off."""
+    progress = Progress(["reading", "writing"], stream)
+    progress.start()
+    progress.advance(1, 2)
+    progress.advance(1, 2)  # within a tenth of a second
+    progress.start()
+    progress.finish()
+    assert stream.getvalue() == expected
 
 
 def test_a_notebook_gets_a_widget(monkeypatch, capsys):

@@ -86,7 +86,7 @@ def _peak_resident() -> int | None:
     status = Path("/proc/self/status")
     if not status.is_file():
         return None
-    peak = re.search(r"^VmHWM:\s*(\d+) kB$", status.read_text(), re.MULTILINE)
+    peak = re.search(r"^VmHWM:\s*(\d+) kB$", status.read_text(encoding="utf-8"), re.MULTILINE)
     return int(peak[1]) * 1024 if peak else None
 
 
