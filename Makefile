@@ -7,7 +7,7 @@ CONSTRAINTS ?= constraints.txt
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
 
 .PHONY: demo notebooks bench bench-train fuzz dist clean
-.PHONY: test docs test-fast test-slow test-network test-cuda test-mmsegmentation test-arm64
+.PHONY: test docs test-fast test-slow test-network test-cuda test-mmsegmentation test-onnx test-arm64
 .PHONY: check lint types types-complete imports
 .PHONY: web web-build test-web bench-web chromium
 
@@ -61,6 +61,11 @@ test-cuda: .venv-cuda/installed
 test-mmsegmentation: .venv-mmsegmentation/installed
 	.venv-mmsegmentation/bin/python -m pytest -m "slow or not slow" -rP \
 	    tests/conversion/test_mmsegmentation.py
+
+# ONNX, OpenVINO and TF Serving's messages next to the packages of .venv; tf2onnx's wheel has a
+# package `tests`, too.
+test-onnx: .venv-onnx/installed  ## Keras' export to ONNX and OpenVINO, docs/onnx.md, TF Serving
+	$(ONE_THREAD) .venv-onnx/bin/python -m pytest -m "slow or not slow" -rP tests/keras_export
 
 FUZZ ?= --cases 100000
 fuzz: .venv/test.installed  ## damaged files for every reader; FUZZ="--cases N --seed N TARGET ..."
@@ -165,6 +170,15 @@ imports: .venv/test.installed
 	    `.venv-mmsegmentation/bin/python -c "import site; print(site.getsitepackages()[0])"`/venv.pth
 	touch $@
 
+.venv-onnx/installed: tests/keras_export/requirements.txt .venv/test.installed
+	$(PYTHON) -m venv .venv-onnx
+	.venv-onnx/bin/pip install --quiet --disable-pip-version-check --no-deps \
+	    --requirement tests/keras_export/requirements.txt
+	rm -r .venv-onnx/lib/python*/site-packages/tests
+	$(BIN)/python -c "import os, site; print(os.getcwd(), *site.getsitepackages(), sep='\n')" > \
+	    `.venv-onnx/bin/python -c "import site; print(site.getsitepackages()[0])"`/venv.pth
+	touch $@
+
 # The peers' own environment: litert-torch wants older versions than constraints.txt has.
 .venv-bench/bin/python:
 	$(PYTHON) -m venv .venv-bench
@@ -175,4 +189,4 @@ imports: .venv/test.installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv-bench .venv-cuda .venv-mmsegmentation build dist web/node_modules benchmarks/web/node_modules
+	rm -rf .venv .venv-bench .venv-cuda .venv-mmsegmentation .venv-onnx build dist web/node_modules benchmarks/web/node_modules

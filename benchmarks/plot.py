@@ -10,7 +10,9 @@ from matplotlib.path import Path
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
-COLORS = {"ours": "#0b6e99", "peer": "#d1603d", "floor": "#9a9a9a"}
+from keras_poolformer.images.drawing import BLUE, GRAY, ORANGE, plot_style
+
+COLORS = {"ours": BLUE, "peer": ORANGE, "floor": GRAY}
 MARKERS = {"ours": "o", "peer": "s", "floor": "^"}
 MEANINGS = {"ours": "ours", "peer": "alternatives", "floor": "floor: convolutions + activations"}
 # Where a label may go, nearest first: distances in points, directions in degrees.
@@ -47,8 +49,8 @@ def draw(results, path, title):
         path: PNG file to write.
         title: Name of the network.
     """
-    with mpl.rc_context({"font.size": 9, "font.family": "DejaVu Sans"}):
-        figure = Figure(figsize=(10, 6.5), dpi=150, layout="constrained")
+    with mpl.rc_context(plot_style()):
+        figure = Figure(figsize=(10, 6.5), layout="constrained")
         canvas = FigureCanvasAgg(figure)
         axes = figure.add_subplot()
         rows = results["contestants"]
@@ -58,7 +60,7 @@ def draw(results, path, title):
         axes.set_title(
             f"{title}, {results['size']} pixels, batch 1, one thread\n{results['machine']['cpu']}"
         )
-        axes.legend(loc="lower right", frameon=False)
+        axes.legend(loc="lower right")
         canvas.draw()
         figure.set_layout_engine("none")  # labels keep their places
         _label(canvas.get_renderer(), axes, rows)
@@ -92,8 +94,6 @@ def _style(axes, rows):
         (axes.set_xlim if axis is axes.xaxis else axes.set_ylim)(limits)
     axes.set_xlabel("milliseconds an image (median, 95 % interval)")
     axes.set_ylabel("file size in MB")
-    axes.grid(which="major", color="#e6e6e6", zorder=0)
-    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _label(renderer, axes, rows):
@@ -105,7 +105,7 @@ def _label(renderer, axes, rows):
         label = axes.annotate(
             f"{row['name']}{error}", point, point, xycoords="figure pixels",
             textcoords="figure pixels", color=COLORS[row["kind"]], fontsize=8, ha="center",
-            va="center", arrowprops={"arrowstyle": "-", "color": "#b0b0b0", "linewidth": 0.7},
+            va="center", arrowprops={"arrowstyle": "-", "color": GRAY, "linewidth": 0.7},
         )  # fmt: skip
         labels.append(label)
         extent = label.get_window_extent(renderer)
