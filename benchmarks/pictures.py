@@ -1,6 +1,6 @@
 """Draws the plots of docs/ again, out of the records next to them; nothing is measured.
 
-    python -m benchmarks.pictures
+python -m benchmarks.pictures
 """
 
 import argparse

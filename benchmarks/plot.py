@@ -98,7 +98,7 @@ def _style(axes, rows):
 
 def _label(renderer, axes, rows):
     """Puts name and error of each point on a free spot near it, with a line to it."""
-    points = axes.transData.transform([(row["ms"]["value"], _megabytes(row)) for row in rows])
+    points = _pixels(axes, rows, "value")
     labels, spots = [], []
     for row, point in zip(rows, points, strict=True):
         error = "" if row["error"] is None else f"\nerror {row['error']:.0e}"
@@ -111,10 +111,17 @@ def _label(renderer, axes, rows):
         extent = label.get_window_extent(renderer)
         spots.append(list(_spots(point, extent, axes.figure.dpi / 72)))
     dots = [_box(x - 6, y - 6, 12, 12) for x, y in points]
+    ends = zip(_pixels(axes, rows, "low"), _pixels(axes, rows, "high"), strict=True)
+    dots += [_box(low[0], low[1] - 3, high[0] - low[0], 6) for low, high in ends]
     legend = axes.get_legend().get_window_extent(renderer)
     chosen = _choose(points, spots, dots, legend, axes.get_window_extent(renderer))
     for label, (centre, _, _) in zip(labels, chosen, strict=True):
         label.set_position(centre)
+
+
+def _pixels(axes, rows, end):
+    """Where the latency of each row, or an end of its interval, is drawn."""
+    return axes.transData.transform([(row["ms"][end], _megabytes(row)) for row in rows])
 
 
 def _choose(points, spots, dots, legend, inside):

@@ -80,6 +80,8 @@ def plot_style() -> dict[str, Any]:
         "axes.spines.right": False,
         "axes.spines.top": False,
         "axes.titlesize": 10,
+        "figure.constrained_layout.h_pad": 0.1,
+        "figure.constrained_layout.w_pad": 0.1,
         "figure.dpi": 150,
         "figure.facecolor": BACKGROUND,
         "font.family": "DejaVu Sans",
