@@ -65,6 +65,11 @@ def _open_openvino(path):
 
     def run(images):
         results = compiled({"images": images})
-        return {output.get_any_name(): results[output] for output in compiled.outputs}
+        return {_name(output): results[output] for output in compiled.outputs}
 
     return run, Counter(operator.get_type_name() for operator in written.get_ops())
+
+
+def _name(output):
+    """Keras' name of an output, where TensorFlow's tensor:0 is another of its names."""
+    return min(output.get_names(), key=lambda name: (":" in name, name))

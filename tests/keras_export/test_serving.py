@@ -33,10 +33,12 @@ def model():
 def server(model, tmp_path_factory):
     """(session with the SavedModel, its signatures as the server publishes them)."""
     path = export_saved_model(model, tmp_path_factory.mktemp("serving") / "1")
-    with tf.Graph().as_default(), tf.compat.v1.Session() as session:
+    session = tf.compat.v1.Session(graph=tf.Graph())
+    with session.graph.as_default():
         meta_graph = tf.compat.v1.saved_model.loader.load(session, ["serve"], str(path))
-        signatures = SignatureDefMap(signature_def=meta_graph.signature_def)
-        yield session, SignatureDefMap.FromString(signatures.SerializeToString()).signature_def
+    signatures = SignatureDefMap(signature_def=meta_graph.signature_def)
+    yield session, SignatureDefMap.FromString(signatures.SerializeToString()).signature_def
+    session.close()
 
 
 def predict(server, request):
