@@ -112,9 +112,9 @@ def _label(renderer, axes, rows):
         spots.append(list(_spots(point, extent, axes.figure.dpi / 72)))
     dots = [_box(x - 6, y - 6, 12, 12) for x, y in points]
     ends = zip(_pixels(axes, rows, "low"), _pixels(axes, rows, "high"), strict=True)
-    dots += [_box(low[0], low[1] - 3, high[0] - low[0], 6) for low, high in ends]
+    intervals = [_box(low[0], low[1] - 3, high[0] - low[0], 6) for low, high in ends]
     legend = axes.get_legend().get_window_extent(renderer)
-    chosen = _choose(points, spots, dots, legend, axes.get_window_extent(renderer))
+    chosen = _choose(points, spots, dots, intervals, legend, axes.get_window_extent(renderer))
     for label, (centre, _, _) in zip(labels, chosen, strict=True):
         label.set_position(centre)
 
@@ -124,7 +124,7 @@ def _pixels(axes, rows, end):
     return axes.transData.transform([(row["ms"][end], _megabytes(row)) for row in rows])
 
 
-def _choose(points, spots, dots, legend, inside):
+def _choose(points, spots, dots, intervals, legend, inside):
     """One of each label's spots, so that labels, lines and points touch as little as may be.
 
     Each label in turn takes its best spot, given where the others are; then all again.
@@ -144,7 +144,7 @@ def _choose(points, spots, dots, legend, inside):
             touched = sum(line.intersects_bbox(one, filled=False) for one in distant)
             touched += sum(one.intersects_bbox(box, filled=False) for one in lines)
             touched += sum(line.intersects_path(one, filled=False) for one in lines)
-            return outside, box.count_overlaps(boxes + dots), touched
+            return outside, box.count_overlaps(boxes + dots + intervals), touched
 
         chosen[index] = min(spots[index], key=faults)  # the nearest of the best
     return [chosen[index] for index in range(len(points))]

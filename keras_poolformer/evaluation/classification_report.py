@@ -84,7 +84,7 @@ def write_report(
     error = _write_calibration(folder, answers)
     write_page(
         folder,
-        f"{summary}; expected calibration error {error:.2%}",
+        f"{summary}; expected calibration error {100 * error:.2f} %",
         [("Confusion matrix", PICTURE), ("Reliability", RELIABILITY)],
         [
             Table("Classes", CLASSES, header, rows),
@@ -93,19 +93,17 @@ def write_report(
     )
 
 
-def _mistakes(
-    answers: Answers, images: Sequence[str], labels: Sequence[str]
-) -> list[tuple[str, str, str, str]]:
+def _mistakes(answers: Answers, images: Sequence[str], labels: Sequence[str]) -> list[list[str]]:
     """A line for each misclassified image, the one with the largest margin first."""
     wrong = np.flatnonzero(answers.predicted != answers.classes)
     worst_first = wrong[np.argsort(-answers.margins[wrong], kind="stable")]
     return [
-        (
+        [
             images[number],
             class_label(int(answers.classes[number]), labels),
             class_label(int(answers.predicted[number]), labels),
             f"{answers.margins[number]:.4g}",
-        )
+        ]
         for number in worst_first.tolist()
     ]
 

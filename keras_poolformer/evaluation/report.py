@@ -12,6 +12,7 @@ import PIL.ImageDraw as ImageDraw
 
 from keras_poolformer.evaluation.report_page import PAGE
 from keras_poolformer.images.drawing import (
+    BACKGROUND,
     BLUE,
     LINE_COLOR,
     LINE_HEIGHT,
@@ -39,6 +40,7 @@ _MOST_NAMED = 60  # classes; for more the picture has no room for names
 _SIDE = 900  # pixels, of the matrix
 _NAME = 150  # pixels, of a class name
 _NUMBERED = 40  # pixels, of a cell with room for its percentage
+_DARK = 0.4  # share of a class; cells of more are dark, and have white numbers
 _RIGHT, _WRONG = ImageColor.getrgb(BLUE), ImageColor.getrgb(ORANGE)
 
 
@@ -89,7 +91,9 @@ def _draw(matrix: np.ndarray, names: Sequence[str]) -> Image.Image:
     if cell >= _NUMBERED:
         for row, column in np.argwhere(matrix).tolist():
             center = (margin + column * cell + cell // 2, margin + row * cell + cell // 2)
-            draw.text(center, f"{shares[row, column]:.0%}", TEXT_COLOR, font(), anchor="mm")
+            share = shares[row, column]
+            color = BACKGROUND if share > _DARK else TEXT_COLOR
+            draw.text(center, f"{share:.0%}", color, font(), anchor="mm")
     if has_names:
         _draw_names(picture, names, cell, margin)
     return picture
