@@ -7,7 +7,8 @@ CONSTRAINTS ?= constraints.txt
 PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
 
 .PHONY: demo notebooks bench bench-train fuzz dist clean
-.PHONY: test docs test-fast test-slow test-network test-cuda test-hub test-mmsegmentation test-arm64
+.PHONY: test docs test-fast test-slow test-network test-cuda test-arm64
+.PHONY: test-hub test-mmsegmentation test-onnx
 .PHONY: check lint types types-complete imports
 .PHONY: site web web-build test-web bench-web chromium
 
@@ -71,6 +72,11 @@ test-hub: .venv-hub/installed  ## KerasHub's tasks on our backbone, docs/keras_h
 	$(ONE_THREAD) .venv-hub/bin/python -m pytest -n 2 --dist loadfile --durations=10 tests/hub
 	JUPYTER_PATH=$(CURDIR)/.venv/share/jupyter .venv-hub/bin/python -m notebooks \
 	    --output build/notebooks notebooks/07_detect_with_keras_hub.ipynb
+
+# ONNX, OpenVINO and TF Serving's messages next to the packages of .venv; tf2onnx's wheel has a
+# package `tests`, too.
+test-onnx: .venv-onnx/installed  ## Keras' export to ONNX and OpenVINO, docs/onnx.md, TF Serving
+	$(ONE_THREAD) .venv-onnx/bin/python -m pytest -m "slow or not slow" -rP tests/keras_export
 
 FUZZ ?= --cases 100000
 fuzz: .venv/test.installed  ## damaged files for every reader; FUZZ="--cases N --seed N TARGET ..."
@@ -183,6 +189,15 @@ imports: .venv/test.installed
 	    `.venv-hub/bin/python -c "import site; print(site.getsitepackages()[0])"`/venv.pth
 	touch $@
 
+.venv-onnx/installed: tests/keras_export/requirements.txt .venv/test.installed
+	$(PYTHON) -m venv .venv-onnx
+	.venv-onnx/bin/pip install --quiet --disable-pip-version-check --no-deps \
+	    --requirement tests/keras_export/requirements.txt
+	rm -r .venv-onnx/lib/python*/site-packages/tests
+	$(BIN)/python -c "import os, site; print(os.getcwd(), *site.getsitepackages(), sep='\n')" > \
+	    `.venv-onnx/bin/python -c "import site; print(site.getsitepackages()[0])"`/venv.pth
+	touch $@
+
 # The peers' own environment: litert-torch wants older versions than constraints.txt has.
 .venv-bench/bin/python:
 	$(PYTHON) -m venv .venv-bench
@@ -193,4 +208,4 @@ imports: .venv/test.installed
 	touch $@
 
 clean:
-	rm -rf .venv .venv-bench .venv-cuda .venv-hub .venv-mmsegmentation build dist web/node_modules benchmarks/web/node_modules
+	rm -rf .venv .venv-bench .venv-cuda .venv-hub .venv-mmsegmentation .venv-onnx build dist web/node_modules benchmarks/web/node_modules

@@ -20,6 +20,7 @@ from benchmarks.tables import QUIET, processor
 from keras_poolformer import model_stats
 from keras_poolformer.cli import one_line_errors
 from keras_poolformer.families import family_of
+from keras_poolformer.images.drawing import GRAY, plot_style
 from keras_poolformer.sources.released import RELEASES
 from keras_poolformer.support.files import replacing
 from keras_poolformer.support.progress import Progress
@@ -129,15 +130,14 @@ def draw(record, path):
         record: What `run` recorded.
         path: PNG file to write.
     """
-    with mpl.rc_context({"font.size": 9, "font.family": "DejaVu Sans"}):
-        figure = Figure(figsize=(12, 4.5), dpi=150, layout="constrained")
+    with mpl.rc_context(plot_style()):
+        figure = Figure(figsize=(12, 4.5), layout="constrained")
         canvas = FigureCanvasAgg(figure)
         counted, measured = figure.subplots(1, 2, sharey=True)
         colors = _draw_counted(counted, record["variants"])
         _draw_measured(measured, record, colors)
         counted.set_ylabel("top-1 on ImageNet-1k, % (the authors')")
         for axes in (counted, measured):
-            axes.grid(color="0.9")
             axes.legend(loc="lower right")
         canvas.print_png(path)
 
@@ -168,7 +168,7 @@ def _draw_measured(axes, record, colors):
         slowest = (max(milliseconds), top1)
         axes.annotate(name, slowest, (8, 0), textcoords="offset points", va="center")
     for recipe, marker in MARKERS.items():
-        axes.plot([], [], marker, color="0.4", label=recipe)
+        axes.plot([], [], marker, color=GRAY, label=recipe)
     axes.set_xlim(0, 1.35 * axes.get_xlim()[1])  # room for the names
     axes.set_xlabel("milliseconds an image, one thread")
     axes.set_title("The smallest of each family, in each recipe")

@@ -10,7 +10,9 @@ from matplotlib.path import Path
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from matplotlib.transforms import Bbox
 
-COLORS = {"ours": "#0b6e99", "peer": "#d1603d", "floor": "#9a9a9a"}
+from keras_poolformer.images.drawing import BLUE, GRAY, ORANGE, plot_style
+
+COLORS = {"ours": BLUE, "peer": ORANGE, "floor": GRAY}
 MARKERS = {"ours": "o", "peer": "s", "floor": "^"}
 MEANINGS = {"ours": "ours", "peer": "alternatives", "floor": "floor: convolutions + activations"}
 # Where a label may go, nearest first: distances in points, directions in degrees.
@@ -47,8 +49,8 @@ def draw(results, path, title):
         path: PNG file to write.
         title: Name of the network.
     """
-    with mpl.rc_context({"font.size": 9, "font.family": "DejaVu Sans"}):
-        figure = Figure(figsize=(10, 6.5), dpi=150, layout="constrained")
+    with mpl.rc_context(plot_style()):
+        figure = Figure(figsize=(10, 6.5), layout="constrained")
         canvas = FigureCanvasAgg(figure)
         axes = figure.add_subplot()
         rows = results["contestants"]
@@ -58,7 +60,7 @@ def draw(results, path, title):
         axes.set_title(
             f"{title}, {results['size']} pixels, batch 1, one thread\n{results['machine']['cpu']}"
         )
-        axes.legend(loc="lower right", frameon=False)
+        axes.legend(loc="lower right")
         canvas.draw()
         figure.set_layout_engine("none")  # labels keep their places
         _label(canvas.get_renderer(), axes, rows)
@@ -92,32 +94,37 @@ def _style(axes, rows):
         (axes.set_xlim if axis is axes.xaxis else axes.set_ylim)(limits)
     axes.set_xlabel("milliseconds an image (median, 95 % interval)")
     axes.set_ylabel("file size in MB")
-    axes.grid(which="major", color="#e6e6e6", zorder=0)
-    axes.spines[["top", "right"]].set_visible(False)
 
 
 def _label(renderer, axes, rows):
     """Puts name and error of each point on a free spot near it, with a line to it."""
-    points = axes.transData.transform([(row["ms"]["value"], _megabytes(row)) for row in rows])
+    points = _pixels(axes, rows, "value")
     labels, spots = [], []
     for row, point in zip(rows, points, strict=True):
         error = "" if row["error"] is None else f"\nerror {row['error']:.0e}"
         label = axes.annotate(
             f"{row['name']}{error}", point, point, xycoords="figure pixels",
             textcoords="figure pixels", color=COLORS[row["kind"]], fontsize=8, ha="center",
-            va="center", arrowprops={"arrowstyle": "-", "color": "#b0b0b0", "linewidth": 0.7},
+            va="center", arrowprops={"arrowstyle": "-", "color": GRAY, "linewidth": 0.7},
         )  # fmt: skip
         labels.append(label)
         extent = label.get_window_extent(renderer)
         spots.append(list(_spots(point, extent, axes.figure.dpi / 72)))
     dots = [_box(x - 6, y - 6, 12, 12) for x, y in points]
+    ends = zip(_pixels(axes, rows, "low"), _pixels(axes, rows, "high"), strict=True)
+    intervals = [_box(low[0], low[1] - 3, high[0] - low[0], 6) for low, high in ends]
     legend = axes.get_legend().get_window_extent(renderer)
-    chosen = _choose(points, spots, dots, legend, axes.get_window_extent(renderer))
+    chosen = _choose(points, spots, dots, intervals, legend, axes.get_window_extent(renderer))
     for label, (centre, _, _) in zip(labels, chosen, strict=True):
         label.set_position(centre)
 
 
-def _choose(points, spots, dots, legend, inside):
+def _pixels(axes, rows, end):
+    """Where the latency of each row, or an end of its interval, is drawn."""
+    return axes.transData.transform([(row["ms"][end], _megabytes(row)) for row in rows])
+
+
+def _choose(points, spots, dots, intervals, legend, inside):
     """One of each label's spots, so that labels, lines and points touch as little as may be.
 
     Each label in turn takes its best spot, given where the others are; then all again.
@@ -137,7 +144,7 @@ def _choose(points, spots, dots, legend, inside):
             touched = sum(line.intersects_bbox(one, filled=False) for one in distant)
             touched += sum(one.intersects_bbox(box, filled=False) for one in lines)
             touched += sum(line.intersects_path(one, filled=False) for one in lines)
-            return outside, box.count_overlaps(boxes + dots), touched
+            return outside, box.count_overlaps(boxes + dots + intervals), touched
 
         chosen[index] = min(spots[index], key=faults)  # the nearest of the best
     return [chosen[index] for index in range(len(points))]

@@ -20,7 +20,7 @@ from keras_poolformer.cli import one_line_errors
 from keras_poolformer.evaluation.opening import open_scorer
 from keras_poolformer.export.recipes import RECIPES as EXPORT_RECIPES
 from keras_poolformer.images.files import load_image, load_label_map
-from keras_poolformer.inspection.contact_sheet import draw_contact_sheet
+from keras_poolformer.inspection.contact_sheet import Group, draw_contact_sheet
 from keras_poolformer.scores import softmax
 from keras_poolformer.shipped import ASSETS, sample_micrograph
 from keras_poolformer.sources import resolve
@@ -34,6 +34,14 @@ PRESET = "poolformer_tiny_cifar10"
 SEGMENTER = "poolformer_tiny_nuclei"
 MICROGRAPH, NUCLEI = sample_micrograph()  # the picture and its mask
 RECIPES = tuple(name for name, recipe in EXPORT_RECIPES.items() if not recipe.needs_calibration)
+# Of the shipped photographs those on the contact sheet: of classes that the model has, and others.
+KNOWN = (
+    "chelsea.jpg", "cifar10_test_16_dog.png", "cifar10_test_13_horse.png",
+    "cifar10_test_22_deer.png", "cifar10_test_07_frog.png", "cifar10_test_10_airplane.png",
+    "cifar10_test_01_ship.png", "cifar10_test_06_automobile.png", "cifar10_test_11_truck.png",
+    "cifar10_test_23_truck.png",
+)  # fmt: skip
+UNKNOWN = ("camera.jpg", "china.jpg", "flower.jpg")
 WARM_UPS = 5  # calls
 ROUNDS = 40  # timed calls of each format
 
@@ -81,7 +89,7 @@ def run(options: argparse.Namespace) -> None:
     milliseconds = _time([predict for _, predict in formats.values()], batch[:1])
     progress.start()
     sheet = folder / "contact_sheet.png"
-    draw_contact_sheet(sheet, photographs, softmax(logits["Keras"]), model.config.labels)
+    draw_contact_sheet(sheet, _groups(photographs, logits["Keras"]), model.config.labels)
     segments = folder / "nuclei.png"
     scores = _segment(folder / f"{SEGMENTER}_dynamic_int8.tflite", segments, progress)
     progress.finish()
@@ -91,6 +99,20 @@ def run(options: argparse.Namespace) -> None:
     print(f"{len(photographs)} photographs: {sheet}")
     shares = ", ".join(f"{name} {share:.1f} %" for name, share in scores.items())
     print(f"mIoU of the nuclei in {MICROGRAPH.name}: {shares}: {segments}")
+
+
+def _groups(photographs: Sequence[Path], logits: np.ndarray) -> list[Group]:
+    """The groups of the contact sheet."""
+    probabilities = dict(zip(photographs, softmax(logits), strict=True))
+    groups = []
+    for title, names, is_known in (
+        ("Photographs of its ten classes", KNOWN, True),
+        ("Not among its classes: it can only guess", UNKNOWN, False),
+    ):
+        files = [ASSETS / "photos" / name for name in names]
+        rows = np.stack([probabilities[file] for file in files])
+        groups.append(Group(title, files, rows, is_known))
+    return groups
 
 
 def _convert(path: Path) -> "MetaFormerImageClassifier":

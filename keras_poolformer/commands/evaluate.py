@@ -48,8 +48,8 @@ def add_parser(group: CommandGroup) -> None:
     command.add_argument(
         "--report",
         metavar="FOLDER",
-        help="folder to write a report to: figures of each class, confusion matrix with a "
-        "picture, mistakes; of a segmenter pictures of the worst images",
+        help="folder to write a report to, with a page: figures of each class, confusion matrix, "
+        "mistakes, reliability diagram; of a segmenter pictures of the worst images",
     )
     command.add_argument("--overwrite", action="store_true", help="replace an existing report")
     command.add_argument("--json", action="store_true", help="print the figures as JSON")

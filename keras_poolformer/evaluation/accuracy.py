@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
+from keras_poolformer.scores import softmax
 from keras_poolformer.support.errors import InputError
 
 TOP = 5  # classes, of top-5
@@ -19,11 +20,13 @@ class Answers:
         predicted: int64 (N,). Class index with the highest score.
         margins: float64 (N,). Highest score minus the score of the image's class; 0 where the
             prediction is right.
+        confidences: float64 (N,). Probability of the predicted class.
     """
 
     classes: np.ndarray
     predicted: np.ndarray
     margins: np.ndarray
+    confidences: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class Accuracy:
 def measure_accuracy(
     predict: Callable[[np.ndarray], np.ndarray],
     batches: Iterable[tuple[np.ndarray, np.ndarray]],
+    to_probabilities: Callable[[np.ndarray], np.ndarray] = softmax,
 ) -> Accuracy:
     """Measures accuracy.
 
@@ -61,6 +65,7 @@ def measure_accuracy(
     Args:
         predict: Function from a batch (N, ...) to scores (N, classes); higher is more likely.
         batches: (batch, class indices (N,)) pairs.
+        to_probabilities: Function from those scores to probabilities.
 
     Raises:
         InputError: There are no images, a class index is out of range, or the scores have the
@@ -73,7 +78,8 @@ def measure_accuracy(
         indices = np.asarray(indices)
         _check(scores, indices)
         num_classes = scores.shape[1]
-        parts.append((_ranks(scores, indices), *_answers(scores, indices)))
+        confidences = to_probabilities(scores).max(1).astype("float64")
+        parts.append((_ranks(scores, indices), *_answers(scores, indices), confidences))
     if not parts:
         raise InputError("accuracy needs at least one image. Received: none")
     ranks, *answers = (np.concatenate(column) for column in zip(*parts, strict=True))
@@ -83,7 +89,7 @@ def measure_accuracy(
 
 
 def _answers(scores: np.ndarray, indices: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """The fields of `Answers` for one batch."""
+    """Classes, predicted ones and margins, as in `Answers`, of one batch."""
     predicted = scores.argmax(1)  # the first of equal scores, as `_ranks` has it
     numbers = np.arange(len(scores))
     margins = scores[numbers, predicted].astype("float64") - scores[numbers, indices]

@@ -55,7 +55,9 @@ class ClassificationMeasurement(Measurement):
 
     def write_report(self, folder: Path) -> None:
         """See `Measurement.write_report`."""
-        classification_report.write_report(folder, self.accuracy.answers, self.images, self.labels)
+        classification_report.write_report(
+            folder, self.accuracy.answers, self.images, self.labels, self.summary()
+        )
 
 
 def measure_classifier(
@@ -98,7 +100,9 @@ def measure_classifier(
         batch_size if scorer.fixed_size else 1,
         on_broken=skip if skip_broken else None,
     )
-    accuracy = measure_accuracy(scorer.predict, _counted(batches, examples.total, progress))
+    accuracy = measure_accuracy(
+        scorer.predict, _counted(batches, examples.total, progress), scorer.to_scores
+    )
     return ClassificationMeasurement(
         accuracy=accuracy,
         images=tuple(images),

@@ -1,19 +1,32 @@
 """A report on an accuracy: figures of each class, a confusion matrix, and the mistakes."""
 
 from collections.abc import Sequence
+from dataclasses import astuple, fields
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from keras_poolformer.evaluation.accuracy import Answers
+from keras_poolformer.evaluation.calibration import (
+    calibration_bins,
+    calibration_error,
+    draw_reliability,
+)
 from keras_poolformer.evaluation.report import (
+    CALIBRATION,
     CLASSES,
     MISTAKES,
+    PICTURE,
+    RELIABILITY,
     class_label,
     write_confusion,
     write_table,
 )
+from keras_poolformer.evaluation.report_page import Table, write_page
+
+SHOWN_MISTAKES = 50  # on the page
+_MISTAKE = ("image", "label", "predicted", "margin")
 
 
 def class_figures(answers: Answers, labels: Sequence[str] = ()) -> list[dict[str, Any]]:
@@ -39,29 +52,52 @@ def class_figures(answers: Answers, labels: Sequence[str] = ()) -> list[dict[str
 
 
 def write_report(
-    folder: Path, answers: Answers, images: Sequence[str], labels: Sequence[str] = ()
+    folder: Path,
+    answers: Answers,
+    images: Sequence[str],
+    labels: Sequence[str] = (),
+    summary: str = "",
 ) -> None:
     """Writes the report into a folder.
 
     classes.csv has a line for each class; confusion.csv is the confusion matrix, with a row for
-    each true class and a column for each predicted one; mistakes.csv has a line for each
-    misclassified image, the one with the largest margin first; confusion.png shows the matrix.
+    each true class and a column for each predicted one, which confusion.png shows; mistakes.csv
+    has a line for each misclassified image, the one with the largest margin first;
+    calibration.csv has a line for each bin of reliability.png; index.html shows all of it.
 
     Args:
         folder: An existing, empty folder.
         answers: Predictions for all images.
         images: Names of the images, in the same order.
         labels: Class names in the order of the classes; () if unknown.
+        summary: Figures of all classes together, for the page.
     """
     figures = class_figures(answers, labels)
-    write_table(folder / CLASSES, list(figures[0]), (list(values.values()) for values in figures))
+    header, rows = list(figures[0]), [list(values.values()) for values in figures]
+    write_table(folder / CLASSES, header, rows)
     present = np.union1d(answers.classes, answers.predicted)
     matrix = confusion_matrix(answers, present)
     names = [class_label(index, labels) for index in present.tolist()]
     write_confusion(folder, matrix, names)
+    mistakes = _mistakes(answers, images, labels)
+    write_table(folder / MISTAKES, _MISTAKE, mistakes)
+    error = _write_calibration(folder, answers)
+    write_page(
+        folder,
+        f"{summary}; expected calibration error {100 * error:.2f} %",
+        [("Confusion matrix", PICTURE), ("Reliability", RELIABILITY)],
+        [
+            Table("Classes", CLASSES, header, rows),
+            Table("Worst mistakes", MISTAKES, _MISTAKE, mistakes[:SHOWN_MISTAKES]),
+        ],
+    )
+
+
+def _mistakes(answers: Answers, images: Sequence[str], labels: Sequence[str]) -> list[list[str]]:
+    """A line for each misclassified image, the one with the largest margin first."""
     wrong = np.flatnonzero(answers.predicted != answers.classes)
     worst_first = wrong[np.argsort(-answers.margins[wrong], kind="stable")]
-    mistakes = (
+    return [
         [
             images[number],
             class_label(int(answers.classes[number]), labels),
@@ -69,8 +105,16 @@ def write_report(
             f"{answers.margins[number]:.4g}",
         ]
         for number in worst_first.tolist()
-    )
-    write_table(folder / MISTAKES, ["image", "label", "predicted", "margin"], mistakes)
+    ]
+
+
+def _write_calibration(folder: Path, answers: Answers) -> float:
+    """Writes the bins and their picture; returns the expected calibration error."""
+    bins = calibration_bins(answers)
+    header = [field.name for field in fields(bins[0])]
+    write_table(folder / CALIBRATION, header, (astuple(one) for one in bins))
+    draw_reliability(bins).save(folder / RELIABILITY)
+    return calibration_error(bins)
 
 
 def confusion_matrix(answers: Answers, classes: np.ndarray) -> np.ndarray:

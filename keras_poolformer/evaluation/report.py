@@ -7,31 +7,41 @@ from typing import Any
 
 import numpy as np
 import PIL.Image as Image
+import PIL.ImageColor as ImageColor
 import PIL.ImageDraw as ImageDraw
-import PIL.ImageFont as ImageFont
 
+from keras_poolformer.evaluation.report_page import PAGE
+from keras_poolformer.images.drawing import (
+    BACKGROUND,
+    BLUE,
+    LINE_COLOR,
+    LINE_HEIGHT,
+    MARGIN,
+    ORANGE,
+    TEXT_COLOR,
+    blank,
+    font,
+)
 from keras_poolformer.support.output_folders import OutputFolder
 
 CLASSES = "classes.csv"
 CONFUSION = "confusion.csv"
 PICTURE = "confusion.png"
-MISTAKES = "mistakes.csv"  # of classifiers
+MISTAKES = "mistakes.csv"  # of classifiers, as the next two
+CALIBRATION = "calibration.csv"
+RELIABILITY = "reliability.png"
 IMAGES = "images.csv"  # of segmenters, as the next one
 WORST = "worst"
-REPORT = OutputFolder(
-    "a report of evaluate",
-    (CLASSES, CONFUSION, PICTURE, MISTAKES, IMAGES, f"{WORST}/*.png"),
-    (CLASSES, CONFUSION),
-)
+_FILES = (
+    PAGE, CLASSES, CONFUSION, PICTURE, MISTAKES, CALIBRATION, RELIABILITY, IMAGES, f"{WORST}/*.png",
+)  # fmt: skip
+REPORT = OutputFolder("a report of evaluate", _FILES, (CLASSES, CONFUSION))
 _MOST_NAMED = 60  # classes; for more the picture has no room for names
 _SIDE = 900  # pixels, of the matrix
 _NAME = 150  # pixels, of a class name
-_FONT = 12  # pixels
 _NUMBERED = 40  # pixels, of a cell with room for its percentage
-_BACKGROUND = "#ffffff"
-_TEXT = "#202124"
-_RIGHT = (42, 111, 151)
-_WRONG = (214, 84, 40)
+_DARK = 0.4  # share of a class; cells of more are dark, and have white numbers
+_RIGHT, _WRONG = ImageColor.getrgb(BLUE), ImageColor.getrgb(ORANGE)
 
 
 def class_label(index: int, labels: Sequence[str]) -> str:
@@ -73,16 +83,17 @@ def _draw(matrix: np.ndarray, names: Sequence[str]) -> Image.Image:
     grid = _grid(shares, cell)
     has_names = len(names) <= _MOST_NAMED
     margin = _NAME if has_names else 30
-    picture = Image.new("RGB", (margin + grid.width + 10, margin + grid.height + 10), _BACKGROUND)
+    picture, draw = blank(*(margin + side + MARGIN for side in grid.size))
     picture.paste(grid, (margin, margin))
-    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(size=_FONT)
     corner = (margin, margin, margin + grid.width, margin + grid.height)
-    draw.rectangle(corner, outline="#c0c0c0")
-    draw.text((6, 4), "rows: true class, columns: predicted", _TEXT, font)
+    draw.rectangle(corner, outline=LINE_COLOR)
+    draw.text((6, 4), "rows: true class, columns: predicted", TEXT_COLOR, font())
     if cell >= _NUMBERED:
         for row, column in np.argwhere(matrix).tolist():
             center = (margin + column * cell + cell // 2, margin + row * cell + cell // 2)
-            draw.text(center, f"{shares[row, column]:.0%}", _TEXT, font, anchor="mm")
+            share = shares[row, column]
+            color = BACKGROUND if share > _DARK else TEXT_COLOR
+            draw.text(center, f"{share:.0%}", color, font(), anchor="mm")
     if has_names:
         _draw_names(picture, names, cell, margin)
     return picture
@@ -98,18 +109,18 @@ def _grid(shares: np.ndarray, cell: int) -> Image.Image:
 
 def _draw_names(picture: Image.Image, names: Sequence[str], cell: int, margin: int) -> None:
     """Writes the class names next to the rows and above the columns."""
-    draw, font = ImageDraw.Draw(picture), ImageFont.load_default(size=_FONT)
+    draw = ImageDraw.Draw(picture)
     for number, name in enumerate(names):
         middle = margin + number * cell + cell // 2
-        draw.text((margin - 6, middle), _short(name), _TEXT, font, anchor="rm")
-        column = _upright_name(name, font)
+        draw.text((margin - 6, middle), _short(name), TEXT_COLOR, font(), anchor="rm")
+        column = _upright_name(name)
         picture.paste(column, (middle - column.width // 2, margin - 4 - column.height))
 
 
-def _upright_name(name: str, font: Any) -> Image.Image:
+def _upright_name(name: str) -> Image.Image:
     """The name, written from bottom to top."""
-    text = Image.new("RGB", (_NAME - 34, _FONT + 4), _BACKGROUND)
-    ImageDraw.Draw(text).text((0, 1), _short(name), _TEXT, font)
+    text, draw = blank(_NAME - 34, LINE_HEIGHT)
+    draw.text((0, 1), _short(name), TEXT_COLOR, font())
     return text.transpose(Image.Transpose.ROTATE_90)
 
 

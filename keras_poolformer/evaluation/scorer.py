@@ -49,7 +49,10 @@ class Scorer:
         Returns:
             (N, num_classes). Probabilities, or the values of a regression.
         """
-        outputs = self.predict(images)
+        return self.to_scores(self.predict(images))
+
+    def to_scores(self, outputs: np.ndarray) -> np.ndarray:
+        """Returns the scores of what `predict` returned, (N, num_classes)."""
         return scores(outputs, self.problem_type) if self.outputs == "logits" else outputs
 
     def classify(self, image: Any, top_k: int = 5) -> list[tuple[str, float]]:

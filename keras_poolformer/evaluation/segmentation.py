@@ -15,11 +15,13 @@ from keras_poolformer.evaluation.measurement import Measurement, percentages
 from keras_poolformer.evaluation.report import (
     CLASSES,
     IMAGES,
+    PICTURE,
     WORST,
     class_label,
     write_confusion,
     write_table,
 )
+from keras_poolformer.evaluation.report_page import Table, write_page
 from keras_poolformer.evaluation.segmenter import Segmenter
 from keras_poolformer.evaluation.worst_images import draw_segmented
 from keras_poolformer.support.errors import ImageError
@@ -103,24 +105,30 @@ class SegmentationMeasurement(Measurement):
 
         classes.csv has a line for each class; confusion.csv counts the pixels of each pair of true
         (row) and predicted class, and confusion.png shows them; images.csv has a line for each
-        image, the worst first; worst/1.png, ... are pictures of the worst ones.
+        image, the worst first; worst/1.png, ... are pictures of the worst ones; index.html shows
+        all of it.
 
         Args:
             folder: An existing, empty folder.
         """
         figures = self.class_figures()
-        write_table(folder / CLASSES, list(figures[0]), (list(row.values()) for row in figures))
+        header, rows = list(figures[0]), [list(row.values()) for row in figures]
+        write_table(folder / CLASSES, header, rows)
         present = self._present()
         matrix = self.scores.pairs[np.ix_(present, present)]
         write_confusion(folder, matrix, [row["label"] for row in figures])
         self._write_images(folder / IMAGES)
         (folder / WORST).mkdir()
+        pictures = [("Confusion matrix", PICTURE)]
         for rank, (image, files) in enumerate(self.worst, start=1):
             picture, mask = self.examples.load(files)
             predicted = self.segmenter.segment(picture)
             title = f"{image.name}: mIoU {image.mean_iou:.2f} %"
             drawn = draw_segmented(picture, mask, predicted, title, self.segmenter.palette)
             drawn.save(folder / WORST / f"{rank}.png")
+            pictures.append((title, f"{WORST}/{rank}.png"))
+        table = Table("Classes", CLASSES, header, rows)
+        write_page(folder, self.summary(), pictures, [table])
 
     def _present(self) -> np.ndarray:
         """Numbers of the classes that are true or predicted anywhere."""

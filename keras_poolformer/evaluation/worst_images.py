@@ -4,20 +4,13 @@ from collections.abc import Sequence
 
 import numpy as np
 import PIL.Image as Image
-import PIL.ImageDraw as ImageDraw
-import PIL.ImageFont as ImageFont
 
+from keras_poolformer.images.drawing import LINE_HEIGHT, MARGIN, TEXT_COLOR, blank, font
 from keras_poolformer.images.overlays import overlay
 from keras_poolformer.labels import Color
 from keras_poolformer.support.messages import printable
 
-# Lengths are in pixels.
-SIDE = 512  # of a panel, at most
-GAP = 8
-LINE = 20
-FONT = 12
-BACKGROUND = "#ffffff"
-TEXT = "#202124"
+SIDE = 512  # pixels of a panel, at most
 PANELS = ("image", "mask", "prediction")
 
 
@@ -41,12 +34,11 @@ def draw_segmented(
     for panel in panels:
         panel.thumbnail((SIDE, SIDE))
     width, height = panels[0].size
-    size = (GAP + len(panels) * (width + GAP), 2 * LINE + height + GAP)
-    sheet = Image.new("RGB", size, BACKGROUND)
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=FONT)
-    draw.text((GAP, 3), printable(title), TEXT, font)
+    total = MARGIN + len(panels) * (width + MARGIN)
+    sheet, draw = blank(total, 2 * LINE_HEIGHT + height + MARGIN)
+    draw.text((MARGIN, 3), printable(title), TEXT_COLOR, font())
     for number, (panel, name) in enumerate(zip(panels, PANELS, strict=True)):
-        x = GAP + number * (width + GAP)
-        draw.text((x, LINE + 3), name, TEXT, font)
-        sheet.paste(panel, (x, 2 * LINE))
+        x = MARGIN + number * (width + MARGIN)
+        draw.text((x, LINE_HEIGHT + 3), name, TEXT_COLOR, font())
+        sheet.paste(panel, (x, 2 * LINE_HEIGHT))
     return sheet

@@ -5,23 +5,16 @@ from dataclasses import dataclass
 
 import numpy as np
 import PIL.Image as Image
-import PIL.ImageDraw as ImageDraw
-import PIL.ImageFont as ImageFont
 
+from keras_poolformer.images.drawing import GRAY, LINE_HEIGHT, MARGIN, TEXT_COLOR, blank, font
 from keras_poolformer.images.overlays import overlay, voc_palette
 from keras_poolformer.labels import Color
 from keras_poolformer.support.messages import printable
 
 # Lengths are in pixels.
-FONT_SIZE = 13
-LINE = 20
-MARGIN = 8
 SWATCH = 12
 LEAST_WIDTH = 240  # of the drawing, so that a name fits below a small picture
 MAX_NAME = 40  # characters
-BACKGROUND = "#ffffff"
-TEXT_COLOR = "#202124"
-OUTLINE = "#80868b"
 
 
 @dataclass(frozen=True)
@@ -77,15 +70,14 @@ def draw_segments(
     drawn = overlay(picture, label_map, palette)
     width = max(drawn.width, LEAST_WIDTH)
     places = _places([_text(segment) for segment in segments], width)
-    bottom = places[-1][1] + LINE if places else 0
-    sheet = Image.new("RGB", (width, drawn.height + MARGIN + bottom), BACKGROUND)
+    bottom = places[-1][1] + LINE_HEIGHT if places else 0
+    sheet, draw = blank(width, drawn.height + MARGIN + bottom)
     sheet.paste(drawn, (0, 0))
-    draw, font = ImageDraw.Draw(sheet), ImageFont.load_default(size=FONT_SIZE)
     for segment, (x, line) in zip(segments, places, strict=True):
         y = drawn.height + MARGIN + line
         color = colors[segment.index] if segment.index < len(colors) else None
-        draw.rectangle((x, y, x + SWATCH, y + SWATCH), fill=color, outline=OUTLINE)
-        draw.text((x + SWATCH + MARGIN // 2, y - 2), _text(segment), TEXT_COLOR, font)
+        draw.rectangle((x, y, x + SWATCH, y + SWATCH), fill=color, outline=GRAY)
+        draw.text((x + SWATCH + MARGIN // 2, y - 2), _text(segment), TEXT_COLOR, font())
     return sheet
 
 
@@ -97,14 +89,13 @@ def _text(segment: Segment) -> str:
 
 def _places(texts: Sequence[str], width: int) -> list[tuple[int, int]]:
     """(x, y) of each entry of the legend, from left to right in as many lines as they need."""
-    draw = ImageDraw.Draw(Image.new("RGB", (1, 1)))
-    font = ImageFont.load_default(size=FONT_SIZE)
+    _, draw = blank(1, 1)
     places: list[tuple[int, int]] = []
     x, y = MARGIN, 0
     for text in texts:
-        length = SWATCH + MARGIN // 2 + int(draw.textlength(text, font)) + 2 * MARGIN
+        length = SWATCH + MARGIN // 2 + int(draw.textlength(text, font())) + 2 * MARGIN
         if x + length > width and x > MARGIN:
-            x, y = MARGIN, y + LINE
+            x, y = MARGIN, y + LINE_HEIGHT
         places.append((x, y))
         x += length
     return places

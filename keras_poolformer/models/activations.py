@@ -9,9 +9,27 @@ from keras import activations, layers, ops
 
 Shape = tuple[int | None, ...]
 
+
+def gelu(inputs: Any) -> Any:
+    """Exact GELU (arXiv 1606.08415): x / 2 * (1 + erf(x / sqrt(2))).
+
+    TensorFlow 2.21 computes it with erfc, which tf2onnx 1.17 cannot write. In float32 erf is as
+    exact, and is what PyTorch computes; in 16 bits 1 + erf would lose digits that erfc keeps.
+
+    Args:
+        inputs: Any shape.
+
+    Returns:
+        The same shape.
+    """
+    if keras.backend.backend() != "tensorflow" or inputs.dtype != "float32":
+        return activations.gelu(inputs)
+    return 0.5 * inputs * (1.0 + ops.erf(inputs * 2**-0.5))
+
+
 ACTIVATION_FUNCTIONS: dict[str, Callable[[Any], Any]] = {
-    "gelu": activations.gelu,
-    "gelu_10": lambda x: ops.clip(activations.gelu(x), -10.0, 10.0),
+    "gelu": gelu,
+    "gelu_10": lambda x: ops.clip(gelu(x), -10.0, 10.0),
     "gelu_tanh": functools.partial(activations.gelu, approximate=True),
     "hard_swish": activations.hard_swish,
     "leaky_relu": functools.partial(ops.leaky_relu, negative_slope=0.01),

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from keras_poolformer.images.drawing import BLUE, ORANGE, plot_style
 from keras_poolformer.training.results import CLASSIFICATION_SCORE, SEGMENTATION_SCORE
 from keras_poolformer.training.tables import LOG, STEP_FIELDS, read_evaluations, read_table
 
@@ -20,10 +21,19 @@ def draw_curve(workdir: str | Path) -> Path:
 
 def curve_png(workdir: str | Path) -> bytes:
     """Draws losses and accuracies over the steps; returns the content of a PNG file."""
+    import matplotlib as mpl
+
+    content = io.BytesIO()
+    with mpl.rc_context(plot_style()):
+        _draw(Path(workdir)).savefig(content)
+    return content.getvalue()
+
+
+def _draw(workdir: Path) -> Any:
+    """The figure, in the style that is set."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
-    workdir = Path(workdir)
     steps: list[dict[str, Any]] = read_table(workdir / LOG, STEP_FIELDS)
     evaluations: list[dict[str, Any]] = read_evaluations(workdir)
     is_segmenter = bool(evaluations) and SEGMENTATION_SCORE in evaluations[0]
@@ -35,26 +45,23 @@ def curve_png(workdir: str | Path) -> bytes:
         values = [scale * row[name] for row in steps]
         _line(axes, [row["step"] for row in steps], values, "training")
         axes.set_xlabel("step")
-        axes.grid(alpha=0.3)
     numbers = [row["step"] for row in evaluations]
     for axes, name in ((left, "loss"), (right, score)):
         values = [row[name] for row in evaluations]
         if values:
-            axes.plot(numbers, values, "o-", color="tab:orange", markersize=3, label="evaluation")
+            axes.plot(numbers, values, "o-", color=ORANGE, markersize=3, label="evaluation")
         axes.legend()
     left.set_ylabel("loss")
     right.set_ylabel("mIoU; pixels, %" if is_segmenter else "top-1, %")
-    content = io.BytesIO()
-    figure.savefig(content, dpi=120)
-    return content.getvalue()
+    return figure
 
 
 def _line(axes: Any, steps: Sequence[float], values: Sequence[float], label: str) -> None:
     """Draws the values, and their running mean over them."""
-    axes.plot(steps, values, color="tab:blue", alpha=0.25, linewidth=0.7)
+    axes.plot(steps, values, color=BLUE, alpha=0.25, linewidth=0.7)
     window = max(len(values) // 100, 1)
     means = [
         sum(values[max(0, i - window + 1) : i + 1]) / (i + 1 - max(0, i - window + 1))
         for i in range(len(values))
     ]
-    axes.plot(steps, means, color="tab:blue", label=label)
+    axes.plot(steps, means, color=BLUE, label=label)

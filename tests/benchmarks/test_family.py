@@ -4,16 +4,17 @@ import json
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageColor
 
 from benchmarks import family
 from benchmarks.build import randomize
 from benchmarks.family_speed import RECIPES, measure_family
 from keras_poolformer import PoolFormerBackbone
+from keras_poolformer.images.drawing import BLUE
 from keras_poolformer.support.errors import InputError
 from tests.benchmarks.conftest import small
 
-COLOR = (31, 119, 180)  # of the first family, matplotlib's first
+COLOR = ImageColor.getrgb(BLUE)  # of the first family
 
 
 @pytest.fixture(scope="module")

@@ -146,7 +146,10 @@ def test_a_report_lists_the_mistakes(exports, data, ranked, run, out):
     arguments = ("evaluate", exports / "fp32.tflite", "--data", data, "--report", out / "report")
     status, printed, _ = run(*arguments)
     assert status == 0
-    assert printed.endswith("classes.csv, confusion.csv, confusion.png, mistakes.csv\n")
+    assert printed.endswith(
+        "calibration.csv, classes.csv, confusion.csv, confusion.png, index.html, mistakes.csv, "
+        "reliability.png\n"
+    )
     with (out / "report" / "mistakes.csv").open(encoding="utf-8") as file:
         mistakes = list(csv.DictReader(file))
     wrong = {photo.name for photo, order in ranked.items() if order[0] != true_class(photo)}

@@ -147,7 +147,9 @@ def test_a_report_shows_the_worst_images(sources, masked, areas, run, out):
     arguments = ("evaluate", sources / "logits.tflite", "--data", masked, "--report", report)
     status, printed, _ = run(*arguments)
     assert status == 0
-    assert printed.endswith("classes.csv, confusion.csv, confusion.png, images.csv, worst\n")
+    assert printed.endswith(
+        "classes.csv, confusion.csv, confusion.png, images.csv, index.html, worst\n"
+    )
     with (report / "images.csv").open(encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     scores = {str(path): figures_of(counts)["mean_iou"] for path, counts in areas.items()}

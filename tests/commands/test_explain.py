@@ -8,12 +8,8 @@ from PIL import Image
 
 from keras_poolformer import ImageTransform, PoolFormerBackbone, PoolFormerImageClassifier
 from keras_poolformer.commands import explain
-from keras_poolformer.inspection.contact_sheet import (
-    CAPTION_HEIGHT,
-    LEGEND_HEIGHT,
-    MARGIN,
-    PAIR_SIDE,
-)
+from keras_poolformer.images.drawing import LINE_HEIGHT, MARGIN
+from keras_poolformer.inspection.contact_sheet import LEGEND_HEIGHT, PAIR_SIDE
 from keras_poolformer.inspection.grad_cam import grad_cam, overlay
 
 CIFAR = "poolformer_tiny_cifar10"
@@ -26,7 +22,7 @@ def drawn_pairs(path, count):
     step = 2 * PAIR_SIDE + 2 + MARGIN
     assert sheet.size == (
         MARGIN + count * step,
-        PAIR_SIDE + CAPTION_HEIGHT + 2 * MARGIN + LEGEND_HEIGHT,
+        PAIR_SIDE + LINE_HEIGHT + 2 * MARGIN + LEGEND_HEIGHT,
     )
     for left in (MARGIN + place * step for place in range(count)):
         boxes = (

@@ -1,6 +1,8 @@
 """What an accuracy is made of, against counting by hand."""
 
 import csv
+import re
+from html.parser import HTMLParser
 
 import numpy as np
 import pytest
@@ -89,7 +91,17 @@ def test_the_picture_is_dark_where_images_are(answers, tmp_path):
 def test_a_thousand_classes_make_a_picture(tmp_path):
     rng = np.random.default_rng(0)
     classes, predicted = rng.integers(0, 1000, (2, 5000))
-    answers = Answers(classes, predicted, np.ones(5000))
+    answers = Answers(classes, predicted, np.ones(5000), np.full(5000, 0.5))
     write_report(tmp_path, answers, ["a"] * 5000)
     with Image.open(tmp_path / "confusion.png") as picture:
         assert max(picture.size) < 1100
+
+
+def test_the_page_shows_the_pictures_and_escapes_names(answers, tmp_path):
+    write_report(tmp_path, answers, ["<a>.png"] * 6, LABELS, "6 images: top-1 50.00 %")
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    HTMLParser().feed(page)
+    assert "<h1>Evaluation</h1>\n<p>6 images: top-1 50.00 %; expected calibration error " in page
+    assert all((tmp_path / name).exists() for name in re.findall(r'(?:src|href)="([^"]+)"', page))
+    assert page.count("<td>&lt;a&gt;.png</td>") == 3
+    assert "猫, a comma" in page

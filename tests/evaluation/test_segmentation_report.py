@@ -11,6 +11,7 @@ from keras_poolformer.data.masks import MaskedImage
 from keras_poolformer.evaluation.segmentation import DRAWN, measure_segmenter
 from keras_poolformer.evaluation.segmenter import Segmenter
 from keras_poolformer.evaluation.worst_images import draw_segmented
+from keras_poolformer.images.drawing import MARGIN
 
 LABELS = ("sky", "sea, deep", "boat", "bird")
 SIDE = 10  # pixels of an image
@@ -78,8 +79,8 @@ def test_a_picture_has_three_panels():
     picture = Image.new("RGB", (4, 2), (100, 100, 100))
     mask, predicted = np.full((2, 4), 255, np.uint8), np.ones((2, 4), np.uint8)
     drawn = draw_segmented(picture, mask, predicted, "x", [(0, 0, 0), (200, 0, 0)])
-    row = np.asarray(drawn)[-10]  # the last row of the panels, above the gap
-    panels = [row[8:12], row[20:24], row[32:36]]
+    row = np.asarray(drawn)[-MARGIN - 1]  # the last row of the panels, above the margin
+    panels = [row[x : x + 4] for x in MARGIN + np.arange(3) * (4 + MARGIN)]
     for panel, color in zip(panels, [(100,) * 3, (100,) * 3, (150, 50, 50)], strict=True):
         assert (panel == color).all()
 

@@ -1,22 +1,35 @@
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageColor
 
+from keras_poolformer.images.drawing import LIGHT_ORANGE, LINE_HEIGHT, MARGIN, PALE_COLOR
 from keras_poolformer.inspection import contact_sheet
-from keras_poolformer.inspection.contact_sheet import CAPTION_HEIGHT, MARGIN, PAIR_SIDE
+from keras_poolformer.inspection.contact_sheet import (
+    BAR_GAP,
+    PAIR_SIDE,
+    SIDE,
+    TITLE_HEIGHT,
+    Group,
+)
 
 
 def test_bars_are_as_long_as_the_probabilities(tmp_path, photographs):
-    probabilities = np.array([[0.25, 0.75, 0.0]] * 2 + [[1.0, 0.0, 0.0]])
+    """In orange where the model knows the classes, in gray elsewhere."""
+    probabilities = np.array([[0.25, 0.75, 0.0], [0.25, 0.75, 0.0], [1.0, 0.0, 0.0]])
     path = tmp_path / "sheet.png"
-    contact_sheet.draw_contact_sheet(path, photographs[:3], probabilities, ("a", "b", "c"))
-    pixels = np.asarray(Image.open(path).convert("RGB"))
-    first = np.array([0xF4, 0xA2, 0x61])
-    row = contact_sheet.MARGIN + contact_sheet.SIDE + 4  # a bar's uppermost line has no text
-    lengths = [
-        (pixels[row, x : x + contact_sheet.SIDE] == first).all(-1).sum()
-        for x in contact_sheet.MARGIN + np.arange(3) * (contact_sheet.SIDE + contact_sheet.MARGIN)
+    groups = [
+        Group("known", photographs[:3], probabilities),
+        Group("unknown", photographs[:3], probabilities, is_known=False),
     ]
-    assert lengths == [96, 96, 128]
+    contact_sheet.draw_contact_sheet(path, groups, ("a", "b", "c"))
+    pixels = np.asarray(Image.open(path).convert("RGB"))
+    for top, color in ((MARGIN, LIGHT_ORANGE), (MARGIN + groups[0].height, PALE_COLOR)):
+        # A bar's uppermost line has no text.
+        row = pixels[top + TITLE_HEIGHT + SIDE + BAR_GAP]
+        lengths = [
+            (row[x : x + SIDE] == ImageColor.getrgb(color)).all(-1).sum()
+            for x in MARGIN + np.arange(3) * (SIDE + MARGIN)
+        ]
+        assert lengths == [117, 117, 156]
 
 
 def test_pairs_lie_side_by_side(tmp_path, rgb_photographs):
@@ -30,7 +43,7 @@ def test_pairs_lie_side_by_side(tmp_path, rgb_photographs):
         sheet = file.convert("RGB")
     step = (
         2 * PAIR_SIDE + 2 + MARGIN,
-        PAIR_SIDE + CAPTION_HEIGHT + MARGIN,
+        PAIR_SIDE + LINE_HEIGHT + MARGIN,
     )
     for place, (photo, other, _) in enumerate(pairs):
         x = MARGIN + place % 2 * step[0]
