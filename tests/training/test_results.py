@@ -101,7 +101,7 @@ def test_pytorch_gives_the_same_logits(trained, model, photo_batch, tmp_path):
 
 def test_the_curve_is_a_picture(trained):
     with Image.open(trained / "curve.png") as image:
-        assert image.size == (1080, 420)
+        assert image.size == (1350, 525)
         assert len(np.unique(np.asarray(image))) > 50
 
 
