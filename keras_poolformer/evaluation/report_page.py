@@ -55,7 +55,7 @@ def write_page(
     for title, file in pictures:
         parts.append(f'<h2>{escape(title)}</h2>\n<img src="{escape(file)}" alt="{escape(title)}">')
     parts += [_table(table) for table in tables]
-    (folder / PAGE).write_text("\n".join([*parts, "</html>", ""]), encoding="utf-8")
+    (folder / PAGE).write_text("\n".join([*parts, "</html>", ""]), encoding="utf-8", newline="\n")
 
 
 def _table(table: Table) -> str:

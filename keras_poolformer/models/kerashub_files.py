@@ -48,7 +48,7 @@ def write_kerashub_files(
         description.pop(entry, None)
     description["config"]["provenance"] = model.provenance.replace(transform=transform).to_json()
     with replacing(folder / CONFIG, overwrite=True) as written:
-        written.write_text(json.dumps(description, indent=4), encoding="utf-8")
+        written.write_text(json.dumps(description, indent=4), encoding="utf-8", newline="\n")
     arrays: Any = map(keras.ops.convert_to_numpy, model.variables)
     size = sum(array.nbytes for array in arrays)
     if max_shard_size is None or size <= max_shard_size * _BYTES_PER_GB:
