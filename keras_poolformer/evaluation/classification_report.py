@@ -104,7 +104,7 @@ def _mistakes(answers: Answers, images: Sequence[str], labels: Sequence[str]) ->
             class_label(int(answers.predicted[number]), labels),
             f"{answers.margins[number]:.4g}",
         ]
-        for number in worst_first.tolist()
+        for number in map(int, worst_first)
     ]
 
 
