@@ -15,11 +15,12 @@ from PIL import Image
 from keras_poolformer import PoolFormerBackbone, PoolFormerImageClassifier
 from keras_poolformer.cli import main
 from keras_poolformer.runtime import TFLiteClassifier
+from tests.helpers import relative_error
 
 FILES = Path(__file__).parent / "earlier_files" / "v0_1_0"
 EXPECTED = json.loads((FILES / "expected.json").read_text())
 SHA256 = "575b2629339897310880c37b2fc917ff8920a085d58ff47a0635a0fb0a90aeb2"
-# Measured: 0, on the machine that wrote them.
+# Relative L2 error; measured: 1.3e-7, because 0.1.0 computed GELU with erfc.
 TOLERANCE = 1e-6
 # The options that the run in `run/` was started with; it was stopped after 5 of 12 steps.
 SETTINGS = (
@@ -37,7 +38,7 @@ def images():
 @pytest.mark.parametrize("name", ["classifier.keras", "preset", "checkpoint.pth.tar"])
 def test_a_source_gives_the_same_logits(name, images):
     model = PoolFormerImageClassifier.from_preset(FILES / name)
-    assert np.asarray(model(images)) == pytest.approx(np.array(EXPECTED["logits"]), rel=TOLERANCE)
+    assert relative_error(model(images), EXPECTED["logits"]) <= TOLERANCE
     assert model.provenance["sha256"] == SHA256
     if name == "preset":  # which describes classes and images
         assert model.labels == ("cat", "dog", "owl")
@@ -46,7 +47,7 @@ def test_a_source_gives_the_same_logits(name, images):
 
 def test_a_compiled_model_keeps_its_weights_and_what_is_frozen(images):
     model = PoolFormerImageClassifier.from_preset(FILES / "compiled.keras")
-    assert np.asarray(model(images)) == pytest.approx(np.array(EXPECTED["compiled"]), rel=TOLERANCE)
+    assert relative_error(model(images), EXPECTED["compiled"]) <= TOLERANCE
     assert model.frozen_stages == 1
 
 
