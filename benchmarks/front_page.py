@@ -7,12 +7,11 @@ measure, write these tables too.
 """
 
 import argparse
-import json
 import sys
-from pathlib import Path
 
 from benchmarks import readme
 from keras_poolformer.cli import one_line_errors
+from keras_poolformer.support.json_files import read_json
 
 ACCURACY, BENCHMARK, PAGE = "docs/accuracy.json", "docs/benchmark.json", "README.md"
 USES = {
@@ -84,13 +83,9 @@ def _cell(row):
 
 def write():
     """Writes both tables into README.md."""
-    accuracy, benchmark = (_read(path) for path in (ACCURACY, BENCHMARK))
+    accuracy, benchmark = (read_json(path) for path in (ACCURACY, BENCHMARK))
     readme.insert(PAGE, "exports", exports_table(accuracy, benchmark))
     readme.insert(PAGE, "rivals", rivals_table(benchmark))
-
-
-def _read(path):
-    return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
 def main(arguments=None):

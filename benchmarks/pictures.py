@@ -4,12 +4,11 @@ python -m benchmarks.pictures
 """
 
 import argparse
-import json
 import sys
-from pathlib import Path
 
 from benchmarks import family, plot
 from keras_poolformer.cli import one_line_errors
+from keras_poolformer.support.json_files import read_json
 from keras_poolformer.training.curve import draw_curve
 
 BENCHMARK = "docs/benchmark.json"
@@ -18,14 +17,10 @@ RUNS = ("docs/training_cifar10", "docs/training_nuclei")
 
 def write():
     """Draws every plot whose record is in docs/."""
-    plot.draw(_read(BENCHMARK), "docs/benchmark.png", "poolformer_s12")
-    family.draw(_read(family.RECORD), family.PICTURE)
+    plot.draw(read_json(BENCHMARK), "docs/benchmark.png", "poolformer_s12")
+    family.draw(read_json(family.RECORD), family.PICTURE)
     for run in RUNS:
         draw_curve(run)
-
-
-def _read(path):
-    return json.loads(Path(path).read_text(encoding="utf-8"))
 
 
 def main(arguments=None):

@@ -9,7 +9,7 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbconvert import HTMLExporter
 
 CELL_TIMEOUT = 300  # seconds
-# Progress is no complaint: a step of several, what trains, a bar of tqdm, a line an epoch.
+# What is progress and not a complaint: numbered steps, training's first lines, tqdm's bar, epochs.
 PROGRESS = re.compile(
     r"\s*((\[\d+/\d+\] |keras-poolformer train: (?!warning)|training:\s+\d+%\|"
     r"|epoch \d+/\d+, step ).*)?"

@@ -123,7 +123,7 @@ def _described(data: ImageData, split: str | None) -> str:
 def _name_of(source: ModelSource) -> str:
     """The name of the source, without suffixes."""
     if not isinstance(source, str | os.PathLike):
-        raise InputError("`name` must name the model, which is no file. Received: name=None")
+        raise InputError("`name` is required for a model that is not a file. Received: None")
     text, path = os.fspath(source).rstrip("/").partition("@")[0], Path(source)
     return _SUFFIXES.sub("", (path.resolve() if path.exists() else Path(text)).name)
 

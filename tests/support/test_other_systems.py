@@ -36,7 +36,7 @@ class Msvcrt:
 
 @pytest.fixture
 def msvcrt(monkeypatch):
-    """The locks of Windows, in a module that is loaded where there is no fcntl."""
+    """`file_locks` as it is on Windows, where fcntl is missing."""
     fake = Msvcrt()
     monkeypatch.setitem(sys.modules, "msvcrt", fake)
     with monkeypatch.context() as context:

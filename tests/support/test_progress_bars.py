@@ -38,7 +38,7 @@ def test_a_bar_is_for_terminals(stream, shown, expected, monkeypatch):
     ],
 )
 def test_a_log_has_a_line_a_step(stream, expected):
-    """A terminal sees the share rewritten, in plain text: there is no color to switch off."""
+    """A terminal's line is rewritten in plain text: NO_COLOR has nothing to switch off."""
     progress = Progress(["reading", "writing"], stream)
     progress.start()
     progress.advance(1, 2)
