@@ -270,4 +270,4 @@ def test_from_images_to_a_card_without_a_shell(photo_arrays, run_and_calls, name
 
 
 def test_a_model_in_memory_needs_a_name_on_its_card(tmp_path):
-    assert "`name` must name the model" in error_line(make_card, object(), tmp_path / "card")
+    assert "`name` is required" in error_line(make_card, object(), tmp_path / "card")
