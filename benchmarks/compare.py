@@ -2,6 +2,9 @@
 
     python -m benchmarks.compare --only ours-fp32,floor-fp32 --calls 5
 
+A machine that only runs the files needs no TensorFlow: `--steps build` here, the folder copied,
+`--steps measure` there; `--results` prints what was measured.
+
 Every contestant has the same random weights and a process of its own with one thread. After a
 check against the Keras model, all of them are called in turn, in rounds; then those that serve
 many images run on two cores, each at the batch size it likes best. Prints the tables and the
@@ -20,7 +23,7 @@ from pathlib import Path
 from benchmarks import front_page, ratios, readme
 from benchmarks.build import GROUPS
 from benchmarks.contestants import CONTESTANTS, choose
-from benchmarks.job import new_job
+from benchmarks.job import Job, new_job
 from benchmarks.latency import measure_latency
 from benchmarks.machine import busy_cores, describe_machine
 from benchmarks.processes import Worker, measure, run_to_end
@@ -30,6 +33,7 @@ from keras_poolformer.cli import one_line_errors
 from keras_poolformer.config import PoolFormerConfig
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.files import size_of
+from keras_poolformer.support.json_files import read_json
 from keras_poolformer.support.progress import Progress
 from keras_poolformer.variants import VARIANTS
 
@@ -43,7 +47,7 @@ PUBLISHED = "poolformer_s12"  # the variant of the documents' tables
 
 def compare(
     config, size, names=(), rounds=ROUNDS, calls=CALLS, folder="build/bench", variant=None,
-    throughput=True,
+    throughput=True, built=False,
 ):  # fmt: skip
     """Builds, checks and measures contestants.
 
@@ -56,6 +60,7 @@ def compare(
         folder: Folder for all files that are made.
         variant: Name of the variant whose targets are checked, or None for none.
         throughput: Whether many images on two cores are measured, too.
+        built: Whether the folder has all files already, made by `build`.
 
     Returns:
         JSON-ready results: "machine", "contestants", "throughput", "targets", ...
@@ -65,12 +70,12 @@ def compare(
         MissingExtraError: A contestant's package is not installed.
     """
     ratios.interval_rank(rounds)  # refuses too few before an hour's work
-    chosen = choose(names, config)
+    chosen = choose(names, config, installed=not built)
     many = [contestant for contestant in chosen if throughput and contestant.throughput]
-    groups = [name for name in GROUPS if name in {"tensorflow", *(c.group for c in chosen)}]
-    progress = Progress(_steps(groups, chosen, many))
+    groups = [] if built else _groups(chosen)
+    progress = Progress(_build_steps(groups) + _measure_steps(chosen, many))
 
-    job = new_job(config, size, folder)
+    job = Job.read(Path(folder).resolve()) if built else new_job(config, size, folder)
     _build(job, chosen, groups, progress)
     entries = {contestant.name: (job, contestant) for contestant in chosen}
     errors, latency, busy = measure_latency(entries, rounds, calls, progress)
@@ -99,9 +104,25 @@ def compare(
     return results
 
 
-def _steps(groups, chosen, many):
-    steps = [f"making files: {group}" for group in groups]
-    steps += ["checking", f"latency, {len(chosen)} contestants in turn"]
+def build(config, size, names=(), folder="build/bench"):
+    """Builds all files that `compare` measures with `built=True`, on this machine or another."""
+    chosen = choose(names, config)
+    groups = _groups(chosen)
+    progress = Progress(_build_steps(groups))
+    _build(new_job(config, size, folder), chosen, groups, progress)
+    progress.finish()
+
+
+def _groups(chosen):
+    return [name for name in GROUPS if name in {"tensorflow", *(c.group for c in chosen)}]
+
+
+def _build_steps(groups):
+    return [f"making files: {group}" for group in groups]
+
+
+def _measure_steps(chosen, many):
+    steps = ["checking", f"latency, {len(chosen)} contestants in turn"]
     return steps + (["seeking the best batches", "throughput"] if many else [])
 
 
@@ -191,11 +212,17 @@ def run(options):
         raise InputError(
             f"`--publish` writes the tables of {PUBLISHED}. Received: --variant {options.variant}"
         )
+    if options.results:
+        print_tables(read_json(options.results))
+        return
     config = PoolFormerConfig.from_variant(options.variant)
     names = [name for name in options.only.split(",") if name]
+    if options.steps == "build":
+        build(config, options.size, names, options.output)
+        return
     results = compare(
         config, options.size, names, options.rounds, options.calls, options.output,
-        options.variant, not options.no_throughput,
+        options.variant, not options.no_throughput, built=options.steps == "measure",
     )  # fmt: skip
     print_tables(results)
     plot = Path(options.output) / "plot.png"
@@ -228,6 +255,10 @@ def main(arguments=None):
     parser.add_argument("--only", default="", metavar="NAME,...",
                         help=f"some of {', '.join(CONTESTANTS)}")  # fmt: skip
     parser.add_argument("--output", default="build/bench", help="folder; default: %(default)s")
+    parser.add_argument("--steps", default="all", choices=("all", "build", "measure"),
+                        help="build files or measure those of --output; default: both")  # fmt: skip
+    parser.add_argument("--results", metavar="FILE",
+                        help="instead of measuring, print a results.json")  # fmt: skip
     parser.add_argument("--no-throughput", action="store_true", help="measure latency alone")
     parser.add_argument("--publish", action="store_true",
                         help="write docs/benchmark.* and the documents' tables")  # fmt: skip

@@ -96,8 +96,13 @@ def has_floor(config):
     return not {"sep_conv", "attention"} & set(config.token_mixers)
 
 
-def choose(names, config):
+def choose(names, config, installed=True):
     """The contestants of these names; all of a network if there are none.
+
+    Args:
+        names: Names of contestants.
+        config: Architecture of the network.
+        installed: Whether to require the packages that build their files.
 
     Raises:
         InputError: A name is unknown, or the network has no such contestant.
@@ -116,7 +121,7 @@ def choose(names, config):
                 f"{mixers}. Received: {name!r}"
             )
     chosen = [one for one in existing.values() if not names or one.name in names]
-    for contestant in chosen:
+    for contestant in chosen if installed else ():
         for module in contestant.needs:
             if importlib.util.find_spec(module) is None:
                 raise MissingExtraError(module, "bench")

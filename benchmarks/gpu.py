@@ -1,72 +1,171 @@
-"""Whether LiteRT's GPU accelerator takes whole files, and what it answers: prints a table.
+"""Training and inference on a GPU in bfloat16, Keras beside timm under torch.compile.
 
-    python -m benchmarks.gpu tiny.tflite
+    python -m benchmarks.gpu --batch 256
 
-ai-edge-litert brings the accelerator for WebGPU, which needs a Vulkan driver. Without a GPU,
-SwiftShader is one, which Debian's chromium has:
-VK_ICD_FILENAMES=/usr/lib/chromium/vk_swiftshader_icd.json. Photographs that the package ships
-are classified on the CPU and on the GPU; the file has to come from this package.
+Each side is a process of its own with the batch on the device (benchmarks/gpu_sides.py). They
+compile one after the other, since compilers time kernels, and are then measured in turn. A side
+whose packages are not installed is left out. Prints the table; --record keeps what was measured,
+--publish puts a record into docs/training.md.
 """
 
 import argparse
+import importlib.util
+import json
+import multiprocessing
+import shutil
 import sys
+import time
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
 
-import numpy as np
-from ai_edge_litert.compiled_model import CompiledModel
-from ai_edge_litert.hardware_accelerator import HardwareAccelerator
-
-from benchmarks.job import PHOTOGRAPHS, relative_error
-from benchmarks.readme import markdown_table
+from benchmarks import gpu_sides, readme
+from benchmarks.machine import describe_machine
+from benchmarks.ratios import estimate, interval_rank, ratio
 from keras_poolformer.cli import one_line_errors
-from keras_poolformer.runtime import TFLiteClassifier
-from keras_poolformer.runtime.interpreters import load_interpreter, read_model
 from keras_poolformer.support.errors import InputError
+from keras_poolformer.support.files import replacing
+from keras_poolformer.support.progress import Progress
 
-COLUMNS = ["file", "whole file on the GPU", "same class as on the CPU", "change of the scores"]
+MEASURED = ("poolformer_s12", "poolformer_m48", "caformer_s18")
+ROUNDS = 7
+SPAWN = multiprocessing.get_context("spawn")
+PEER = "timm, torch.compile"
+# {side: what it needs}, in the table's order.
+SIDES = {
+    "Keras on JAX": ("keras", "jax"),
+    "Keras on TensorFlow, XLA": ("keras", "tensorflow"),
+    PEER: ("torch", "timm"),
+}
+TASKS = ("training", "inference")
+RECORD = Path("docs/gpu.json")
+KERAS = [side for side in SIDES if side != PEER]
+COLUMNS = ["network", "images a second in", *SIDES, *(f"{side} / timm" for side in KERAS)]
+
+
+def measure(variants, batch, size, rounds, steps):
+    """Measures every variant on every side that is installed.
+
+    Args:
+        variants: Names of architectures that all sides have.
+        batch: Number of images per step.
+        size: Side of the images in pixels.
+        rounds: Number of rounds, at least 6; the sides alternate.
+        steps: Number of steps in a round.
+
+    Returns:
+        JSON-ready: "machine", "device", the arguments, and "rates", which is {variant: {task:
+        {side: images a second of each round}}}.
+
+    Raises:
+        InputError: Too few rounds, or no side can run.
+    """
+    interval_rank(rounds)  # refuses too few before the work
+    sides = [side for side, needs in SIDES.items() if all(map(importlib.util.find_spec, needs))]
+    if not sides:
+        raise InputError(f"Nothing to measure: install packages of one of {', '.join(SIDES)}")
+    progress = Progress(
+        [step for name in variants for step in (f"compiling {name}", f"measuring {name}")]
+    )
+    rates, devices = {}, {}
+    for variant in variants:
+        progress.start()
+        pools = {side: ProcessPoolExecutor(1, SPAWN) for side in sides}
+        for side, pool in pools.items():
+            started = pool.submit(gpu_sides.start, side, variant, batch, size)
+            devices[side] = started.result()
+        progress.start()
+        rates[variant] = _in_turn(pools, batch, rounds, steps, progress)
+        for pool in pools.values():
+            pool.shutdown()  # and leave the GPU's memory to the next network
+    progress.finish()
+    return {
+        "machine": describe_machine(),
+        "devices": devices,
+        "batch": batch,
+        "size": size,
+        "rounds": rounds,
+        "steps": steps,
+        "rates": rates,
+    }
+
+
+def _in_turn(pools, batch, rounds, steps, progress):
+    """{task: {side: images a second of each round}}."""
+    rates = {task: {side: [] for side in pools} for task in TASKS}
+    for done in range(rounds):
+        for task, found in rates.items():
+            for side, pool in pools.items():
+                seconds = pool.submit(gpu_sides.take_steps, task, steps).result()
+                found[side].append(batch * steps / seconds)
+        progress.advance(done + 1, rounds)
+    return rates
+
+
+def table(results):
+    """Returns the rates and their ratios to timm's as Markdown, with what they were measured on."""
+    devices = " and ".join(dict.fromkeys(results["devices"].values()))
+    packages = results["machine"]["packages"]
+    names = [name for name in ("keras", "jax", "tensorflow", "torch", "timm") if name in packages]
+    rows = [
+        _row(variant, task, rates)
+        for variant, tasks in results["rates"].items()
+        for task, rates in tasks.items()
+    ]
+    return (
+        f"bfloat16, batch {results['batch']}, {results['size']} pixels, batches in the device's "
+        f"memory; medians of {results['rounds']} alternating rounds with their 95 % intervals, on "
+        f"{devices}, with {', '.join(f'{name} {packages[name]}' for name in names)}.\n\n"
+        + readme.markdown_table(COLUMNS, rows)
+    )
+
+
+def _row(variant, task, rates):
+    measured = [f"{estimate(rates[side]).value:,.0f}" if side in rates else "-" for side in SIDES]
+    quotients = [_quotient(rates, side) for side in KERAS]
+    return [variant, task, *measured, *quotients]
+
+
+def _quotient(rates, side):
+    if not {side, PEER} <= rates.keys():
+        return "not measured"
+    found = ratio(rates[side], rates[PEER])
+    return f"{found.value:.2f} ({found.low:.2f} to {found.high:.2f})"
 
 
 def run(options):
-    """Measures, and prints the table."""
-    print(markdown_table(COLUMNS, [_row(path) for path in options.files]))
+    """Measures and prints, or publishes a record."""
+    if options.publish:
+        results = json.loads(Path(options.publish).read_text(encoding="utf-8"))
+        readme.insert("docs/training.md", "gpu", table(results))
+        shutil.copyfile(options.publish, RECORD)
+        return
+    started = time.monotonic()
+    variants = options.variants.split(",")
+    results = measure(variants, options.batch, options.size, options.rounds, options.steps)
+    print(table(results))
+    print(f"{time.monotonic() - started:.0f} s", file=sys.stderr)
+    if options.record:
+        with replacing(options.record, overwrite=True) as written:
+            written.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8", newline="\n")
 
 
-def _row(path):
-    classifier = TFLiteClassifier(path)
-    if classifier.transform is None:
-        raise InputError(f"{path} does not say how images are prepared")
-    images = classifier.transform.pixels(PHOTOGRAPHS)
-    if classifier.input_kind == "normalized":
-        images = classifier.transform.normalize(images)
-    on_cpu = classifier.predict(images)
-    try:
-        model = CompiledModel.from_file(path, HardwareAccelerator.GPU)
-    except RuntimeError:
-        raise InputError(f"LiteRT has no GPU for {path}: is there a Vulkan driver?") from None
-    on_gpu = _scores(model, path, images, on_cpu.shape[1])
-    same = (on_gpu.argmax(1) == on_cpu.argmax(1)).sum()
-    whole = "yes" if model.is_fully_accelerated() else "no"
-    return [path, whole, f"{same} of {len(images)}", f"{relative_error(on_gpu, on_cpu):.1e}"]
-
-
-def _scores(model, path, images, classes):
-    """float32 (N, classes), as the GPU computes them."""
-    details = load_interpreter(read_model(path), path).get_output_details()[0]
-    scale, zero_point = details["quantization"]
-    inputs, outputs = model.create_input_buffers(0), model.create_output_buffers(0)
-    scores = []
-    for image in images:
-        inputs[0].write(np.ascontiguousarray(image[None]))
-        model.run_by_index(0, inputs, outputs)
-        scores.append(outputs[0].read(classes, details["dtype"]).astype(np.float32))
-    scores = np.stack(scores)
-    return scores if details["dtype"] == np.float32 else (scores - zero_point) * scale
-
-
-def main():
+def main(arguments=None):
     """Runs the command line; returns the exit status."""
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("files", nargs="+", help=".tflite files that this package exported")
-    return one_line_errors("gpu", run, parser.parse_args())
+    parser = argparse.ArgumentParser(
+        prog="python -m benchmarks.gpu",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--variants", default=",".join(MEASURED), metavar="NAME,...",
+                        help="default: %(default)s")  # fmt: skip
+    parser.add_argument("--batch", type=int, default=256, help="default: %(default)s")
+    parser.add_argument("--size", type=int, default=224, help="side of the images, in pixels")
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help="default: %(default)s")
+    parser.add_argument("--steps", type=int, default=10, help="in a round; default: %(default)s")
+    parser.add_argument("--record", metavar="FILE", help="write what was measured, as JSON")
+    parser.add_argument("--publish", metavar="RECORD",
+                        help="do not measure, put a record into docs/training.md")  # fmt: skip
+    return one_line_errors("gpu", run, parser.parse_args(arguments))
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import importlib.util
 import itertools
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -45,6 +46,18 @@ def test_results(results):
     quotients = np.divide(ours["rounds_ms"], floor["rounds_ms"])
     assert ours["to_floor"]["value"] == pytest.approx(np.median(quotients))
     assert json.loads((folder / "results.json").read_text()) == found
+
+
+def test_files_are_measured_where_they_were_copied(results, tmp_path, capsys):
+    folder = shutil.copytree(results[0], tmp_path / "copied")
+    options = ["--steps", "measure", "--output", str(folder), "--only", "ours-fp32"]
+    status = command_line.main([*options, "--rounds", "6", "--calls", "1", "--no-throughput"])
+    assert status == 0
+    printed = capsys.readouterr().out
+    found = json.loads((folder / "results.json").read_text())
+    assert found["config"] == results[1]["config"]
+    assert command_line.main(["--results", str(folder / "results.json")]) == 0
+    assert printed.startswith(capsys.readouterr().out)
 
 
 def test_throughput_and_targets(results):
