@@ -18,7 +18,6 @@ from keras_poolformer.images.files import load_image
 from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.label_maps import label_map
 from keras_poolformer.labels import read_labels
-from keras_poolformer.models.opening import load_model
 from keras_poolformer.models.overrides import Size, override_tflite, with_size
 from keras_poolformer.runtime.description import SCORES, Description, read_description
 from keras_poolformer.support.errors import InputError
@@ -64,6 +63,9 @@ def open_network(
         return _tflite_classifier(source, num_workers, size, labels)
     if (Path(source) / "saved_model.pb").is_file():
         return _saved_model(Path(source), size, labels)
+    # Nothing above needs `sources`, which a board would spend a third of its start on.
+    from keras_poolformer.models.opening import load_model
+
     return keras_network(str(source), load_model(str(source), size=size, labels=labels))
 
 
