@@ -15,6 +15,7 @@ from typing import Any, NoReturn
 from keras_poolformer import commands
 from keras_poolformer.commands import COMMANDS
 from keras_poolformer.support.errors import InputError, MissingExtraError, missing_extra_named
+from keras_poolformer.support.garbage import skip_collection_at_exit
 from keras_poolformer.support.interruptions import (
     Interrupted,
     interruptible,
@@ -42,6 +43,7 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
+    skip_collection_at_exit()
     with usable_streams(), interruptible():
         return _status(PROGRAM, _run, arguments)
 

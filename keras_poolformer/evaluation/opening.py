@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from keras_poolformer.evaluation.keras_prediction import predictor
 from keras_poolformer.evaluation.saved_model import load_saved_model
 from keras_poolformer.evaluation.scorer import Scorer
 from keras_poolformer.evaluation.segmenter import Segmenter
@@ -202,7 +203,7 @@ def _keras_classifier(name: str, model: "MetaFormerModel") -> Scorer:
     _check(name, config.num_classes, config.labels, config.in_channels)
     return Scorer(
         name=name,
-        predict=model.predict_on_batch,
+        predict=predictor(model),
         prepare=transform,
         num_classes=config.num_classes,
         labels=config.labels or (),
