@@ -30,6 +30,6 @@ def predictor(model: "MetaFormerModel") -> Callable[[np.ndarray], np.ndarray]:
         if started:
             return model.predict_on_batch(images)
         started = True
-        return keras.ops.convert_to_numpy(model(images, training=False))
+        return np.asarray(keras.ops.convert_to_numpy(model(images, training=False)))
 
     return predict
