@@ -104,7 +104,7 @@ print(sorted({{"numpy", "PIL", "ai_edge_litert", *{HEAVY}}} & set(sys.modules)))
 
 UNUSED = (
     "absl", "h5py", "http.client", "huggingface_hub", "matplotlib", "safetensors", "ssl",
-    "keras_poolformer.checkpoints.reading", "keras_poolformer.export", "keras_poolformer.sources",
+    "keras_poolformer.export", "keras_poolformer.sources",
     "keras_poolformer.training", *HEAVY,
 )  # fmt: skip
 
