@@ -10,7 +10,7 @@ from collections.abc import Generator
 def collection_paused() -> Generator[None, None, None]:
     """Pauses the collector of reference cycles, unless it is off already.
 
-    Importing TensorFlow and building a network make half a million objects that all stay. The
+    Importing TensorFlow and building a network make over 400,000 objects that all stay. The
     collector would visit them again and again, which takes a tenth of the time.
     """
     was_enabled = gc.isenabled()
