@@ -6,13 +6,16 @@ cannot be written, 130 after Ctrl-C, 143 after SIGTERM.
 """
 
 import argparse
+import importlib
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from types import ModuleType
 from typing import Any, NoReturn
 
+from keras_poolformer import commands
+from keras_poolformer.commands import COMMANDS
 from keras_poolformer.support.errors import InputError, MissingExtraError, missing_extra_named
+from keras_poolformer.support.garbage import skip_collection_at_exit
 from keras_poolformer.support.interruptions import (
     Interrupted,
     interruptible,
@@ -40,6 +43,7 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command line; returns the exit status."""
+    skip_collection_at_exit()
     with usable_streams(), interruptible():
         return _status(PROGRAM, _run, arguments)
 
@@ -84,14 +88,16 @@ def _status(program: str, function: Callable[[Any], int | None], argument: Any) 
 
 
 def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
-    parser = _parser()
+    arguments = sys.argv[1:] if arguments is None else arguments
+    parser = _parser(arguments)
     options, unknown = parser.parse_known_args(arguments)
     if unknown:  # argparse would name the program's --help, without the command's options
         options.parser.error(f"unrecognized arguments: {' '.join(unknown)}")
     return options
 
 
-def _parser() -> _Parser:
+def _parser(arguments: Sequence[str]) -> _Parser:
+    """The parser of the program; only the subcommands among its arguments have their options."""
     parser = _Parser(
         prog=PROGRAM,
         description="PoolFormer for Keras 3 and LiteRT, from PyTorch checkpoints.",
@@ -103,28 +109,9 @@ def _parser() -> _Parser:
     group = parser.add_subparsers(
         title="commands", dest="command", metavar="COMMAND", required=True, parser_class=_Parser
     )
-    for command in _commands():
-        command.add_parser(group)
+    for name, purpose in COMMANDS.items():
+        if name in arguments:
+            importlib.import_module(f"{commands.__name__}.{name}").add_parser(group)
+        else:
+            group.add_parser(name, help=purpose)
     return parser
-
-
-def _commands() -> tuple[ModuleType, ...]:
-    """The modules of the subcommands, in the order of --help."""
-    from keras_poolformer.commands import (
-        benchmark,
-        card,
-        convert,
-        evaluate,
-        explain,
-        export,
-        predict,
-        prepare,
-        presets,
-        summary,
-        train,
-    )
-
-    return (
-        presets, summary, convert, predict, explain, evaluate, train, prepare, export, benchmark,
-        card,
-    )  # fmt: skip

@@ -89,6 +89,38 @@ assert 0.3 < top[0][1] <= 1
     assert heavy == "[]"
 
 
+@pytest.mark.parametrize("option", ["--help", "--version"])
+def test_the_programs_own_options_import_no_subcommand(option, fresh):
+    code = f"""
+import contextlib, io, sys
+from keras_poolformer.cli import main
+with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+    main([{option!r}])
+print([name for name in sys.modules if name.startswith("keras_poolformer.commands.")])
+print(sorted({{"numpy", "PIL", "ai_edge_litert", *{HEAVY}}} & set(sys.modules)))
+"""
+    assert fresh(code) == ["[]", "[]"]
+
+
+UNUSED = (
+    "absl", "h5py", "http.client", "huggingface_hub", "matplotlib", "safetensors", "ssl",
+    "keras_poolformer.export", "keras_poolformer.sources",
+    "keras_poolformer.training", *HEAVY,
+)  # fmt: skip
+
+
+def test_predict_of_a_tflite_file_imports_nothing_for_presets_and_downloads(files, fresh):
+    code = f"""
+import contextlib, io, sys
+from keras_poolformer.cli import main
+with contextlib.redirect_stdout(io.StringIO()):
+    assert main(["predict", *sys.argv[1:]]) == 0
+print(sorted(set({UNUSED}) & set(sys.modules)))
+print("numpy" in sys.modules, "keras_poolformer.runtime" in sys.modules)
+"""
+    assert fresh(code, files / "tiny.tflite", PHOTO) == ["[]", "True True"]
+
+
 def test_the_runtime_works_where_no_framework_is_installed(files, fresh):
     code = without(*HEAVY, "safetensors", "h5py") + (
         "from keras_poolformer.cli import main\n"

@@ -20,6 +20,7 @@ from collections.abc import Callable
 from typing import Any, TypeAlias
 
 from keras_poolformer.checkpoints.layouts import LAYOUTS
+from keras_poolformer.commands import COMMANDS
 from keras_poolformer.config import MetaFormerConfig
 from keras_poolformer.config_fields import ACTIVATIONS, CLASSIFIER_HEADS, NORMS
 
@@ -34,18 +35,17 @@ def add_command(
     group: CommandGroup,
     name: str,
     handler: Callable[[argparse.Namespace], int | None],
-    purpose: str,
     example: str,
 ) -> argparse.ArgumentParser:
     """Adds a subcommand; returns its parser.
 
     Args:
         group: Subcommands of the program.
-        name: Word that selects the subcommand.
+        name: Word that selects the subcommand, one of `COMMANDS`.
         handler: Function that does the work. It may return an exit status; None is 0.
-        purpose: What the subcommand does, as an imperative phrase.
         example: Arguments of an example, from the name on.
     """
+    purpose = COMMANDS[name]
     description = textwrap.fill(f"{purpose[0].upper()}{purpose[1:]}.", HELP_WIDTH)
     command = group.add_parser(
         name,

@@ -37,7 +37,6 @@ def add_parser(group: CommandGroup) -> None:
         group,
         "benchmark",
         benchmark,
-        "measure latency, throughput and memory of .tflite files",
         "benchmark s12_fp32.tflite s12_int8.tflite --threads 1,4",
     )
     command.add_argument(

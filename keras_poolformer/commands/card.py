@@ -16,7 +16,6 @@ def add_parser(group: CommandGroup) -> None:
         group,
         "card",
         card,
-        "write a model as a hub repository: Keras, PyTorch, TFLite, labels and model card",
         "card run/model.keras -o repository --data photos/ --recipes fp32,dynamic_int8",
     )
     add_source(command)

@@ -31,8 +31,6 @@ def add_parser(group: Any) -> None:
         group,
         "convert",
         convert,
-        "turn a PyTorch checkpoint into a .keras file, or a model into weights for PyTorch; "
-        "PyTorch is not needed",
         "convert poolformer_s12.pth.tar -o poolformer_s12.keras",
     )
     add_source(command)

@@ -32,8 +32,6 @@ def add_parser(group: CommandGroup) -> None:
         group,
         "evaluate",
         evaluate,
-        "measure top-1 and top-5 accuracy, or mIoU of a segmenter, in percent, on class folders, "
-        "images with masks, records or a data set of tensorflow-datasets",
         "evaluate s12.tflite --data photos/  (where photos/ holds cat/1.jpg, dog/7.png, ...)",
     )
     command.add_argument(

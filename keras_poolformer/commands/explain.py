@@ -56,7 +56,6 @@ def add_parser(group: CommandGroup) -> None:
         group,
         "explain",
         explain,
-        "show which parts of an image speak for a class (Grad-CAM)",
         "explain poolformer_tiny_cifar10 photo.jpg -o photo_explained.png",
     )
     add_source(command)

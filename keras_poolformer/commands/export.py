@@ -39,7 +39,6 @@ def add_parser(group: CommandGroup) -> None:
         group,
         "export",
         export,
-        "write a .tflite file or a SavedModel",
         "export poolformer_s12 --recipe dynamic_int8 -o s12.tflite",
     )
     add_source(command)

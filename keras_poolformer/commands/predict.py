@@ -41,7 +41,6 @@ def add_parser(group: CommandGroup) -> None:
         group,
         "predict",
         predict,
-        "classify images, or segment them: overlays, and each class's share of the pixels",
         "predict poolformer_tiny_cifar10 photo.jpg holiday/",
     )
     command.add_argument(

@@ -19,7 +19,6 @@ def add_parser(group: CommandGroup) -> None:
         group,
         "prepare",
         prepare,
-        "write a folder of images or a tfds data set as TFRecords, to train from",
         "prepare photos/ -o gs://bucket/photos",
     )
     command.add_argument(

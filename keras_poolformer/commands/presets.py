@@ -10,7 +10,7 @@ from keras_poolformer.sources.presets import list_presets
 
 def add_parser(group: Any) -> None:
     """Adds the subcommand."""
-    command = add_command(group, "presets", presets, "list the named weights", "presets")
+    command = add_command(group, "presets", presets, "presets")
     command.add_argument("--json", action="store_true", help="print JSON")
 
 

@@ -23,7 +23,6 @@ def add_parser(group: CommandGroup) -> None:
         group,
         "summary",
         summary,
-        "show an architecture and its cost: parameters, MACs, activations",
         "summary poolformer_s12 --size 384",
     )
     add_source(command)

@@ -18,7 +18,6 @@ def add_parser(group: CommandGroup) -> None:
         group,
         "train",
         train,
-        "train a model; rerun the same command to resume where it was interrupted",
         "train --recipe poolformer_tiny_cifar10 --data cifar10 --workdir run",
     )
     recipes = "\n".join(f"  {name:23}  {line}" for name, line in RECIPE_SUMMARIES.items())

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
+from keras_poolformer.evaluation.keras_prediction import predictor
 from keras_poolformer.evaluation.saved_model import load_saved_model
 from keras_poolformer.evaluation.scorer import Scorer
 from keras_poolformer.evaluation.segmenter import Segmenter
@@ -18,7 +19,6 @@ from keras_poolformer.images.files import load_image
 from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.label_maps import label_map
 from keras_poolformer.labels import read_labels
-from keras_poolformer.models.opening import load_model
 from keras_poolformer.models.overrides import Size, override_tflite, with_size
 from keras_poolformer.runtime.description import SCORES, Description, read_description
 from keras_poolformer.support.errors import InputError
@@ -64,6 +64,9 @@ def open_network(
         return _tflite_classifier(source, num_workers, size, labels)
     if (Path(source) / "saved_model.pb").is_file():
         return _saved_model(Path(source), size, labels)
+    # Nothing above needs `sources`, which a board would spend a third of its start on.
+    from keras_poolformer.models.opening import load_model
+
     return keras_network(str(source), load_model(str(source), size=size, labels=labels))
 
 
@@ -200,7 +203,7 @@ def _keras_classifier(name: str, model: "MetaFormerModel") -> Scorer:
     _check(name, config.num_classes, config.labels, config.in_channels)
     return Scorer(
         name=name,
-        predict=model.predict_on_batch,
+        predict=predictor(model),
         prepare=transform,
         num_classes=config.num_classes,
         labels=config.labels or (),

@@ -10,6 +10,7 @@ from keras_poolformer.config_fields import SEMANTIC_FPN
 from keras_poolformer.models.overrides import Size, override
 from keras_poolformer.sources.source import Contents
 from keras_poolformer.support.errors import FRAMEWORK, InputError, require_packages
+from keras_poolformer.support.garbage import collection_paused
 
 if TYPE_CHECKING:
     from keras_poolformer.models.base import MetaFormerModel
@@ -78,6 +79,13 @@ def build_model(
         backbone: As in `load_model`.
         overrides: As in `load_model`.
     """
+    with collection_paused():
+        return _build(contents, backbone, overrides or {})
+
+
+def _build(
+    contents: Contents, backbone: bool | None, overrides: Mapping[str, Any]
+) -> "MetaFormerModel":
     from keras_poolformer.models.backbone import PoolFormerBackbone
     from keras_poolformer.models.classifier import PoolFormerImageClassifier
     from keras_poolformer.models.loading import build
@@ -87,6 +95,6 @@ def build_model(
         backbone = contents.is_backbone
     if backbone:
         return build(PoolFormerBackbone, contents, overrides)
-    if (overrides or {}).get("head", contents.config.head) == SEMANTIC_FPN:
+    if overrides.get("head", contents.config.head) == SEMANTIC_FPN:
         return build(PoolFormerSegmenter, contents, overrides)
     return build(PoolFormerImageClassifier, contents, overrides)

@@ -5,7 +5,6 @@ does not import Keras for it.
 """
 
 import importlib
-import importlib.abc
 import importlib.util
 import sys
 from collections.abc import Sequence
@@ -15,8 +14,8 @@ from types import ModuleType
 MODULES = ("keras_poolformer.models.classifier", "keras_poolformer.models.segmenter")
 
 
-class _AfterKeras(importlib.abc.MetaPathFinder):
-    """Lets the other finders find Keras, and imports the classes after it."""
+class _AfterKeras:
+    """A finder of modules that lets the others find Keras, and imports the classes after it."""
 
     def find_spec(
         self,

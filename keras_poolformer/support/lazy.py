@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from keras_poolformer.support.errors import missing_extra_named
+from keras_poolformer.support.garbage import collection_paused
 
 
 def lazy_names(
@@ -21,7 +22,7 @@ def lazy_names(
     def __getattr__(name: str) -> Any:
         if name not in modules:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
-        with missing_extra_named():
+        with missing_extra_named(), collection_paused():
             module = importlib.import_module(f"{package}.{modules[name]}")
         value = getattr(module, name)
         setattr(sys.modules[package], name, value)  # found directly from now on

@@ -12,6 +12,7 @@ from benchmarks import (
     nuclei,
     readme,
     segmentation,
+    startup,
     tables,
     trained_family,
     training,
@@ -39,6 +40,10 @@ def test_speed_is_what_was_recorded():
 
 def test_training_is_what_was_recorded():
     assert block("docs/training.md", "training") == training.tables(record("training"))
+
+
+def test_the_start_is_what_was_recorded():
+    assert block("docs/startup.md", "startup") == startup.tables(record("startup"))
 
 
 def test_fine_tuning_is_what_was_recorded():

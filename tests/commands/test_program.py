@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-import keras_poolformer
+import keras_poolformer.commands
 from tests.helpers import ROOT, run_python
 
 COMMANDS = (
@@ -61,6 +61,17 @@ def test_help_shows_every_default_in_one_style(command):
         assert text and not text.endswith("."), action.dest
 
 
+def test_every_module_with_a_parser_is_a_subcommand():
+    modules = (ROOT / "keras_poolformer/commands").glob("*.py")
+    found = {m.stem for m in modules if "\ndef add_parser(" in m.read_text(encoding="utf-8")}
+    assert found == set(COMMANDS)
+
+
+def test_a_file_with_the_name_of_a_subcommand(run):
+    status, _, (line,) = run("predict", "train", "export")
+    assert status == 2 and line.startswith("keras-poolformer predict: error: ")
+
+
 def test_unknown_options_name_the_commands_own_help(run):
     status, _, (line,) = run("presets", "--\x1b[31mfoo")
     assert (status, line) == (
@@ -73,6 +84,7 @@ def test_unknown_options_name_the_commands_own_help(run):
 def test_help_and_version(run):
     status, printed, _ = run("--help")
     assert status == 0 and all(command in printed for command in COMMANDS)
+    assert tuple(keras_poolformer.commands.COMMANDS) == COMMANDS
     assert run("--version") == (0, f"{keras_poolformer.__version__}\n", [])
 
 
