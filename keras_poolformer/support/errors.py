@@ -20,6 +20,9 @@ class InputError(ValueError):
         message: Text of the error, or an object with that text.
     """
 
+    # Keras would put all arguments of a layer's call into the message, but not of its own errors.
+    _keras_call_info_injected = True
+
     def __init__(self, message: object) -> None:
         super().__init__(one_line(message))
 

@@ -103,7 +103,8 @@ def test_pictures_go_in_as_they_are(task):
     ):
         assert np.array_equal(received, prepared)
     assert np.array_equal(converter(pictures[0]), prepared[0])
-    assert np.array_equal(task.predict(pictures, verbose=0), task.predict_on_batch(prepared))
+    predicted = task.predict(pictures, verbose=0)
+    assert np.allclose(predicted, task(prepared), rtol=0, atol=1e-6)
 
 
 def test_a_converter_is_set_and_saved():
@@ -122,7 +123,8 @@ def test_an_activation_is_part_of_the_task():
     task = hub.MetaFormerImageClassifier(backbone, activation="softmax")
     assert np.asarray(task(images())).sum(axis=1) == pytest.approx([1, 1], abs=1e-6)
     assert not task.loss.from_logits
-    copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(task))
+    with pytest.warns(UserWarning, match="method is custom"):  # of all KerasHub's tasks
+        copy = keras.saving.deserialize_keras_object(keras.saving.serialize_keras_object(task))
     copy.set_weights(task.get_weights())
     assert np.array_equal(copy(images()), task(images()))
 

@@ -15,6 +15,7 @@ from keras_poolformer import (
 )
 from keras_poolformer.export.networks.folding import fold
 from keras_poolformer.support.errors import InputError
+from tests.helpers import error_line
 
 CONFIG = PoolFormerConfig(depths=(1, 1), widths=(8, 8), num_classes=3)
 IMAGES = np.random.default_rng(0).standard_normal((2, 32, 32, 3)).astype(np.float32)
@@ -141,3 +142,13 @@ def test_a_model_around_ours_can_be_quantized_and_saved(mode, tmp_path):
     model.save(tmp_path / "m.keras")
     again: Any = keras.saving.load_model(tmp_path / "m.keras")
     np.testing.assert_array_equal(again(IMAGES), model(IMAGES))
+
+
+def test_an_error_within_a_layer_stays_one_line():
+    """Keras shows all arguments of the call below other errors."""
+
+    class Refusing(keras.layers.Layer):
+        def call(self, inputs):
+            raise InputError("no")
+
+    assert error_line(Refusing(), np.zeros((2, 3))) == "no"
