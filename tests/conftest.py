@@ -2,18 +2,17 @@
 
 import gc
 import json
-import os
 import re
 import signal
 from collections import Counter
 
 import pytest
-from filelock import FileLock
 from PIL import Image
 
 import conversion  # noqa: F401 - PyTorch's libraries come before TensorFlow
 from keras_poolformer.shipped import ASSETS
 from tests.helpers import ODD, PRESET, ROOT, TINY, run_python
+from tests.shared import shared_folder
 
 # The tiny preset as `export` writes it with these options.
 EXPORTS = {
@@ -143,33 +142,26 @@ def images(photographs):
 class Exports:
     """The tiny preset in the formats of `EXPORTS`: `exports / name` is a path.
 
-    A file is made when it is first asked for, once for all processes that run tests.
-
-    Args:
-        folder: Where they are; the processes share it.
+    A file is made when it is first asked for.
     """
 
-    def __init__(self, folder):
-        self._folder = folder
+    def __init__(self, tmp_path_factory):
+        self._tmp_path_factory = tmp_path_factory
 
     def __truediv__(self, path):
         from keras_poolformer.cli import main
 
+        def export(folder):
+            assert main(["export", PRESET, *EXPORTS[name], "-o", str(folder / name)]) == 0
+
         name = path.partition("/")[0].removesuffix(".json")
-        with FileLock(self._folder / f"{name}.lock"):
-            if not (self._folder / f"{name}.json").exists():  # which is written last
-                output = str(self._folder / name)
-                assert main(["export", PRESET, *EXPORTS[name], "-o", output, "--overwrite"]) == 0
-        return self._folder / path
+        return shared_folder(self._tmp_path_factory, f"export_{name}", export) / path
 
 
 @pytest.fixture(scope="session")
 def exports(tmp_path_factory):
     """See `Exports`."""
-    root = tmp_path_factory.getbasetemp()
-    root = root.parent if "PYTEST_XDIST_WORKER" in os.environ else root
-    (root / "exports").mkdir(exist_ok=True)
-    return Exports(root / "exports")
+    return Exports(tmp_path_factory)
 
 
 @pytest.fixture(scope="session")

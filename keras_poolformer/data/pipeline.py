@@ -20,63 +20,83 @@ from keras_poolformer.support.errors import InputError
 MOST_STREAMS = 16
 
 
-def training_epoch(
-    split: Split,
-    augmentation: Augmentation | SegmentationAugmentation,
-    *,
-    seed: int,
-    epoch: int,
-    global_batch: int,
-    replica_batch: int,
-    hosts: Shard = (0, 1),
-    skip_steps: int = 0,
-) -> Dataset:
-    """Makes the augmented batches of an epoch that one host feeds to its replicas.
+class TrainingPipeline:
+    """The augmented batches of each epoch of a split.
 
-    An epoch has `split.num_examples // global_batch` global batches. Host h of H takes the rows
-    from h B / H of each, in order, `replica_batch` at a time. Which examples make up a batch
-    depends on the seed, the epoch and the size of the global batch, not on the hosts. There is
-    one exception: more than 16 hosts, or a number that is not a power of two, read files of their
-    own where there are enough files.
+    TensorFlow traces what happens to an image once, and not again in each epoch.
 
     Args:
         split: Split to train on.
         augmentation: What happens to each image, and to its mask if it has one.
         seed: Whole number from 0. Seed of the run.
-        epoch: Whole number from 0.
-        global_batch: Number of examples in a step, over all hosts.
-        replica_batch: Number of examples in a batch of this data set.
-        hosts: (index, count) of this host.
-        skip_steps: Number of global batches to skip at the beginning, without decoding them.
-
-    Returns:
-        tf.data.Dataset of (float32 (replica_batch, size, size, 3), int64 (replica_batch,)); of a
-        split with masks, the latter are int32 (replica_batch, size, size), 255 where there is no
-        class.
 
     Raises:
-        InputError: The global batch cannot be divided this way, or is larger than the split; or
-            the augmentation is not one for such examples.
+        InputError: The augmentation is not one for such examples.
     """
-    split.target.check_augmentation(augmentation)
-    rows = _rows_of_host(global_batch, replica_batch, hosts)
-    steps = split.num_examples // global_batch
-    if not steps:
-        raise InputError(
-            f"the global batch must be at most {split.num_examples:,}, the examples of "
-            f"{split.name}. Received: {global_batch:,}"
-        )
-    raws = _ordered(split, order_seed(seed, epoch), global_batch, hosts)
-    raws = raws.take(steps * rows).skip(skip_steps * rows)
-    seed_of_epoch = epoch_seed(seed, epoch)
 
-    @tf.autograph.experimental.do_not_convert
-    def prepare(raw: Any) -> tuple[tf.Tensor, tf.Tensor]:
-        example = split.load(raw)
-        seed_of_example = fold_in(seed_of_epoch, example["key"])
-        return split.target.augmented(augmentation, example, seed_of_example)
+    def __init__(
+        self, split: Split, augmentation: Augmentation | SegmentationAugmentation, seed: int
+    ) -> None:
+        split.target.check_augmentation(augmentation)
+        self._split, self._seed = split, seed
 
-    return _batches(_parallel(raws, prepare), replica_batch)
+        @tf.function(autograph=False)
+        def prepare(raw: Any, seed_of_epoch: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+            example = split.load(raw)
+            seed_of_example = fold_in(seed_of_epoch, example["key"])
+            return split.target.augmented(augmentation, example, seed_of_example)
+
+        self._prepare = prepare
+
+    def epoch(
+        self,
+        epoch: int,
+        *,
+        global_batch: int,
+        replica_batch: int,
+        hosts: Shard = (0, 1),
+        skip_steps: int = 0,
+    ) -> Dataset:
+        """Makes the batches of an epoch that one host feeds to its replicas.
+
+        An epoch has `split.num_examples // global_batch` global batches. Host h of H takes the
+        rows from h B / H of each, in order, `replica_batch` at a time. Which examples make up a
+        batch depends on the seed, the epoch and the size of the global batch, not on the hosts.
+        There is one exception: more than 16 hosts, or a number that is not a power of two, read
+        files of their own where there are enough files.
+
+        Args:
+            epoch: Whole number from 0.
+            global_batch: Number of examples in a step, over all hosts.
+            replica_batch: Number of examples in a batch of this data set.
+            hosts: (index, count) of this host.
+            skip_steps: Number of global batches to skip at the beginning, without decoding them.
+
+        Returns:
+            tf.data.Dataset of (float32 (replica_batch, size, size, 3), int64 (replica_batch,));
+            of a split with masks, the latter are int32 (replica_batch, size, size), 255 where
+            there is no class.
+
+        Raises:
+            InputError: The global batch cannot be divided this way, or is larger than the split.
+        """
+        split = self._split
+        rows = _rows_of_host(global_batch, replica_batch, hosts)
+        steps = split.num_examples // global_batch
+        if not steps:
+            raise InputError(
+                f"the global batch must be at most {split.num_examples:,}, the examples of "
+                f"{split.name}. Received: {global_batch:,}"
+            )
+        raws = _ordered(split, order_seed(self._seed, epoch), global_batch, hosts)
+        raws = raws.take(steps * rows).skip(skip_steps * rows)
+        seed_of_epoch = epoch_seed(self._seed, epoch)
+
+        @tf.autograph.experimental.do_not_convert
+        def prepare(raw: Any) -> tuple[tf.Tensor, tf.Tensor]:
+            return self._prepare(raw, seed_of_epoch)
+
+        return _batches(_parallel(raws, prepare), replica_batch)
 
 
 def evaluation_batches(

@@ -46,6 +46,7 @@ class TrainStep:
     parts: int = 1
     jit_compile: bool = False
 
+    @tf.autograph.experimental.do_not_convert  # no Python here depends on values
     def __call__(
         self, images: tf.Tensor, labels: tf.Tensor, draw: tf.Tensor, seed: tf.Tensor
     ) -> tuple[tf.Tensor, tf.Tensor]:
@@ -68,7 +69,7 @@ class TrainStep:
         first = tf.cast(context.replica_id_in_sync_group, tf.int32) * batch
         update = self._update
         if self.jit_compile and context.num_replicas_in_sync == 1:
-            update = tf.function(update, jit_compile=True)
+            update = tf.function(update, jit_compile=True, autograph=False)
         return update(images, labels, draw, seed, first)
 
     def _update(
@@ -81,7 +82,7 @@ class TrainStep:
     ) -> tuple[tf.Tensor, tf.Tensor]:
         compute, statistics = self.gradients, self._statistics()
         if self.jit_compile and not statistics:  # everything except what replicas exchange
-            compute = tf.function(compute, jit_compile=True)
+            compute = tf.function(compute, jit_compile=True, autograph=False)
         gradients, loss, correct, moved = compute(images, labels, draw, seed, first)
         self.optimizer.apply_gradients(zip(gradients, self.model.trainable_variables, strict=True))
         for statistic, value in zip(statistics, moved, strict=True):
@@ -225,6 +226,7 @@ class EvaluationStep:
     model: keras.Model
     task: Task
 
+    @tf.autograph.experimental.do_not_convert  # no Python here depends on values
     def __call__(self, images: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
         """Returns `Task.sums` of a batch."""
         return self.task.sums(tf.cast(self.model(images, training=False), tf.float32), labels)

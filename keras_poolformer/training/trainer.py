@@ -8,15 +8,16 @@ this is a loop of its own and not Keras' `fit`.
 
 import contextlib
 import dataclasses
+import functools
 import math
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from keras_poolformer.data.pipeline import evaluation_batches, training_epoch
+from keras_poolformer.data.pipeline import TrainingPipeline, evaluation_batches
 from keras_poolformer.data.splits.split import Dataset, Split
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.interruptions import stop_requested
@@ -89,6 +90,9 @@ class Trainer:
         if self._chief:
             refuse_unwritable(run.workdir)
             run.claim()
+        self._pipeline = TrainingPipeline(run.training, recipe.augmentation, run.seed)
+        self._evaluation_batch = recipe.batch_size // recipe.accumulate_steps
+        self._evaluation_data = functools.cache(self._batches_of)  # traced once, not in each epoch
         self._stop = threading.Event()
         self._checkpoints = Checkpoints(
             run.checkpoint_folder, self._model, self._optimizer, self._chief
@@ -257,22 +261,8 @@ class Trainer:
         Args:
             split: Split to evaluate on.
         """
-        recipe, strategy = self._run.recipe, self._strategy
-        batch = recipe.batch_size // recipe.accumulate_steps
-
-        @tf.autograph.experimental.do_not_convert
-        def dataset(context: tf.distribute.InputContext) -> Dataset:
-            return evaluation_batches(
-                split,
-                recipe.evaluation_transform,
-                global_batch=batch,
-                replica_batch=context.get_per_replica_batch_size(batch),
-                hosts=(context.input_pipeline_id, context.num_input_pipelines),
-            )
-
-        iterator = iter(strategy.distribute_datasets_from_function(dataset))
-        count = tf.constant(math.ceil(split.num_examples / batch))
-        sums = self._evaluate_steps(iterator, count).numpy()
+        count = tf.constant(math.ceil(split.num_examples / self._evaluation_batch))
+        sums = self._evaluate_steps(iter(self._evaluation_data(split)), count).numpy()
         return self._task.evaluation(sums, split.num_examples)
 
     def _evaluation_loop(self, iterator: Any, count: tf.Tensor) -> tf.Tensor:
@@ -283,20 +273,24 @@ class Trainer:
             sums += tf.cast(batch, tf.float64)
         return sums
 
+    def _batches_of(self, split: Split) -> Any:
+        transform = self._run.recipe.evaluation_transform
+        batches = functools.partial(evaluation_batches, split, transform)
+        return self._distributed(batches, self._evaluation_batch)
+
     def _training_data(self, epoch: int, skip_steps: int) -> Any:
-        run, recipe = self._run, self._run.recipe
+        batches = functools.partial(self._pipeline.epoch, epoch, skip_steps=skip_steps)
+        return self._distributed(batches, self._run.recipe.batch_size)
+
+    def _distributed(self, batches: Callable[..., Dataset], global_batch: int) -> Any:
+        """The batches that each host makes of its part, on its replicas."""
 
         @tf.autograph.experimental.do_not_convert
         def dataset(context: tf.distribute.InputContext) -> Dataset:
-            return training_epoch(
-                run.training,
-                recipe.augmentation,
-                seed=run.seed,
-                epoch=epoch,
-                global_batch=recipe.batch_size,
-                replica_batch=context.get_per_replica_batch_size(recipe.batch_size),
+            return batches(
+                global_batch=global_batch,
+                replica_batch=context.get_per_replica_batch_size(global_batch),
                 hosts=(context.input_pipeline_id, context.num_input_pipelines),
-                skip_steps=skip_steps,
             )
 
         return self._strategy.distribute_datasets_from_function(dataset)

@@ -9,7 +9,7 @@ from PIL import Image
 
 from keras_poolformer.data.augmentation.augment import Augmentation
 from keras_poolformer.data.augmentation.segmentation import SegmentationAugmentation
-from keras_poolformer.data.pipeline import evaluation_batches, training_epoch
+from keras_poolformer.data.pipeline import TrainingPipeline, evaluation_batches
 from keras_poolformer.data.splits.opening import open_masked_splits, open_splits
 from keras_poolformer.data.splits.record_writer import write_records
 from keras_poolformer.data.splits.validation import name_broken, validate
@@ -57,13 +57,11 @@ def folder(tmp_path_factory):
 
 def epoch_of(split, hosts=1, replica_batch=4, global_batch=8, seed=5, **options):
     """(images, masks) of an epoch, as if all hosts' rows were gathered step by step."""
+    epochs = TrainingPipeline(split, AUGMENTATION, seed)
     parts = [
         list(
-            training_epoch(
-                split,
-                AUGMENTATION,
-                seed=seed,
-                epoch=0,
+            epochs.epoch(
+                0,
                 global_batch=global_batch,
                 replica_batch=replica_batch,
                 hosts=(host, hosts),
@@ -132,8 +130,7 @@ def test_the_other_kind_of_data_or_augmentation_is_named(folder, tmp_path, write
         (open_masked_splits(folder)[0], Augmentation()),
         (open_splits(tmp_path)[0], AUGMENTATION),
     ):
-        options = {"seed": 0, "epoch": 0, "global_batch": 1, "replica_batch": 1}
-        line = error_line(lambda s=split, a=augmentation, o=options: training_epoch(s, a, **o))
+        line = error_line(TrainingPipeline, split, augmentation, 0)
         assert f"Received: {type(augmentation).__name__}" in line
 
 

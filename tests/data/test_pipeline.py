@@ -10,7 +10,7 @@ from keras_poolformer import ImageTransform
 from keras_poolformer.data import pipeline, targets
 from keras_poolformer.data.augmentation.augment import Augmentation
 from keras_poolformer.data.decoding import decode
-from keras_poolformer.data.pipeline import evaluation_batches, training_epoch
+from keras_poolformer.data.pipeline import TrainingPipeline, evaluation_batches
 from keras_poolformer.data.splits.opening import open_splits
 from keras_poolformer.images import graph
 from keras_poolformer.support.errors import InputError
@@ -42,14 +42,13 @@ def blank(monkeypatch):
     monkeypatch.setattr(graph, "transform", lambda *_: tf.zeros((SIZE, SIZE, 3)))
 
 
-def epoch_of(split, hosts=1, replica_batch=4, global_batch=16, **options):
+def epoch_of(split, hosts=1, replica_batch=4, global_batch=16, seed=5, epoch=0, **options):
     """(images, labels) of a whole epoch, as if all hosts' rows were gathered step by step."""
-    options = {"seed": 5, "epoch": 0} | options
+    epochs = TrainingPipeline(split, AUGMENTATION, seed)
     parts = [
         list(
-            training_epoch(
-                split,
-                AUGMENTATION,
+            epochs.epoch(
+                epoch,
                 global_batch=global_batch,
                 replica_batch=replica_batch,
                 hosts=(host, hosts),
@@ -120,8 +119,8 @@ def test_a_host_reads_its_files_alone(numbered, open_kind, monkeypatch):
         "stream",
         lambda self, order, shard: asked.append(shard) or stream(self, order, shard),
     )
-    options = {"seed": 0, "epoch": 0, "global_batch": 16, "replica_batch": 4}
-    training_epoch(split, AUGMENTATION, hosts=(1, 4), **options)
+    options = {"global_batch": 16, "replica_batch": 4}
+    TrainingPipeline(split, AUGMENTATION, seed=0).epoch(0, hosts=(1, 4), **options)
     assert asked == [(2, 8), (3, 8)]
 
 
@@ -158,18 +157,19 @@ def test_skipped_steps_leave_the_rest_as_it_was(kind, numbered, open_kind):
 def test_skipped_steps_are_not_read(numbered, tmp_path, write_folder):
     write_folder(tmp_path, {f"a/{number}.png": number for number in range(8)})
     split, _ = open_splits(tmp_path)
-    options = {"seed": 0, "epoch": 0, "global_batch": 2, "replica_batch": 2}
-    first, *_ = training_epoch(split, AUGMENTATION, **options).as_numpy_iterator()
+    options = {"global_batch": 2, "replica_batch": 2}
+    epochs = TrainingPipeline(split, AUGMENTATION, seed=0)
+    first, *_ = epochs.epoch(0, **options).as_numpy_iterator()
     for number in numbers_of(first[0]):
         (tmp_path / f"a/{number}.png").unlink()
-    rest = list(training_epoch(split, AUGMENTATION, skip_steps=1, **options))
+    rest = list(epochs.epoch(0, skip_steps=1, **options))
     assert len(rest) == 3
 
 
 def test_all_steps_skipped(numbered, open_kind):
-    options = {"seed": 0, "epoch": 0, "global_batch": 32, "replica_batch": 8}
+    options = {"global_batch": 32, "replica_batch": 8}
     split, _ = open_kind("folder")
-    assert not list(training_epoch(split, AUGMENTATION, skip_steps=3, **options))
+    assert not list(TrainingPipeline(split, AUGMENTATION, seed=0).epoch(0, skip_steps=3, **options))
 
 
 @pytest.mark.first(1)
@@ -217,7 +217,7 @@ def test_augmented_images_are_the_same_in_every_run(kind, open_kind):
 def test_shapes_are_static(open_kind):
     split, evaluation = open_kind("folder")
     options = replace(AUGMENTATION, rand_augment="")
-    batches = training_epoch(split, options, seed=0, epoch=0, global_batch=8, replica_batch=4)
+    batches = TrainingPipeline(split, options, seed=0).epoch(0, global_batch=8, replica_batch=4)
     shapes = (tf.TensorSpec((4, SIZE, SIZE, 3), tf.float32), tf.TensorSpec((4,), tf.int64))
     assert batches.element_spec == shapes
     assert batches.options().deterministic
@@ -238,7 +238,7 @@ def test_shapes_are_static(open_kind):
 def test_batches_that_do_not_divide(options, message, open_kind):
     split, evaluation = open_kind("folder")
     with pytest.raises(InputError, match=message):
-        training_epoch(split, AUGMENTATION, seed=0, epoch=0, **options)
+        TrainingPipeline(split, AUGMENTATION, seed=0).epoch(0, **options)
     if options["global_batch"] != 98:
         with pytest.raises(InputError, match=message):
             evaluation_batches(evaluation, TRANSFORM, **options)

@@ -93,8 +93,8 @@ def test_labels_of_every_pixel(model, logits, recipe, tmp_path):
 
 
 @pytest.mark.parametrize("outputs", ["logits", pytest.param("labels", marks=pytest.mark.slow)])
-def test_every_tensor_of_int8_is_integer(model, outputs, tmp_path):
-    export(model, tmp_path / "m.tflite", "int8", outputs)
+def test_every_tensor_of_int8_is_integer(outputs, tmp_path):
+    export(randomized(SHALLOW), tmp_path / "m.tflite", "int8", outputs)
     interpreter = Interpreter(
         model_path=str(tmp_path / "m.tflite"),
         experimental_op_resolver_type=OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES,

@@ -26,7 +26,7 @@ IMAGES = noise(2, 64, 96, 3)
 
 @pytest.fixture(scope="module")
 def model():
-    return randomized_model(CONFIG.replace(labels=LABELS, palette=PALETTE), PoolFormerSegmenter)
+    return randomized_model(SHALLOW.replace(labels=LABELS, palette=PALETTE), PoolFormerSegmenter)
 
 
 @pytest.fixture(scope="module")
@@ -185,12 +185,12 @@ def test_fit_ignores_255_and_says_so_in_the_provenance(jit_compile):
 
 
 def test_freezing(tmp_path):
-    model = PoolFormerSegmenter(CONFIG)
-    model.freeze(2)
-    assert model.frozen_stages == 2
+    model = PoolFormerSegmenter(SHALLOW)
+    model.freeze(1)
+    assert model.frozen_stages == 1
     paths = {variable.path for variable in model.trainable_variables}
-    assert not any(path.startswith(("stages_0", "stages_1")) for path in paths)
-    assert {"stages_2_output_norm/gamma", "neck_lateral_0/kernel", "head/kernel"} <= paths
+    assert not any(path.startswith("stages_0") for path in paths)
+    assert {"stages_1_output_norm/gamma", "neck_lateral_0/kernel", "head/kernel"} <= paths
     model.save(tmp_path / "x.keras")
     again = PoolFormerSegmenter.from_preset(tmp_path / "x.keras")
     assert {variable.path for variable in again.trainable_variables} == paths
@@ -211,7 +211,7 @@ def test_mixed_precision(policy):
 
 
 def test_dropout_drops_whole_channels():
-    model = PoolFormerSegmenter(CONFIG.replace(head_dropout_rate=0.5, segmentation_width=64))
+    model = PoolFormerSegmenter(SHALLOW.replace(head_dropout_rate=0.5, segmentation_width=64))
     layer = model.get_layer("head_dropout")
     ones = np.ones((3, 4, 4, 64), np.float32)
     kept = np.asarray(layer(ones, training=True))

@@ -11,7 +11,7 @@ from keras_poolformer.runtime import TFLiteClassifier, TFLiteSegmenter
 from keras_poolformer.support.errors import InputError
 from tests.export.segmenters import TRANSFORM, randomized
 from tests.helpers import PHOTOS, TINY, run_python
-from tests.segmenters import CONFIG, LABELS, PALETTE
+from tests.segmenters import LABELS, PALETTE, SHALLOW
 
 OUTPUTS = ("logits", "probabilities", "labels")
 SCRIPT = """
@@ -26,7 +26,7 @@ print(labels.shape, sorted({"keras", "tensorflow"} & set(sys.modules)))
 
 @pytest.fixture(scope="module")
 def model():
-    model = randomized(CONFIG.replace(labels=LABELS, palette=PALETTE))
+    model = randomized(SHALLOW.replace(widths=(16, 24), labels=LABELS, palette=PALETTE))
     model.transform = TRANSFORM
     return model
 

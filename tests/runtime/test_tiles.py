@@ -11,14 +11,14 @@ from keras_poolformer.runtime.tiles import average_tiles, tile_starts
 from keras_poolformer.support.errors import InputError
 from tests.export.segmenters import randomized
 from tests.helpers import PHOTOS
-from tests.segmenters import CONFIG
+from tests.segmenters import SHALLOW
 
 SIDE = 128
 
 
 @pytest.fixture(scope="module")
 def model():
-    return randomized(CONFIG)
+    return randomized(SHALLOW.replace(widths=(16, 24)))
 
 
 @pytest.fixture(scope="module")
@@ -42,14 +42,14 @@ def photo():
 
 @pytest.mark.first(1)
 @pytest.mark.parametrize(
-    ("short_side", "least", "stretched"), [(None, 0.965, 0.94), (2 * SIDE, 0.92, 0.88)]
+    ("short_side", "least", "stretched"), [(None, 0.965, 0.88), (2 * SIDE, 0.93, 0.78)]
 )
 def test_labels_are_those_of_keras_on_the_whole_picture(
     model, files, photo, short_side, least, stretched
 ):
     """Not exactly: a tile has statistics of its own, and sees nothing beyond its edges.
 
-    Measured 0.977 and 0.939 of the pixels; stretched to the file's size 0.922 and 0.866.
+    Measured 0.977 and 0.945 of the pixels; stretched to the file's size 0.827 and 0.692.
     """
     model.transform = segmentation_transform(short_side or SIDE)
     expected = model.predict_labels(photo)

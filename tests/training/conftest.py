@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from keras_poolformer.cli import main
+from tests.shared import shared_folder
 from tests.training import runs
 
 
@@ -34,27 +35,34 @@ def photo_batch(rgb_photographs):
 @pytest.fixture(scope="session")
 def photo_folders(rgb_photographs, tmp_path_factory):
     """ROOT/train and ROOT/test: crops of three photographs, which are the classes."""
-    root = tmp_path_factory.mktemp("photos")
-    random = np.random.default_rng(0)
-    for split, count in (("train", 16), ("test", 4)):
-        for label, photo in enumerate(rgb_photographs):
-            folder = root / split / f"photo_{label}"
-            folder.mkdir(parents=True)
-            for number in range(count):
-                x, y = random.integers(0, 100, 2)
-                crop = photo.resize((160, 160)).crop((x, y, x + 48, y + 48))
-                crop.save(folder / f"{number}.png")
-    return root
+
+    def crop_photographs(root):
+        random = np.random.default_rng(0)
+        for split, count in (("train", 16), ("test", 4)):
+            for label, photo in enumerate(rgb_photographs):
+                folder = root / split / f"photo_{label}"
+                folder.mkdir(parents=True)
+                for number in range(count):
+                    x, y = random.integers(0, 100, 2)
+                    crop = photo.resize((160, 160)).crop((x, y, x + 48, y + 48))
+                    crop.save(folder / f"{number}.png")
+
+    return shared_folder(tmp_path_factory, "photos", crop_photographs)
 
 
 @pytest.fixture(scope="session")
 def trained_and_report(photo_folders, tmp_path_factory):
     """A working directory after training with averaged weights, and what `train --json` printed."""
-    workdir, printed = tmp_path_factory.mktemp("trained"), io.StringIO()
-    arguments = runs.arguments(photo_folders, workdir, runs.LEARNING, ["--json"])
-    with contextlib.redirect_stdout(printed):
-        assert main(arguments) == 0
-    return workdir, printed.getvalue()
+
+    def run(folder):
+        printed = io.StringIO()
+        arguments = runs.arguments(photo_folders, folder / "run", runs.LEARNING, ["--json"])
+        with contextlib.redirect_stdout(printed):
+            assert main(arguments) == 0
+        (folder / "printed.json").write_text(printed.getvalue())
+
+    folder = shared_folder(tmp_path_factory, "trained", run)
+    return folder / "run", (folder / "printed.json").read_text()
 
 
 @pytest.fixture(scope="session")
