@@ -5,6 +5,7 @@ from typing import Any, Self
 
 import keras
 import keras_hub
+from keras import ops
 
 from keras_poolformer.hub import loading, tasks
 from keras_poolformer.hub.backbone import MetaFormerBackbone
@@ -13,7 +14,7 @@ from keras_poolformer.label_maps import IGNORED_LABEL
 from keras_poolformer.models import semantic_fpn
 from keras_poolformer.models.losses import PixelCrossEntropy
 from keras_poolformer.models.policies import full_precision
-from keras_poolformer.models.resizing import UpsampleLike
+from keras_poolformer.models.resizing import UpsampleLike, resize_bilinear, sides_of
 from keras_poolformer.models.segmenter import PoolFormerSegmenter
 from keras_poolformer.sources.kerashub import PACKAGE
 from keras_poolformer.support.errors import InputError
@@ -34,6 +35,32 @@ class MetaFormerImageSegmenterPreprocessor(keras_hub.models.ImageSegmenterPrepro
 
     backbone_cls = MetaFormerBackbone
     image_converter_cls = MetaFormerImageConverter
+
+
+@_register
+class PixelMeanIoU(keras.metrics.MeanIoU):
+    """Keras' mean IoU, of logits that are resized to the masks' size as `PixelCrossEntropy` does.
+
+    Args:
+        num_classes: Number of classes.
+        **kwargs: Further arguments of Keras' metric.
+    """
+
+    def __init__(self, num_classes: int, **kwargs: Any) -> None:
+        defaults = {"name": "mean_iou", "ignore_class": IGNORED_LABEL, "sparse_y_pred": False}
+        super().__init__(num_classes, **(defaults | kwargs))
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> Any:
+        """Counts a batch.
+
+        Args:
+            y_true: (N, H, W) or (N, H, W, 1) class numbers, 255 for none.
+            y_pred: (N, h, w, classes) logits.
+            sample_weight: As in Keras.
+        """
+        masks = ops.squeeze(y_true, -1) if len(y_true.shape) == 4 else y_true
+        logits = resize_bilinear(y_pred, *sides_of(masks))
+        return super().update_state(masks, logits, sample_weight)
 
 
 @_register
@@ -115,10 +142,7 @@ class MetaFormerImageSegmenter(keras_hub.models.ImageSegmenter):
         if loss == "auto":
             loss = PixelCrossEntropy()
         if metrics == "auto":
-            classes = self.output_shape[-1]
-            metrics = [
-                keras.metrics.MeanIoU(classes, ignore_class=IGNORED_LABEL, sparse_y_pred=False)
-            ]
+            metrics = [PixelMeanIoU(self.output_shape[-1])]
         super().compile(optimizer=optimizer, loss=loss, metrics=metrics, **kwargs)
 
     def get_config(self) -> dict[str, Any]:
