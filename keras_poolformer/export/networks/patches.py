@@ -32,14 +32,14 @@ class PatchGathering:
         Args:
             padded: Map with its zero padding, (N, H, W, C).
         """
-        height, width, channels = padded.shape[1:]
+        images, height, width, channels = padded.shape
         h, w = ((size - self.side) // self.stride + 1 for size in (height, width))
         # Whole cells; what is added behind the last patch is in none of them.
         bottom, right = (-size % self.stride for size in (height, width))
         padded = tf.pad(padded, ((0, 0), (0, bottom), (0, right), (0, 0)))
         cells = tf.nn.space_to_depth(padded, self.stride)
         slices = [
-            tf.slice(cells, (0, top, left, first * channels), (-1, h, w, count * channels))
+            tf.slice(cells, (0, top, left, first * channels), (images, h, w, count * channels))
             for top, left, first, count in self._slices()
         ]
         return tf.concat(slices, -1)
