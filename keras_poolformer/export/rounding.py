@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-LOWEST, HIGHEST = -8, 7  # levels of a signed number of 4 bits
+HIGHEST = 7  # level; the lowest is -7: LiteRT's own kernel takes -8 for 8
 DAMPING = 0.01  # share of the inputs' mean variance that is added to each variance
 BLOCK = 128  # inputs whose errors reach the others in one product of matrices
 # Largest weights of an output that become HIGHEST, as shares of its largest weight.
@@ -22,7 +22,7 @@ class RoundedWeights:
     """Weights in 4 bits.
 
     Args:
-        levels: int8 (inputs, outputs), from `LOWEST` to `HIGHEST`.
+        levels: int8 (inputs, outputs), from -`HIGHEST` to `HIGHEST`.
         scales: Step of each output's weights, float32 (outputs,).
     """
 
@@ -120,7 +120,7 @@ def _rounded(weights: np.ndarray, scales: np.ndarray) -> RoundedWeights:
 
 
 def _levels(weights: np.ndarray, scales: np.ndarray) -> np.ndarray:
-    return np.clip(np.round(weights / scales), LOWEST, HIGHEST)
+    return np.clip(np.round(weights / scales), -HIGHEST, HIGHEST)
 
 
 def _nonzero(maxima: np.ndarray) -> np.ndarray:

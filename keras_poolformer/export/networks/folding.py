@@ -99,7 +99,8 @@ def fold(
         outputs: Output to compute: "pyramid" leaves the head out, "embedding" the classifier;
             anything else keeps all that the model has.
         split_depthwise: Whether 7 x 7 depthwise convolutions become sums of smaller ones.
-        gather_patches: Whether the last embedding becomes a 1x1 convolution of patches.
+        gather_patches: Whether the embedding of the last of several stages becomes a 1x1
+            convolution of patches.
 
     Returns:
         The folded network, with constants in float64.
@@ -112,7 +113,7 @@ def fold(
     stages = tuple(
         _fold_stage(config, weights, index, split_depthwise) for index in range(len(config.depths))
     )
-    if gather_patches:
+    if gather_patches and len(stages) > 1:  # the first one sees few channels
         stages = (*stages[:-1], _gather_patches(stages[-1]))
     headless = outputs == "pyramid" or isinstance(model, MetaFormerBackbone)
     with_classifier = config.num_classes > 0 and outputs != "embedding"
