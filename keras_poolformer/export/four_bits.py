@@ -1,13 +1,14 @@
 """4-bit weights for the 1x1 convolutions of a file that has 8-bit weights.
 
 XNNPACK multiplies weights of 4 bits, one scale an output channel, with inputs that it rounds to 8
-bits while it runs; but only in FULLY_CONNECTED, which a 1x1 convolution therefore becomes. All other
-weights stay as they are.
+bits while it runs; but only in FULLY_CONNECTED, which a 1x1 convolution therefore becomes. All
+other weights stay as they are.
 """
 
+import copy
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
@@ -15,7 +16,6 @@ from ai_edge_litert.interpreter import Interpreter
 
 from keras_poolformer.export.rounding import (
     InputStatistics,
-    RoundedWeights,
     corrected_bias,
     round_for_inputs,
 )
@@ -29,15 +29,11 @@ from keras_poolformer.export.tflite_graph import (
 
 FULLY_CONNECTED_VERSION = 12  # the first with float inputs and a scale for each output
 
-# Function from weights (inputs, outputs) and the statistics of inputs to weights in 4 bits.
-Rounding: TypeAlias = Callable[[np.ndarray, InputStatistics], RoundedWeights]
-
 
 def with_four_bits(
     flatbuffer: bytes,
     images: np.ndarray,
     progress: Callable[[int, int], object] | None = None,
-    rounding: Rounding = round_for_inputs,
 ) -> bytes:
     """Returns a flatbuffer whose 1x1 convolutions have weights of 4 bits.
 
@@ -45,13 +41,12 @@ def with_four_bits(
         flatbuffer: Bytes that the converter made, with 8-bit weights and float inputs.
         images: Calibration images as the file takes them, (N, H, W, channels).
         progress: Function that is called with (images run, number of images), or None.
-        rounding: How weights are rounded.
     """
     model = read_graph(flatbuffer)
     layers = _pointwise_layers(model)
     statistics = _input_statistics(flatbuffer, {layer.source for layer in layers}, images, progress)
     for layer in layers:
-        layer.round(rounding, statistics[layer.source])
+        layer.round(statistics[layer.source])
     return write_graph(model)
 
 
@@ -82,23 +77,29 @@ class _PointwiseLayer:
         """Number of the tensor that is its input."""
         return int(self.operator.inputs[0])
 
-    def round(self, rounding: Rounding, statistics: InputStatistics) -> None:
+    def round(self, statistics: InputStatistics) -> None:
         """Makes it a FULLY_CONNECTED with weights of 4 bits."""
         _, kernel, bias = (self._tensor(number) for number in self.operator.inputs)
         levels = self._values(kernel, np.int8).reshape(kernel.shape[0], -1)
         weights = (levels * kernel.quantization.scale[:, None].astype(np.float64)).T
-        rounded = rounding(weights, statistics)
-        bias.buffer = add_buffer(
-            self.model,
-            corrected_bias(
-                self._values(bias, np.float32), weights, rounded, statistics.mean
-            ).astype(np.float32),
-        )
+        rounded = round_for_inputs(weights, statistics)
+        offsets = self._values(bias, np.float32)
+        offsets = corrected_bias(offsets, weights, rounded, statistics.mean)
+        self.operator.inputs[2] = self._add_bias(bias, np.float32(offsets))
         kernel.shape = np.int32(levels.shape)
         kernel.type = schema.TensorType.INT4
         kernel.buffer = add_buffer(self.model, pack_four_bits(rounded.levels.T.copy()))
         kernel.quantization.scale = rounded.scales
         self._become_fully_connected()
+
+    def _add_bias(self, bias: Any, values: np.ndarray) -> int:
+        """Adds a bias of its own; zeros, for instance, may be that of several operators."""
+        tensors = self.model.subgraphs[0].tensors
+        added = copy.copy(bias)
+        added.name = b"%s/4 bits/%d" % (bias.name, len(tensors))
+        added.buffer = add_buffer(self.model, values)
+        tensors.append(added)
+        return len(tensors) - 1
 
     def _become_fully_connected(self) -> None:
         options: Any = schema.FullyConnectedOptionsT()

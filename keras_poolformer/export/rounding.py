@@ -1,7 +1,7 @@
 """Rounding of a linear layer's weights to 4 bits, so that its outputs change little.
 
-Rounding to the nearest level changes each weight least; what counts is the layer's output. GPTQ (Frantar
-et al., arXiv 2210.17323) takes the inputs' covariance into account: it rounds the weights of one
+Rounding to the nearest level changes each weight least; what counts is the layer's output. GPTQ
+(Frantar et al., arXiv 2210.17323) knows how the inputs vary together: it rounds the weights of one
 input after the other, and after each one moves those of the inputs still to come such that they
 compensate for its error. The error's mean goes into the bias.
 """
@@ -72,15 +72,6 @@ class InputStatistics:
         return self._products / self._count - np.outer(self.mean, self.mean)
 
 
-def round_to_nearest(weights: np.ndarray) -> RoundedWeights:
-    """Rounds each weight by itself, the largest of each output to `HIGHEST`.
-
-    Args:
-        weights: (inputs, outputs).
-    """
-    return _rounded(weights, _nonzero(abs(weights).max(0)) / HIGHEST)
-
-
 def round_for_inputs(weights: np.ndarray, statistics: InputStatistics) -> RoundedWeights:
     """Rounds weights such that the layer's outputs change little: GPTQ.
 
@@ -115,10 +106,6 @@ def corrected_bias(
     return bias + mean @ (weights - rounded.weights)
 
 
-def _rounded(weights: np.ndarray, scales: np.ndarray) -> RoundedWeights:
-    return RoundedWeights(_levels(weights, scales).astype(np.int8), scales.astype(np.float32))
-
-
 def _levels(weights: np.ndarray, scales: np.ndarray) -> np.ndarray:
     return np.clip(np.round(weights / scales), -HIGHEST, HIGHEST)
 
@@ -140,9 +127,7 @@ def _fitted_scales(weights: np.ndarray, variances: np.ndarray) -> np.ndarray:
     return candidates[best, np.arange(len(best))].astype(np.float32).astype(np.float64)
 
 
-def _round_in_turn(
-    weights: np.ndarray, compensation: np.ndarray, scales: np.ndarray
-) -> np.ndarray:
+def _round_in_turn(weights: np.ndarray, compensation: np.ndarray, scales: np.ndarray) -> np.ndarray:
     """The levels of weights, each input's chosen after the errors of those before it.
 
     Args:

@@ -1,6 +1,6 @@
 """A strided convolution as a 1x1 convolution of gathered patches.
 
-LiteRT has fast kernels for weights of 4 bits only for FULLY_CONNECTED, which a 1x1 convolution is. With
+LiteRT is fast with weights of 4 bits only in FULLY_CONNECTED, which a 1x1 convolution is. With
 space-to-depth each cell of `stride` x `stride` pixels becomes one pixel, so the patch of every
 output is in slices of a few neighboring cells.
 """
