@@ -79,13 +79,15 @@ class _PointwiseLayer:
 
     def round(self, statistics: InputStatistics) -> None:
         """Makes it a FULLY_CONNECTED with weights of 4 bits."""
-        _, kernel, bias = (self._tensor(number) for number in self.operator.inputs)
+        source, kernel_number, bias_number = self.operator.inputs
+        kernel, bias = self._tensor(kernel_number), self._tensor(bias_number)
         levels = self._values(kernel, np.int8).reshape(kernel.shape[0], -1)
         weights = (levels * kernel.quantization.scale[:, None].astype(np.float64)).T
         rounded = round_for_inputs(weights, statistics)
         offsets = self._values(bias, np.float32)
         offsets = corrected_bias(offsets, weights, rounded, statistics.mean)
-        self.operator.inputs[2] = self._add_bias(bias, np.float32(offsets))
+        corrected = self._add_bias(bias, np.float32(offsets))
+        self.operator.inputs = np.int32([source, kernel_number, corrected])
         kernel.shape = np.int32(levels.shape)
         kernel.type = schema.TensorType.INT4
         kernel.buffer = add_buffer(self.model, pack_four_bits(rounded.levels.T.copy()))

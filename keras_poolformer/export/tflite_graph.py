@@ -20,13 +20,19 @@ def write_graph(model: Any) -> bytes:
     """Returns the flatbuffer of a model.
 
     Constants are written at multiples of 16 bytes, which the converter does not care for; those
-    that nothing refers to are left out.
+    that no operator uses are left out.
 
     Args:
         model: `ModelT` to write.
     """
-    used = {tensor.buffer for graph in model.subgraphs for tensor in graph.tensors}
-    used.update(entry.buffer for entry in model.metadata or ())
+    used = {entry.buffer for entry in model.metadata or ()}
+    for graph in model.subgraphs:
+        used.update(
+            graph.tensors[number].buffer
+            for operator in graph.operators
+            for number in operator.inputs
+            if number >= 0  # an optional input that is left out is -1
+        )
     model.buffers = [
         _AlignedBuffer(buffer.data if number in used else None, buffer.offset, buffer.size)
         for number, buffer in enumerate(model.buffers)
