@@ -27,12 +27,7 @@ def write_graph(model: Any) -> bytes:
     """
     used = {entry.buffer for entry in model.metadata or ()}
     for graph in model.subgraphs:
-        used.update(
-            graph.tensors[number].buffer
-            for operator in graph.operators
-            for number in operator.inputs
-            if number >= 0  # an optional input that is left out is -1
-        )
+        used.update(graph.tensors[number].buffer for number in _tensors_in_use(graph))
     model.buffers = [
         _AlignedBuffer(buffer.data if number in used else None, buffer.offset, buffer.size)
         for number, buffer in enumerate(model.buffers)
@@ -69,6 +64,16 @@ def add_buffer(model: Any, values: np.ndarray | np.generic) -> int:
     """Adds a constant to a model; returns the number of its buffer."""
     model.buffers.append(schema.BufferT(np.frombuffer(values.tobytes(), np.uint8)))
     return len(model.buffers) - 1
+
+
+def _tensors_in_use(graph: Any) -> set[int]:
+    """Numbers of the tensors that operators or the quantization of other tensors refer to."""
+    numbers = {number for operator in graph.operators for number in operator.inputs}
+    for tensor in graph.tensors:
+        details = tensor.quantization and tensor.quantization.details
+        if isinstance(details, schema.BlockwiseQuantizationT):
+            numbers.add(details.scales)
+    return numbers - {-1}  # an optional input that is left out
 
 
 class _AlignedBuffer(schema.BufferT):
