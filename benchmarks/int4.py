@@ -30,7 +30,12 @@ from keras_poolformer.cli import one_line_errors
 from keras_poolformer.data.folders import spread
 from keras_poolformer.export import four_bits
 from keras_poolformer.export.recipes import get_recipe
-from keras_poolformer.export.rounding import HIGHEST, RoundedWeights
+from keras_poolformer.export.rounding import (
+    HIGHEST,
+    RoundedWeights,
+    corrected_bias,
+    round_for_inputs,
+)
 from keras_poolformer.export.tflite import convert
 from keras_poolformer.export.tflite_graph import (
     add_buffer,
@@ -64,12 +69,16 @@ def kept(bias, weights, rounded, mean):
     return bias
 
 
+# Recipe, and what rounds its weights and then corrects its biases.
 ROUNDINGS = {
-    "nearest": {"round_for_inputs": to_nearest, "corrected_bias": kept},
-    "nearest, biases corrected": {"round_for_inputs": to_nearest},
-    "GPTQ": {"corrected_bias": kept},
-    "GPTQ, biases corrected: `dynamic_int4`": {},
-}
+    "8 bits: `dynamic_int8`": ("dynamic_int8", round_for_inputs, corrected_bias),
+    "4 bits, nearest": ("dynamic_int4", to_nearest, kept),
+    "4 bits, nearest, biases corrected": ("dynamic_int4", to_nearest, corrected_bias),
+    "4 bits, GPTQ": ("dynamic_int4", round_for_inputs, kept),
+    "4 bits, GPTQ, biases corrected: `dynamic_int4`": (
+        "dynamic_int4", round_for_inputs, corrected_bias,
+    ),
+}  # fmt: skip
 
 
 def rounding_table(data, images, calibration_images, progress):
@@ -83,12 +92,12 @@ def rounding_table(data, images, calibration_images, progress):
     normalized = transform.normalize(transform.pixels(list(pixels)))
     expected = model.predict(normalized, verbose=0)
     rows = [_accuracy_row("Keras", "", expected, expected, labels)]
-    files = {"`dynamic_int8`": ("dynamic_int8", {})} | {
-        name: ("dynamic_int4", replaced) for name, replaced in ROUNDINGS.items()
-    }
-    for done, (name, (recipe, replaced)) in enumerate(files.items()):
-        progress.advance(done, len(files))
-        with tempfile.TemporaryDirectory() as folder, mock.patch.multiple(four_bits, **replaced):
+    for done, (name, (recipe, rounding, correction)) in enumerate(ROUNDINGS.items()):
+        progress.advance(done, len(ROUNDINGS))
+        replaced = mock.patch.multiple(
+            four_bits, round_for_inputs=rounding, corrected_bias=correction
+        )
+        with tempfile.TemporaryDirectory() as folder, replaced:
             path = Path(folder) / "m.tflite"
             result = export_tflite(model, path, recipe, calibration=calibration)
             received = TFLiteClassifier(path, num_workers=2).predict(normalized)
