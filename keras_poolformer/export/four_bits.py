@@ -24,10 +24,12 @@ from keras_poolformer.export.tflite_graph import (
     builtin_code,
     operator_code,
     read_graph,
+    require_runtime,
     write_graph,
 )
 
 FULLY_CONNECTED_VERSION = 12  # the first with float inputs and a scale for each output
+RUNTIME = "2.17.0"  # the oldest version of TensorFlow Lite that has it
 
 
 def with_four_bits(
@@ -47,6 +49,8 @@ def with_four_bits(
     statistics = _input_statistics(flatbuffer, {layer.source for layer in layers}, images, progress)
     for layer in layers:
         layer.round(statistics[layer.source])
+    if layers:
+        require_runtime(model, RUNTIME)
     return write_graph(model)
 
 

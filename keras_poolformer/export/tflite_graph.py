@@ -9,6 +9,8 @@ from ai_edge_litert import schema_py_generated as schema
 from keras_poolformer.export.flatbuffer import write_bytes
 
 MODEL_IDENTIFIER = b"TFL3"
+_RUNTIME = b"min_runtime_version"  # name of metadata
+_RUNTIME_BYTES = 16
 
 
 def read_graph(flatbuffer: bytes) -> Any:
@@ -74,6 +76,20 @@ def _tensors_in_use(graph: Any) -> set[int]:
         if isinstance(details, schema.BlockwiseQuantizationT):
             numbers.add(details.scales)
     return numbers - {-1}  # an optional input that is left out
+
+
+def require_runtime(model: Any, version: str) -> None:
+    """Notes the oldest version of TensorFlow Lite that runs a model, unless it notes a newer one.
+
+    Args:
+        model: `ModelT` that the converter made.
+        version: Version, as "2.17.0".
+    """
+    entry = next(entry for entry in model.metadata if entry.name == _RUNTIME)
+    noted = model.buffers[entry.buffer].data.tobytes().rstrip(b"\0").decode()
+    newest = max(noted, version, key=lambda text: tuple(map(int, text.split("."))))
+    padded = newest.encode().ljust(_RUNTIME_BYTES, b"\0")
+    model.buffers[entry.buffer].data = np.frombuffer(padded, np.uint8)
 
 
 class _AlignedBuffer(schema.BufferT):

@@ -18,7 +18,7 @@ def outputs(flatbuffer, x):
 
 
 def test_forms_are_the_same_layer():
-    """Measured: 1.5e-3 for scales of half precision, 9.5e-3 for inputs that are rounded otherwise."""
+    """Measured: 1.5e-3 with scales of half precision, 9.5e-3 with inputs rounded otherwise."""
     forms = build_layer(SIDE, INPUTS, OUTPUTS)
     x = np.random.default_rng(1).standard_normal((1, SIDE, SIDE, INPUTS), np.float32)
     expected = outputs(forms["4 bits"], x)

@@ -266,6 +266,19 @@ def test_every_released_variant_has_even_widths():
     assert all(width % 2 == 0 for config in VARIANTS.values() for width in config.widths)
 
 
+def test_the_file_says_which_runtime_it_needs(exported, layer):
+    """A layer without a classifier behind it: in 8 bits it has no FULLY_CONNECTED."""
+    for flatbuffer, version in (
+        (layer[0], b"2.4.0"),
+        (with_four_bits(*layer), b"2.17.0"),
+        (exported[1].path.read_bytes(), b"2.17.0"),
+    ):
+        model = read_graph(flatbuffer)
+        entries = {entry.name: entry.buffer for entry in model.metadata}
+        noted = model.buffers[entries[b"min_runtime_version"]].data.tobytes()
+        assert noted == version.ljust(16, b"\0")
+
+
 def test_statistics_need_no_image_at_once():
     statistics = InputStatistics(2)
     statistics.add(np.float32([[[1, 2]], [[3, 6]]]))
