@@ -77,6 +77,7 @@ def test_accuracy_keeps_what_is_promised():
     assert losses["TFLite fp32"] == losses["SavedModel"] == 0
     assert losses["TFLite fp16"] <= 0.05
     assert losses["TFLite dynamic_int8"] <= 0.2
+    assert losses["TFLite dynamic_int4"] <= 1
     assert losses["TFLite int8"] <= 0.5
     assert formats["TFLite int8"]["error"] <= 0.08
 
