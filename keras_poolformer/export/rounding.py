@@ -47,6 +47,7 @@ class InputStatistics:
     _count: int = field(default=0, init=False)
 
     def __post_init__(self) -> None:
+        self._origin = np.zeros(self.width, np.float32)
         self._sum = np.zeros(self.width)
         self._products = np.zeros((self.width, self.width))
 
@@ -57,6 +58,9 @@ class InputStatistics:
             rows: float32 (..., width).
         """
         rows = rows.reshape(-1, self.width)
+        if not self._count:  # a large mean would cost the products their digits
+            self._origin = rows.mean(0)
+        rows = rows - self._origin
         self._count += len(rows)
         self._sum += rows.sum(0, np.float64)
         self._products += rows.T @ rows
@@ -64,12 +68,13 @@ class InputStatistics:
     @property
     def mean(self) -> np.ndarray:
         """Mean of each input, (width,)."""
-        return self._sum / self._count
+        return self._origin + self._sum / self._count
 
     @property
     def covariance(self) -> np.ndarray:
         """Covariance of the inputs, (width, width)."""
-        return self._products / self._count - np.outer(self.mean, self.mean)
+        shift = self._sum / self._count
+        return self._products / self._count - np.outer(shift, shift)
 
 
 def round_for_inputs(weights: np.ndarray, statistics: InputStatistics) -> RoundedWeights:
@@ -82,7 +87,7 @@ def round_for_inputs(weights: np.ndarray, statistics: InputStatistics) -> Rounde
     covariance = statistics.covariance
     variances = np.diag(covariance)
     scales = _fitted_scales(weights, variances)
-    damping = DAMPING * variances.mean() or 1.0
+    damping = _nonzero(DAMPING * variances.mean())
     # Those that matter most are rounded first, when the most others can still compensate.
     order = np.argsort(-variances)
     damped = (covariance + damping * np.eye(len(order)))[np.ix_(order, order)]
@@ -110,9 +115,9 @@ def _levels(weights: np.ndarray, scales: np.ndarray) -> np.ndarray:
     return np.clip(np.round(weights / scales), -HIGHEST, HIGHEST)
 
 
-def _nonzero(maxima: np.ndarray) -> np.ndarray:
-    """The largest weights, with 1 for outputs whose weights are all 0."""
-    return np.where(maxima > 0, maxima, 1.0)
+def _nonzero(values: np.ndarray) -> np.ndarray:
+    """Numbers to divide by: those of zero weights or constant inputs become 1."""
+    return np.where(values > 0, values, 1.0)
 
 
 def _fitted_scales(weights: np.ndarray, variances: np.ndarray) -> np.ndarray:
