@@ -82,6 +82,14 @@ def test_accuracy_keeps_what_is_promised():
     assert formats["TFLite int8"]["error"] <= 0.08
 
 
+def test_four_bits_keep_what_is_promised():
+    randomized = record("accuracy")["randomized"]
+    assert randomized["poolformer_s12"]["dynamic_int4"]["bytes"] <= 7.0e6
+    for name, row in randomized.items():
+        if "dynamic_int4" in row:
+            assert row["dynamic_int4"]["bytes"] <= 0.57 * row["dynamic_int8"]["bytes"], name
+
+
 def test_insert_replaces_one_block_alone(tmp_path):
     path = tmp_path / "README.md"
     path.write_text("a\n<!-- x -->\nold\n<!-- /x -->\nb\n<!-- y -->\nkept\n<!-- /y -->\n")
