@@ -94,10 +94,15 @@ def tables(record):
         return text
     header = ["randomized weights", *(f"{recipe}: MB, change" for recipe in MEASURED)]
     rows = [
-        [name, *(f"{row[r]['bytes'] / 1e6:.2f}, {row[r]['error']:.1e}" for r in MEASURED)]
+        [name, *(_cell(row.get(recipe)) for recipe in MEASURED)]
         for name, row in record["randomized"].items()
     ]
     return f"{text}\n{readme.markdown_table(header, rows)}"
+
+
+def _cell(measured):
+    """Size and change of a file, if it was measured."""
+    return f"{measured['bytes'] / 1e6:.2f}, {measured['error']:.1e}" if measured else "-"
 
 
 def main():

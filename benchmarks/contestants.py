@@ -14,7 +14,7 @@ class Contestant:
         name: Name used on the command line.
         kind: "ours", "peer", or "floor" (convolutions and activations, no classifier of
             anything).
-        arithmetic: "fp32", "fp16", "dynamic_int8" or "int8".
+        arithmetic: "fp32", "fp16", "dynamic_int8", "dynamic_int4" or "int8".
         engine: Key of `engines.ENGINES`, the engine that runs it.
         file: File in the job's folder that the engine loads.
         group: Key of `build.GROUPS`, files that one process makes.
@@ -35,8 +35,9 @@ class Contestant:
 
     @property
     def floor(self):
-        """Name of the floor that it is compared with; fp16 computes in single precision."""
-        return f"floor-{'fp32' if self.arithmetic == 'fp16' else self.arithmetic}"
+        """Name of the floor that it is compared with: that of the precision it computes in."""
+        computes_in = {"fp16": "fp32", "dynamic_int4": "dynamic_int8"}
+        return f"floor-{computes_in.get(self.arithmetic, self.arithmetic)}"
 
 
 def _litert(prefix, kind, arithmetic, group="tensorflow", **options):
@@ -70,6 +71,7 @@ CONTESTANTS = {
         _litert("ours", "ours", "fp32", throughput=True),
         _litert("ours", "ours", "fp16"),
         _litert("ours", "ours", "dynamic_int8", throughput=True),
+        _litert("ours", "ours", "dynamic_int4"),
         _litert("ours", "ours", "int8", feed="pixels", throughput=True),
         _litert("floor", "floor", "fp32"),
         _litert("floor", "floor", "dynamic_int8"),

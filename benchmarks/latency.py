@@ -9,10 +9,10 @@ from benchmarks.machine import busy_cores
 from benchmarks.processes import Worker, measure
 from keras_poolformer.support.errors import InputError
 
-# Relative L2 distances from the Keras model. Measured: 6e-7, 4e-4, 0.03, 0.04 on poolformer_s12,
-# 8e-7 (fewer blocks), 1.6e-3, 0.04, 0.08 on caformer_s18; a wrong network, head or order of
-# channels gives about 1.
-MOST_ERROR = {"fp32": 1e-5, "fp16": 3e-3, "dynamic_int8": 0.1, "int8": 0.3}
+# Relative L2 distances from the Keras model. Measured: 6e-7, 4e-4, 0.03, 0.02, 0.04 on s12,
+# 8e-7 (fewer blocks), 1.6e-3, 0.04, (dynamic_int4 not), 0.08 on caformer_s18; a wrong network, head
+# or order of channels gives about 1.
+MOST_ERROR = {"fp32": 1e-5, "fp16": 3e-3, "dynamic_int8": 0.1, "dynamic_int4": 0.3, "int8": 0.3}
 
 
 def measure_latency(entries, rounds, calls, progress):

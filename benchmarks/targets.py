@@ -34,6 +34,8 @@ TARGETS = {
         Target("latency", "ours-fp32", "litert-torch-fp32", 0.96),
         Target("latency", "ours-dynamic_int8", "floor-dynamic_int8", 1.08),
         Target("latency", "ours-dynamic_int8", "litert-torch-fp32", 0.4),
+        Target("latency", "ours-dynamic_int4", "ours-dynamic_int8", 1.0),
+        Target("bytes", "ours-dynamic_int4", "ours-dynamic_int8", 0.57),
         Target("latency", "ours-int8", "floor-int8", 1.2),
         Target("latency", "ours-int8", "keras-int8", 0.5),
         Target("bytes", "ours-int8", "floor-int8", 1.02),

@@ -46,7 +46,7 @@ def add_parser(group: CommandGroup) -> None:
         f"(default: {','.join(making.DEFAULT_RECIPES)})",
     )
     command.add_argument(
-        "--calibration", metavar="FOLDER", help="calibration images for the int8 recipes"
+        "--calibration", metavar="FOLDER", help="calibration images for recipes that need them"
     )
     add_data_options(command)
 

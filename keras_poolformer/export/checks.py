@@ -66,10 +66,10 @@ def require_exportable(
         raise InputError(
             f"recipe {recipe.name} takes `inputs`='{recipe.inputs[0]}'. Received: {inputs!r}"
         )
-    if inputs == "pixels" and model.config.in_channels != 3:
+    if (inputs == "pixels" or recipe.needs_calibration) and model.config.in_channels != 3:
+        asking = "`inputs`='pixels'" if inputs == "pixels" else f"recipe {recipe.name}"
         raise InputError(
-            f"`inputs`='pixels' needs a model of RGB images. "
-            f"Received: {model.config.in_channels} channels"
+            f"{asking} needs a model of RGB images. Received: {model.config.in_channels} channels"
         )
 
 

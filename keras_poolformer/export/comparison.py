@@ -44,7 +44,7 @@ class ExportResult:
         outputs: Kind of output, as `export_tflite` takes it.
         errors: Relative L2 distance of the outputs from the Keras model's, or of labels the share
             of pixels with another one, for each set of `CHECKED_IMAGES` images: "calibration" for
-            integer recipes, "photographs" (those that the package ships) for models of RGB
+            recipes that need it, "photographs" (those that the package ships) for models of RGB
             images, "noise" for the others.
         provenance: Provenance of the weights: source, sha256, layout, head, ...
         operators: Number of operators of a .tflite file by name.

@@ -8,13 +8,13 @@ in the zip archive behind the flatbuffer.
 from pathlib import PurePath
 from typing import Any
 
-import flatbuffers
 import numpy as np
 from ai_edge_litert import schema_py_generated as schema
 
 from keras_poolformer.config import MetaFormerConfig
-from keras_poolformer.export.flatbuffer import Table, to_bytes, write_bytes
+from keras_poolformer.export.flatbuffer import Table, to_bytes
 from keras_poolformer.export.graphs import affine_normalization
+from keras_poolformer.export.tflite_graph import add_buffer, read_graph, write_graph
 from keras_poolformer.families import family_of
 from keras_poolformer.images.transform import ImageTransform
 from keras_poolformer.runtime.description import (
@@ -29,7 +29,6 @@ from keras_poolformer.support.version import __version__
 
 NAME = "TFLITE_METADATA"
 IDENTIFIER = b"M001"  # of the metadata
-MODEL_IDENTIFIER = b"TFL3"
 PARSER = "1.0.0"  # the oldest reader that knows all that is written for classifiers
 SEGMENTER_PARSER = "1.5.0"  # the oldest one that knows custom metadata
 SEGMENTER_NAME = "SEGMENTER_METADATA"
@@ -88,39 +87,22 @@ LABELS_OF_PIXELS = (
 def with_metadata(flatbuffer: bytes, description: Description, config: MetaFormerConfig) -> bytes:
     """Returns a .tflite flatbuffer with metadata on its inputs and outputs.
 
-    Inputs and outputs get the names that they have in the signature. Weights are written anew,
-    each at a multiple of 16 bytes, which the converter does not care for.
+    Inputs and outputs get the names that they have in the signature.
 
     Args:
         flatbuffer: Converter's result, with one subgraph and one signature.
         description: Description of the exported model.
         config: Config of the exported model.
     """
-    model: Any = schema.ModelT.InitFromObj(schema.Model.GetRootAs(flatbuffer))
+    model = read_graph(flatbuffer)
     tensors, signature = model.subgraphs[0].tensors, model.signatureDefs[0]
     for entry in (*signature.inputs, *signature.outputs):
         tensors[entry.tensorIndex].name = entry.name
     metadata = to_bytes(_model_metadata(model.subgraphs[0], description, config), IDENTIFIER)
-    model.metadata.append(schema.MetadataT(NAME, len(model.buffers)))
-    model.buffers.append(schema.BufferT(np.frombuffer(metadata, np.uint8)))
-    model.buffers = [
-        _AlignedBuffer(buffer.data, buffer.offset, buffer.size) for buffer in model.buffers
-    ]
-    builder = flatbuffers.Builder(len(flatbuffer) + 2 * len(metadata))
-    builder.Finish(model.Pack(builder), file_identifier=MODEL_IDENTIFIER)
-    return bytes(builder.Output())
-
-
-class _AlignedBuffer(schema.BufferT):
-    """A constant at an aligned offset, as the schema requires; the generated class does not."""
-
-    def Pack(self, builder: flatbuffers.Builder) -> int:
-        if self.data is None:
-            return super().Pack(builder)
-        offset = write_bytes(builder, np.ascontiguousarray(self.data, np.uint8).tobytes())
-        schema.BufferStart(builder)
-        schema.BufferAddData(builder, offset)
-        return schema.BufferEnd(builder)
+    model.metadata.append(
+        schema.MetadataT(NAME, add_buffer(model, np.frombuffer(metadata, np.uint8)))
+    )
+    return write_graph(model)
 
 
 def _table(table: str, /, **values: Any) -> Table:

@@ -7,14 +7,20 @@ same bytes.
 
 from typing import Any
 
-import flatbuffers
 import numpy as np
 import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 
-MODEL_IDENTIFIER = b"TFL3"
+from keras_poolformer.export.tflite_graph import (
+    add_buffer,
+    builtin_code,
+    operator_code,
+    read_graph,
+    write_graph,
+)
+
 LEVELS = np.arange(-128, 128)  # values of an int8 tensor
-GATHER_VERSION = 2  # the first that takes int8
+VERSIONS = {"Gather": 2}  # the first that takes int8
 
 
 def without_gelu(flatbuffer: bytes) -> bytes:
@@ -23,17 +29,15 @@ def without_gelu(flatbuffer: bytes) -> bytes:
     Args:
         flatbuffer: Bytes that the converter made with the recipe int8.
     """
-    model: Any = schema.ModelT.InitFromObj(schema.Model.GetRootAs(flatbuffer))
+    model = read_graph(flatbuffer)
     graph = model.subgraphs[0]
     writer = _Writer(model)
     replaced = []
     for operator in graph.operators:
-        is_gelu = writer.builtin_code(operator) == schema.BuiltinOperator.GELU
+        is_gelu = builtin_code(model, operator) == schema.BuiltinOperator.GELU
         replaced += writer.table_lookup(operator) if is_gelu else [operator]
     graph.operators = replaced
-    builder = flatbuffers.Builder(len(flatbuffer))
-    builder.Finish(model.Pack(builder), file_identifier=MODEL_IDENTIFIER)
-    return bytes(builder.Output())
+    return write_graph(model)
 
 
 class _Writer:
@@ -42,12 +46,7 @@ class _Writer:
     def __init__(self, model: Any) -> None:
         self.model = model
         self.graph = model.subgraphs[0]
-        self._codes: dict[int, int] = {}  # index of each builtin operator that was added
         self._offset: int | None = None  # index of the tensor that holds 128
-
-    def builtin_code(self, operator: Any) -> int:
-        """Returns the number of an operator in the schema."""
-        return self.model.operatorCodes[operator.opcodeIndex].builtinCode
 
     def table_lookup(self, gelu: Any) -> list[Any]:
         """Returns operators that do what a GELU operator does: table[int32(x) + 128]."""
@@ -72,10 +71,7 @@ class _Writer:
     def _constant(
         self, name: str, values: np.ndarray | np.generic, kind: int, quantization: Any = None
     ) -> int:
-        buffer = schema.BufferT()
-        buffer.data = np.frombuffer(values.tobytes(), np.uint8)
-        self.model.buffers.append(buffer)
-        return self._tensor(name, values.shape, kind, len(self.model.buffers) - 1, quantization)
+        return self._tensor(name, values.shape, kind, add_buffer(self.model, values), quantization)
 
     def _tensor(
         self, name: str, shape: Any, kind: int, buffer: int = 0, quantization: Any = None
@@ -88,20 +84,12 @@ class _Writer:
 
     def _operator(self, name: str, inputs: list[int], output: int, options: Any) -> Any:
         operator: Any = schema.OperatorT()
-        operator.opcodeIndex = self._code(getattr(schema.BuiltinOperator, name.upper()))
+        builtin = getattr(schema.BuiltinOperator, name.upper())
+        operator.opcodeIndex = operator_code(self.model, builtin, VERSIONS.get(name, 1))
         operator.inputs, operator.outputs = np.int32(inputs), np.int32([output])
         operator.builtinOptionsType = getattr(schema.BuiltinOptions, f"{name}Options")
         operator.builtinOptions = options
         return operator
-
-    def _code(self, builtin: int) -> int:
-        if builtin not in self._codes:
-            code: Any = schema.OperatorCodeT()
-            code.builtinCode = code.deprecatedBuiltinCode = builtin
-            code.version = GATHER_VERSION if builtin == schema.BuiltinOperator.GATHER else 1
-            self.model.operatorCodes.append(code)
-            self._codes[builtin] = len(self.model.operatorCodes) - 1
-        return self._codes[builtin]
 
 
 def _table(source: Any, result: Any, options: Any) -> np.ndarray:

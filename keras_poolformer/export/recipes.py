@@ -41,9 +41,10 @@ class Recipe:
 
     Args:
         name: Name that selects the recipe.
-        weights: dtype in which the weights are stored.
+        weights: dtype in which the converter stores the weights.
+        has_four_bits: Whether the weights of 1x1 convolutions have 4 bits.
         is_integer: Whether all arithmetic is done in 8-bit integers.
-        needs_calibration: Whether calibration images choose the range of each tensor.
+        needs_calibration: Whether calibration images choose how numbers are rounded.
         inputs: Kinds of input that a file can take; the first is the default.
         output_dtype: dtype of the file's outputs.
         byte_outputs: Outputs that are uint8 instead, because MediaPipe Tasks reads no signed bytes.
@@ -55,6 +56,7 @@ class Recipe:
 
     name: str
     weights: str = "float32"
+    has_four_bits: bool = False
     is_integer: bool = False
     needs_calibration: bool = False
     inputs: tuple[str, ...] = INPUTS
@@ -98,6 +100,14 @@ _TFLITE = (
     Recipe("fp16", weights="float16"),
     # 8-bit weights, floats in between: the first choice for the CPUs of phones and desktops.
     Recipe("dynamic_int8", weights="int8", split_depthwise=False),
+    # The same with 4-bit weights where most of them are: the smallest file, as fast.
+    Recipe(
+        "dynamic_int4",
+        weights="int8",
+        has_four_bits=True,
+        needs_calibration=True,
+        split_depthwise=False,
+    ),
     # 8-bit integers throughout: for NPUs.
     Recipe("int8", **_INTEGER),
     # The same bytes as int8 with GELU as a table: for microcontrollers (TFLite Micro).

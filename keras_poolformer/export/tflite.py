@@ -19,6 +19,7 @@ from keras_poolformer.export.comparison import (
     compare,
     export_provenance,
 )
+from keras_poolformer.export.four_bits import with_four_bits
 from keras_poolformer.export.graphs import (
     GraphFunction,
     affine_normalization,
@@ -72,8 +73,8 @@ def export_tflite(
     Args:
         model: `MetaFormerImageClassifier`, `MetaFormerSegmenter` or `MetaFormerBackbone` to export.
         path: File to write.
-        recipe: How weights and arithmetic are stored: "fp32", "fp16", "dynamic_int8", "int8" or
-            "int8_micro".
+        recipe: How weights and arithmetic are stored: "fp32", "fp16", "dynamic_int8",
+            "dynamic_int4", "int8" or "int8_micro".
         inputs: Kind of input. "normalized" is float32 as the model takes it, the default; "pixels"
             is uint8, normalized inside the graph, the only kind of the integer recipes.
         outputs: What the file returns: "logits", the default; "probabilities", by softmax or, for
@@ -82,16 +83,16 @@ def export_tflite(
             height and width; "embedding", the input of the classifier's linear layer, the default
             of a model without classes; or "pyramid", the outputs P2, P3, ... of the stages,
             un-normed unless the model has `feature_norms`, the default of a backbone.
-        calibration: Images that the integer recipes choose their ranges by: a few hundred like
-            those that the model will see, none of them test images. A folder, or a list or array
-            of uint8 images of any size.
+        calibration: Images that the integer recipes choose their ranges by, and dynamic_int4 its
+            weights: a few hundred like those that the model will see, none of them test images. A
+            folder, or a list or array of uint8 images of any size.
         transform: Transform of the model's images; by default the model's own. For a segmenter's
             file, images are resized to its `size`, whatever their aspect ratio.
         labels: Class names; by default the config's.
         overwrite: Whether to replace an existing file.
         skip_broken: Whether to skip corrupt calibration images instead of rejecting them.
-        progress: Function that is called with (passes done, number of passes) while an integer
-            recipe calibrates, or None.
+        progress: Function that is called with (steps done, number of steps) while a recipe
+            calibrates, or None.
 
     Returns:
         The file's size, operators, and distance from the model.
@@ -116,6 +117,9 @@ def export_tflite(
         function = _float_function(model, chosen, transform, inputs, outputs)
     spec = _image_spec(model, transform, chosen, inputs)
     flatbuffer = convert(spec, function, lambda converter: chosen.configure(converter, outputs))
+    if chosen.has_four_bits:
+        prepared = images if inputs == "pixels" else transform.normalize(images)
+        flatbuffer = with_four_bits(flatbuffer, prepared, progress)
     if chosen.gelu_as_table:
         flatbuffer = without_gelu(flatbuffer)
     description = Description(
@@ -164,7 +168,7 @@ def _float_function(
     model: MetaFormerModel, recipe: Recipe, transform: ImageTransform, inputs: str, outputs: str
 ) -> GraphFunction:
     """The folded network, with normalization before it and probabilities after it."""
-    network = _as_tensors(fold(model, outputs, recipe.split_depthwise))
+    network = _as_tensors(fold(model, outputs, recipe.split_depthwise, recipe.has_four_bits))
     scale, offset = affine_normalization(transform)
 
     def run(images: tf.Tensor) -> dict[str, tf.Tensor]:

@@ -53,7 +53,7 @@ def make_card(
         dataset: Name of the data set that the model was trained on, or "".
         license: The hub's identifier of the license.
         recipes: Export recipes, each of which becomes a .tflite file.
-        calibration: A few hundred images for the integer recipes: a folder, paths, PIL images or
+        calibration: A few hundred images for recipes that need them: a folder, paths, PIL images or
             arrays.
         data: Images to measure model.keras and the .tflite files on, all that
             `keras_poolformer.evaluate` takes; None for a card without figures.

@@ -44,7 +44,7 @@ class RepositoryOptions:
         dataset: Name of the data set the model was trained on, or "".
         license: Hub identifier of the license.
         recipes: Export recipes, each of which becomes a .tflite file.
-        calibration: Images for the integer recipes, as `export_tflite` takes them, or None.
+        calibration: Images for recipes that need them, as `export_tflite` takes them, or None.
         accuracy_data: Name of the images that the files are measured on, or "".
     """
 

@@ -82,8 +82,17 @@ def test_accuracy_keeps_what_is_promised():
     assert losses["TFLite fp32"] == losses["SavedModel"] == 0
     assert losses["TFLite fp16"] <= 0.05
     assert losses["TFLite dynamic_int8"] <= 0.2
+    assert losses["TFLite dynamic_int4"] <= 1
     assert losses["TFLite int8"] <= 0.5
     assert formats["TFLite int8"]["error"] <= 0.08
+
+
+def test_four_bits_keep_what_is_promised():
+    randomized = record("accuracy")["randomized"]
+    assert randomized["poolformer_s12"]["dynamic_int4"]["bytes"] <= 7.0e6
+    for name, row in randomized.items():
+        if "dynamic_int4" in row:
+            assert row["dynamic_int4"]["bytes"] <= 0.57 * row["dynamic_int8"]["bytes"], name
 
 
 def test_insert_replaces_one_block_alone(tmp_path):

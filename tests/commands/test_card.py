@@ -133,7 +133,7 @@ def test_mediapipe_opens_its_files(repository, mediapipe_tasks):
         (["--recipes", "int8"], "recipe int8 needs `calibration`, a folder"),
         (
             ["--recipes", "fp32,int4"],
-            "must be different names out of fp32, fp16, dynamic_int8, int8",
+            "must be different names out of fp32, fp16, dynamic_int8, dynamic_int4",
         ),
         (["--recipes", "fp32,fp32"], "must be different names"),
         (["--recipes", "none", "--data", "nowhere"], "nowhere"),

@@ -60,6 +60,23 @@ def test_classifier_and_its_stages(config, images):
     assert max(relative_error(folded[name], stages[name]) for name in stages) <= TOLERANCE
 
 
+# Side, stride and padding of the last embedding's kernel.
+@pytest.mark.parametrize(
+    "patch", [(3, 2, 1), (2, 3, 0), (5, 2, 2), (5, 3, 1), (1, 2, 0), (3, 1, 1)]
+)
+def test_gathered_patches(patch, images):
+    """Of maps with even and odd sides."""
+    side, stride, padding = patch
+    config = TINY.replace(
+        patch_sizes=(7, 3, side), strides=(4, 2, stride), paddings=(2, 1, padding)
+    )
+    model = randomized_model(config, dtype="float64")
+    inputs = keras.ops.convert_to_tensor(photographs_like(config, images), "float64")
+    network = fold(model, gather_patches=True)
+    assert (network.stages[-1].kernel.shape[:2] == (1, 1)) == (patch != (3, 1, 1))
+    assert relative_error(network(inputs), model(inputs)) <= TOLERANCE
+
+
 def test_backbone(images):
     model = randomized_model(TINY, PoolFormerBackbone, dtype="float64")
     inputs = keras.ops.convert_to_tensor(photographs_like(TINY, images), "float64")

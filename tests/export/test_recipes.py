@@ -26,14 +26,16 @@ def test_inputs():
         "fp32": INPUTS,
         "fp16": INPUTS,
         "dynamic_int8": INPUTS,
+        "dynamic_int4": INPUTS,
         "int8": ("pixels",),
         "int8_micro": ("pixels",),
         "saved_model": (),
     }
 
 
-def test_integer_recipes_need_calibration():
+def test_recipes_that_need_calibration():
     assert [name for name, recipe in RECIPES.items() if recipe.needs_calibration] == [
+        "dynamic_int4",
         "int8",
         "int8_micro",
     ]
@@ -41,7 +43,12 @@ def test_integer_recipes_need_calibration():
 
 @pytest.mark.parametrize(
     ("name", "shrinks", "types"),
-    [("fp32", False, []), ("fp16", True, ["float16"]), ("dynamic_int8", True, [])],
+    [
+        ("fp32", False, []),
+        ("fp16", True, ["float16"]),
+        ("dynamic_int8", True, []),
+        ("dynamic_int4", True, []),
+    ],
 )
 def test_floats_stay_floats(name, shrinks, types):
     converter = configured(name)

@@ -13,7 +13,7 @@ from keras_poolformer.shipped import ASSETS
 
 pytestmark = pytest.mark.slow  # minutes of exports and trainings
 
-RECIPES = ("fp32", "fp16", "dynamic_int8", "int8")
+RECIPES = ("fp32", "fp16", "dynamic_int8", "dynamic_int4", "int8")
 FILES = (*RECIPES, "pixels")
 
 
@@ -23,7 +23,8 @@ def exports(tmp_path_factory):
     folder = tmp_path_factory.mktemp("exports")
     model = PoolFormerImageClassifier.from_preset("poolformer_tiny_cifar10")
     options = {name: {"recipe": name} for name in RECIPES} | {"pixels": {"inputs": "pixels"}}
-    options["int8"]["calibration"] = ASSETS / "photos"
+    for name in ("dynamic_int4", "int8"):
+        options[name]["calibration"] = ASSETS / "photos"
     for name, arguments in options.items():
         export_tflite(model, folder / f"{name}.tflite", **arguments)
     return {name: folder / f"{name}.tflite" for name in options}

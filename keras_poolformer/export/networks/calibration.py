@@ -72,8 +72,8 @@ def read_calibration(
 def _sources(calibration: Calibration | None) -> list[Any]:
     if calibration is None:
         raise InputError(
-            "an integer recipe needs calibration images, a few hundred like those that the model "
-            "will see: a folder, or a list of uint8 arrays. Received: None"
+            "this recipe needs calibration images, a few hundred like those that the model will "
+            "see: a folder, or a list of uint8 arrays. Received: None"
         )
     if not isinstance(calibration, str | os.PathLike):
         return list(calibration)

@@ -13,6 +13,7 @@ Exact in real arithmetic; only the order of roundings differs from the model's:
 - Dropout and stochastic depth do nothing at inference and are left out.
 """
 
+import dataclasses
 from dataclasses import dataclass
 
 import numpy as np
@@ -36,6 +37,7 @@ from keras_poolformer.export.networks.parts import (
     FoldedNorm,
     FoldedStage,
 )
+from keras_poolformer.export.networks.patches import PatchGathering
 from keras_poolformer.export.networks.semantic_fpn import FoldedSemanticFpn, fold_semantic_fpn
 from keras_poolformer.models.backbone import MetaFormerBackbone
 from keras_poolformer.models.base import MetaFormerModel
@@ -85,7 +87,10 @@ class FoldedNetwork:
 
 
 def fold(
-    model: MetaFormerModel, outputs: str = "logits", split_depthwise: bool = False
+    model: MetaFormerModel,
+    outputs: str = "logits",
+    split_depthwise: bool = False,
+    gather_patches: bool = False,
 ) -> FoldedNetwork:
     """Folds a model.
 
@@ -94,6 +99,8 @@ def fold(
         outputs: Output to compute: "pyramid" leaves the head out, "embedding" the classifier;
             anything else keeps all that the model has.
         split_depthwise: Whether 7 x 7 depthwise convolutions become sums of smaller ones.
+        gather_patches: Whether the embedding of the last of several stages becomes a 1x1
+            convolution of patches.
 
     Returns:
         The folded network, with constants in float64.
@@ -106,6 +113,8 @@ def fold(
     stages = tuple(
         _fold_stage(config, weights, index, split_depthwise) for index in range(len(config.depths))
     )
+    if gather_patches and len(stages) > 1:  # the first one sees few channels
+        stages = (*stages[:-1], _gather_patches(stages[-1]))
     headless = outputs == "pyramid" or isinstance(model, MetaFormerBackbone)
     with_classifier = config.num_classes > 0 and outputs != "embedding"
     if headless:
@@ -144,6 +153,13 @@ def _fold_stage(
         norm_before=norm if index else None,
         norm_after=None if index else norm,
     )
+
+
+def _gather_patches(stage: FoldedStage) -> FoldedStage:
+    if stage.stride == 1:  # no cells to gather
+        return stage
+    gathering = PatchGathering(stage.kernel.shape[0], stage.stride)
+    return dataclasses.replace(stage, kernel=gathering.kernel(stage.kernel), gathering=gathering)
 
 
 def _fold_norm(weights: Weights, path: str, kind: NormKind) -> FoldedNorm | None:

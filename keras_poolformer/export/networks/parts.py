@@ -16,6 +16,7 @@ from keras_poolformer.export.networks.operations import (
     like,
     pad,
 )
+from keras_poolformer.export.networks.patches import PatchGathering
 from keras_poolformer.models.heads import LAYER_NORM_EPSILON
 
 
@@ -98,7 +99,8 @@ class FoldedStage:
     """One stage: its opening convolution, its blocks, and the norms around them.
 
     Args:
-        kernel: Kernel of the convolution as Keras has it, (side, side, in, out).
+        kernel: Kernel of the convolution as Keras has it, (side, side, in, out); with `gathering`
+            (1, 1, side * side * in, out).
         bias: Bias of the convolution, (out,).
         stride: Stride of the convolution.
         padding: Pixels of zero padding on each side.
@@ -106,6 +108,7 @@ class FoldedStage:
         norm: Norm on the output, or None.
         norm_before: Norm on the convolution's input, or None.
         norm_after: Norm on the convolution's output, or None.
+        gathering: What makes the convolution a 1x1 convolution of patches, or None.
     """
 
     kernel: np.ndarray
@@ -116,12 +119,17 @@ class FoldedStage:
     norm: FoldedNorm | None = None
     norm_before: FoldedNorm | None = None
     norm_after: FoldedNorm | None = None
+    gathering: PatchGathering | None = None
 
     def __call__(self, x: Tensor) -> Tensor:
         """Returns the stage's output, un-normed, of its input."""
         if self.norm_before is not None:
             x = self.norm_before(x)
-        x = convolution(pad(x, self.padding), self.kernel, self.bias, self.stride)
+        x = pad(x, self.padding)
+        if self.gathering is None:
+            x = convolution(x, self.kernel, self.bias, self.stride)
+        else:
+            x = convolution(self.gathering(x), self.kernel, self.bias)
         if self.norm_after is not None:
             x = self.norm_after(x)
         for block in self.blocks:
