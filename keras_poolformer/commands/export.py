@@ -47,7 +47,7 @@ def add_parser(group: CommandGroup) -> None:
         default="fp32",
         choices=list(ALL_RECIPES),
         help="how weights and arithmetic are stored: dynamic_int8 is a good first choice for CPUs, "
-        "dynamic_int4 is as fast in half the size, int8 is for NPUs, int8_micro for "
+        "dynamic_int4 is about as fast in half the size, int8 is for NPUs, int8_micro for "
         "microcontrollers (default: %(default)s)",
     )
     command.add_argument(

@@ -100,7 +100,7 @@ _TFLITE = (
     Recipe("fp16", weights="float16"),
     # 8-bit weights, floats in between: the first choice for the CPUs of phones and desktops.
     Recipe("dynamic_int8", weights="int8", split_depthwise=False),
-    # The same with 4-bit weights where most of them are: the smallest file, as fast.
+    # The same with 4-bit weights where most of them are: the smallest file, about as fast.
     Recipe(
         "dynamic_int4",
         weights="int8",
