@@ -20,6 +20,8 @@ notebooks: .venv/test.installed  ## executed, with an HTML page each; NOTEBOOKS=
 
 bench: .venv-bench/installed  ## our files beside all alternatives: tables, targets and a plot
 	.venv-bench/bin/python -m benchmarks.compare --output build/bench $(BENCH)
+	.venv-bench/bin/python -m benchmarks.serving build/bench $(filter --publish,$(BENCH))
+	.venv-bench/bin/python -m benchmarks.growth $(filter --publish,$(BENCH))
 
 bench-train: .venv/test.installed  ## our training step beside Keras', our input beside timm's
 	$(BIN)/python -m benchmarks.training $(BENCH)

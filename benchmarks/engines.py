@@ -109,3 +109,9 @@ ENGINES = {
     "torch-compiled": torch_compiled,
     "saved_model": saved_model,
 }
+
+# {engine: what is imported before the clock of a start runs}.
+PACKAGES = {
+    "litert": ("ai_edge_litert.interpreter", "keras_poolformer.runtime"),
+    "onnxruntime": ("onnxruntime",),
+}

@@ -15,7 +15,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from benchmarks import readme
-from benchmarks.family_speed import RECIPES, measure_family
+from benchmarks.family_speed import RECIPES, measure_networks
 from benchmarks.tables import QUIET, processor
 from keras_poolformer import model_stats
 from keras_poolformer.cli import one_line_errors
@@ -39,9 +39,9 @@ MARKERS = dict(zip(RECIPES, "os^D", strict=True))
 
 def run(options):
     """Counts and measures, and writes the record, the tables and the picture."""
-    configs = {name: VARIANTS[name] for name in SMALLEST}
-    speed = measure_family(configs, SIZE, options.rounds, options.calls, options.output)
-    record = {"variants": _count(), "speed": speed}
+    networks = {name: (VARIANTS[name], SIZE) for name in SMALLEST}
+    speed = measure_networks(networks, options.rounds, options.calls, options.output)
+    record = {"variants": _count(), "speed": {"size": SIZE, **speed}}
     print(table(record))
     print(speed_table(record))
     if (speed["busy_cores"] or 0) > QUIET:

@@ -91,6 +91,15 @@ class Worker:
         """Returns the median seconds that one image took, over some calls."""
         return float(np.median(self._ask(batch=batch, calls=calls)["seconds"])) / batch
 
+    def start_seconds(self):
+        """Returns the seconds from the imported library to the first image's logits."""
+        return self._ask(start=True)["seconds"]
+
+    def serve(self, clients, calls):
+        """Returns seconds, and CPU seconds, of clients that each call with one image at a time."""
+        reply = self._ask(clients=clients, calls=calls)
+        return reply["seconds"], reply["cpu_seconds"]
+
     def _ask(self, **command):
         try:
             self._process.stdin.write(json.dumps(command) + "\n")

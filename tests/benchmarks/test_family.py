@@ -8,7 +8,7 @@ from PIL import Image, ImageColor
 
 from benchmarks import family
 from benchmarks.build import randomize
-from benchmarks.family_speed import RECIPES, measure_family
+from benchmarks.family_speed import RECIPES, measure_networks
 from keras_poolformer import PoolFormerBackbone
 from keras_poolformer.images.drawing import BLUE
 from keras_poolformer.support.errors import InputError
@@ -20,11 +20,12 @@ COLOR = ImageColor.getrgb(BLUE)  # of the first family
 @pytest.fixture(scope="module")
 def measured(tmp_path_factory):
     folder = tmp_path_factory.mktemp("family")
-    configs = {
-        "poolformerv2_s12": small("poolformerv2_s12", depths=(1, 1, 1, 1)),
-        "caformer_s18": small("caformer_s18", depths=(1, 1, 1, 1), widths=(8, 16, 32, 64)),
+    caformer = small("caformer_s18", depths=(1, 1, 1, 1), widths=(8, 16, 32, 64))
+    networks = {
+        "poolformerv2_s12": (small("poolformerv2_s12", depths=(1, 1, 1, 1)), 64),
+        "caformer_s18": (caformer, 64),
     }
-    return folder, measure_family(configs, 64, rounds=6, calls=2, folder=folder)
+    return folder, measure_networks(networks, rounds=6, calls=2, folder=folder)
 
 
 @pytest.fixture
@@ -35,7 +36,7 @@ def record(measured):
     }
     costs = {"parameters": 26.3e6, "macs": 4.1e9}
     variants = {name: row | costs for name, row in counted.items()}
-    return {"variants": variants, "speed": measured[1]}
+    return {"variants": variants, "speed": {"size": 64, **measured[1]}}
 
 
 def test_every_network_is_measured_in_every_recipe(measured):
@@ -83,5 +84,5 @@ def test_pixels_of_random_networks_stay_apart(variant):
 
 def test_too_few_rounds_are_refused_before_the_work(tmp_path):
     with pytest.raises(InputError, match=r"`rounds` must be at least 6.*Received: 2"):
-        measure_family({}, 64, rounds=2, calls=1, folder=tmp_path)
+        measure_networks({}, rounds=2, calls=1, folder=tmp_path)
     assert not list(tmp_path.iterdir())
