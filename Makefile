@@ -4,7 +4,8 @@ BIN := .venv/bin
 SOURCES := keras_poolformer conversion benchmarks notebooks tests web docs/site
 # CONSTRAINTS=/dev/null takes the newest versions of everything.
 CONSTRAINTS ?= constraints.txt
-PIP := $(BIN)/pip install --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
+# Modules are compiled when they are imported: most of TensorFlow's and PyTorch's never are.
+PIP := $(BIN)/pip install --no-compile --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
 
 .PHONY: demo notebooks bench bench-train fuzz dist clean
 .PHONY: test docs test-fast test-slow test-network test-cuda test-arm64
