@@ -58,7 +58,7 @@ def export(model, path, recipe, outputs, **options):
     return result, TFLiteSegmenter(path)
 
 
-@pytest.mark.first(3)
+@pytest.mark.first(2)
 @pytest.mark.parametrize("outputs", ["logits", "probabilities"])
 @pytest.mark.parametrize("recipe", TOLERANCES)
 def test_a_quarter_of_the_size(model, logits, recipe, outputs, tmp_path):
