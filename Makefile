@@ -16,7 +16,8 @@ PIP := $(BIN)/pip install --no-compile --quiet --disable-pip-version-check --con
 demo: .venv/demo.installed  ## convert, compare, export, classify: one table and one picture
 	$(BIN)/python -m keras_poolformer.demo --output build/demo
 
-notebooks: .venv/test.installed  ## executed, with an HTML page each; NOTEBOOKS=FILES for some
+# pip must not touch the environment while they run, as it would for a demo at the same time.
+notebooks: .venv/test.installed .venv/demo.installed  ## executed, with an HTML page each; NOTEBOOKS=FILES for some
 	$(BIN)/python -m notebooks --output build/notebooks $(NOTEBOOKS)
 
 bench: .venv-bench/installed  ## our files beside all alternatives: tables, targets and a plot
