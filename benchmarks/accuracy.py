@@ -10,7 +10,6 @@ ships, which are also int8's calibration.
 """
 
 import argparse
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -24,7 +23,6 @@ from keras_poolformer.cli import one_line_errors
 from keras_poolformer.data.folders import spread
 from keras_poolformer.export.comparison import versions
 from keras_poolformer.shipped import ASSETS
-from keras_poolformer.support.files import replacing
 from keras_poolformer.support.progress import Progress
 from keras_poolformer.variants import VARIANTS
 
@@ -52,8 +50,7 @@ def run(options):
     }
     print(tables(record))
     if options.publish:
-        with replacing(front_page.ACCURACY, overwrite=True) as written:
-            written.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8", newline="\n")
+        readme.write_record(front_page.ACCURACY, record)
         readme.insert("docs/export.md", "accuracy", tables(record))
         front_page.write()
 

@@ -7,7 +7,6 @@ are measured for the smallest variant of each family, as all 28 would take hours
 """
 
 import argparse
-import json
 import sys
 
 import matplotlib as mpl
@@ -22,7 +21,6 @@ from keras_poolformer.cli import one_line_errors
 from keras_poolformer.families import family_of
 from keras_poolformer.images.drawing import GRAY, plot_style
 from keras_poolformer.sources.released import RELEASES
-from keras_poolformer.support.files import replacing
 from keras_poolformer.support.progress import Progress
 from keras_poolformer.variants import VARIANTS
 
@@ -47,8 +45,7 @@ def run(options):
     if (speed["busy_cores"] or 0) > QUIET:
         print(f"NOT QUIET: others kept {speed['busy_cores']:.2f} cores busy", file=sys.stderr)
     if options.publish:
-        with replacing(RECORD, overwrite=True) as written:
-            written.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8", newline="\n")
+        readme.write_record(RECORD, record)
         draw(record, PICTURE)
         readme.insert(PAGE, "models", table(record))
         readme.insert(PAGE, "speed", speed_table(record))

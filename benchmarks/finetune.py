@@ -12,7 +12,6 @@ down, which are photographs that the network was not trained on.
 
 import argparse
 import gzip
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -26,7 +25,6 @@ from conversion import cifar10
 from keras_poolformer.cli import one_line_errors
 from keras_poolformer.data.splits.opening import open_splits
 from keras_poolformer.support.errors import InputError
-from keras_poolformer.support.files import replacing
 from keras_poolformer.support.progress import Progress
 from keras_poolformer.training.recipes import get_recipe
 from keras_poolformer.training.run import Run
@@ -127,8 +125,7 @@ def run(options):
     results = measure(options)
     print(table(results))
     if options.publish:
-        with replacing(RECORD, overwrite=True) as written:
-            written.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8", newline="\n")
+        readme.write_record(RECORD, results)
         readme.insert("docs/training.md", "finetune", table(results))
 
 

@@ -23,7 +23,6 @@ from benchmarks.machine import describe_machine
 from benchmarks.ratios import estimate, interval_rank, ratio
 from keras_poolformer.cli import one_line_errors
 from keras_poolformer.support.errors import InputError
-from keras_poolformer.support.files import replacing
 from keras_poolformer.support.progress import Progress
 
 MEASURED = ("poolformer_s12", "poolformer_m48", "caformer_s18")
@@ -145,8 +144,7 @@ def run(options):
     print(table(results))
     print(f"{time.monotonic() - started:.0f} s", file=sys.stderr)
     if options.record:
-        with replacing(options.record, overwrite=True) as written:
-            written.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8", newline="\n")
+        readme.write_record(options.record, results)
 
 
 def main(arguments=None):

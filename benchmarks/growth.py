@@ -9,7 +9,6 @@ of LiteRT, of a fresh process.
 """
 
 import argparse
-import json
 import sys
 
 import matplotlib as mpl
@@ -24,7 +23,6 @@ from benchmarks.tables import QUIET, processor
 from keras_poolformer import model_stats
 from keras_poolformer.cli import one_line_errors
 from keras_poolformer.images.drawing import BLUE, ORANGE, plot_style
-from keras_poolformer.support.files import replacing
 from keras_poolformer.variants import VARIANTS
 
 PAGE, RECORD, PICTURE = "docs/export.md", "docs/growth.json", "docs/growth.png"
@@ -162,8 +160,7 @@ def run(options):
     if (record["busy_cores"] or 0) > QUIET:
         print(f"NOT QUIET: others kept {record['busy_cores']:.2f} cores busy", file=sys.stderr)
     if options.publish:
-        with replacing(RECORD, overwrite=True) as written:
-            written.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8", newline="\n")
+        readme.write_record(RECORD, record)
         draw(record, PICTURE)
         readme.insert(PAGE, "growth", table(record))
 

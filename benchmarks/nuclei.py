@@ -8,7 +8,6 @@ calibrated on training images.
 """
 
 import argparse
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -21,7 +20,7 @@ from keras_poolformer.cli import one_line_errors
 from keras_poolformer.data.folders import spread
 from keras_poolformer.export.comparison import versions
 from keras_poolformer.runtime import TFLiteSegmenter
-from keras_poolformer.support.files import replacing, size_of
+from keras_poolformer.support.files import size_of
 from keras_poolformer.support.progress import Progress
 
 PAGE, RECORD = "docs/segmentation.md", "docs/nuclei.json"
@@ -58,8 +57,7 @@ def run(options):
     }
     print(table(record))
     if options.publish:
-        with replacing(RECORD, overwrite=True) as written:
-            written.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8", newline="\n")
+        readme.write_record(RECORD, record)
         readme.insert(PAGE, "nuclei", table(record))
 
 

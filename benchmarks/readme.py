@@ -1,5 +1,6 @@
 """Puts a command's tables into a document, between the comments that carry the table's name."""
 
+import json
 from pathlib import Path
 
 from keras_poolformer.support.errors import InputError
@@ -32,3 +33,9 @@ def insert(path, name, text):
         written.write_text(
             f"{before}{opening}{text}{closing}{after}", encoding="utf-8", newline="\n"
         )
+
+
+def write_record(path, record):
+    """Writes what was measured as JSON, whole or not at all."""
+    with replacing(path, overwrite=True) as written:
+        written.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8", newline="\n")

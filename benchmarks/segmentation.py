@@ -9,7 +9,6 @@ rounds, with one thread. Peak memory is above the import of LiteRT, of a fresh p
 
 import argparse
 import functools
-import json
 import statistics
 import sys
 import time
@@ -26,7 +25,7 @@ from keras_poolformer.images.segmentation import segmentation_transform
 from keras_poolformer.runtime.benchmark.memory import peak_memory
 from keras_poolformer.runtime.tflite_model import TFLiteModel
 from keras_poolformer.shipped import ASSETS
-from keras_poolformer.support.files import replacing, size_of
+from keras_poolformer.support.files import size_of
 from keras_poolformer.support.progress import Progress
 
 PAGE, RECORD = "docs/segmentation.md", "docs/segmentation.json"
@@ -51,8 +50,7 @@ def run(options):
     if (record["busy_cores"] or 0) > QUIET:
         print(f"NOT QUIET: others kept {record['busy_cores']:.2f} cores busy", file=sys.stderr)
     if options.publish:
-        with replacing(RECORD, overwrite=True) as written:
-            written.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8", newline="\n")
+        readme.write_record(RECORD, record)
         readme.insert(PAGE, "speed", table(record))
 
 

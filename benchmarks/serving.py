@@ -11,7 +11,6 @@ is a fresh process.
 
 import argparse
 import contextlib
-import json
 import sys
 from pathlib import Path
 
@@ -30,7 +29,6 @@ from benchmarks.tables import QUIET, processor
 from keras_poolformer.cli import one_line_errors
 from keras_poolformer.images.drawing import plot_style
 from keras_poolformer.support.errors import InputError
-from keras_poolformer.support.files import replacing
 from keras_poolformer.support.progress import Progress
 
 PAGE, RECORD, PICTURE = "docs/export.md", "docs/serving.json", "docs/serving.png"
@@ -58,7 +56,7 @@ def measure(folder, names, rounds, calls):
         {name: {"start", "rate", "cpu"}} with the estimate of each.
 
     Raises:
-        InputError: There is no file, one cannot be run, or there are too few rounds.
+        InputError: The folder has none of the files, a file cannot be run, or `rounds` is too small.
     """
     ratios.interval_rank(rounds)  # refuses too few before the work
     job = Job.read(Path(folder).resolve())
@@ -176,8 +174,7 @@ def run(options):
     if (record["busy_cores"] or 0) > QUIET:
         print(f"NOT QUIET: others kept {record['busy_cores']:.2f} cores busy", file=sys.stderr)
     if options.publish:
-        with replacing(RECORD, overwrite=True) as written:
-            written.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8", newline="\n")
+        readme.write_record(RECORD, record)
         draw(record, PICTURE)
         readme.insert(PAGE, "serving", table(record))
 

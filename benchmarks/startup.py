@@ -10,7 +10,6 @@ there. What is measured is committed: HEAD, and REVISION as "before".
 """
 
 import argparse
-import json
 import sys
 import tempfile
 from dataclasses import dataclass
@@ -21,7 +20,6 @@ from benchmarks.cpu_time import check_out, cpu_seconds, install, measure, variab
 from benchmarks.machine import busy_cores, describe_machine
 from benchmarks.ratios import estimate, ratio
 from keras_poolformer.cli import one_line_errors
-from keras_poolformer.support.files import replacing
 from keras_poolformer.support.progress import Progress
 
 DOCUMENT = Path("docs/startup.md")
@@ -110,8 +108,7 @@ def run(options):
         print(f"{promise}: {'met' if holds else 'not met'}")
     print(f"other programs kept {results['busy_cores']:.2f} cores busy")
     if options.publish:
-        with replacing(RECORD, overwrite=True) as written:
-            written.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8", newline="\n")
+        readme.write_record(RECORD, results)
         readme.insert(DOCUMENT, "startup", tables(results))
 
 

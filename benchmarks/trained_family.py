@@ -12,7 +12,6 @@ to resume. PoolFormer itself is measured by benchmarks/accuracy.py.
 
 import argparse
 import dataclasses
-import json
 import sys
 import tempfile
 from pathlib import Path
@@ -29,7 +28,6 @@ from keras_poolformer.data.splits.opening import open_splits
 from keras_poolformer.export.comparison import versions
 from keras_poolformer.families import family_of
 from keras_poolformer.support.errors import InputError
-from keras_poolformer.support.files import replacing
 from keras_poolformer.support.progress import Progress
 from keras_poolformer.training import Run, Trainer, get_recipe, one_device
 
@@ -124,8 +122,7 @@ def run(options):
     }
     print(table(record))
     if options.publish:
-        with replacing(RECORD, overwrite=True) as written:
-            written.write_text(json.dumps(record, indent=2) + "\n", encoding="utf-8", newline="\n")
+        readme.write_record(RECORD, record)
         readme.insert(PAGE, "trained-family", table(record))
 
 

@@ -6,14 +6,12 @@ Ratios are medians over alternating rounds, with the interval that benchmarks/ra
 """
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
 from benchmarks import input_pipeline, readme, train_step
 from benchmarks.machine import busy_cores, describe_machine
 from keras_poolformer.cli import one_line_errors
-from keras_poolformer.support.files import replacing
 from keras_poolformer.support.progress import Progress
 
 RECORD = Path("docs/training.json")
@@ -81,8 +79,7 @@ def run(options):
         print(f"{promise}: {'met' if holds else 'not met'}")
     print(f"other programs kept {results['busy_cores']:.2f} cores busy")
     if options.publish:
-        with replacing(RECORD, overwrite=True) as written:
-            written.write_text(json.dumps(results, indent=1) + "\n", encoding="utf-8", newline="\n")
+        readme.write_record(RECORD, results)
         readme.insert("docs/training.md", "training", tables(results))
 
 
