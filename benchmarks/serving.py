@@ -56,7 +56,7 @@ def measure(folder, names, rounds, calls):
         {name: {"start", "rate", "cpu"}} with the estimate of each.
 
     Raises:
-        InputError: The folder has none of the files, a file cannot be run, or `rounds` is too small.
+        InputError: No file is in the folder, a file cannot be run, or `rounds` is too small.
     """
     ratios.interval_rank(rounds)  # refuses too few before the work
     job = Job.read(Path(folder).resolve())
