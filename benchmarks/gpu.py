@@ -5,14 +5,13 @@
 Each side is a process of its own with the batch on the device (benchmarks/gpu_sides.py). They
 compile one after the other, since compilers time kernels, and are then measured in turn. A side
 whose packages are not installed is left out. Prints the table; --record keeps what was measured,
---publish puts a record into docs/training.md.
+--publish puts records, of a network each, into docs/training.md.
 """
 
 import argparse
 import importlib.util
 import json
 import multiprocessing
-import shutil
 import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
@@ -131,12 +130,29 @@ def _quotient(rates, side):
     return f"{found.value:.2f} ({found.low:.2f} to {found.high:.2f})"
 
 
+def together(records):
+    """Returns one record of several networks that were measured in the same way.
+
+    Raises:
+        InputError: The records differ in more than the networks.
+    """
+    first, *others = records
+    for other in others:
+        differing = [name for name in first if name != "rates" and first[name] != other.get(name)]
+        if differing:
+            raise InputError(
+                f"Records must differ only in their networks. Received: another {differing[0]}"
+            )
+    return {**first, "rates": {k: v for record in records for k, v in record["rates"].items()}}
+
+
 def run(options):
-    """Measures and prints, or publishes a record."""
+    """Measures and prints, or publishes records."""
     if options.publish:
-        results = json.loads(Path(options.publish).read_text(encoding="utf-8"))
+        records = [json.loads(Path(name).read_text(encoding="utf-8")) for name in options.publish]
+        results = together(records)
         readme.insert("docs/training.md", "gpu", table(results))
-        shutil.copyfile(options.publish, RECORD)
+        readme.write_record(RECORD, results)
         return
     started = time.monotonic()
     variants = options.variants.split(",")
@@ -161,8 +177,8 @@ def main(arguments=None):
     parser.add_argument("--rounds", type=int, default=ROUNDS, help="default: %(default)s")
     parser.add_argument("--steps", type=int, default=10, help="in a round; default: %(default)s")
     parser.add_argument("--record", metavar="FILE", help="write what was measured, as JSON")
-    parser.add_argument("--publish", metavar="RECORD",
-                        help="do not measure, put a record into docs/training.md")  # fmt: skip
+    parser.add_argument("--publish", nargs="+", metavar="RECORD",
+                        help="do not measure, put records into docs/training.md")  # fmt: skip
     return one_line_errors("gpu", run, parser.parse_args(arguments))
 
 

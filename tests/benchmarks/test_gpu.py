@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -12,7 +13,7 @@ RATES = {"Keras on JAX": [200.0] * 6, "timm, torch.compile": [100.0] * 5 + [50.0
 
 
 @pytest.fixture
-def results():
+def record():
     return {
         "machine": {"packages": {"jax": "0.11.2", "torch": "2.11.0", "numpy": "2.5.2"}},
         "devices": {"Keras on JAX": "NVIDIA H200", "timm, torch.compile": "NVIDIA H200"},
@@ -23,8 +24,8 @@ def results():
     }
 
 
-def test_table(results):
-    table = gpu.table(results)
+def test_table(record):
+    table = gpu.table(record)
     assert "on NVIDIA H200, with jax 0.11.2, torch 2.11.0." in table
     lines = table.splitlines()
     assert (
@@ -34,16 +35,24 @@ def test_table(results):
     assert {line.count("|") for line in lines if line.startswith("|")} == {8}
 
 
-def test_a_record_is_published(results, tmp_path, monkeypatch):
+def test_records_of_a_network_each_are_published(record, tmp_path, monkeypatch):
     (tmp_path / "docs").mkdir()
     page = tmp_path / "docs" / "training.md"
     page.write_text("<!-- gpu -->\nold\n<!-- /gpu -->\n", encoding="utf-8")
-    record = tmp_path / "h200.json"
-    record.write_text(json.dumps(results), encoding="utf-8")
     monkeypatch.chdir(tmp_path)
-    assert gpu.main(["--publish", str(record)]) == 0
-    assert gpu.table(results) in page.read_text(encoding="utf-8")
-    assert json.loads((tmp_path / gpu.RECORD).read_text(encoding="utf-8")) == results
+    rates = record["rates"] | {"poolformer_s12": {"training": RATES}}
+    for name, values in rates.items():
+        one = json.dumps(record | {"rates": {name: values}})
+        Path(name).write_text(one, encoding="utf-8")
+    assert gpu.main(["--publish", *rates]) == 0
+    expected = record | {"rates": rates}
+    assert gpu.table(expected) in page.read_text(encoding="utf-8")
+    assert json.loads(gpu.RECORD.read_text(encoding="utf-8")) == expected
+
+
+def test_records_of_two_batch_sizes_are_rejected(record):
+    with pytest.raises(InputError, match="another batch"):
+        gpu.together([record, record | {"batch": 1}])
 
 
 def test_too_few_rounds():

@@ -158,7 +158,8 @@ def exported(tmp_path_factory):
 def test_the_file_is_the_model_with_these_weights(exported):
     """The folded network with the file's weights; what is left is the rounding of inputs.
 
-    Measured: 0.008; with the model's own weights 0.069.
+    Measured: 0.006 to 0.008; with the model's own weights 0.023 to 0.069. It depends on the CPU,
+    whose last bits decide how GPTQ rounds.
     """
     model, result = exported
     layers = iter(four_bit_weights(result.path))
@@ -178,8 +179,8 @@ def test_the_file_is_the_model_with_these_weights(exported):
     assert next(layers, None) is None
     error = relative_error(TFLiteClassifier(result.path).predict(images), expected)
     print(error)
-    assert error <= 0.03
-    assert relative_error(TFLiteClassifier(result.path).predict(images), model(images)) > 0.03
+    assert error <= 0.015
+    assert relative_error(TFLiteClassifier(result.path).predict(images), model(images)) > 0.015
 
 
 def test_the_demo_classifies_as_before(exported):
