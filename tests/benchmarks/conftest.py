@@ -10,7 +10,7 @@ from keras_poolformer import PoolFormerConfig
 from keras_poolformer.variants import VARIANTS
 
 SIZE = 64
-EXPORTS = {"built", "built_star_relu", "measured", "results"}  # fixtures that take long
+EXPORTS = {"built", "built_star_relu", "measured", "compared"}  # fixtures that take long
 FILES = ("ours-fp32", "floor-fp32", "floor-dynamic_int8", "floor-int8")
 # timm leaves out the convolution between stages of equal width.
 CONFIG = PoolFormerConfig(depths=(1, 1, 2, 1), widths=(8, 16, 24, 32), num_classes=5)

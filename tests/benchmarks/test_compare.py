@@ -25,14 +25,14 @@ VARIANT = "poolformer_s12"  # whose targets are checked
 
 
 @pytest.fixture(scope="module")
-def results(tiny_config, tmp_path_factory):
+def compared(tiny_config, tmp_path_factory):
     folder = tmp_path_factory.mktemp("compare") / "made"
     options = {"rounds": 6, "calls": 2, "folder": folder, "variant": VARIANT}
     return folder, compare(tiny_config, 32, NAMES, **options)
 
 
-def test_results(results):
-    folder, found = results
+def test_results(compared):
+    folder, found = compared
     ours, floor = found["contestants"]
     assert [ours["name"], floor["name"]] == NAMES
     assert ours["error"] < 1e-5
@@ -48,20 +48,20 @@ def test_results(results):
     assert json.loads((folder / "results.json").read_text()) == found
 
 
-def test_files_are_measured_where_they_were_copied(results, tmp_path, capsys):
-    folder = shutil.copytree(results[0], tmp_path / "copied")
+def test_files_are_measured_where_they_were_copied(compared, tmp_path, capsys):
+    folder = shutil.copytree(compared[0], tmp_path / "copied")
     options = ["--steps", "measure", "--output", str(folder), "--only", "ours-fp32"]
     status = command_line.main([*options, "--rounds", "6", "--calls", "1", "--no-throughput"])
     assert status == 0
     printed = capsys.readouterr().out
     found = json.loads((folder / "results.json").read_text())
-    assert found["config"] == results[1]["config"]
+    assert found["config"] == compared[1]["config"]
     assert command_line.main(["--results", str(folder / "results.json")]) == 0
     assert printed.startswith(capsys.readouterr().out)
 
 
-def test_throughput_and_targets(results):
-    _, found = results
+def test_throughput_and_targets(compared):
+    _, found = compared
     (row,) = found["throughput"]  # a floor has none
     assert row["name"] == "ours-fp32"
     assert row["batch"] in command_line.BATCHES
@@ -70,8 +70,8 @@ def test_throughput_and_targets(results):
     assert [one["target"] for one in judged] == ["latency: ours-fp32 <= 1.03 x floor-fp32"]
 
 
-def test_tables(results, capsys):
-    print_tables(results[1])
+def test_tables(compared, capsys):
+    print_tables(compared[1])
     printed = capsys.readouterr().out
     assert "6 interleaved rounds of 2 calls; intervals hold the median with 96.9%" in printed
     for text in (*NAMES, "/ floor", "not measured", *(target.text for target in TARGETS[VARIANT])):
@@ -82,9 +82,9 @@ def test_tables(results, capsys):
     ("value", "low", "verdict"),
     [(1.0, 0.9, "met"), (1.06, 1.02, "met by lower end only"), (1.06, 1.05, "not met")],
 )
-def test_a_target_met_by_noise_is_told_from_one_met(results, capsys, value, low, verdict):
+def test_a_target_met_by_noise_is_told_from_one_met(compared, capsys, value, low, verdict):
     rounds = {"ours-fp32": [low, low, value, value, value, 2.0], "floor-fp32": [1.0] * 6}
-    print_tables(results[1] | {"targets": check_targets({"latency": rounds}, VARIANT)})
+    print_tables(compared[1] | {"targets": check_targets({"latency": rounds}, VARIANT)})
     (line,) = [line for line in capsys.readouterr().out.splitlines() if "1.03 x floor" in line]
     assert line.rpartition("|")[2].strip() == verdict
 
