@@ -4,7 +4,9 @@ BIN := .venv/bin
 SOURCES := keras_poolformer conversion benchmarks notebooks tests web docs/site
 # CONSTRAINTS=/dev/null takes the newest versions of everything.
 CONSTRAINTS ?= constraints.txt
-# Modules are compiled when they are imported: most of TensorFlow's and PyTorch's never are.
+# Modules are compiled when they are first imported, as most of TensorFlow's and PyTorch's never are,
+# and stay compiled even where containers switch that off: each process would do it again.
+unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/pip install --no-compile --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
 
 .PHONY: demo notebooks bench bench-train fuzz dist clean
