@@ -66,8 +66,7 @@ test-cuda: .venv-cuda/installed
 	.venv-cuda/bin/python -m pytest $(EVERYDAY) --all-libraries \
 	    tests/conversion tests/models tests/test_parity.py tests/test_planted_bugs.py
 
-# mmsegmentation next to the packages of .venv; it wants older versions than it works with, and its
-# wheel has a package `tests` that would hide ours.
+# mmsegmentation next to the packages of .venv; it wants older versions than it works with.
 test-mmsegmentation: .venv-mmsegmentation/installed
 	.venv-mmsegmentation/bin/python -m pytest -m "slow or not slow" -rP \
 	    tests/conversion/test_mmsegmentation.py
@@ -79,8 +78,7 @@ test-hub: .venv-hub/installed  ## KerasHub's tasks on our backbone, docs/keras_h
 	JUPYTER_PATH=$(CURDIR)/.venv/share/jupyter .venv-hub/bin/python -m notebooks \
 	    --output build/notebooks notebooks/07_detect_with_keras_hub.ipynb
 
-# ONNX, OpenVINO and TF Serving's messages next to the packages of .venv; tf2onnx's wheel has a
-# package `tests`, too.
+# ONNX, OpenVINO and TF Serving's messages next to the packages of .venv.
 test-onnx: .venv-onnx/installed  ## Keras' export to ONNX and OpenVINO, docs/onnx.md, TF Serving
 	$(ONE_THREAD) .venv-onnx/bin/python -m pytest -m "slow or not slow" -rP tests/keras_export
 
@@ -178,30 +176,18 @@ imports: .venv/test.installed
 	    --constraint constraints.txt torch torchvision --editable '.[test]'
 	touch $@
 
-.venv-mmsegmentation/installed: conversion/mmsegmentation.txt .venv/test.installed
-	$(PYTHON) -m venv .venv-mmsegmentation
-	.venv-mmsegmentation/bin/pip install --quiet --disable-pip-version-check --no-deps \
-	    --requirement conversion/mmsegmentation.txt
-	rm -r .venv-mmsegmentation/lib/python*/site-packages/tests
-	$(BIN)/python -c "import site; print(*site.getsitepackages(), sep='\n')" > \
-	    `.venv-mmsegmentation/bin/python -c "import site; print(site.getsitepackages()[0])"`/venv.pth
-	touch $@
-
-.venv-hub/installed: tests/hub/requirements.txt .venv/test.installed
-	$(PYTHON) -m venv .venv-hub
-	.venv-hub/bin/pip install --quiet --disable-pip-version-check --no-deps \
-	    --requirement tests/hub/requirements.txt
+# On top of .venv; the wheels of mmsegmentation and tf2onnx have a package `tests`, which would hide
+# ours.
+.venv-hub/installed: tests/hub/requirements.txt
+.venv-mmsegmentation/installed: conversion/mmsegmentation.txt
+.venv-onnx/installed: tests/keras_export/requirements.txt
+.venv-hub/installed .venv-mmsegmentation/installed .venv-onnx/installed: .venv/test.installed
+	$(PYTHON) -m venv $(@D)
+	$(@D)/bin/pip install --no-compile --quiet --disable-pip-version-check --no-deps \
+	    --requirement $(filter %.txt,$^)
+	rm -rf $(@D)/lib/python*/site-packages/tests
 	$(BIN)/python -c "import os, site; print(os.getcwd(), *site.getsitepackages(), sep='\n')" > \
-	    `.venv-hub/bin/python -c "import site; print(site.getsitepackages()[0])"`/venv.pth
-	touch $@
-
-.venv-onnx/installed: tests/keras_export/requirements.txt .venv/test.installed
-	$(PYTHON) -m venv .venv-onnx
-	.venv-onnx/bin/pip install --quiet --disable-pip-version-check --no-deps \
-	    --requirement tests/keras_export/requirements.txt
-	rm -r .venv-onnx/lib/python*/site-packages/tests
-	$(BIN)/python -c "import os, site; print(os.getcwd(), *site.getsitepackages(), sep='\n')" > \
-	    `.venv-onnx/bin/python -c "import site; print(site.getsitepackages()[0])"`/venv.pth
+	    `$(@D)/bin/python -c "import site; print(site.getsitepackages()[0])"`/venv.pth
 	touch $@
 
 # The peers' own environment: litert-torch wants older versions than constraints.txt has.
