@@ -73,6 +73,7 @@ def test_strip_takes_out_all_but_what_was_written():
     [
         ("training:  50%|###   | 18/36 [00:33<00:33]\rtraining: 100%|######| 36/36\n", []),
         ("epoch 1/5, step 12/60, loss 2.1, accuracy 30.0%\n", []),
+        ("E0000 00:00:17.4 19 util.cc:131] oneDNN supports DT_INT32 only on platforms\n", []),
         ("a.py:3: FutureWarning: old\n", ["one: a.py:3: FutureWarning: old"]),
         ("training: 9%|#  | 1/11\rW0000 cpu.cc:1] slow\n", ["one: W0000 cpu.cc:1] slow"]),
     ],
