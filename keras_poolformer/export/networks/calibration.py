@@ -108,7 +108,9 @@ def calibrate(
     for batch in _batches(pixels):
         integer(batch, statistics)
     progress(1, 3)
-    integer = dataclasses.replace(integer, scales=statistics.scales(network))
+    integer = dataclasses.replace(
+        integer, scales=statistics.scales(network), centered=statistics.centered()
+    )
     recorder = Recorder()
     for batch in _batches(pixels):
         integer(batch, recorder)

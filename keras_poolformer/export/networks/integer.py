@@ -13,6 +13,7 @@ Measurements: docs/quantization.md.
 """
 
 import dataclasses
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -27,10 +28,13 @@ from keras_poolformer.export.networks.integer_operations import (
     apply_norm,
     constant,
     convolution,
+    framed_convolution,
     integer_statistics,
+    statistics_without_centering,
 )
 from keras_poolformer.export.networks.integer_semantic_fpn import integer_semantic_fpn
-from keras_poolformer.export.networks.parts import FoldedBlock, FoldedStage
+from keras_poolformer.export.networks.mixers import FoldedPooling
+from keras_poolformer.export.networks.parts import FoldedBlock
 from keras_poolformer.export.networks.places import (
     BRANCHES,
     EMBEDDING,
@@ -55,12 +59,14 @@ class IntegerNetwork:
         scales: Constants s, (C,), of the stream at each of `stream_places(network)`.
         pixel_scale: Factor of each channel; normalized = pixel * pixel_scale + pixel_offset.
         pixel_offset: Offset of each channel.
+        centered: Norms before pooling that center their map, because its mean is large.
     """
 
     network: FoldedNetwork
     scales: Mapping[Place, np.ndarray]
     pixel_scale: np.ndarray
     pixel_offset: np.ndarray
+    centered: frozenset[Place] = frozenset()
 
     def __call__(self, pixels: tf.Tensor, mark: Marker) -> tf.Tensor | dict[str, tf.Tensor]:
         """Runs the network.
@@ -103,27 +109,37 @@ class IntegerNetwork:
         stage = self.network.stages[index]
         place = Place(index, None, EMBEDDING)
         if index:
-            return self._later_embedding(stage, place, x, mark)
+            return self._later_embedding(index, x, mark)
         projection = place if stage.norm_after is None else place.at(PROJECTION)
         scale = self.scales[projection]
         kernel = stage.kernel * self.pixel_scale[:, None] / scale
         bias = stage.bias + (stage.kernel * self.pixel_offset[:, None]).sum((0, 1, 2))
-        x = self._framed(x, stage.padding, mark)
-        x = mark(projection, convolution(x, kernel, bias / scale, stage.stride))
+        pixel = -self.pixel_offset / self.pixel_scale  # what becomes 0 when it is normalized
+        x = framed_convolution(
+            x, kernel, bias / scale, stage.stride, stage.padding, pixel,
+            functools.partial(mark.like, PIXELS),
+        )  # fmt: skip
+        x = mark(projection, x)
         if stage.norm_after is None:
             return x
         return apply_norm(stage.norm_after, x, scale, self.scales[place], place, mark)
 
-    def _later_embedding(
-        self, stage: FoldedStage, place: Place, x: tf.Tensor, mark: Marker
-    ) -> tf.Tensor:
-        before, scale = self._last_scale(place.stage - 1), self.scales[place]
+    def _later_embedding(self, index: int, x: tf.Tensor, mark: Marker) -> tf.Tensor:
+        stage, place = self.network.stages[index], Place(index, None, EMBEDDING)
+        given = self._last_place(index - 1)
+        before, scale = self.scales[given], self.scales[place]
         if stage.norm_before is not None:
-            normed = before if stage.norm_before.gamma is None else np.ones_like(before)
-            x = apply_norm(stage.norm_before, x, before, normed, place.at("embedding input"), mark)
+            is_scaled = stage.norm_before.gamma is not None
+            normed = np.ones_like(before) if is_scaled else before
+            given = place.at("embedding input")
+            x = apply_norm(stage.norm_before, x, before, normed, given, mark)
+            given = given if is_scaled else given.at("embedding input normed")
             before = normed
         kernel = stage.kernel * before[:, None] / scale
-        x = convolution(x, kernel, stage.bias / scale, stage.stride, stage.padding)
+        x = framed_convolution(
+            x, kernel, stage.bias / scale, stage.stride, stage.padding, np.zeros_like(before),
+            functools.partial(mark.like, given),
+        )  # fmt: skip
         return mark(place, x)
 
     def block(self, index: int, number: int, x: tf.Tensor, mark: Marker) -> tf.Tensor:
@@ -163,21 +179,15 @@ class IntegerNetwork:
         network = dataclasses.replace(self.network, stages=tuple(stages))
         return dataclasses.replace(self, network=network)
 
-    def _framed(self, pixels: tf.Tensor, width: int, mark: Marker) -> tf.Tensor:
-        """Pixels with a frame, `width` pixels wide, of what is 0 once it is normalized."""
-        for axis in (1, 2) if width else ():
-            shape = [int(side) for side in pixels.shape]
-            shape[axis] = width
-            edge = constant(np.broadcast_to(-self.pixel_offset / self.pixel_scale, shape))
-            edge = mark.like(PIXELS, edge)
-            pixels = mark.like(PIXELS, tf.concat([edge, pixels, edge], axis))
-        return pixels
-
     def _mixer(
         self, block: FoldedBlock, x: tf.Tensor, stream: Place, place: Place, mark: Marker
     ) -> tf.Tensor:
         scale = self.scales[stream]
-        statistics = integer_statistics(x, scale, block.norm, place.at(MIXER_NORM), mark)
+        norm_place = place.at(MIXER_NORM)
+        is_blind = isinstance(block.mixer, FoldedPooling) and not block.norm.per_pixel
+        centers = not is_blind or norm_place in self.centered
+        take = integer_statistics if centers else statistics_without_centering
+        statistics = take(x, scale, block.norm, norm_place, mark)
         given = MixerInput(x, stream, statistics, scale, self.scales[place], place, mark)
         return mix(block.mixer, given)
 
@@ -224,5 +234,8 @@ class IntegerNetwork:
 
     def _last_scale(self, index: int) -> np.ndarray:
         """The scale of a stage's output."""
-        last = len(self.network.stages[index].blocks) - 1
-        return self.scales[Place(index, last, MLP_SUM)]
+        return self.scales[self._last_place(index)]
+
+    def _last_place(self, index: int) -> Place:
+        """The place of a stage's output."""
+        return Place(index, len(self.network.stages[index].blocks) - 1, MLP_SUM)

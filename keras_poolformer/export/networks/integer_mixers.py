@@ -200,6 +200,9 @@ def _with_margins(
         begin[axis] = start
         size = list(x.shape)
         size[axis] = 2
-        return same_range(tf.reduce_mean(tf.slice(x, begin, size), axis, keepdims=True))
+        result = [int(side) for side in size[1:3]]
+        result[axis - 1] = 1
+        # Their mean; XNNPACK's MEAN takes four times as long.
+        return same_range(tf.image.resize(tf.slice(x, begin, size), result))
 
     return same_range(tf.concat([margin(0), x, margin(length - 2)], axis))

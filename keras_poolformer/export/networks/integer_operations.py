@@ -3,12 +3,14 @@
 Feature maps are carried as x / s, with a constant s for each channel: `scale`, (C,).
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import tensorflow as tf
 
 from keras_poolformer.export.networks.operations import NormKind, Statistics, activate
 from keras_poolformer.export.networks.parts import FoldedNorm
-from keras_poolformer.export.networks.places import Place
+from keras_poolformer.export.networks.places import MEAN_SQUARE, SQUARED_MEAN, Place
 from keras_poolformer.export.networks.ranges import Marker
 
 
@@ -31,6 +33,67 @@ def convolution(
     margins = [(0, 0), (padding, padding), (padding, padding), (0, 0)]
     result = tf.nn.conv2d(x, constant(kernel), stride, margins)
     return result if bias is None else result + constant(bias)
+
+
+def framed_convolution(
+    x: tf.Tensor,
+    kernel: np.ndarray,
+    bias: np.ndarray,
+    stride: int,
+    padding: int,
+    pixel: np.ndarray,
+    same_range: Callable[[tf.Tensor], tf.Tensor],
+) -> tf.Tensor:
+    """Returns a convolution of a map with a frame, in the form that XNNPACK runs fastest.
+
+    - The frame is concatenated, and no wider than the kernel reads: PAD takes longer.
+    - An 8-bit dot product takes four numbers. Where the channels do not fill it, as the three of
+      pixels, those of `stride` neighbors in a row become one pixel's, which are the same bytes. The
+      kernel is widened by zeros to whole groups of neighbors.
+
+    Args:
+        x: Map (N, H, W, C).
+        kernel: Kernel, (side, side, C, out).
+        bias: Bias, (out,).
+        stride: Stride.
+        padding: Width of the frame, in pixels.
+        pixel: Pixel that the frame is made of, (C,).
+        same_range: Function that gives a tensor the range of the map.
+    """
+    side, channels = kernel.shape[0], kernel.shape[2]
+    width = -(-side // stride) * stride  # of a kernel that reads whole groups of neighbors
+    grouped = channels % 4 > 0 and _frame(x.shape[2], side, stride, padding, width)[1] >= 0
+    width = width if grouped else side
+    for axis, size in ((1, side), (2, width)):
+        parts = [x]
+        for after, length in enumerate(_frame(x.shape[axis], side, stride, padding, size)):
+            if length > 0:
+                shape = [int(number) for number in x.shape]
+                shape[axis] = length
+                edge = same_range(constant(np.broadcast_to(pixel, shape)))
+                parts.insert(len(parts) if after else 0, edge)
+        x = same_range(tf.concat(parts, axis)) if len(parts) > 1 else x
+    if not grouped:
+        return tf.nn.conv2d(x, constant(kernel), stride, "VALID") + constant(bias)
+    kernel = np.pad(kernel, ((0, 0), (0, width - side), (0, 0), (0, 0)))
+    kernel = kernel.reshape(side, width // stride, stride * channels, -1)
+    count, height, length, _ = (int(number) for number in x.shape)
+    x = same_range(tf.reshape(x, (count, height, length // stride, stride * channels)))
+    return tf.nn.conv2d(x, constant(kernel), (stride, 1), "VALID") + constant(bias)
+
+
+def _frame(length: int, side: int, stride: int, padding: int, size: int) -> tuple[int, int]:
+    """Pixels that a convolution reads before and after a row of pixels.
+
+    Args:
+        length: Number of pixels in the row.
+        side: Side of the kernel.
+        stride: Stride.
+        padding: Padding on each side.
+        size: Side that the kernel has in this form, at least `side`.
+    """
+    steps = (length + 2 * padding - side) // stride
+    return padding, stride * steps + size - length - padding
 
 
 def spatial_mean(x: tf.Tensor) -> tf.Tensor:
@@ -68,23 +131,57 @@ def integer_statistics(
         place: Place of the norm.
         mark: Marker that every tensor passes through.
     """
-    channels = scale.size
-
-    def over_pixels(x: tf.Tensor, statistic: str) -> tf.Tensor:
-        return x if kind.per_pixel else mark(place.step(statistic), spatial_mean(x))
-
     centered = x
     if not kind.is_centered:
-        mean = _over_channels(over_pixels(x, "means"), scale / channels)
-        mean, scaled = mark(place.step("mean"), mean), place.step("scaled mean")
+        mean, scaled = _mean(x, scale, kind, place, mark), place.step("scaled mean")
         mean = mark(scaled, mean * constant(1 / scale))
         centered = mark.sum(place.step("centered"), x - mean, (scaled,))
-    squares = mark(place.step("squares"), centered * centered)
-    squares = over_pixels(squares, "square means")
-    variance = _over_channels(squares, scale**2 / channels, kind.epsilon)
-    variance = mark(place.step("variance"), variance)
+    variance = mark(place.step("variance"), _mean_square(centered, scale, kind, place, mark))
     rstd = mark(place.step("rstd"), tf.math.rsqrt(variance))
     return Statistics(centered, rstd, kind.per_pixel)
+
+
+def statistics_without_centering(
+    x: tf.Tensor, scale: np.ndarray, kind: NormKind, place: Place, mark: Marker
+) -> Statistics:
+    """Returns the statistics of the map x * scale, with the map itself as `centered`.
+
+    They are for a mixer that is blind to a constant, and save a pass over the map: the variance is
+    the mean square minus the square of the mean, which must not be most of it.
+
+    Args:
+        x: Map divided by its scale, (N, H, W, C).
+        scale: Scale of the map, (C,).
+        kind: How the norm takes its statistics.
+        place: Place of the norm.
+        mark: Marker that every tensor passes through.
+    """
+    mean = _mean(x, scale, kind, place, mark)
+    squared_mean, mean_square = place.step(SQUARED_MEAN), place.step(MEAN_SQUARE)
+    squared = mark(squared_mean, mean * mean)
+    variance = mark(mean_square, _mean_square(x, scale, kind, place, mark)) - squared
+    variance = mark.sum(place.step("variance"), variance, (mean_square, squared_mean))
+    rstd = mark(place.step("rstd"), tf.math.rsqrt(variance))
+    return Statistics(x, rstd, kind.per_pixel)
+
+
+def _mean(x: tf.Tensor, scale: np.ndarray, kind: NormKind, place: Place, mark: Marker) -> tf.Tensor:
+    """The mean of the map x * scale."""
+    means = _over_pixels(x, kind, place.step("means"), mark)
+    return mark(place.step("mean"), _over_channels(means, scale / scale.size))
+
+
+def _mean_square(
+    x: tf.Tensor, scale: np.ndarray, kind: NormKind, place: Place, mark: Marker
+) -> tf.Tensor:
+    """The mean square of the map x * scale, plus epsilon; its place is still to be marked."""
+    squares = mark(place.step("squares"), x * x)
+    squares = _over_pixels(squares, kind, place.step("square means"), mark)
+    return _over_channels(squares, scale**2 / scale.size, kind.epsilon)
+
+
+def _over_pixels(x: tf.Tensor, kind: NormKind, place: Place, mark: Marker) -> tf.Tensor:
+    return x if kind.per_pixel else mark(place, spatial_mean(x))
 
 
 def _over_channels(x: tf.Tensor, weights: np.ndarray, bias: float = 0.0) -> tf.Tensor:
