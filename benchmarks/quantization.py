@@ -41,7 +41,7 @@ KINDS: dict[str, Callable[[Place], bool]] = {
         "means", "mean", "scaled mean", "centered", "square means",
     ),
     "squares and their means": lambda place: place.statistic in ("squares", "square means"),
-    "variance": lambda place: place.statistic == "variance",
+    "variance": lambda place: place.statistic in ("variance", "mean square", "squared mean"),
     "rstd": lambda place: place.statistic == "rstd",
     "input of the MLP": lambda place: place.role in ("normed", "head normed"),
     "hidden tensors": lambda place: place.role in ("fc1", "hidden"),

@@ -108,9 +108,7 @@ def calibrate(
     for batch in _batches(pixels):
         integer(batch, statistics)
     progress(1, 3)
-    integer = dataclasses.replace(
-        integer, scales=statistics.scales(network), centered=statistics.centered()
-    )
+    integer = dataclasses.replace(integer, scales=statistics.scales(network))
     recorder = Recorder()
     for batch in _batches(pixels):
         integer(batch, recorder)

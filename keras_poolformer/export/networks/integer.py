@@ -59,14 +59,12 @@ class IntegerNetwork:
         scales: Constants s, (C,), of the stream at each of `stream_places(network)`.
         pixel_scale: Factor of each channel; normalized = pixel * pixel_scale + pixel_offset.
         pixel_offset: Offset of each channel.
-        centered: Norms before pooling that center their map, because its mean is large.
     """
 
     network: FoldedNetwork
     scales: Mapping[Place, np.ndarray]
     pixel_scale: np.ndarray
     pixel_offset: np.ndarray
-    centered: frozenset[Place] = frozenset()
 
     def __call__(self, pixels: tf.Tensor, mark: Marker) -> tf.Tensor | dict[str, tf.Tensor]:
         """Runs the network.
@@ -183,11 +181,9 @@ class IntegerNetwork:
         self, block: FoldedBlock, x: tf.Tensor, stream: Place, place: Place, mark: Marker
     ) -> tf.Tensor:
         scale = self.scales[stream]
-        norm_place = place.at(MIXER_NORM)
         is_blind = isinstance(block.mixer, FoldedPooling) and not block.norm.per_pixel
-        centers = not is_blind or norm_place in self.centered
-        take = integer_statistics if centers else statistics_without_centering
-        statistics = take(x, scale, block.norm, norm_place, mark)
+        take = statistics_without_centering if is_blind else integer_statistics
+        statistics = take(x, scale, block.norm, place.at(MIXER_NORM), mark)
         given = MixerInput(x, stream, statistics, scale, self.scales[place], place, mark)
         return mix(block.mixer, given)
 

@@ -10,7 +10,7 @@ import tensorflow as tf
 
 from keras_poolformer.export.networks.operations import NormKind, Statistics, activate
 from keras_poolformer.export.networks.parts import FoldedNorm
-from keras_poolformer.export.networks.places import MEAN_SQUARE, SQUARED_MEAN, Place
+from keras_poolformer.export.networks.places import Place
 from keras_poolformer.export.networks.ranges import Marker
 
 
@@ -147,7 +147,8 @@ def statistics_without_centering(
     """Returns the statistics of the map x * scale, with the map itself as `centered`.
 
     They are for a mixer that is blind to a constant, and save a pass over the map: the variance is
-    the mean square minus the square of the mean, which must not be most of it.
+    the mean square minus the square of the mean. Where the mean is large, that loses bits, but no
+    more than the map itself has lost already, whose range has 0 in it.
 
     Args:
         x: Map divided by its scale, (N, H, W, C).
@@ -157,7 +158,7 @@ def statistics_without_centering(
         mark: Marker that every tensor passes through.
     """
     mean = _mean(x, scale, kind, place, mark)
-    squared_mean, mean_square = place.step(SQUARED_MEAN), place.step(MEAN_SQUARE)
+    squared_mean, mean_square = place.step("squared mean"), place.step("mean square")
     squared = mark(squared_mean, mean * mean)
     variance = mark(mean_square, _mean_square(x, scale, kind, place, mark)) - squared
     variance = mark.sum(place.step("variance"), variance, (mean_square, squared_mean))

@@ -11,8 +11,6 @@ MIXER = "mixer"  # a token mixer's branch
 MLP = "mlp"  # an MLP's
 BRANCHES = {MIXER_SUM: MIXER, MLP_SUM: MLP}  # what is added to the stream
 MIXER_NORM = "norm1"
-SQUARED_MEAN = "squared mean"  # steps of the statistics of a norm that does not center its map
-MEAN_SQUARE = "mean square"
 
 
 class Place(NamedTuple):

@@ -14,20 +14,15 @@ from keras_poolformer.export.networks.folding import FoldedNetwork
 from keras_poolformer.export.networks.parts import FoldedStage
 from keras_poolformer.export.networks.places import (
     EMBEDDING,
-    MEAN_SQUARE,
     MIXER_SUM,
     MLP_SUM,
     PROJECTION,
-    SQUARED_MEAN,
     Place,
 )
 from keras_poolformer.export.networks.ranges import Marker
 
 LEAST_SCALE = 1e-3  # of a channel, relative to the largest of its stage: some channels are silent
 LARGEST_DRIFT = 2.0  # of a channel's constant, as a factor: one of its 8 bits
-# Square of the mean in the mean square of a map that is not centered: the more, the fewer of the 8
-# bits are left for the variance. Measured up to 0.17 in poolformer_tiny_cifar10.
-LARGEST_MEAN = 0.5
 
 
 def unit_scales(network: FoldedNetwork) -> dict[Place, np.ndarray]:
@@ -49,17 +44,12 @@ def _streams(index: int, stage: FoldedStage) -> dict[Place, np.ndarray | None]:
 
 
 class ScaleStatistics(Marker):
-    """Gathers mean, largest value and root mean square of scaled tensors' channels, by place.
-
-    And of norms that do not center their map, how much of the mean square is that of the mean.
-    """
+    """Gathers mean, largest value and root mean square of scaled tensors' channels, by place."""
 
     def __init__(self) -> None:
         self._sums: dict[Place, np.ndarray] = {}  # of values and of their squares, (2, C)
         self._largest: dict[Place, np.ndarray] = {}  # magnitude, (C,)
         self._counts: dict[Place, int] = {}
-        self._squared_means: dict[Place, np.ndarray] = {}  # of the images seen last, by norm
-        self._mean_shares: dict[Place, float] = {}  # largest of all images, by norm
 
     def __call__(self, place: Place, tensor: tf.Tensor) -> tf.Tensor:
         """Gathers, and returns `tensor`."""
@@ -70,17 +60,7 @@ class ScaleStatistics(Marker):
             self._sums[place] = self._sums.get(place, 0.0) + sums
             self._largest[place] = np.maximum(self._largest.get(place, 0.0), largest)
             self._counts[place] = self._counts.get(place, 0) + values[..., 0].size
-        norm = place.step("")
-        if place.statistic == SQUARED_MEAN:
-            self._squared_means[norm] = np.asarray(tensor)
-        if place.statistic == MEAN_SQUARE:
-            share = float((self._squared_means[norm] / np.asarray(tensor)).max())
-            self._mean_shares[norm] = max(share, self._mean_shares.get(norm, 0.0))
         return tensor
-
-    def centered(self) -> frozenset[Place]:
-        """Returns the norms that must center their map."""
-        return frozenset(norm for norm, share in self._mean_shares.items() if share > LARGEST_MEAN)
 
     def means(self) -> dict[tuple[int, int], np.ndarray]:
         """Returns {(stage, block): mean of each channel of the block's output}."""
