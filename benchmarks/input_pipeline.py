@@ -113,7 +113,7 @@ def timms(files, rand_augment):
     from timm.data import create_transform
 
     torch.set_num_threads(1)
-    _mend_posterize()
+    mend_posterize()
     transform = create_transform(
         224,
         is_training=True,
@@ -137,7 +137,7 @@ def timms(files, rand_augment):
     return run
 
 
-def _mend_posterize():
+def mend_posterize():
     """Lets timm posterize to no bits at all, which it may draw and Pillow 13 refuses."""
     if getattr(ImageOps.posterize, "mended", False):
         return

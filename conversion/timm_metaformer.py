@@ -188,6 +188,7 @@ def _metaformer(config: MetaFormerConfig) -> MetaFormer:
         mlp_act=_ACTIVATIONS[config.activation],
         mlp_bias=config.use_bias,
         norm_layers=[_norm(config.norm, config, mixer) for mixer in config.token_mixers],
+        drop_path_rate=config.drop_path_rate,
         layer_scale_init_values=config.layer_scale_init if config.use_layer_scale else None,
         res_scale_init_values=[config.res_scale(stage) for stage in range(len(config.depths))],
         use_mlp_head=bool(config.head_mlp_ratio),
