@@ -2,8 +2,8 @@
 
 timm's train.py is not in its package: `timms` follows it step by step with the parts that are, in
 one process, on the CPU. The options it stands for are train.py's defaults, except for those of the
-recipe, `--workers 0`, and `--sched-on-updates --warmup-prefix`: our rate changes with every step, and
-the cosine begins where the warm-up ends.
+recipe, `--workers 0`, and `--sched-on-updates --warmup-prefix`: our rate changes with every step,
+and the cosine begins where the warm-up ends.
 """
 
 import argparse

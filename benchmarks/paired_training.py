@@ -155,7 +155,7 @@ def holds(record):
 
 
 def table(record):
-    """Top-1 of each seed and the mean difference, as Markdown.
+    """Top-1 of each seed, the mean difference, and the picture, as Markdown.
 
     Args:
         record: What `run` recorded.
@@ -176,6 +176,7 @@ def table(record):
         f"{packages['tensorflow']}, timm {packages['timm']} with PyTorch {packages['torch']}. The "
         f"means differ by {verdict} {TARGET:.0f} standard errors.\n\n"
         + readme.markdown_table(["seed", "ours", "timm", "ours - timm, points"], rows)
+        + f"\n![Losses and top-1 of all runs]({Path(PICTURE).name})\n"
     )
 
 

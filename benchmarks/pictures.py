@@ -5,8 +5,9 @@ python -m benchmarks.pictures
 
 import argparse
 import sys
+from pathlib import Path
 
-from benchmarks import family, plot
+from benchmarks import family, paired_training, plot
 from keras_poolformer.cli import one_line_errors
 from keras_poolformer.support.json_files import read_json
 from keras_poolformer.training.curve import draw_curve
@@ -19,6 +20,8 @@ def write():
     """Draws every plot whose record is in docs/."""
     plot.draw(read_json(BENCHMARK), "docs/benchmark.png", "poolformer_s12")
     family.draw(read_json(family.RECORD), family.PICTURE)
+    if Path(paired_training.RECORD).exists():
+        paired_training.draw(read_json(paired_training.RECORD), paired_training.PICTURE)
     for run in RUNS:
         draw_curve(run)
 

@@ -10,6 +10,7 @@ from benchmarks import (
     finetune,
     front_page,
     nuclei,
+    paired_training,
     readme,
     segmentation,
     startup,
@@ -40,6 +41,14 @@ def test_speed_is_what_was_recorded():
 
 def test_training_is_what_was_recorded():
     assert block("docs/training.md", "training") == training.tables(record("training"))
+
+
+def test_paired_training_is_what_was_recorded():
+    written = block("docs/training.md", "paired-training")
+    if (ROOT / paired_training.RECORD).exists():
+        assert written == paired_training.table(record("paired_training"))
+    else:
+        assert written == "Not measured yet.\n"
 
 
 def test_the_start_is_what_was_recorded():
