@@ -12,6 +12,7 @@ import json
 import sys
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 from benchmarks import readme
 from benchmarks.input_pipeline import mend_posterize
@@ -186,6 +187,7 @@ def _optimizer(recipe, model, steps_per_epoch):
         betas=(recipe.beta_1, recipe.beta_2),
         eps=recipe.epsilon,
     )
+    scheduler: Any  # its type allows for none
     scheduler, epochs = create_scheduler_v2(
         optimizer,
         sched=recipe.schedule,

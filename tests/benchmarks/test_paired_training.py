@@ -83,6 +83,7 @@ def test_without_randomness_both_loops_are_one(prepared):
     np.testing.assert_allclose(ours["top1"], timm["top1"], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_the_whole_recipe_trains_on_both_sides(prepared):
     ours, timm = both(recipe_of(**RANDOM, batch_size=8), prepared)
     for figures in (ours, timm):
