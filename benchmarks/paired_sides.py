@@ -7,18 +7,29 @@ and the cosine begins where the warm-up ends.
 """
 
 import argparse
-import importlib
 import json
 import sys
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import conversion  # noqa: F401 - makes timm importable with every build of torchvision
+
+# isort: split
+import torch
+from safetensors.torch import load_file, save_file
+from timm.data import FastCollateMixup, create_dataset, create_loader
+from timm.loss import SoftTargetCrossEntropy
+from timm.optim import create_optimizer_v2
+from timm.scheduler import create_scheduler_v2
+from timm.utils import AverageMeter, ModelEmaV3, accuracy, random_seed
+
 from benchmarks import readme
 from benchmarks.input_pipeline import mend_posterize
+from conversion.timm_metaformer import build_timm
+from keras_poolformer import train
 from keras_poolformer.cli import one_line_errors
 from keras_poolformer.support.errors import InputError
-from keras_poolformer.training.recipe import Recipe
 from keras_poolformer.training.recipes import get_recipe
 
 SIDES = ("ours", "timm")
@@ -43,8 +54,6 @@ def make_weights(recipe, seed, path):
         seed: Seed of the weights.
         path: .safetensors file to write.
     """
-    torch, build_timm = _torch(), importlib.import_module("conversion.timm_metaformer").build_timm
-    save_file = importlib.import_module("safetensors.torch").save_file
     torch.manual_seed(seed)
     save_file(build_timm(recipe.config).state_dict(), path)
 
@@ -64,7 +73,6 @@ def ours(recipe, data, weights, seed, workdir, report=lambda line: None):
         {"losses": mean of each part of the steps, "top1": of the test images after each epoch, in
         percent, "loss": likewise}.
     """
-    from keras_poolformer import train
 
     def callback(figures, step):
         if "evaluation/top1" in figures:
@@ -89,14 +97,8 @@ def ours(recipe, data, weights, seed, workdir, report=lambda line: None):
     return _figures(run.history["loss"], evaluations["top1"], evaluations["loss"])
 
 
-def timms(recipe: Recipe, data, weights, seed, report=lambda line: None):
+def timms(recipe, data, weights, seed, report=lambda line: None):
     """Trains as timm's train.py does; the arguments and the result are those of `ours`."""
-    torch = _torch()
-    from safetensors.torch import load_file
-    from timm.utils import ModelEmaV3, random_seed
-
-    from conversion.timm_metaformer import build_timm
-
     mend_posterize()
     random_seed(seed)
     model = build_timm(recipe.config)
@@ -104,7 +106,7 @@ def timms(recipe: Recipe, data, weights, seed, report=lambda line: None):
     training, evaluation = _loaders(recipe, data)
     optimizer, scheduler, epochs = _optimizer(recipe, model, len(training))
     averaged = ModelEmaV3(model, decay=recipe.ema_decay)
-    loss_of = importlib.import_module("timm.loss").SoftTargetCrossEntropy()
+    loss_of = SoftTargetCrossEntropy()
     losses, scores = [], []
     for epoch in range(epochs):
         model.train()
@@ -118,22 +120,14 @@ def timms(recipe: Recipe, data, weights, seed, report=lambda line: None):
             averaged.update(model, step=updates)
             scheduler.step_update(num_updates=updates)
             losses.append(loss.item())
-        scores.append(_evaluated(torch, averaged.module, evaluation))
+        scores.append(_evaluated(averaged.module, evaluation))
         report(f"step {updates}: top-1 {scores[-1][0]:.2f} %")
         scheduler.step(epoch + 1)
     return _figures(losses, *map(list, zip(*scores, strict=True)))
 
 
-def _torch():
-    importlib.import_module("conversion")  # makes every build of torchvision importable
-    return importlib.import_module("torch")
-
-
 def _loaders(recipe, data):
     """The batches of an epoch, normalized and mixed, and those of the evaluation."""
-    import torch
-    from timm.data import FastCollateMixup, create_dataset, create_loader
-
     augmentation, mixing, transform = recipe.augmentation, recipe.mixing, recipe.transform
     shared = {
         "input_size": (recipe.config.in_channels, augmentation.size, augmentation.size),
@@ -176,9 +170,6 @@ def _loaders(recipe, data):
 
 def _optimizer(recipe, model, steps_per_epoch):
     """(AdamW, its schedule, number of epochs), as train.py makes them."""
-    from timm.optim import create_optimizer_v2
-    from timm.scheduler import create_scheduler_v2
-
     optimizer = create_optimizer_v2(
         model,
         opt=recipe.optimizer,
@@ -203,10 +194,8 @@ def _optimizer(recipe, model, steps_per_epoch):
     return optimizer, scheduler, epochs
 
 
-def _evaluated(torch, model, batches):
+def _evaluated(model, batches):
     """(top-1 in percent, mean cross-entropy) of all images."""
-    from timm.utils import AverageMeter, accuracy
-
     model.eval()
     top1, losses = AverageMeter(), AverageMeter()
     with torch.no_grad():

@@ -52,13 +52,13 @@ SETTINGS = {
     "held_out": 0,
     "head": "pool_norm",  # timm's
 }
-TRAINING_IMAGES = 2000  # of each class
+IMAGES = {"train": 2000, "test": 1000}  # of each class
 TARGET = 2.0  # standard errors of the difference of the means
 COLORS = dict(zip(SIDES, (BLUE, ORANGE), strict=True))
 _IMAGES = OutputFolder("the images of benchmarks.paired_training", ("*/*/*.png",))
 
 
-def prepare(data, folder, settings, seeds, training_images=TRAINING_IMAGES, test_images=None):
+def prepare(data, folder, settings, seeds):
     """Writes what both sides read: FOLDER/images and FOLDER/weights_SEED.safetensors.
 
     Args:
@@ -66,25 +66,22 @@ def prepare(data, folder, settings, seeds, training_images=TRAINING_IMAGES, test
         folder: Folder of the benchmark; what it holds already is kept.
         settings: {field of the recipe: value}.
         seeds: Seeds of the runs.
-        training_images: Number of training images of each class.
-        test_images: Number of test images of each class; None for all.
 
     Raises:
-        InputError: The folder was prepared for other settings or numbers of images.
+        InputError: The folder was prepared for other settings.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    what = {"settings": settings, "training_images": training_images, "test_images": test_images}
     description = folder / "settings.json"
     if not description.exists():
-        readme.write_record(description, what)
-    elif (found := read_json(description)) != what:
+        readme.write_record(description, settings)
+    elif (found := read_json(description)) != settings:
         raise InputError(
-            f"{folder} holds runs of other settings: name another folder. "
-            f"Received: {what}, found: {found}"
+            f"{folder} holds runs of other settings, {found}: name another folder. "
+            f"Received: {settings}"
         )
     if not (folder / "images").exists():
         with replacing(folder / "images", False, _IMAGES) as written:
-            for split, count in (("train", training_images), ("test", test_images)):
+            for split, count in IMAGES.items():
                 _write_images(data, split, count, written / split)
     for seed in seeds:
         weights = folder / f"weights_{seed}.safetensors"
@@ -168,11 +165,11 @@ def table(record):
     means = [statistics.mean(run["top1"][-1] for run in runs[side]) for side in SIDES]
     mean, error = difference(record)
     rows.append(["mean", *(f"{value:.2f} %" for value in means), f"{mean:+.2f} ± {error:.2f}"])
-    settings, packages = record["settings"], record["versions"]
+    settings, images, packages = record["settings"], record["images"], record["versions"]
     verdict = "at most" if holds(record) else "more than"
     return (
-        f"Top-1 of {record['test_images']:,} test images after {settings['epochs']} epochs of "
-        f"{record['training_images']:,} images at {settings['size']} pixels; ours with TensorFlow "
+        f"Top-1 of {images['test']:,} test images after {settings['epochs']} epochs of "
+        f"{images['train']:,} images at {settings['size']} pixels; ours with TensorFlow "
         f"{packages['tensorflow']}, timm {packages['timm']} with PyTorch {packages['torch']}. The "
         f"means differ by {verdict} {TARGET:.0f} standard errors.\n\n"
         + readme.markdown_table(["seed", "ours", "timm", "ours - timm, points"], rows)
@@ -216,8 +213,9 @@ def run(options):
     prepare(options.data, folder, SETTINGS, seeds)
     record = {
         "settings": SETTINGS,
-        "training_images": TRAINING_IMAGES * len(cifar10.LABELS),
-        "test_images": len(list((folder / "images" / "test").glob("*/*.png"))),
+        "images": {
+            split: len(list((folder / "images" / split).glob("*/*.png"))) for split in IMAGES
+        },
         "versions": _versions(),
         "seeds": seeds,
         "runs": train_all(folder, SETTINGS, seeds),
