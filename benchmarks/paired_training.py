@@ -31,7 +31,6 @@ from benchmarks.paired_sides import SIDES, make_weights, recipe_of
 from benchmarks.processes import ROOT, environment
 from conversion import cifar10
 from keras_poolformer.cli import one_line_errors
-from keras_poolformer.export.comparison import versions
 from keras_poolformer.images.drawing import BLUE, ORANGE, plot_style
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.files import replacing
@@ -230,10 +229,12 @@ def run(options):
 
 
 def _versions():
+    import keras
+    import tensorflow as tf
     import timm
     import torch
 
-    return versions() | {"timm": timm.__version__, "torch": torch.__version__}
+    return {package.__name__: package.__version__ for package in (keras, tf, timm, torch)}
 
 
 def main(arguments=None):
