@@ -29,6 +29,7 @@ bench: .venv-bench/installed  ## our files beside all alternatives: tables, targ
 
 bench-train: .venv/test.installed  ## our training step beside Keras', our input beside timm's
 	$(BIN)/python -m benchmarks.training $(BENCH)
+	$(BIN)/python -m benchmarks.input_pipeline $(BENCH)
 
 CIFAR10 := build/cifar-10/package/cifar-10-batches-bin22
 

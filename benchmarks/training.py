@@ -1,4 +1,4 @@
-"""Our training step next to Keras' own, and our augmentation next to timm's.
+"""Our training step next to Keras' own.
 
     make bench-train
 
@@ -9,7 +9,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from benchmarks import input_pipeline, readme, train_step
+from benchmarks import readme, train_step
 from benchmarks.machine import busy_cores, describe_machine
 from keras_poolformer.cli import one_line_errors
 from keras_poolformer.support.progress import Progress
@@ -18,35 +18,27 @@ RECORD = Path("docs/training.json")
 
 
 def measure(rounds):
-    """Measures both; returns JSON-ready results."""
+    """Measures all cases; returns JSON-ready results."""
     names = [f"training step, {case.name}" for case in train_step.CASES]
-    progress = Progress([*names, "augmentation"])
+    progress = Progress(names)
     results = {"machine": describe_machine(), "busy_cores": busy_cores(), "rounds": rounds}
     results["steps"] = []
     for case in train_step.CASES:
         progress.start()
         results["steps"].append(train_step.compare(case, rounds))
-    progress.start()
-    results["augmentation"] = input_pipeline.compare(rounds)
     progress.finish()
     return results
 
 
 def tables(results):
-    """Returns both tables as Markdown."""
+    """Returns the table as Markdown."""
     machine = results["machine"]
     columns = ["95 % interval"]
     steps = [_row(row) for row in results["steps"]]
-    images = [_row(row) for row in results["augmentation"]]
     return (
-        f"Milliseconds a training step, ours next to the step of Keras' own `fit`, and images a "
-        f"second and core, our augmentation next to timm's on JPEGs of 500 x 375; medians of "
+        f"Milliseconds a training step, ours next to the step of Keras' own `fit`; medians of "
         f"{results['rounds']} alternating rounds on {machine['cpu']}, {machine['cores']} cores.\n\n"
         + readme.markdown_table(["training step", "ours", "Keras", "ours / Keras", *columns], steps)
-        + "\n"
-        + readme.markdown_table(
-            ["images a second", "ours", "timm", "ours / timm", *columns], images
-        )
     )
 
 
@@ -64,11 +56,7 @@ def _row(row):
 def targets(results):
     """Returns [(what was promised, whether it holds), ...]."""
     steps = all(row["ratio"]["low"] <= train_step.TARGET for row in results["steps"])
-    whole = results["augmentation"][-1]["ratio"]["high"] >= input_pipeline.TARGET
-    return [
-        (f"a step costs at most {train_step.TARGET} of Keras' own", steps),
-        ("at least timm's images a second and core", whole),
-    ]
+    return [(f"a step costs at most {train_step.TARGET} of Keras' own", steps)]
 
 
 def run(options):
@@ -92,7 +80,7 @@ def main(arguments=None):
     )
     parser.add_argument("--rounds", type=int, default=11, help="at least 6 (11)")
     parser.add_argument("--publish", action="store_true",
-                        help=f"write {RECORD} and the tables of docs/training.md")  # fmt: skip
+                        help=f"write {RECORD} and the table of docs/training.md")  # fmt: skip
     return one_line_errors("training", run, parser.parse_args(arguments))
 
 

@@ -47,6 +47,25 @@ def add_parser(group: CommandGroup) -> None:
         action="store_true",
         help="take 0 in masks for no class, and count classes from 1",
     )
+    side = command.add_mutually_exclusive_group()
+    side.add_argument(
+        "--max-side",
+        type=positive,
+        metavar="N",
+        help="resize larger images, and their masks, so that the longer side has N pixels",
+    )
+    side.add_argument(
+        "--short-side",
+        type=positive,
+        metavar="N",
+        help="resize larger images, and their masks, so that the shorter side has N pixels",
+    )
+    command.add_argument(
+        "--quality",
+        type=positive,
+        metavar="Q",
+        help="quality of the JPEGs of resized images, 1 to 100 (default: 90)",
+    )
     add_output(command, "folder to write, which may be gs://")
 
 
@@ -59,12 +78,17 @@ def prepare(options: argparse.Namespace) -> None:
         num_shards=options.shards,
         data_dir=options.data_dir,
         reduce_zero_label=options.reduce_zero_label,
+        max_side=options.max_side,
+        short_side=options.short_side,
+        quality=options.quality,
         overwrite=options.overwrite,
     )
     if options.json:
         print(written.to_json(), end="")
         return
     print(f"{options.output}: {len(written.class_names)} classes, described by {DESCRIPTION}")
+    if written.resized:
+        print(f"larger images resized to {written.resized}")
     for name, files in written.splits.items():
         examples, size = sum(file.examples for file in files), sum(file.bytes for file in files)
         print(f"{name:10}  {examples:,} images in {len(files)} files, {size / 1e6:.1f} MB")

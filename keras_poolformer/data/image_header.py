@@ -16,12 +16,25 @@ _SIGNATURE_PNG = b"\x89PNG\r\n\x1a\n"
 _SHORTEST = 16  # bytes; the headers of shorter files are not read
 # An orientation can also be in XMP, or in a text as old ImageMagick writes it.
 _TEXT_OF_JPEG = b"http://ns.adobe.com/xap/1.0/"
-# Searching the whole file costs less than walking its segments, and most files have neither.
+# Searching a whole file costs less than walking its segments, and most files have neither.
 _MARK_IN_JPEG = r"\C*(?:Exif\x00\x00|http://ns\.adobe\.com/xap/1\.0/)\C*"
+# Most headers are short, and made of segments of few lengths (in bytes; among them those of the
+# usual tables). A regular expression can walk these, and then no search is needed.
+_SHORT_HEADER = 1024  # bytes
+_LENGTHS = (4, 11, 14, 16, 17, *range(20, 40), 67, 132, 181, 418)
 _TEXT_OF_PNG = r"iTXtXML:com\.adobe\.xmp\C*|[tz]EXtRaw profile type exif\C*"
 _ORIENTATION = 0x0112  # EXIF tag
 _SHORT = 3  # EXIF type, 2 bytes
 _LONG = 4  # EXIF type, 4 bytes
+
+
+def _walked_segments() -> str:
+    """Matches a JPEG, each byte a character, that has no segment APP1 before its pixels."""
+    lengths = "|".join(
+        rf"\x{length // 256:02x}\x{length % 256:02x}" + rf"[\x00-\xff]{{{length - 2}}}"
+        for length in _LENGTHS
+    )
+    return rf"\xff\xd8(?:\xff[\xc0-\xd9\xdb-\xe0\xe2-\xfe](?:{lengths}))*\xff\xda[\x00-\xff]*"
 
 
 class Header(NamedTuple):
@@ -92,12 +105,18 @@ def _read_jpeg(encoded: tf.Tensor) -> tf.Tensor:
         following = position + tf.where(is_fill, 1, size + 2)
         return tf.where(is_in_front, following, position), position + 10, is_exif, is_text
 
+    def search() -> tf.Tensor:
+        return tf.cond(
+            tf.strings.regex_full_match(encoded, _MARK_IN_JPEG),
+            lambda: _walk(encoded, 2, segment),
+            lambda: nothing,
+        )
+
     shape = tf.io.extract_jpeg_shape(encoded)
-    found = tf.cond(
-        tf.strings.regex_full_match(encoded, _MARK_IN_JPEG),
-        lambda: _walk(encoded, 2, segment),
-        lambda: tf.zeros(2, tf.int32),
-    )
+    nothing = tf.zeros(2, tf.int32)
+    start = tf.strings.substr(encoded, 0, _SHORT_HEADER)
+    start = tf.strings.unicode_transcode(start, "ISO-8859-1", "UTF-8")  # as patterns are read
+    found = tf.cond(tf.strings.regex_full_match(start, _walked_segments()), lambda: nothing, search)
     return tf.concat((shape, found), axis=0)
 
 

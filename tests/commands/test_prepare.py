@@ -40,6 +40,16 @@ def test_the_report_is_the_description(data, out, run):
     assert json.loads(printed)["splits"].keys() == {"train"}
 
 
+def test_smaller_images(data, out, run, refusal):
+    arguments = ("prepare", data, "-o", out / "records", "--short-side", 16, "--quality", 80)
+    assert run(*arguments)[1].splitlines()[1] == (
+        "larger images resized to a shorter side of 16 pixels, JPEG quality 80"
+    )
+    described = json.loads((out / "records/dataset.json").read_text())
+    assert described["resized"] == {"max_side": None, "short_side": 16, "quality": 80}
+    assert "quality" in refusal("prepare", data, "-o", out / "other", "--quality", 80)
+
+
 def test_what_exists_is_kept_unless_asked_for(data, out, run, refusal):
     arguments = ("prepare", data, "-o", out / "records")
     assert run(*arguments)[0] == 0

@@ -6,6 +6,7 @@ picture (round levels, at which many results are whole numbers but for their rou
 """
 
 import functools
+import itertools
 import math
 import random
 
@@ -81,6 +82,21 @@ def graph_of(name):
     )
 
 
+def compiled_of(name, shape):
+    """`apply` for pixels of one shape."""
+    number, fill = tf.TensorSpec((), tf.float64), tf.constant(FILL, tf.uint8)
+    return tf.function(
+        lambda *arguments: augment.apply(name, *arguments, fill),
+        input_signature=[
+            tf.TensorSpec(shape, tf.uint8),
+            number,
+            number,
+            tf.TensorSpec((), tf.bool),
+        ],
+        autograph=False,
+    )
+
+
 def differences(ours, theirs):
     """The share of values that differ, by 1 at most."""
     assert ours.dtype == theirs.dtype and ours.shape == theirs.shape
@@ -116,6 +132,25 @@ def test_moves_are_pillows(name, bicubic, photographs_of, pillows):
                 # Whole pictures only: a single pixel of a tiny one is a large share.
                 shares.append(share if image.width > 50 else 0.0)
                 assert bicubic or share == 0, (image.size, magnitude, sign)
+    assert max(shares) < 5e-3
+    assert np.mean(shares) < 1e-4
+
+
+@pytest.mark.first(4)
+@pytest.mark.parametrize("name", [MOVES[0], "Brightness", "Equalize", MOVES[3], *NAMES])
+def test_compiled_operations_are_pillows(name, photographs_of, pillows):
+    """As training runs them: of a known shape, which XLA compiles in part."""
+    draws = np.random.default_rng(6).uniform(0, 10, 6)
+    shares = []
+    for image in photographs_of([(97, 61), (224, 224)]):
+        run = compiled_of(name, (image.height, image.width, 3))
+        for magnitude in (0.0, 5.0, 9.0, 10.0, *draws):
+            for sign, bicubic in itertools.product((1.0, -1.0), (False, True)):
+                ours = run(np.array(image), magnitude, sign, bicubic).numpy()
+                theirs = pillows(image, name, magnitude, sign, bicubic)
+                share = differences(ours, theirs)
+                shares.append(share)
+                assert (name in MOVES and bicubic) or share == 0, (image.size, magnitude, sign)
     assert max(shares) < 5e-3
     assert np.mean(shares) < 1e-4
 

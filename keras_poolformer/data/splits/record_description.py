@@ -8,6 +8,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
+from keras_poolformer.data.splits.resized import Resized
 from keras_poolformer.labels import checked_labels
 from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.json_files import parse_json
@@ -64,11 +65,13 @@ class Description:
         class_names: Class names in the order of the labels.
         splits: {"train": (RecordFile, ...)} and perhaps "validation".
         masks: How masks are read; None where images have a class each.
+        resized: How images were made smaller; None where the files were kept.
     """
 
     class_names: tuple[str, ...]
     splits: dict[str, tuple[RecordFile, ...]]
     masks: Masks | None = None
+    resized: Resized | None = None
 
     def to_json(self) -> str:
         """Returns the text of `dataset.json`."""
@@ -77,6 +80,8 @@ class Description:
             fields["version"] = VERSION_OF_MASKS
         else:
             del fields["masks"]
+        if not self.resized:
+            del fields["resized"]
         return json.dumps(fields, indent=1) + "\n"
 
 
@@ -113,7 +118,7 @@ def parse_description(text: str, path: str | os.PathLike[str]) -> Description:
     }
     listed = [file.name for part in files.values() for file in part]
     _check(len(set(listed)) == len(listed), path, "splits", "files listed once", sorted(listed))
-    return Description(names, files, masks)
+    return Description(names, files, masks, _resized(fields, path))
 
 
 def checked_class_names(names: Any, subject: str) -> tuple[str, ...]:
@@ -148,6 +153,19 @@ def _masks(fields: dict[str, Any], path: object) -> Masks | None:
     is_valid = is_valid and isinstance(masks["reduce_zero_label"], bool)
     _check(is_valid, path, "masks", '{"reduce_zero_label": true or false}', masks)
     return Masks(**masks)
+
+
+def _resized(fields: dict[str, Any], path: object) -> Resized | None:
+    resized = fields.get("resized")
+    if resized is None:
+        return None
+    names = {field.name for field in dataclasses.fields(Resized)}
+    is_valid = isinstance(resized, dict) and resized.keys() == names
+    _check(is_valid, path, "resized", f"an object with {', '.join(sorted(names))}", resized)
+    try:
+        return Resized(**resized)
+    except InputError as error:
+        raise InputError(f"{path}: resized: {error}") from None
 
 
 def _files(splits: dict[str, Any], name: str, path: object) -> list[Any]:

@@ -18,6 +18,8 @@ from keras_poolformer.data.splits.record_description import (
     RecordFile,
     is_address,
 )
+from keras_poolformer.data.splits.resized import Resized
+from keras_poolformer.data.splits.smaller import smaller_example
 from keras_poolformer.data.splits.split import READING_ERRORS, Split, reason_of, share
 from keras_poolformer.data.splits.validation import checked, name_broken
 from keras_poolformer.data.targets import MaskTarget, Target
@@ -34,12 +36,13 @@ def write_records(
     num_shards: int | None = None,
     progress: Callable[[int, int], None] | None = None,
     overwrite: bool = False,
+    resized: Resized | None = None,
 ) -> Description:
     """Writes splits as records; every image is decoded once, as a check.
 
-    Images and masks stay encoded as they are, and each example keeps its key, which its
-    augmentation depends on. Training examples are put into another, fixed order, because class
-    folders have one class after the other.
+    Images and masks stay encoded as they are, unless `resized` makes them smaller, and each
+    example keeps its key, which its augmentation depends on. Training examples are put into
+    another, fixed order, because class folders have one class after the other.
 
     Args:
         splits: Split to train on; split to evaluate on, or None.
@@ -49,6 +52,7 @@ def write_records(
         num_shards: Number of files of the training split; None for a power of two, 1 to 1,024.
         progress: Function to call with (examples written, of how many), or None.
         overwrite: Whether records that are there may be replaced.
+        resized: How images and masks are made smaller; None to keep the files.
 
     Returns:
         Description of what was written.
@@ -62,11 +66,11 @@ def write_records(
     advance = _counter(progress, total)
     with _destination(path, overwrite) as new_file, _writing(path):
         files = {
-            name: tuple(_write_split(split, name, count, new_file, advance))
+            name: tuple(_write_split(split, name, count, new_file, advance, resized))
             for name, split, count in zip(SPLITS, splits, counts, strict=True)
             if split
         }
-        description = Description(splits[0].class_names, files, _masks(splits[0].target))
+        description = Description(splits[0].class_names, files, _masks(splits[0].target), resized)
         with tf.io.gfile.GFile(new_file(DESCRIPTION), "w") as file:
             file.write(description.to_json())
     return description
@@ -101,9 +105,10 @@ def _write_split(
     count: int,
     new_file: Callable[[str], str],
     advance: Callable[[], None],
+    resized: Resized | None,
 ) -> Iterator[RecordFile]:
     """Yields a `RecordFile` for each file that was written."""
-    records = _records(split, order_seed=0 if name == "train" else None)
+    records = _records(split, 0 if name == "train" else None, resized)
     for number in range(count):
         start, stop = share(split.num_examples, (number, count))
         file_name = f"{name}-{number:05d}-of-{count:05d}.tfrecord"
@@ -115,12 +120,13 @@ def _write_split(
         yield RecordFile(file_name, stop - start, tf.io.gfile.stat(path).length)
 
 
-def _records(split: Split, order_seed: int | None) -> Iterator[bytes]:
+def _records(split: Split, order_seed: int | None, resized: Resized | None) -> Iterator[bytes]:
     """Yields serialized examples, each of them checked."""
 
     @tf.autograph.experimental.do_not_convert
     def check(raw: Any) -> tuple[dict[str, tf.Tensor], tf.Tensor, tf.Tensor]:
-        return checked(split, raw)
+        example, problem, shape = checked(split, raw)
+        return smaller_example(resized, example) if resized else example, problem, shape
 
     stream = split.stream(order_seed)
     stream = stream.map(check, num_parallel_calls=tf.data.AUTOTUNE, deterministic=True)
