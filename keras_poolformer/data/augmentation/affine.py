@@ -31,7 +31,8 @@ def shear_x(pixels: tf.Tensor, factor: Scalar, bicubic: Scalar, fill: tf.Tensor)
         fill: uint8 (3,). Color of the pixels that come in.
     """
     height = tf.shape(pixels)[0]
-    shift = tf.cast(factor, tf.float64) * _centers(height)
+    # Graph optimizers would merge another product with the one that the factor is.
+    shift = tf.math.multiply_no_nan(_centers(height), tf.cast(factor, tf.float64))
     return _slide(pixels, shift[:, None], bicubic, fill)
 
 
@@ -208,16 +209,24 @@ def _slide(pixels: tf.Tensor, shift: tf.Tensor, bicubic: Scalar, fill: tf.Tensor
     moved = tf.reshape(moved, (height, (width + 3) * 3))
 
     moved = tf.ensure_shape(moved, (pixels.shape[0], _times_three(pixels.shape[1], 3)))
-    return _like(pixels, _slid(moved, shift, start, tf.convert_to_tensor(bicubic), fill))
+    # As an argument, graph optimizers cannot merge it with the sums below, which would round
+    # elsewhere.
+    column = tf.repeat(_centers(width), 3)
+    return _like(pixels, _slid(moved, column, shift, start, tf.convert_to_tensor(bicubic), fill))
 
 
 def _times_three(width: int | None, more: int) -> int | None:
     return None if width is None else 3 * (width + more)
 
 
-# Not compiled: XLA rounds positions in other places, which 2 of 100,000 values of a shear show.
+@compiled
 def _slid(
-    moved: tf.Tensor, shift: tf.Tensor, start: tf.Tensor, bicubic: tf.Tensor, fill: tf.Tensor
+    moved: tf.Tensor,
+    column: tf.Tensor,
+    shift: tf.Tensor,
+    start: tf.Tensor,
+    bicubic: tf.Tensor,
+    fill: tf.Tensor,
 ) -> tf.Tensor:
     """The last part of `_slide`, from the rows at their offsets: uint8 (H, W * 3)."""
     width = tf.shape(moved)[1] // 3 - 3
@@ -226,7 +235,6 @@ def _slid(
         first = 3 * (offset + 1)
         return moved[:, first : first + 3 * width]
 
-    column = tf.repeat(_centers(width), 3)
     source = column + shift
     inside = (source >= 0.0) & (source < tf.cast(width, tf.float64))
     # Rounded as in Pillow, which matters at round levels, where exact results are whole numbers.
