@@ -94,7 +94,7 @@ def draw_shapes_folder(root, train, val):
             image, mask = _draw_shapes(random)
             image.save(root / "images" / split / f"{number}.png")
             mask.save(root / "masks" / split / f"{number}.png")
-    (root / "labels.txt").write_text("ground\ndisc\nsquare\n")
+    (root / "labels.txt").write_text("ground\ndisc\nsquare\n", encoding="utf-8", newline="\n")
 
 
 def _draw_shapes(random):

@@ -18,7 +18,7 @@ from keras_poolformer.runtime import TFLiteClassifier
 from tests.helpers import relative_error
 
 FILES = Path(__file__).parent / "earlier_files" / "v0_1_0"
-EXPECTED = json.loads((FILES / "expected.json").read_text())
+EXPECTED = json.loads((FILES / "expected.json").read_text(encoding="utf-8"))
 SHA256 = "575b2629339897310880c37b2fc917ff8920a085d58ff47a0635a0fb0a90aeb2"
 # Relative L2 error; measured: 1.3e-7, because 0.1.0 computed GELU with erfc.
 TOLERANCE = 1e-6

@@ -38,14 +38,14 @@ def test_without_kerashub_its_notebook_is_left_out(tmp_path, monkeypatch, capsys
 
 
 def test_stripped(path):
-    text = path.read_text()
+    text = path.read_text(encoding="utf-8")
     assert not OUTPUT.search(text)
     assert json.loads(text)["metadata"] == METADATA
     assert strip(read_notebook(path)) == text, "run `python -m notebooks --strip`"
 
 
 def test_ids_are_there_and_unique(path):
-    ids = [cell["id"] for cell in json.loads(path.read_text())["cells"]]
+    ids = [cell["id"] for cell in json.loads(path.read_text(encoding="utf-8"))["cells"]]
     assert len(set(ids)) == len(ids)
 
 
@@ -100,7 +100,7 @@ def test_a_notebook_that_fails_is_shown_as_far_as_it_came(tmp_path):
     assert done.stderr.splitlines()[-1].endswith("Failed: failing.ipynb")
     executed = nbformat.read(tmp_path / "out" / "failing.ipynb", 4)
     assert [len(cell.outputs) for cell in executed.cells] == [1, 2, 0]
-    assert "ZeroDivisionError" in (tmp_path / "out" / "failing.html").read_text()
+    assert "ZeroDivisionError" in (tmp_path / "out" / "failing.html").read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_a_notebook_that_fails_is_shown_as_far_as_it_came(tmp_path):
 def test_what_is_no_notebook_is_refused_in_one_line(tmp_path, capfd, content, expected):
     notebook = tmp_path / "broken.ipynb"
     if content is not None:
-        notebook.write_text(content)
+        notebook.write_text(content, encoding="utf-8", newline="\n")
     assert main([str(notebook), "--output", str(tmp_path / "out")]) == 2
     err = capfd.readouterr().err
     assert expected in err

@@ -12,13 +12,13 @@ from tests.helpers import ROOT, make_words
 yaml = pytest.importorskip("yaml")
 
 WORKFLOWS = sorted((ROOT / ".github" / "workflows").glob("*.yml"))
-MAKEFILE = (ROOT / "Makefile").read_text()
+MAKEFILE = (ROOT / "Makefile").read_text(encoding="utf-8")
 TARGETS = set(re.findall(r"^([\w-]+):(?!=)", MAKEFILE, re.MULTILINE))
 VARIABLES = set(re.findall(r"^([A-Z_]+) \?=", MAKEFILE, re.MULTILINE))
 
 
 def jobs(workflow):
-    return yaml.safe_load(workflow.read_text())["jobs"]
+    return yaml.safe_load(workflow.read_text(encoding="utf-8"))["jobs"]
 
 
 def matrix(workflow, job):
@@ -49,7 +49,7 @@ def test_every_target_of_make_exists(workflow):
 
 
 def test_every_target_in_a_pull_request_is_one_of_ci_run():
-    run = make_words((ROOT / ".ci" / "run").read_text())
+    run = make_words((ROOT / ".ci" / "run").read_text(encoding="utf-8"))
     assert {word for word in make_arguments(CI) if "=" not in word} == {*run, "test-fast"}
 
 
@@ -98,7 +98,7 @@ def make_recipe(target):
 
 def test_hooks_run_what_is_installed():
     """`ruff` and the like in the versions of constraints.txt."""
-    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text())
+    config = yaml.safe_load((ROOT / ".pre-commit-config.yaml").read_text(encoding="utf-8"))
     hooks = [hook for repository in config["repos"] for hook in repository["hooks"]]
     assert {hook["id"] for hook in hooks} >= {"ruff-check", "ruff-format", "lint-imports"}
     for hook in hooks:

@@ -45,7 +45,7 @@ def test_results(compared):
         assert 0 < row["ms"]["low"] <= row["ms"]["value"] <= row["ms"]["high"]
     quotients = np.divide(ours["rounds_ms"], floor["rounds_ms"])
     assert ours["to_floor"]["value"] == pytest.approx(np.median(quotients))
-    assert json.loads((folder / "results.json").read_text()) == found
+    assert json.loads((folder / "results.json").read_text(encoding="utf-8")) == found
 
 
 def test_files_are_measured_where_they_were_copied(compared, tmp_path, capsys):
@@ -54,7 +54,7 @@ def test_files_are_measured_where_they_were_copied(compared, tmp_path, capsys):
     status = command_line.main([*options, "--rounds", "6", "--calls", "1", "--no-throughput"])
     assert status == 0
     printed = capsys.readouterr().out
-    found = json.loads((folder / "results.json").read_text())
+    found = json.loads((folder / "results.json").read_text(encoding="utf-8"))
     assert found["config"] == compared[1]["config"]
     assert command_line.main(["--results", str(folder / "results.json")]) == 0
     assert printed.startswith(capsys.readouterr().out)

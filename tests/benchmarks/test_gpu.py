@@ -38,12 +38,12 @@ def test_table(record):
 def test_records_of_a_network_each_are_published(record, tmp_path, monkeypatch):
     (tmp_path / "docs").mkdir()
     page = tmp_path / "docs" / "training.md"
-    page.write_text("<!-- gpu -->\nold\n<!-- /gpu -->\n", encoding="utf-8")
+    page.write_text("<!-- gpu -->\nold\n<!-- /gpu -->\n", encoding="utf-8", newline="\n")
     monkeypatch.chdir(tmp_path)
     rates = record["rates"] | {"poolformer_s12": {"training": RATES}}
     for name, values in rates.items():
         one = json.dumps(record | {"rates": {name: values}})
-        Path(name).write_text(one, encoding="utf-8")
+        Path(name).write_text(one, encoding="utf-8", newline="\n")
     assert gpu.main(["--publish", *rates]) == 0
     expected = record | {"rates": rates}
     assert gpu.table(expected) in page.read_text(encoding="utf-8")

@@ -106,19 +106,23 @@ def test_four_bits_keep_what_is_promised():
 
 def test_insert_replaces_one_block_alone(tmp_path):
     path = tmp_path / "README.md"
-    path.write_text("a\n<!-- x -->\nold\n<!-- /x -->\nb\n<!-- y -->\nkept\n<!-- /y -->\n")
+    path.write_text(
+        "a\n<!-- x -->\nold\n<!-- /x -->\nb\n<!-- y -->\nkept\n<!-- /y -->\n",
+        encoding="utf-8",
+        newline="\n",
+    )
     readme.insert(path, "x", "new\n")
     expected = "a\n<!-- x -->\nnew\n<!-- /x -->\nb\n<!-- y -->\nkept\n<!-- /y -->\n"
-    assert path.read_text() == expected
+    assert path.read_text(encoding="utf-8") == expected
 
 
 @pytest.mark.parametrize("text", ["", "<!-- x -->\n", "<!-- /x -->\n<!-- x -->\n"])
 def test_insert_refuses_a_file_without_the_block(text, tmp_path):
     path = tmp_path / "README.md"
-    path.write_text(text)
+    path.write_text(text, encoding="utf-8", newline="\n")
     with pytest.raises(InputError, match="<!-- x -->"):
         readme.insert(path, "x", "new\n")
-    assert path.read_text() == text
+    assert path.read_text(encoding="utf-8") == text
 
 
 def test_a_table_is_markdown():

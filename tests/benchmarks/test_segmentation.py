@@ -73,10 +73,12 @@ def test_publishing(measured, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "docs").mkdir()
     page = tmp_path / segmentation.PAGE
-    page.write_text("before\n<!-- speed -->\n<!-- /speed -->\nafter\n")
+    page.write_text(
+        "before\n<!-- speed -->\n<!-- /speed -->\nafter\n", encoding="utf-8", newline="\n"
+    )
     monkeypatch.setattr(segmentation, "measure_segmenter", lambda *_: measured[1])
     assert segmentation.main(["--publish"]) == 0
-    assert page.read_text() == (
+    assert page.read_text(encoding="utf-8") == (
         f"before\n<!-- speed -->\n{table(measured[1])}<!-- /speed -->\nafter\n"
     )
-    assert json.loads((tmp_path / segmentation.RECORD).read_text()) == measured[1]
+    assert json.loads((tmp_path / segmentation.RECORD).read_text(encoding="utf-8")) == measured[1]

@@ -55,7 +55,11 @@ def test_the_command_trains_resumes_and_measures(tmp_path, monkeypatch, capsys):
     assert "| RandFormer | 0.0" in first
     assert trained_family.main(arguments) == 0
     assert capsys.readouterr().out == first
-    steps = (tmp_path / "run" / "randformer_s12" / "log.csv").read_text().splitlines()[1:]
+    steps = (
+        (tmp_path / "run" / "randformer_s12" / "log.csv")
+        .read_text(encoding="utf-8")
+        .splitlines()[1:]
+    )
     assert len(steps) == 150 // trained_family.BATCH_SIZE
 
 

@@ -140,7 +140,11 @@ def test_an_index_of_many_shards_is_read_in_linear_time(tmp_path, seeded, save, 
     for name in set(names):
         (tmp_path / name).touch()
     index = tmp_path / "model.safetensors.index.json"
-    index.write_text(json.dumps({"weight_map": {str(i): n for i, n in enumerate(names)}}))
+    index.write_text(
+        json.dumps({"weight_map": {str(i): n for i, n in enumerate(names)}}),
+        encoding="utf-8",
+        newline="\n",
+    )
     monkeypatch.setattr(readers._Reading, "add", lambda *args: {})
     started = time.process_time()
     with pytest.raises(InputError, match="lacks '0'"):
@@ -153,7 +157,7 @@ def test_an_index_of_many_shards_is_read_in_linear_time(tmp_path, seeded, save, 
 
 def test_a_shard_with_a_name_of_300_letters(tmp_path, refusal):
     index = tmp_path / "model.safetensors.index.json"
-    index.write_text(json.dumps({"weight_map": {"a": "x" * 300}}))
+    index.write_text(json.dumps({"weight_map": {"a": "x" * 300}}), encoding="utf-8", newline="\n")
     assert "which is missing" in refusal(tmp_path)
     with pytest.raises(InputError, match="File name too long"):
         read_checkpoint(tmp_path / ("x" * 300))

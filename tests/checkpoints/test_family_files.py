@@ -247,7 +247,7 @@ def test_timm_reads_a_directory(name, tmp_path):
     )
     assert report.files == ("model.safetensors", "config.json")
     assert report.logits_equal and not report.notes
-    described = json.loads((folder / "config.json").read_text())
+    described = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     assert described["architecture"] == name
     theirs = timm.create_model(f"local-dir:{folder}", pretrained=True).eval()
     # timm changes the layer of this name for other numbers of classes

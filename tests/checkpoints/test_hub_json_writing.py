@@ -32,13 +32,15 @@ EVERYTHING = PoolFormerConfig(
 
 
 def written(folder, name, document):
-    (folder / name).write_text(json.dumps(document))
+    (folder / name).write_text(json.dumps(document), encoding="utf-8", newline="\n")
     return folder
 
 
 def read_back(folder):
     """Our fields of a config.json."""
-    return PoolFormerConfig(**hub_json.hf_config(json.loads((folder / "config.json").read_text())))
+    return PoolFormerConfig(
+        **hub_json.hf_config(json.loads((folder / "config.json").read_text(encoding="utf-8")))
+    )
 
 
 # ---------------------------------------------------------------------------------------
@@ -106,7 +108,7 @@ def test_transformers_reads_a_preprocessor(options, tmp_path, rgb_photographs):
         np.testing.assert_array_equal(transform(photo), expected)
     processor.save_pretrained(tmp_path / "again")
     for file in (folder, tmp_path / "again"):
-        document = json.loads((file / "preprocessor_config.json").read_text())
+        document = json.loads((file / "preprocessor_config.json").read_text(encoding="utf-8"))
         again = ImageTransform.from_dict(hub_json.hf_transform(document))
         assert again.replace(crop_size=None) == transform.replace(crop_size=None)
         assert again.output_shape == transform.output_shape

@@ -100,7 +100,9 @@ def test_instructions_that_reach_outside(tmp_path, container, stream, said, refu
 
 def test_a_module_on_the_path_is_not_imported(tmp_path, monkeypatch, archive, refusal):
     marker = tmp_path / "ran"
-    (tmp_path / "innocent.py").write_text(f"open({str(marker)!r}, 'w')\nclass Net: pass\n")
+    (tmp_path / "innocent.py").write_text(
+        f"open({str(marker)!r}, 'w')\nclass Net: pass\n", encoding="utf-8", newline="\n"
+    )
     monkeypatch.syspath_prepend(tmp_path)
     path = archive(tmp_path / "x.pth", PROTO + name("innocent", "Net") + b")\x81.")
     assert "innocent.Net" in refusal(path)

@@ -81,7 +81,9 @@ def test_the_description_is_plain_json(folder):
 def test_another_transform_may_be_written_into_it(folder):
     file = folder / "keras_poolformer.json"
     description = json.loads(file.read_text(encoding="utf-8"))
-    file.write_text(json.dumps(description | {"transform": {"size": 64}}))
+    file.write_text(
+        json.dumps(description | {"transform": {"size": 64}}), encoding="utf-8", newline="\n"
+    )
     assert PoolFormerImageClassifier.from_preset(folder).transform.size == 64
 
 
@@ -100,12 +102,14 @@ def test_something_else_is_never_overwritten(model, tmp_path, kind):
     place = tmp_path / "thesis"
     if kind == "folder":
         place.mkdir()
-        (place / "chapter1.tex").write_text("important")
+        (place / "chapter1.tex").write_text("important", encoding="utf-8", newline="\n")
     else:
-        place.write_text("important")
+        place.write_text("important", encoding="utf-8", newline="\n")
     with pytest.raises(InputError, match="only a folder that save_to_preset wrote is replaced"):
         model.save_to_preset(place, overwrite=True)
-    assert (place / "chapter1.tex" if kind == "folder" else place).read_text() == "important"
+    assert (place / "chapter1.tex" if kind == "folder" else place).read_text(
+        encoding="utf-8"
+    ) == "important"
 
 
 def test_a_failure_leaves_nothing(model, tmp_path, monkeypatch):
@@ -125,7 +129,7 @@ def test_a_failure_leaves_nothing(model, tmp_path, monkeypatch):
 def edited(folder, **changes):
     file = folder / "keras_poolformer.json"
     description = json.loads(file.read_text(encoding="utf-8")) | changes
-    file.write_text(json.dumps(description))
+    file.write_text(json.dumps(description), encoding="utf-8", newline="\n")
 
 
 @pytest.mark.parametrize(
@@ -157,6 +161,6 @@ def test_files_that_are_missing_or_damaged(folder):
     (folder / "model.keras").unlink()
     with pytest.raises(InputError, match=r"model\.keras does not exist"):
         PoolFormerImageClassifier.from_preset(folder)
-    (folder / "keras_poolformer.json").write_text("{")
+    (folder / "keras_poolformer.json").write_text("{", encoding="utf-8", newline="\n")
     with pytest.raises(InputError, match=r"keras_poolformer\.json is not valid JSON"):
         PoolFormerImageClassifier.from_preset(folder)

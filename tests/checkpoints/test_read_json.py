@@ -7,7 +7,7 @@ from keras_poolformer.support.json_files import read_json
 
 def test_read_json(tmp_path):
     path = tmp_path / "config.json"
-    path.write_text('{"a": [1, 2.5, null, "ä"]}', encoding="utf-8")
+    path.write_text('{"a": [1, 2.5, null, "ä"]}', encoding="utf-8", newline="\n")
     assert read_json(path) == {"a": [1, 2.5, None, "ä"]}
 
 
@@ -41,11 +41,11 @@ def test_read_json_of_no_file(tmp_path, refusal):
 @pytest.mark.parametrize("depth", [33, 880, 950, 998])
 def test_nesting_that_a_later_reader_would_fail_over(depth, tmp_path, refusal):
     path = tmp_path / "config.json"
-    path.write_text('{"a": ' + "[" * depth + "]" * depth + "}")
+    path.write_text('{"a": ' + "[" * depth + "]" * depth + "}", encoding="utf-8", newline="\n")
     assert "nested too deeply" in refusal(path, read=read_json)
 
 
 def test_more_objects_than_memory_should_hold(tmp_path, refusal):
     path = tmp_path / "config.json"
-    path.write_text('{"a": [' + "{}," * 300_000 + "{}]}")
+    path.write_text('{"a": [' + "{}," * 300_000 + "{}]}", encoding="utf-8", newline="\n")
     assert "at most 200,000 lists and objects" in refusal(path, read=read_json)

@@ -196,12 +196,15 @@ def test_crops_that_lie_a_pixel_off_are_said(model, tmp_path):
 def test_what_nothing_looks_at_goes_there_and_back(model, tmp_path):
     """patch_size and stride of transformers' config, also by way of a .keras file."""
     save_torch_weights(model, tmp_path / "one", layout="hf")
-    config = json.loads((tmp_path / "one/config.json").read_text()) | {"patch_size": 4, "stride": 2}
-    (tmp_path / "one/config.json").write_text(json.dumps(config))
+    config = json.loads((tmp_path / "one/config.json").read_text(encoding="utf-8")) | {
+        "patch_size": 4,
+        "stride": 2,
+    }
+    (tmp_path / "one/config.json").write_text(json.dumps(config), encoding="utf-8", newline="\n")
     PoolFormerImageClassifier.from_preset(tmp_path / "one").save(tmp_path / "x.keras")
     again = PoolFormerImageClassifier.from_preset(tmp_path / "x.keras")
     save_torch_weights(again, tmp_path / "two", layout="hf")
-    assert json.loads((tmp_path / "two/config.json").read_text()) == config
+    assert json.loads((tmp_path / "two/config.json").read_text(encoding="utf-8")) == config
 
 
 def test_only_a_directory_of_such_files_is_replaced(model, tmp_path):
@@ -211,10 +214,10 @@ def test_only_a_directory_of_such_files_is_replaced(model, tmp_path):
     assert [file.name for file in folder.iterdir()] == ["model.safetensors"]
     with pytest.raises(InputError, match="exists already"):
         save_torch_weights(model, folder)
-    (folder / "thesis.tex").write_text("precious")
+    (folder / "thesis.tex").write_text("precious", encoding="utf-8", newline="\n")
     with pytest.raises(InputError, match=r"Received: 'thesis\.tex' in it"):
         save_torch_weights(model, folder, layout="hf", overwrite=True)
-    assert (folder / "thesis.tex").read_text() == "precious"
+    assert (folder / "thesis.tex").read_text(encoding="utf-8") == "precious"
 
 
 def test_a_failed_directory_leaves_the_old_one(model, tmp_path, monkeypatch):

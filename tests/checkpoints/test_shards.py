@@ -26,7 +26,11 @@ def sharded(save, seeded):
         weight_map |= index_changes or {}
         stem = "model.safetensors" if suffix == "safetensors" else "pytorch_model.bin"
         index = folder / f"{stem}.index.json"
-        index.write_text(json.dumps({"metadata": {"total_size": 1}, "weight_map": weight_map}))
+        index.write_text(
+            json.dumps({"metadata": {"total_size": 1}, "weight_map": weight_map}),
+            encoding="utf-8",
+            newline="\n",
+        )
         return index, {name: t for tensors in shards.values() for name, t in tensors.items()}
 
     return sharded
@@ -72,7 +76,9 @@ def test_missing_shard_and_missing_tensor_and_duplicate(tmp_path, sharded, refus
 
 @pytest.mark.parametrize("index", [{}, {"weight_map": {}}, {"weight_map": ["a"]}])
 def test_index_without_a_map(tmp_path, index, refusal):
-    (tmp_path / "model.safetensors.index.json").write_text(json.dumps(index))
+    (tmp_path / "model.safetensors.index.json").write_text(
+        json.dumps(index), encoding="utf-8", newline="\n"
+    )
     assert "weight_map" in refusal(tmp_path)
 
 
@@ -89,6 +95,6 @@ def test_order_of_preference_in_a_directory(tmp_path, sharded, save, seeded):
 
 
 def test_directory_without_weights(tmp_path, refusal):
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "config.json").write_text("{}", encoding="utf-8", newline="\n")
     message = refusal(tmp_path)
     assert all(name in message for name in DIRECTORY_FILES)

@@ -106,7 +106,9 @@ CODE = "import sys; from keras_poolformer.cli import main; sys.exit(main())"
 def test_it_needs_no_framework(exports, tmp_path):
     """Neither here nor in the process that measures memory."""
     for name in ("keras", "tensorflow"):
-        (tmp_path / f"{name}.py").write_text("raise RuntimeError('imported')")
+        (tmp_path / f"{name}.py").write_text(
+            "raise RuntimeError('imported')", encoding="utf-8", newline="\n"
+        )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
     arguments = ("benchmark", exports / "fp32.tflite", *QUICK, "--json")
     done = run_python("-c", CODE, *arguments, env=environment)

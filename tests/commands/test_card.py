@@ -39,7 +39,7 @@ def test_files(repository):
     exports = {f"{PRESET}_fp32.tflite", f"{PRESET}_dynamic_int8.tflite"}
     preset = {"model.keras", "keras_poolformer.json"}
     assert names == {"README.md", "labels.txt", "transformers", *preset, *exports}
-    labels = (repository / "labels.txt").read_text().splitlines()
+    labels = (repository / "labels.txt").read_text(encoding="utf-8").splitlines()
     assert labels == list(PoolFormerImageClassifier.from_preset(PRESET).config.labels)
 
 
@@ -104,7 +104,7 @@ def test_without_data_there_is_no_accuracy(run, out):
     status, printed, _ = run("card", PRESET, "-o", out / "x", "--recipes", "none", "--json")
     figures = json.loads(printed)
     assert status == 0 and figures["accuracy"] == {} and figures["exports"] == []
-    text = (out / "x" / "README.md").read_text()
+    text = (out / "x" / "README.md").read_text(encoding="utf-8")
     assert "Evaluation results" not in text and "On devices" not in text
     assert "cifar10" not in text.split("---")[1]
 
@@ -151,11 +151,11 @@ def test_an_existing_folder_is_kept(refusal, run, out):
     arguments = ("card", PRESET, "-o", out / "x", "--recipes", "none")
     assert "exists already" in refusal(*arguments)
     assert run(*arguments, "--overwrite")[0] == 0  # an empty one
-    (out / "x" / "notes.txt").write_text("mine")
+    (out / "x" / "notes.txt").write_text("mine", encoding="utf-8", newline="\n")
     assert "'notes.txt' in it" in refusal(*arguments, "--overwrite")
     (out / "x" / "notes.txt").unlink()
     assert run(*arguments, "--overwrite", "--name", 'a "quoted" <b>')[0] == 0
-    text = (out / "x" / "README.md").read_text()
+    text = (out / "x" / "README.md").read_text(encoding="utf-8")
     assert '# a "quoted" \\<b\\>' in text
 
 
@@ -168,7 +168,7 @@ def test_weights_know_their_origin_all_the_way(run, out, repository):
     model.fit(np.zeros((2, 64, 64, 3), np.float32), np.array([0, 1]), verbose=0)
     model.save_to_preset(out / "mine")
     assert run("card", out / "mine", "-o", out / "card", "--recipes", "fp32")[0] == 0
-    text = (out / "card" / "README.md").read_text()
+    text = (out / "card" / "README.md").read_text(encoding="utf-8")
     header = yaml.safe_load(text.split("---")[1])
     assert header["base_model"] == PRESET and "datasets" not in header
     assert f"- SHA-256 of the starting model's file: {sha256}" in text
@@ -188,4 +188,6 @@ def test_weights_know_their_origin_all_the_way(run, out, repository):
         f"began as {PRESET}",
         f"sha256 of that file: {sha256}",
     ]
-    assert "base_model" not in (repository / "README.md").read_text()  # nothing was trained
+    assert "base_model" not in (repository / "README.md").read_text(
+        encoding="utf-8"
+    )  # nothing was trained

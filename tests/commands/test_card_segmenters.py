@@ -46,7 +46,7 @@ def test_files(repository):
     names = {path.name for path in repository.iterdir()}
     preset = {"model.keras", "keras_poolformer.json", "labels.txt"}
     assert names == {"README.md", "mmsegmentation", "m_fp32.tflite", *preset}
-    assert (repository / "labels.txt").read_text().splitlines() == list(LABELS)
+    assert (repository / "labels.txt").read_text(encoding="utf-8").splitlines() == list(LABELS)
     assert ImageTransform.from_preset(repository) == TRANSFORM
     assert PoolFormerSegmenter.from_preset(repository).palette == PALETTE
 

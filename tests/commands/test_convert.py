@@ -37,11 +37,11 @@ def test_what_no_file_tells_is_named(files, run, out):
 
 def test_an_output_is_replaced_only_if_asked(files, run, refusal, out, tiny_config):
     output = out / "x.keras"
-    output.write_text("precious")
+    output.write_text("precious", encoding="utf-8", newline="\n")
     arguments = ("convert", files / "tiny.pth.tar", "-o", output)
     assert "exists already" in refusal(*arguments)
     assert "exists already" in refusal("convert", "nosuch.pth", "-o", output)  # before reading
-    assert output.read_text() == "precious"
+    assert output.read_text(encoding="utf-8") == "precious"
     assert run(*arguments, "--overwrite")[0] == 0
     assert config_of(output).widths == tiny_config.widths
 

@@ -158,7 +158,7 @@ def test_a_report_lists_the_mistakes(exports, data, ranked, run, out):
         photo = next(photo for photo in CIFAR10_PHOTOS if photo.name == Path(mistake["image"]).name)
         assert CIFAR10_LABELS[ranked[photo][0]] == mistake["predicted"]
     assert run(*arguments)[0] == 2  # exists
-    (out / "report" / "notes.txt").write_text("mine")
+    (out / "report" / "notes.txt").write_text("mine", encoding="utf-8", newline="\n")
     assert run(*arguments, "--overwrite")[0] == 2
     (out / "report" / "notes.txt").unlink()
     assert run(*arguments, "--overwrite")[0] == 0
@@ -273,7 +273,7 @@ def broken(data):
     good = (data / "cat" / CIFAR10_PHOTOS[0].name).read_bytes()
     paths = [data / "cat" / "aaa.png", data / "dog" / "zzz.jpg", data / "ship" / "link.png"]
     paths[0].write_bytes(good[: len(good) // 2])
-    paths[1].write_text("<!DOCTYPE html>")
+    paths[1].write_text("<!DOCTYPE html>", encoding="utf-8", newline="\n")
     paths[2].symlink_to(data / "nosuch.png")
     return paths
 
@@ -308,7 +308,7 @@ def test_many_broken_images_are_not_all_named(exports, data, run):
 
 def test_nothing_but_broken_images(exports, data, refusal):
     for path in data.glob("*/*"):
-        path.write_text("no picture")
+        path.write_text("no picture", encoding="utf-8", newline="\n")
     message = refusal("evaluate", exports / "fp32.tflite", "--data", data, "--skip-broken")
     assert "at least one image" in message
 
@@ -340,5 +340,5 @@ def test_the_documents_state_what_the_preset_card_says():
     page = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
     section = page.partition("## Measure accuracy")[2].partition("\n## ")[0]
     (row,) = re.findall(r"^\| Keras .*$", section, re.MULTILINE)
-    card = json.loads((ASSETS / PRESET / "preset.json").read_text())
+    card = json.loads((ASSETS / PRESET / "preset.json").read_text(encoding="utf-8"))
     assert f"{card['top1']:.2f} %" in row

@@ -104,9 +104,9 @@ def test_a_broken_image_in_records_is_named_or_skipped(data, measured, tmp_path,
         ]:
             writer.write(record)
     path = tmp_path / "records" / "dataset.json"
-    description = json.loads(path.read_text())
+    description = json.loads(path.read_text(encoding="utf-8"))
     description["splits"]["train"][0]["bytes"] = file.stat().st_size
-    path.write_text(json.dumps(description))
+    path.write_text(json.dumps(description), encoding="utf-8", newline="\n")
     arguments = ("evaluate", exports / "fp32.tflite", "--data", path.parent, "--split", "train")
     status, _, (line,) = run(*arguments)
     assert status == 2 and f"record 0 of {file}" in line

@@ -98,5 +98,5 @@ def test_models_of_another_kind(changes, name, message, tiny_config, numbered, o
 def test_sources_that_are_not_there(data, tmp_path, refusal):
     assert "nor a preset" in refusal("evaluate", "nosuch", "--data", data)
     assert "no such file" in refusal("evaluate", tmp_path / "x.tflite", "--data", data)
-    (tmp_path / "x.tflite").write_text("no model")
+    (tmp_path / "x.tflite").write_text("no model", encoding="utf-8", newline="\n")
     assert "not a usable TFLite model" in refusal("evaluate", tmp_path / "x.tflite", "--data", data)

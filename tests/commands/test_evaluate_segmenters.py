@@ -49,7 +49,9 @@ def masked(tmp_path_factory):
     photos = [photo for photo in PHOTOS if photo.suffix == ".jpg"][:2] + PHOTOS[-4:]
     for number, photo in enumerate(photos):
         write(root, f"{number}", photo, random.integers(0, CLASSES, (5, 4)))
-    (root / "labels.txt").write_text("".join(f"{label}\n" for label in LABELS))
+    (root / "labels.txt").write_text(
+        "".join(f"{label}\n" for label in LABELS), encoding="utf-8", newline="\n"
+    )
     return root
 
 
@@ -224,9 +226,9 @@ def test_the_task_of_the_model_and_of_the_data(sources, masked, numbered, export
 def test_names_that_are_not_the_models(sources, data, refusal):
     arguments = ("evaluate", sources / "logits.tflite", "--data", data)
     names = data / "labels.txt"
-    names.write_text("".join(f"{label}\n" for label in LABELS[:-1]))
+    names.write_text("".join(f"{label}\n" for label in LABELS[:-1]), encoding="utf-8", newline="\n")
     assert "must name the model's 5 classes. Received: 4 names" in refusal(*arguments)
-    names.write_text("wall\nsky\nroad\ntree\nsea\n")
+    names.write_text("wall\nsky\nroad\ntree\nsea\n", encoding="utf-8", newline="\n")
     message = refusal(*arguments)
     assert "labels.txt must name the model's classes in their order" in message
     assert "class 2 is 'tree'. Received: 'road'" in message
@@ -253,7 +255,7 @@ def test_masks_that_do_not_fit(sources, data, refusal, run):
     assert "must have one mask" in message and first.name in message
     first.write_bytes(kept)
     for path in (data / "masks").iterdir():
-        path.write_text("no picture")
+        path.write_text("no picture", encoding="utf-8", newline="\n")
     message = refusal(*arguments, "--skip-broken")  # all of them: the first one is named
     assert "masks/0.png" in message
 

@@ -122,7 +122,9 @@ def test_broken_images_are_reported_and_the_others_drawn(files, run, out, photog
 def test_size_and_labels_replace_the_presets(run, out, tmp_path, photographs):
     """At 224 pixels the last stage has 7 x 7 places, as in the authors' figures."""
     labels = tmp_path / "labels.txt"
-    labels.write_text("".join(f"kind {index}\n" for index in range(10)))
+    labels.write_text(
+        "".join(f"kind {index}\n" for index in range(10)), encoding="utf-8", newline="\n"
+    )
     arguments = ("explain", CIFAR, photographs[0], "-o", out / "a.png", "--json", "--overwrite")
     for size, layer, places in ((224, "P5", [7, 7]), ("32x224", "P2", [8, 56])):
         status, printed, _ = run(*arguments, "--size", size, "--labels", labels)
@@ -134,8 +136,8 @@ def test_size_and_labels_replace_the_presets(run, out, tmp_path, photographs):
 @pytest.mark.slow
 def test_a_picture_is_replaced_only_if_asked(refusal, run, out, photographs):
     output = out / "a.png"
-    output.write_text("precious")
+    output.write_text("precious", encoding="utf-8", newline="\n")
     assert "exists already" in refusal("explain", CIFAR, photographs[0], "-o", output)
-    assert output.read_text() == "precious"
+    assert output.read_text(encoding="utf-8") == "precious"
     assert run("explain", CIFAR, photographs[0], "-o", output, "--overwrite")[0] == 0
     assert len(list(drawn_pairs(output, 1))) == 1

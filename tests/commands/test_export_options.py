@@ -22,12 +22,12 @@ LABELS = ("ant", "bee", "fly")
 @pytest.fixture
 def labels(tmp_path):
     path = tmp_path / "labels.txt"
-    path.write_text("".join(f"{label}\n" for label in LABELS))
+    path.write_text("".join(f"{label}\n" for label in LABELS), encoding="utf-8", newline="\n")
     return path
 
 
 def record_of(path):
-    return json.loads(path.with_name(f"{path.name}.json").read_text())
+    return json.loads(path.with_name(f"{path.name}.json").read_text(encoding="utf-8"))
 
 
 @pytest.mark.slow
@@ -44,7 +44,7 @@ def test_the_checksum_of_a_folder_is_what_sha256sum_says(tmp_path):
     for name in ("b.txt", "a/é c.bin", "a-b.txt"):
         path = tmp_path / "saved" / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(name)
+        path.write_text(name, encoding="utf-8", newline="\n")
     command = "find . -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum | sha256sum"
     done = subprocess.run(
         command, shell=True, cwd=tmp_path / "saved", capture_output=True, text=True, check=True
@@ -96,7 +96,7 @@ def test_what_does_not_fit_is_refused(refusal, files, out, labels, photographs):
     assert "1 to 4096" in message
     message = refusal("predict", files / "tiny.tflite", photographs[0], "--size", 64)
     assert "takes images of 224 x 224 pixels only: --size is chosen when" in message
-    labels.write_text("ant\n")
+    labels.write_text("ant\n", encoding="utf-8", newline="\n")
     for command in (
         ("export", files / "tiny.keras", *output),
         ("predict", files / "tiny.keras", photographs[0]),

@@ -31,11 +31,11 @@ def half_written(path, data=b"half of it"):
 @pytest.mark.parametrize("existing", [None, "precious"])
 def test_convert_on_a_full_disk(existing, files, refusal, out, monkeypatch):
     if existing:
-        (out / "x.keras").write_text(existing)
+        (out / "x.keras").write_text(existing, encoding="utf-8", newline="\n")
     monkeypatch.setattr(keras.Model, "save", lambda self, path: half_written(path))
     arguments = ("convert", files / "tiny.pth.tar", "-o", out / "x.keras", "--overwrite")
     assert "No space left on device" in refusal(*arguments)
-    assert not existing or (out / "x.keras").read_text() == existing
+    assert not existing or (out / "x.keras").read_text(encoding="utf-8") == existing
 
 
 def test_convert_where_the_kernel_stops_the_writing(files, refusal, out, small_disk):

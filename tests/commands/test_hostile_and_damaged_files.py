@@ -68,7 +68,9 @@ def test_a_checkpoint_never_imports_a_module(state, tmp_path, convert_refusal, m
     with monkeypatch.context() as context:
         context.setitem(sys.modules, "hostile_module", module)
         torch.save({"state_dict": state, "args": module.Thing()}, tmp_path / "x.pth")
-    (tmp_path / "hostile_module.py").write_text(f"open({str(marker)!r}, 'w').close()")
+    (tmp_path / "hostile_module.py").write_text(
+        f"open({str(marker)!r}, 'w').close()", encoding="utf-8", newline="\n"
+    )
     monkeypatch.syspath_prepend(tmp_path)
 
     assert "hostile_module.Thing" in convert_refusal(tmp_path / "x.pth")
@@ -147,5 +149,5 @@ def test_a_flipped_bit_in_an_image(place, files, tmp_path, refusal, photographs)
 @pytest.mark.parametrize("name", ["x.pth", "x.pth.tar", "x.safetensors", "x.keras"])
 @pytest.mark.parametrize("text", ["", "These are not weights.\n", "<!DOCTYPE html>\n<p>404"])
 def test_a_text_file_with_a_checkpoints_name(name, text, tmp_path, convert_refusal):
-    (tmp_path / name).write_text(text)
+    (tmp_path / name).write_text(text, encoding="utf-8", newline="\n")
     assert name in convert_refusal(tmp_path / name)

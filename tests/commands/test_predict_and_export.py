@@ -62,7 +62,7 @@ def test_predict_gives_the_classes_of_the_exported_source(exports, run, photogra
 def test_predict_takes_files_and_folders_in_order(files, run, tmp_path, photographs):
     for name in ("b.PNG", "a.png", "c.webp"):
         Image.open(photographs[0]).save(tmp_path / name)
-    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "notes.txt").write_text("no picture", encoding="utf-8", newline="\n")
     status, printed, _ = run(
         "predict", files / "tiny.tflite", photographs[1], tmp_path, "--top-k", 2, "--json"
     )
@@ -114,7 +114,7 @@ def half_broken(tmp_path, photographs):
         Image.open(photographs[0]).resize((60, 40)).save(tmp_path / name)
     (tmp_path / "b.png").write_bytes(b"oops")
     (tmp_path / "._a.png").write_bytes(b"\0\5\x16\7Mac OS X")
-    (tmp_path / "notes.txt").write_text("no picture")
+    (tmp_path / "notes.txt").write_text("no picture", encoding="utf-8", newline="\n")
     return tmp_path
 
 
@@ -168,7 +168,7 @@ def test_predict_of_more_images_than_a_batch(files, run, tmp_path, photographs, 
 
 
 def test_predict_refuses_files_that_are_no_models(files, refusal, tmp_path, photographs):
-    (tmp_path / "x.tflite").write_text("no model")
+    (tmp_path / "x.tflite").write_text("no model", encoding="utf-8", newline="\n")
     assert "not a usable TFLite model" in refusal("predict", tmp_path / "x.tflite", photographs[0])
     assert "no such file" in refusal("predict", tmp_path / "y.tflite", photographs[0])
     data = (files / "tiny.tflite").read_bytes()
@@ -215,13 +215,13 @@ def test_export_reports_what_it_wrote(files, run, out):
     assert report["operators"]["CONV_2D"] == 12  # four stages of one block each
     assert report["partitions"] == 1
     assert report["versions"]["keras-poolformer"] == __version__
-    assert (out / "x.tflite.json").read_text() == printed
+    assert (out / "x.tflite.json").read_text(encoding="utf-8") == printed
     assert sorted(path.name for path in out.iterdir()) == ["x.tflite", "x.tflite.json"]
 
 
 def test_export_records_the_checkpoint(exports):
     weights = ASSETS / "poolformer_tiny_cifar10" / "model.safetensors"
-    record = json.loads((exports / "pixels.tflite.json").read_text())
+    record = json.loads((exports / "pixels.tflite.json").read_text(encoding="utf-8"))
     assert record["source_sha256"] == hashlib.sha256(weights.read_bytes()).hexdigest()
 
 
@@ -231,7 +231,7 @@ def test_saved_model_is_recorded_too(files, run, out):
     status, printed, _ = run("export", files / "tiny.keras", *options)
     assert status == 0
     assert "error on photographs" in printed
-    record = json.loads((out / "saved.json").read_text())
+    record = json.loads((out / "saved.json").read_text(encoding="utf-8"))
     assert record["error"] <= 1e-6
     in_files = sum(path.stat().st_size for path in (out / "saved").rglob("*") if path.is_file())
     assert record["bytes"] == in_files
@@ -253,13 +253,13 @@ def test_export_refuses_unknown_words(files, refusal, out):
 def test_export_replaces_only_if_asked(files, refusal, run, out):
     output = out / "x.tflite"
     record = out / "x.tflite.json"
-    record.write_text("precious")
+    record.write_text("precious", encoding="utf-8", newline="\n")
     assert "exists already" in refusal("export", files / "tiny.keras", "-o", output)
     record.unlink()
-    output.write_text("precious")
+    output.write_text("precious", encoding="utf-8", newline="\n")
     assert "exists already" in refusal("export", files / "tiny.keras", "-o", output)
     assert "exists already" in refusal("export", "nosuch.keras", "-o", output)  # before reading
-    assert output.read_text() == "precious"
+    assert output.read_text(encoding="utf-8") == "precious"
     assert run("export", files / "tiny.keras", "-o", output, "--overwrite")[0] == 0
     assert output.stat().st_size > 40_000
 

@@ -55,7 +55,7 @@ def test_overlays_and_shares(name, files, photos, out, run):
     status, printed, lines = run("predict", files / name, *photos, "-o", folder, "--json")
     assert (status, lines) == (0, [])
     report = json.loads(printed)
-    assert report == json.loads((folder / "classes.json").read_text())
+    assert report == json.loads((folder / "classes.json").read_text(encoding="utf-8"))
     assert [row["image"] for row in report["images"]] == list(map(str, photos))
     assert [row["overlay"] for row in report["images"]] == ["photo.png", "photo_2.png"]
     assert {path.name for path in folder.iterdir()} == {
@@ -97,7 +97,7 @@ def test_the_table_and_the_folder_by_default(files, photos, out, run, monkeypatc
     assert header == ["image", "overlay", "class", "label", "share"]
     assert row[:2] == [str(photos[0]), f"{photos[0].stem}.png"] and row[3] == label
     assert float(row[4]) == pytest.approx(share)
-    (out / "overlays" / "mine.txt").write_text("mine")
+    (out / "overlays" / "mine.txt").write_text("mine", encoding="utf-8", newline="\n")
     status, _, lines = run(*arguments, "--overwrite")
     assert status == 2
     assert "only a folder of overlays that predict wrote is replaced" in lines[-1]
@@ -115,7 +115,7 @@ def test_tiles(files, photos, out, run):
 
 def test_images_that_cannot_be_read(files, photos, out, run, refusal):
     broken = photos[0].with_name("broken.png")
-    broken.write_text("no picture")
+    broken.write_text("no picture", encoding="utf-8", newline="\n")
     message = refusal("predict", files / "m.tflite", broken, "-o", out / "overlays")
     assert "broken.png" in message
     arguments = ("predict", files / "m.tflite", broken, photos[0], "-o", out / "overlays")

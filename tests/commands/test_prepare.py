@@ -36,7 +36,7 @@ def test_a_folder_becomes_records(split_folders, out, run):
 
 def test_the_report_is_the_description(data, out, run):
     status, printed, _ = run("prepare", data, "-o", out / "records", "--json")
-    assert status == 0 and printed == (out / "records/dataset.json").read_text()
+    assert status == 0 and printed == (out / "records/dataset.json").read_text(encoding="utf-8")
     assert json.loads(printed)["splits"].keys() == {"train"}
 
 
@@ -110,7 +110,7 @@ def test_images_with_masks_become_records(masked_folder, out, run, refusal):
     arguments = ("prepare", masked_folder, "-o", out / "records")
     labels = masked_folder / "labels.txt"
     assert f"write them to {labels}" in refusal(*arguments)
-    labels.write_text("sky\nsea\n")
+    labels.write_text("sky\nsea\n", encoding="utf-8", newline="\n")
     message = refusal(*arguments)
     assert f"{masked_folder}/masks/1.png has 2" in message and "reduce_zero_label" in message
     arguments += ("--reduce-zero-label", "--labels", labels)

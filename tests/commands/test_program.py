@@ -124,7 +124,9 @@ def test_the_terminal_shows_no_chatter(recipe, files, out, program, progress_lin
 
 def test_light_commands_start_without_tensorflow(tmp_path, program):
     for name in ("keras", "tensorflow"):
-        (tmp_path / f"{name}.py").write_text("raise RuntimeError('imported')")
+        (tmp_path / f"{name}.py").write_text(
+            "raise RuntimeError('imported')", encoding="utf-8", newline="\n"
+        )
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
     for arguments in (("presets",), ("export", "--help"), ("summary", "nosuch")):
         done = program(*arguments, env=environment)

@@ -22,7 +22,7 @@ def test_export_and_benchmark(source, out, run):
     status, printed, _ = run("export", source, "--size", 64, "-o", path)
     assert status == 0
     assert "ImageSegmenter opens it" in printed
-    record = json.loads((out / "m.tflite.json").read_text())
+    record = json.loads((out / "m.tflite.json").read_text(encoding="utf-8"))
     assert (record["task"], record["outputs"], record["inputs"]) == (
         "segmentation",
         "logits",

@@ -80,14 +80,14 @@ def names(folder):
 def test_the_work_is_done_whoever_listens(redirection, tmp_path):
     line = f'{{ "$1" -c "$2" "$3"; echo $? > "$3.status"; }} {redirection}'
     done = shell(line, PROGRAM, tmp_path / "out")
-    assert (tmp_path / "out").read_text() == "whole"
-    assert (tmp_path / "out.status").read_text() == "0\n"
+    assert (tmp_path / "out").read_text(encoding="utf-8") == "whole"
+    assert (tmp_path / "out.status").read_text(encoding="utf-8") == "0\n"
     assert "Traceback" not in done.stderr and "Exception" not in done.stderr
 
 
 def test_a_closed_descriptor_is_not_the_outputs(tmp_path):
     shell('"$1" -c "$2" "$3" >&- 2>&-', PROGRAM, tmp_path / "out")
-    assert (tmp_path / "out").read_text() == "whole"  # without progress in it
+    assert (tmp_path / "out").read_text(encoding="utf-8") == "whole"  # without progress in it
 
 
 @pytest.mark.first(1)
@@ -107,12 +107,15 @@ def test_programs_without_a_console(monkeypatch, tmp_path):
     def work(path):
         Progress(["writing"]).start()
         print("result")
-        path.write_text("whole")
+        path.write_text("whole", encoding="utf-8", newline="\n")
 
     assert one_line_errors("program", work, tmp_path / "out") == 0
-    assert one_line_errors("program", lambda _: (tmp_path / "none").read_text(), None) == 2
+    assert (
+        one_line_errors("program", lambda _: (tmp_path / "none").read_text(encoding="utf-8"), None)
+        == 2
+    )
     assert sys.stdout is None and sys.stderr is None
-    assert (tmp_path / "out").read_text() == "whole"
+    assert (tmp_path / "out").read_text(encoding="utf-8") == "whole"
     Progress(["a step"]).start()
 
 
@@ -168,7 +171,7 @@ def test_ctrl_c_while_modules_are_imported(tmp_path):
         if not ending:
             stop = "import os, signal\nif True:\n"
         code = f"{stop}    os.kill(os.getpid(), signal.SIGINT){ending}"
-        (tmp_path / "numpy.py").write_text(code)
+        (tmp_path / "numpy.py").write_text(code, encoding="utf-8", newline="\n")
         environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(tmp_path), str(ROOT)])}
         done = run_python("-c", PRESETS, env=environment)
         assert (done.returncode, done.stderr) == (130, "keras-poolformer: interrupted\n")

@@ -89,7 +89,7 @@ def test_a_backbone_has_no_head(run, tmp_path, tiny_config, summary_json):
 
 
 def test_what_is_no_source_or_no_size_is_refused(refusal, run, tmp_path):
-    (tmp_path / "x.pth").write_text("no weights")
+    (tmp_path / "x.pth").write_text("no weights", encoding="utf-8", newline="\n")
     assert "is not a checkpoint" in refusal("summary", tmp_path / "x.pth")
     assert "nor a preset" in refusal("summary", "poolformer_xxl")
     for size in (2, 10**9):

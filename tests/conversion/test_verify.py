@@ -157,7 +157,7 @@ def test_convert_writes_the_model_and_its_provenance(checkpoint, tmp_path, photo
     output = tmp_path / "model.keras"
     path = checkpoint("sail")
     assert run("convert", path, "-o", output, "--photos", photographs[0]) == 0
-    provenance = json.loads((tmp_path / "model.provenance.json").read_text())
+    provenance = json.loads((tmp_path / "model.provenance.json").read_text(encoding="utf-8"))
     assert provenance["layout"] == "sail"
     assert max(provenance["relative_errors"].values()) <= TOLERANCE
     model = PoolFormerImageClassifier.from_preset(output)

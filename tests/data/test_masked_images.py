@@ -39,7 +39,7 @@ def folder(tmp_path_factory):
             for kind, array in zip(("images", "masks"), pair(number), strict=True):
                 (root / kind / split).mkdir(parents=True, exist_ok=True)
                 (root / kind / split / f"{number}.png").write_bytes(png(array).getvalue())
-    (root / "labels.txt").write_text("sky\nsea\nboat\n")
+    (root / "labels.txt").write_text("sky\nsea\nboat\n", encoding="utf-8", newline="\n")
     return root
 
 

@@ -51,7 +51,7 @@ def folder(tmp_path_factory):
         write_pair(root, f"train/{number:02}", number)
     for number in range(5):
         write_pair(root, f"val/{number:02}", 100 + number)
-    (root / "labels.txt").write_text("sky\nsea\nboat\n")
+    (root / "labels.txt").write_text("sky\nsea\nboat\n", encoding="utf-8", newline="\n")
     return root
 
 
@@ -143,7 +143,7 @@ def small(tmp_path):
     """ROOT/images and ROOT/masks with six pairs, and the names of three classes."""
     for number in range(6):
         write_pair(tmp_path, f"{number}", number)
-    (tmp_path / "labels.txt").write_text("sky\nsea\nboat\n")
+    (tmp_path / "labels.txt").write_text("sky\nsea\nboat\n", encoding="utf-8", newline="\n")
     return tmp_path
 
 
@@ -211,7 +211,7 @@ def test_missing_masks_are_named_before_anything_is_read(small):
 def test_names_of_classes(small):
     split, _ = open_masked_splits(small, class_names=["others"])
     assert split.class_names == ("sky", "sea", "boat")  # those of the data come first
-    (small / "labels.txt").write_text("sky\nsky\n")
+    (small / "labels.txt").write_text("sky\nsky\n", encoding="utf-8", newline="\n")
     assert f"{small}/labels.txt: must be different" in error_line(open_masked_splits, small)
     (small / "labels.txt").unlink()
     assert f"write them to {small}/labels.txt" in error_line(open_masked_splits, small)
@@ -264,7 +264,7 @@ def test_records_hold_the_files_as_they_are(folder, records):
         assert content(split) == content(source)
     assert opened[0].num_files == 4
     validate(opened[0])
-    text = (records / "dataset.json").read_text()
+    text = (records / "dataset.json").read_text(encoding="utf-8")
     assert '"version": 2' in text and '"reduce_zero_label": false' in text
 
 
@@ -285,8 +285,8 @@ def test_records_of_the_other_kind_are_rejected(records, records_of_numbers, tmp
     line = error_line(lambda: open_masked_splits(records, reduce_zero_label=True))
     assert "reduce_zero_label must be true" in line
     for wrong in ('"version": 1', '"version": 3'):
-        text = (records / "dataset.json").read_text().replace('"version": 2', wrong)
-        (tmp_path / "dataset.json").write_text(text)
+        text = (records / "dataset.json").read_text(encoding="utf-8").replace('"version": 2', wrong)
+        (tmp_path / "dataset.json").write_text(text, encoding="utf-8", newline="\n")
         assert "dataset.json: " in error_line(open_masked_splits, tmp_path)
 
 

@@ -12,7 +12,7 @@ def test_what_data_are(tmp_path, write_folder, monkeypatch):
     monkeypatch.chdir(tmp_path)
     write_folder(tmp_path / "cifar10", {"a/1.png": 1})
     (tmp_path / "records").mkdir()
-    (tmp_path / "records" / "dataset.json").write_text("{}")
+    (tmp_path / "records" / "dataset.json").write_text("{}", encoding="utf-8", newline="\n")
     assert data_kind(tmp_path / "cifar10") is DataKind.FOLDERS
     assert data_kind("cifar10") is DataKind.FOLDERS  # which takes precedence over tfds
     assert data_kind("mnist") is DataKind.TFDS

@@ -41,7 +41,11 @@ def describe(copy):
 
     def describe(**fields):
         path = copy / "dataset.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | fields))
+        path.write_text(
+            json.dumps(json.loads(path.read_text(encoding="utf-8")) | fields),
+            encoding="utf-8",
+            newline="\n",
+        )
 
     return describe
 
@@ -55,7 +59,7 @@ def images(split):
 
 
 def test_the_description_says_what_there_is(written):
-    fields = json.loads((written / "dataset.json").read_text())
+    fields = json.loads((written / "dataset.json").read_text(encoding="utf-8"))
     assert (fields["version"], fields["class_names"]) == (1, ["a", "b", "c"])
     files = [file for part in fields["splits"].values() for file in part]
     assert [file["name"] for file in files] == [
@@ -187,12 +191,12 @@ def test_other_things_are_never_replaced(place, folder_of_numbers):
 
 
 def test_a_file_is_never_replaced(tmp_path, folder_of_numbers):
-    (tmp_path / "x").write_text("years of work")
+    (tmp_path / "x").write_text("years of work", encoding="utf-8", newline="\n")
     with pytest.raises(InputError, match="Received: a file"):
         write_records(open_splits(folder_of_numbers), tmp_path / "x", overwrite=True)
     with pytest.raises(InputError, match="exists already"):
         write_records(open_splits(folder_of_numbers), tmp_path / "x")
-    assert (tmp_path / "x").read_text() == "years of work"
+    assert (tmp_path / "x").read_text(encoding="utf-8") == "years of work"
 
 
 def test_a_full_disk(tmp_path, folder_of_numbers):
@@ -250,7 +254,7 @@ def test_flipped_bits_are_laid_on_the_right_file(copy):
 
 @pytest.mark.parametrize("change", [1, -1])
 def test_counts_that_do_not_match(change, copy, describe):
-    splits = json.loads((copy / "dataset.json").read_text())["splits"]
+    splits = json.loads((copy / "dataset.json").read_text(encoding="utf-8"))["splits"]
     splits["train"][1]["examples"] += change
     describe(splits=splits)
     error = str(name_broken(open_splits(copy)[0]))
@@ -264,7 +268,7 @@ def test_records_of_another_kind(copy, describe):
     with tf.io.TFRecordWriter(str(file)) as writer:
         for _ in range(24):
             writer.write(tf.train.Example().SerializeToString())
-    splits = json.loads((copy / "dataset.json").read_text())["splits"]
+    splits = json.loads((copy / "dataset.json").read_text(encoding="utf-8"))["splits"]
     splits["train"][0]["bytes"] = file.stat().st_size
     describe(splits=splits)
     error = str(name_broken(open_splits(copy)[0]))
@@ -351,7 +355,7 @@ def foreign_record(copy, describe):
     with tf.io.TFRecordWriter(str(file)) as writer:
         for record in [records[0], b"\xff\xfe\x00\x9f" * 5, *records[2:]]:
             writer.write(record)
-    splits = json.loads((copy / "dataset.json").read_text())["splits"]
+    splits = json.loads((copy / "dataset.json").read_text(encoding="utf-8"))["splits"]
     splits["train"][0]["bytes"] = file.stat().st_size
     describe(splits=splits)
     return file

@@ -132,16 +132,18 @@ def tfds_file():
 def test_features_that_are_programs(spelling, store_tfds, tmp_path, monkeypatch):
     """tfds would import the module that a data set's features.json names."""
     folder = store_tfds({"train": [(tfds_file(), 0)]})
-    (tmp_path / "chosen_by_the_file.py").write_text("raise SystemExit('it has run')")
+    (tmp_path / "chosen_by_the_file.py").write_text(
+        "raise SystemExit('it has run')", encoding="utf-8", newline="\n"
+    )
     monkeypatch.syspath_prepend(tmp_path)
     (path,) = folder.rglob("features.json")
-    features = json.loads(path.read_text())
+    features = json.loads(path.read_text(encoding="utf-8"))
     label = features["featuresDict"]["features"]["label"]
     del label["pythonClassName"]
     label[spelling] = "chosen_by_the_file.ClassLabel"
     if spelling == "type":
         features = {"type": "chosen_by_the_file.FeaturesDict", "content": {}}
-    path.write_text(json.dumps(features))
+    path.write_text(json.dumps(features), encoding="utf-8", newline="\n")
     with pytest.raises(InputError, match=r"Received: 'chosen_by_the_file.\w+'") as raised:
         open_splits("numbers", folder)
     assert str(raised.value).startswith("the features.json of numbers must name features of tens")

@@ -24,7 +24,7 @@ pytestmark = pytest.mark.dist
 RUNTIME = "keras-poolformer[runtime]"
 FULL = "keras-poolformer[keras,tensorflow-cpu,runtime]"
 NAME = f"keras_poolformer-{__version__}"
-PYTORCH = json.loads((ASSETS / PRESET / "torch_logits.json").read_text())
+PYTORCH = json.loads((ASSETS / PRESET / "torch_logits.json").read_text(encoding="utf-8"))
 CIFAR10 = list(PYTORCH)[:3]
 PHOTOS = [*CIFAR10, "chelsea.jpg"]
 
@@ -147,7 +147,7 @@ def test_what_is_installed_is_what_was_built(full, runtime, wheel):
     assert len(expected) > 100
     for environment in (full, runtime):
         (record,) = (environment.folder / "venv").rglob(f"{NAME}.dist-info/RECORD")
-        assert _package(record.read_text()) == expected
+        assert _package(record.read_text(encoding="utf-8")) == expected
 
 
 def _package(record):

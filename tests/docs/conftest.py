@@ -100,7 +100,9 @@ def _masks(path):
         with Image.open(PHOTOS / f"{name}.jpg") as photo:
             mask = Image.linear_gradient("L").point(lambda value: value // 64).resize(photo.size)
         mask.save(path / "masks" / f"{name}.png")
-    (path / "labels.txt").write_text("".join(f"{label}\n" for label in LABELS))
+    (path / "labels.txt").write_text(
+        "".join(f"{label}\n" for label in LABELS), encoding="utf-8", newline="\n"
+    )
 
 
 def _scenes(path):
@@ -116,7 +118,9 @@ def _micrograph(path):
 
 def _labels(path):
     """As many class names as the tiny preset has classes."""
-    path.write_text("".join(f"kind {number}\n" for number in range(10)))
+    path.write_text(
+        "".join(f"kind {number}\n" for number in range(10)), encoding="utf-8", newline="\n"
+    )
 
 
 # By the names that the documents have for them.

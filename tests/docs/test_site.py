@@ -35,8 +35,8 @@ def build_site(tmp_path):
     def build_site(text="", executed=None):
         folder = tmp_path / "docs" / "site"
         shutil.copytree(ROOT / "docs" / "site", folder, ignore=shutil.ignore_patterns("api"))
-        (tmp_path / "README.md").write_text(README + text)
-        (tmp_path / "docs" / "guide.md").write_text(GUIDE)
+        (tmp_path / "README.md").write_text(README + text, encoding="utf-8", newline="\n")
+        (tmp_path / "docs" / "guide.md").write_text(GUIDE, encoding="utf-8", newline="\n")
         (tmp_path / "docs" / "x.png").touch()
         (tmp_path / "CITATION.cff").touch()
         _write_notebook(tmp_path / "notebooks" / "1.ipynb")
@@ -60,11 +60,11 @@ def _write_notebook(path, source="print(6 * 7)", output=None):
 
 def test_links_that_lead_somewhere(build_site):
     site = build_site("\n[a](https://keras.io/api/), [b](http://127.0.0.1:8000), `[c](d.md)`\n")
-    home = (site / "index.html").read_text()
+    home = (site / "index.html").read_text(encoding="utf-8")
     for address in ("docs/guide/#a-part-of-it", "notebooks/1/#in-a-notebook", "CITATION.cff"):
         assert f'href="{address}"' in home
         assert (site / address.partition("#")[0]).exists()
-    assert 'href="../.."' in (site / "docs" / "guide" / "index.html").read_text()
+    assert 'href="../.."' in (site / "docs" / "guide" / "index.html").read_text(encoding="utf-8")
 
 
 DEAD_LINKS = {
@@ -89,7 +89,7 @@ def test_each_dead_link_fails_the_build(build_site, caplog):
 
 
 def test_a_page_outside_the_navigation_fails_the_build(build_site, tmp_path, caplog):
-    (tmp_path / "NEW.md").write_text("# New\n")
+    (tmp_path / "NEW.md").write_text("# New\n", encoding="utf-8", newline="\n")
     with pytest.raises(Abort, match="Aborted with 1 warnings in strict mode"):
         build_site()
     assert 'not included in the "nav" configuration:\n  - NEW.md' in caplog.text
@@ -103,7 +103,9 @@ def test_a_page_outside_the_navigation_fails_the_build(build_site, tmp_path, cap
     ],
 )
 def test_a_notebook_has_the_outputs_of_its_own_run(executed, shown, build_site):
-    page = (build_site(executed=executed) / "notebooks" / "1" / "index.html").read_text()
+    page = (build_site(executed=executed) / "notebooks" / "1" / "index.html").read_text(
+        encoding="utf-8"
+    )
     assert 'href="../../docs/guide/"' in page
     assert ("it is 42" in page) == shown
 
@@ -113,7 +115,7 @@ def test_every_public_name_is_in_the_reference():
     """Of the site that `make docs` built first."""
     inventory = zlib.decompress((SITE / "objects.inv").read_bytes().split(b"\n", 4)[4])
     entries = {line.split()[0] for line in inventory.decode().splitlines()}
-    directives = [page.read_text().split() for page in sorted(API.glob("*.md"))]
+    directives = [page.read_text(encoding="utf-8").split() for page in sorted(API.glob("*.md"))]
     packages = {package for _, package in directives}
     assert packages >= set(PACKAGES)
     for package in packages:
@@ -123,7 +125,7 @@ def test_every_public_name_is_in_the_reference():
 
 def _public_names(package):
     """Its `__all__`, read and not imported: a package may need what is not installed."""
-    source = ROOT.joinpath(*package.split("."), "__init__.py").read_text()
+    source = ROOT.joinpath(*package.split("."), "__init__.py").read_text(encoding="utf-8")
     for statement in ast.parse(source).body:
         if isinstance(statement, ast.Assign) and statement.targets[0].id == "__all__":
             return ast.literal_eval(statement.value)
@@ -137,7 +139,7 @@ def test_the_site_loads_nothing_from_elsewhere():
     for page in pages:
         loaded = re.findall(
             r"<(?:script|img|iframe)\s[^>]*src=\"([^\"]*)|<link\s[^>]*href=\"([^\"]*)",
-            page.read_text(),
+            page.read_text(encoding="utf-8"),
         )
         for address in map("".join, loaded):
             assert not re.match(r"(https?:)?//", address), f"{page}: {address}"

@@ -219,7 +219,7 @@ class TestCalibrationImages:
         (tmp_path / "a").mkdir()
         for number, photo in enumerate(PHOTOS[:3]):
             (tmp_path / "a" / f"{number}{photo.suffix}").write_bytes(photo.read_bytes())
-        (tmp_path / "notes.txt").write_text("no image")
+        (tmp_path / "notes.txt").write_text("no image", encoding="utf-8", newline="\n")
         images, skipped = read_calibration(tmp_path, TRANSFORM)
         assert np.array_equal(images, TRANSFORM.pixels(PHOTOS[:3]))
         assert skipped == []

@@ -84,7 +84,7 @@ def test_the_directories_that_we_write_keep_it(case, expected, tmp_path):
     assert theirs.problem_type == problem_type
     logits = model.predict_on_batch(TRANSFORM([PHOTOS[0]]))[0]
     assert pipeline_scores(theirs, logits) == pytest.approx(expected, abs=1e-4)
-    document = json.loads((tmp_path / "hf" / "config.json").read_text())
+    document = json.loads((tmp_path / "hf" / "config.json").read_text(encoding="utf-8"))
     assert ("problem_type" in document) == (problem_type is not None)
     model.save_to_preset(tmp_path / "ours")
     again = PoolFormerImageClassifier.from_preset(tmp_path / "ours")

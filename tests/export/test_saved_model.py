@@ -108,7 +108,7 @@ def test_weights_are_written_once(model, path):
 
 
 def test_labels_lie_beside_it(path):
-    assert (path / "assets.extra" / "labels.txt").read_text() == "cat\ndog\n"
+    assert (path / "assets.extra" / "labels.txt").read_text(encoding="utf-8") == "cat\ndog\n"
 
 
 def test_other_channels_have_the_normalized_signature(tmp_path):

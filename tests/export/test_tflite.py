@@ -135,10 +135,10 @@ def test_unknown_arguments_are_refused(model, tmp_path, arguments):
 
 
 def test_an_existing_file_is_kept(model, tmp_path):
-    (tmp_path / "m.tflite").write_text("precious")
+    (tmp_path / "m.tflite").write_text("precious", encoding="utf-8", newline="\n")
     with pytest.raises(InputError, match="exists already"):
         export_tflite(model, tmp_path / "m.tflite")
-    assert (tmp_path / "m.tflite").read_text() == "precious"
+    assert (tmp_path / "m.tflite").read_text(encoding="utf-8") == "precious"
 
 
 def test_a_transform_without_crop_has_no_size(model, tmp_path):

@@ -45,13 +45,13 @@ def _run(name, cases, seed):
     command = [sys.executable, "-m", "tests.fuzz", "--one", f"--cases={cases}", f"--seed={seed}"]
     environment = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3", "PYTHONWARNINGS": "ignore"}
     start, log = time.monotonic(), OUTPUT / f"{name}.log"
-    with log.open("w") as errors:
+    with log.open("w", encoding="utf-8", newline="\n") as errors:
         done = subprocess.run(
             [*command, name], stdout=subprocess.PIPE, stderr=errors, text=True, env=environment
         )
     seconds = time.monotonic() - start
     if done.returncode:
-        last_lines = [line for line in log.read_text().splitlines() if line.strip()]
+        last_lines = [line for line in log.read_text(encoding="utf-8").splitlines() if line.strip()]
         problem = f"signal {-done.returncode}" if done.returncode < 0 else last_lines[-1][:90]
         print(f"{name:20} {problem}", flush=True)
         return False

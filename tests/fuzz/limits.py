@@ -24,7 +24,9 @@ def read_within_limits(read: Callable[[Path], object], path: Path, size: int) ->
         "read" or "refused".
     """
     before = _memory("VmRSS")
-    Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")  # VmHWM starts again from here
+    Path("/proc/self/clear_refs").write_text(
+        "5", encoding="utf-8", newline="\n"
+    )  # VmHWM starts again from here
     try:
         with _alarm():
             read(path)

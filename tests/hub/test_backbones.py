@@ -170,7 +170,9 @@ def test_a_folder_of_timm(tmp_path):
     """KerasHub has no converter for these networks; we read the files ourselves."""
     core = randomized_model(CONFIG.replace(head="pool_norm"))
     save_torch_weights(core, tmp_path / "model.safetensors", layout="timm")
-    (tmp_path / "config.json").write_text(json.dumps({"architecture": "poolformer_s12"}))
+    (tmp_path / "config.json").write_text(
+        json.dumps({"architecture": "poolformer_s12"}), encoding="utf-8", newline="\n"
+    )
     with pytest.raises(ValueError, match="poolformer_s12"):
         keras_hub.models.ImageClassifier.from_preset(str(tmp_path))
     model = hub.MetaFormerImageClassifier.from_preset(tmp_path)

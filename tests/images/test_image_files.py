@@ -190,11 +190,13 @@ def test_damaged_files_in_memory_are_named(photo, tmp_path):
 
 
 def test_what_is_no_image(tmp_path):
-    (tmp_path / "text.jpg").write_text("not\na picture\n")
+    (tmp_path / "text.jpg").write_text("not\na picture\n", encoding="utf-8", newline="\n")
     (tmp_path / "empty.png").write_bytes(b"")
     (tmp_path / "two\nlines.png").write_bytes(b"nonsense")
     (tmp_path / "drawing.eps").write_text(
-        "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n"
+        "%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\nshowpage\n%%EOF\n",
+        encoding="utf-8",
+        newline="\n",
     )
     names = ["text.jpg", "empty.png", "two\nlines.png", "drawing.eps", "missing.png", ".", "a\0b"]
     for name in names:

@@ -115,7 +115,9 @@ def test_the_graph_agrees(pictures):
     ids=str,
 )
 def test_what_transformers_refuses_is_refused(case, processor, pictures, tmp_path):
-    (tmp_path / "preprocessor_config.json").write_text(json.dumps(case))
+    (tmp_path / "preprocessor_config.json").write_text(
+        json.dumps(case), encoding="utf-8", newline="\n"
+    )
     with pytest.raises((ValueError, TypeError, LookupError, ArithmeticError, AttributeError)):
         processor.from_pretrained(tmp_path)(pictures[0])
     with pytest.raises(InputError) as caught:

@@ -43,7 +43,7 @@ def test_a_transform_that_does_not_resize_is_refused():
 
 def test_a_model_gets_both(tiny_config, tmp_path):
     path = tmp_path / "labels.txt"
-    path.write_text(LABELS)
+    path.write_text(LABELS, encoding="utf-8", newline="\n")
     model = PoolFormerImageClassifier(tiny_config, provenance={"source": "somewhere"})
     override(model, size=96, labels=path)
     assert model.config.labels == ("ant", "bee", "fly")
@@ -53,7 +53,7 @@ def test_a_model_gets_both(tiny_config, tmp_path):
 
 def test_labels_that_do_not_fit_are_refused(tiny_config, tmp_path):
     path = tmp_path / "labels.txt"
-    path.write_text("ant\nbee\n")
+    path.write_text("ant\nbee\n", encoding="utf-8", newline="\n")
     with pytest.raises(InputError, match=r"must name all 3 classes\. Received: 2 labels"):
         override(PoolFormerImageClassifier(tiny_config), labels=path)
     for model in (

@@ -101,6 +101,6 @@ def test_a_segmenter_rejects_classifiers(tmp_path):
 
 def test_neither_keras_nor_tensorflow_is_needed(files, picture, tmp_path):
     script = tmp_path / "segment.py"
-    script.write_text(SCRIPT)
+    script.write_text(SCRIPT, encoding="utf-8", newline="\n")
     done = run_python(script, files["logits"], picture)
     assert done.stdout.split("\n")[-2] == "(100, 150) []"

@@ -247,8 +247,10 @@ def test_an_architecture_far_larger_than_its_file_is_not_built(source, archive, 
     """`load_weights=False` would allocate what a hostile description asks for."""
     widths = [8, 8, 16, 16_384]
     if source == "config.json":
-        config = json.loads((hub / "labelled/config.json").read_text())
-        (tmp_path / "config.json").write_text(json.dumps(config | {"hidden_sizes": widths}))
+        config = json.loads((hub / "labelled/config.json").read_text(encoding="utf-8"))
+        (tmp_path / "config.json").write_text(
+            json.dumps(config | {"hidden_sizes": widths}), encoding="utf-8", newline="\n"
+        )
         path = tmp_path
         (path / "model.safetensors").write_bytes((hub / "labelled/model.safetensors").read_bytes())
     else:
@@ -259,6 +261,8 @@ def test_an_architecture_far_larger_than_its_file_is_not_built(source, archive, 
         path = zipped(tmp_path / "model.keras", parts | {"config.json": json.dumps(document)})
         if source == "folder":
             path = tmp_path
-            (path / "keras_poolformer.json").write_text(json.dumps({"config": config}))
+            (path / "keras_poolformer.json").write_text(
+                json.dumps({"config": config}), encoding="utf-8", newline="\n"
+            )
     with pytest.raises(InputError, match="describes 2,1"):
         PoolFormerImageClassifier.from_preset(path, load_weights=False)

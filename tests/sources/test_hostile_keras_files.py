@@ -41,7 +41,7 @@ def test_a_truncated_archive(keep, archive, tmp_path):
 
 
 def test_an_archive_that_is_none(tmp_path):
-    (tmp_path / "x.keras").write_text("no zip")
+    (tmp_path / "x.keras").write_text("no zip", encoding="utf-8", newline="\n")
     assert "not a valid .keras file" in refused(tmp_path / "x.keras")
     with zipfile.ZipFile(tmp_path / "x.keras", "w") as file:
         file.writestr("other.txt", "no model")
@@ -90,7 +90,9 @@ def test_an_archive_of_another_model(tmp_path):
 )
 def test_an_archive_that_names_other_code(described, archive, tmp_path, monkeypatch):
     marker = tmp_path / "X"
-    (tmp_path / "hostile_module.py").write_text(f"open({str(marker)!r}, 'w').close()")
+    (tmp_path / "hostile_module.py").write_text(
+        f"open({str(marker)!r}, 'w').close()", encoding="utf-8", newline="\n"
+    )
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(os, "system", lambda command: marker.touch())

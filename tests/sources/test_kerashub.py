@@ -21,7 +21,7 @@ from keras_poolformer.sources import resolve
 from tests.helpers import ROOT, TINY, error_line, randomized_model, relative_error
 
 FILES = ROOT / "tests" / "earlier_files" / "keras_hub_0_32_0"
-EXPECTED = json.loads((FILES / "expected.json").read_text())
+EXPECTED = json.loads((FILES / "expected.json").read_text(encoding="utf-8"))
 TOLERANCE = 1e-6  # measured 0, on the machine that wrote them
 
 
@@ -38,7 +38,11 @@ def folder(tmp_path):
 
 def edit(file, **changes):
     """Changes entries of a JSON file."""
-    file.write_text(json.dumps(json.loads(file.read_text()) | changes))
+    file.write_text(
+        json.dumps(json.loads(file.read_text(encoding="utf-8")) | changes),
+        encoding="utf-8",
+        newline="\n",
+    )
 
 
 def test_a_classifier(images):
@@ -124,7 +128,7 @@ def test_damage_is_named_in_one_line(damage, folder):
 
 
 def test_other_dtypes_are_named(folder):
-    arguments = json.loads((folder / "config.json").read_text())["config"]
+    arguments = json.loads((folder / "config.json").read_text(encoding="utf-8"))["config"]
     edit(folder / "config.json", config=arguments | {"dtype": "int8"})
     assert "int8" in error_line(resolve, folder)
 
@@ -132,7 +136,9 @@ def test_other_dtypes_are_named(folder):
 @pytest.mark.parametrize("shard", ["../outside.weights.h5", "/etc/passwd", 3])
 def test_shards_are_files_of_the_folder(folder, shard):
     (folder / "model.weights.h5").unlink()
-    (folder / "model.weights.json").write_text(json.dumps({"weight_map": {"a": [shard]}}))
+    (folder / "model.weights.json").write_text(
+        json.dumps({"weight_map": {"a": [shard]}}), encoding="utf-8", newline="\n"
+    )
     assert "names the shard" in error_line(PoolFormerImageClassifier.from_preset, folder)
 
 
@@ -152,7 +158,7 @@ def test_a_backbone_is_written_as_kerashub_does(max_shard_size, tmp_path, images
     read = PoolFormerBackbone.from_preset(tmp_path)
     assert np.array_equal(read(images), model(images))
     assert read.transform == transform
-    described = json.loads((tmp_path / "config.json").read_text())
+    described = json.loads((tmp_path / "config.json").read_text(encoding="utf-8"))
     assert isinstance(keras.saving.deserialize_keras_object(described), PoolFormerBackbone)
 
 

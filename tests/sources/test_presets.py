@@ -72,9 +72,11 @@ def tensors(config, layout, seed=0):
 def directory(folder, config, preprocessor=None, layout=HF, weights=TINY):
     """A directory as it comes from a hub; returns its path."""
     save_file(tensors(weights, layout), folder / "model.safetensors")
-    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8", newline="\n")
     if preprocessor is not None:
-        (folder / "preprocessor_config.json").write_text(json.dumps(preprocessor))
+        (folder / "preprocessor_config.json").write_text(
+            json.dumps(preprocessor), encoding="utf-8", newline="\n"
+        )
     return folder
 
 
@@ -247,7 +249,7 @@ def test_a_file_is_known_by_its_shapes_alone(kind, tmp_path):
 def test_a_file_in_the_way_of_no_preset(tmp_path, monkeypatch):
     """A preset's name means the preset even where a file is called like it."""
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "poolformer_s12").write_text("not this")
+    (tmp_path / "poolformer_s12").write_text("not this", encoding="utf-8", newline="\n")
     assert resolve("poolformer_s12").name == "poolformer_s12_in1k"
     assert resolve("./poolformer_s12").weights == Path("poolformer_s12")
 
@@ -398,8 +400,8 @@ def test_a_hostile_config_of_transformers(field, value, named, tmp_path):
 @pytest.mark.parametrize("number", ["NaN", "Infinity", "-Infinity", "1e999"])
 def test_numbers_that_are_none(number, tmp_path):
     directory(tmp_path, HF_CONFIG | {"layer_scale_init_value": "HERE"})
-    text = (tmp_path / "config.json").read_text().replace('"HERE"', number)
-    (tmp_path / "config.json").write_text(text)
+    text = (tmp_path / "config.json").read_text(encoding="utf-8").replace('"HERE"', number)
+    (tmp_path / "config.json").write_text(text, encoding="utf-8", newline="\n")
     assert "JSON" in refused(tmp_path) or "layer_scale_init" in refused(tmp_path)
 
 

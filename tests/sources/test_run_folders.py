@@ -28,8 +28,8 @@ def run(tiny_config, tmp_path_factory):
         model = PoolFormerImageClassifier(tiny_config.replace(labels=LABELS), provenance)
         model.head.bias.assign([0.0, 1.0, 2.0] if name == "model" else [2.0, 1.0, 0.0])
         write_model(folder / name, model, SimpleNamespace(use_ema=False), step=9)
-    (folder / RUN).write_text('{"seed": 0}')
-    (folder / "log.csv").write_text("step,loss\n")
+    (folder / RUN).write_text('{"seed": 0}', encoding="utf-8", newline="\n")
+    (folder / "log.csv").write_text("step,loss\n", encoding="utf-8", newline="\n")
     (folder / "checkpoints").mkdir()
     return folder
 
@@ -77,7 +77,7 @@ def test_a_run_in_the_commands(run, tmp_path, capsys):
 
 
 def test_a_run_that_has_not_ended(tmp_path):
-    (tmp_path / RUN).write_text("{}")
+    (tmp_path / RUN).write_text("{}", encoding="utf-8", newline="\n")
     (tmp_path / "checkpoints").mkdir()
     with pytest.raises(InputError, match=r"rerun the same `train` command to finish it"):
         resolve(tmp_path)

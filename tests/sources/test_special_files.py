@@ -58,7 +58,7 @@ def sources(archive, hub, preset_folder, tmp_path):
     shutil.copytree(preset_folder, tmp_path / "preset")
     shutil.copytree(hub / "labelled", tmp_path / "hf")
     (tmp_path / "run").mkdir()
-    (tmp_path / "run/run.json").write_text("{}")
+    (tmp_path / "run/run.json").write_text("{}", encoding="utf-8", newline="\n")
     shutil.copy(archive, tmp_path / "run/model.keras")
     return {
         tmp_path / "x.keras": tmp_path / "x.keras",
@@ -94,7 +94,7 @@ def test_no_reader_waits(read, kind, tmp_path):
 
 def test_a_link_to_a_file_is_followed(tmp_path):
     """As in huggingface_hub's cache."""
-    (tmp_path / "blob").write_text('{"a": 1}')
+    (tmp_path / "blob").write_text('{"a": 1}', encoding="utf-8", newline="\n")
     (tmp_path / "x.json").symlink_to("blob")
     assert read_json(tmp_path / "x.json") == {"a": 1}
 

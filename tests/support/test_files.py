@@ -54,7 +54,7 @@ def write(path, content="new", overwrite=False, folder=None):
         if folder:
             written.mkdir()
             written = written / "model"
-        written.write_text(content)
+        written.write_text(content, encoding="utf-8", newline="\n")
 
 
 # ---------------------------------------------------------------------------------------
@@ -64,10 +64,10 @@ def write(path, content="new", overwrite=False, folder=None):
 @pytest.mark.usefixtures("links")
 def test_a_file_appears_whole(tmp_path):
     with replacing(tmp_path / "out.txt", overwrite=False) as written:
-        written.write_text("new")
+        written.write_text("new", encoding="utf-8", newline="\n")
         assert not (tmp_path / "out.txt").exists()
         assert written.name == "out.txt"
-    assert (tmp_path / "out.txt").read_text() == "new"
+    assert (tmp_path / "out.txt").read_text(encoding="utf-8") == "new"
     assert names(tmp_path) == ["out.txt"]
 
 
@@ -78,9 +78,11 @@ def test_a_failure_leaves_the_old_output(tmp_path, folder):
         pytest.raises(OutputError, match="out cannot be written: disk full"),
         replacing(tmp_path / "out", True, folder) as written,
     ):
-        written.write_text("half")
+        written.write_text("half", encoding="utf-8", newline="\n")
         raise OSError(errno.ENOSPC, "disk full")
-    assert (tmp_path / "out" / "model" if folder else tmp_path / "out").read_text() == "old"
+    assert (tmp_path / "out" / "model" if folder else tmp_path / "out").read_text(
+        encoding="utf-8"
+    ) == "old"
     assert names(tmp_path) == ["out"]
 
 
@@ -89,7 +91,9 @@ def test_a_failure_leaves_the_old_output(tmp_path, folder):
 def test_an_output_is_replaced_on_request(tmp_path, folder):
     for content in ("old", "new"):
         write(tmp_path / "out", content, True, folder)
-    assert (tmp_path / "out" / "model" if folder else tmp_path / "out").read_text() == "new"
+    assert (tmp_path / "out" / "model" if folder else tmp_path / "out").read_text(
+        encoding="utf-8"
+    ) == "new"
     with pytest.raises(InputError, match=r"exists already: .* --overwrite"):
         write(tmp_path / "out", "newest", False, folder)
     assert names(tmp_path) == ["out"]
@@ -99,7 +103,7 @@ def test_an_output_is_replaced_on_request(tmp_path, folder):
 def test_any_name_is_an_outputs(name, tmp_path):
     for content in ("old", "new"):
         write(tmp_path / name, content, True, FOLDER)
-    assert (tmp_path / name / "model").read_text() == "new"
+    assert (tmp_path / name / "model").read_text(encoding="utf-8") == "new"
     assert names(tmp_path) == [name] and names(tmp_path / name) == ["model"]
 
 
@@ -161,7 +165,7 @@ def test_a_folder_with_anything_else_stays(added, tmp_path):
     first = added.split("/")[0]
     with pytest.raises(InputError, match=rf"with nothing else in it. Received: '{first}.*' in it"):
         write(tmp_path / "out", "newer", True, FOLDER)
-    assert (tmp_path / "out" / "model").read_text() == "new" and path.exists()
+    assert (tmp_path / "out" / "model").read_text(encoding="utf-8") == "new" and path.exists()
 
 
 @posix
@@ -202,7 +206,9 @@ def test_the_check_is_made_again_at_the_replacement(tmp_path):
         replacing(tmp_path / "out", True, FOLDER) as written,
     ):
         written.mkdir()
-        (tmp_path / "out" / "thesis.tex").write_text("years of work")
+        (tmp_path / "out" / "thesis.tex").write_text(
+            "years of work", encoding="utf-8", newline="\n"
+        )
     assert names(tmp_path) == ["out"] and names(tmp_path / "out") == ["model", "thesis.tex"]
 
 
@@ -214,7 +220,9 @@ def test_what_comes_after_the_last_check_is_put_back(changed, tmp_path, monkeypa
     def swap(first, second):
         calls.append(first)
         if len(calls) == 1:
-            (tmp_path / "out" / "thesis.tex").write_text("years of work")
+            (tmp_path / "out" / "thesis.tex").write_text(
+                "years of work", encoding="utf-8", newline="\n"
+            )
         return real_swap(first, second) if changed == "between check and exchange" else False
 
     write(tmp_path / "out", "old", folder=FOLDER)
@@ -222,7 +230,7 @@ def test_what_comes_after_the_last_check_is_put_back(changed, tmp_path, monkeypa
     with pytest.raises(InputError, match="thesis"):
         write(tmp_path / "out", "new", True, FOLDER)
     assert names(tmp_path) == ["out"] and names(tmp_path / "out") == ["model", "thesis.tex"]
-    assert (tmp_path / "out" / "model").read_text() == "old"
+    assert (tmp_path / "out" / "model").read_text(encoding="utf-8") == "old"
 
 
 @pytest.mark.usefixtures("links")
@@ -232,9 +240,11 @@ def test_the_first_of_two_writers_wins(tmp_path, folder):
         pytest.raises(InputError, match="exists already"),
         replacing(tmp_path / "out", False, folder) as written,
     ):
-        written.mkdir() if folder else written.write_text("second")
+        written.mkdir() if folder else written.write_text("second", encoding="utf-8", newline="\n")
         write(tmp_path / "out", "first", folder=folder)
-    assert (tmp_path / "out" / "model" if folder else tmp_path / "out").read_text() == "first"
+    assert (tmp_path / "out" / "model" if folder else tmp_path / "out").read_text(
+        encoding="utf-8"
+    ) == "first"
     assert names(tmp_path) == ["out"]
 
 
@@ -270,7 +280,9 @@ def test_errors_name_the_output(tmp_path):
         pytest.raises(OutputError, match=r"x cannot be written: No such file or directory$"),
         replacing(tmp_path / "x", overwrite=False) as written,
     ):
-        (written / "part").write_text("in a folder that nobody made")
+        (written / "part").write_text(
+            "in a folder that nobody made", encoding="utf-8", newline="\n"
+        )
     with pytest.raises(FileNotFoundError), replacing(tmp_path / "x", overwrite=False):
         (tmp_path / "picture.png").read_bytes()  # an error about another file stays itself
     assert names(tmp_path) == []
@@ -300,10 +312,10 @@ def test_what_a_killed_process_left_is_removed(tmp_path):
     (tmp_path / ".out.12345678.partial" / "thesis.tex").touch()
     with replacing(path, overwrite=False) as written:  # whose folder is in use, and stays
         write(path)
-        written.write_text("second")
+        written.write_text("second", encoding="utf-8", newline="\n")
         assert left not in names(tmp_path)
         path.unlink()
-    assert path.read_text() == "second"
+    assert path.read_text(encoding="utf-8") == "second"
     assert names(tmp_path) == sorted([
         "out", ".out.12345678.partial", f".other{left[4:]}", ".out.notes.partial", ".out.abcdefgh"
     ])  # fmt: skip
@@ -313,7 +325,9 @@ def test_an_output_that_was_moved_aside_is_put_back(tmp_path):
     killed_writer(tmp_path / "out")
     (left,) = tmp_path.iterdir()
     (left / "old").mkdir()
-    (left / "old" / "model").write_text("old")
+    (left / "old" / "model").write_text("old", encoding="utf-8", newline="\n")
     with pytest.raises(InputError, match="exists already"):
         write(tmp_path / "out")
-    assert (tmp_path / "out" / "model").read_text() == "old" and names(tmp_path) == ["out"]
+    assert (tmp_path / "out" / "model").read_text(encoding="utf-8") == "old" and names(
+        tmp_path
+    ) == ["out"]

@@ -59,10 +59,10 @@ def trained_and_report(photo_folders, tmp_path_factory):
         arguments = runs.arguments(photo_folders, folder / "run", runs.LEARNING, ["--json"])
         with contextlib.redirect_stdout(printed):
             assert main(arguments) == 0
-        (folder / "printed.json").write_text(printed.getvalue())
+        (folder / "printed.json").write_text(printed.getvalue(), encoding="utf-8", newline="\n")
 
     folder = shared_folder(tmp_path_factory, "trained", run)
-    return folder / "run", (folder / "printed.json").read_text()
+    return folder / "run", (folder / "printed.json").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="session")

@@ -70,7 +70,7 @@ def cluster(workers):
 
 def losses(workdir):
     """float (steps,): the losses of log.csv, whose steps must be 1, 2, ..."""
-    with (workdir / "log.csv").open() as file:
+    with (workdir / "log.csv").open(encoding="utf-8") as file:
         assert file.readline().startswith("step,loss")
         rows = list(csv.reader(file))
     assert [int(row[0]) for row in rows] == list(range(1, len(rows) + 1))

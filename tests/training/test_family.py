@@ -85,13 +85,13 @@ def test_training_then_fine_tuning(photo_folders, tmp_path):
     recipe = ["--recipe", "caformer_s18_in1k", "--workdir", str(trained), "--set", *small, *shape]
     rates = ["learning_rate=0.02", "warmup_epochs=1", "cooldown_epochs=0"]
     assert main([*data, *recipe, *rates]) == 0
-    with (trained / "evaluations.csv").open() as file:
+    with (trained / "evaluations.csv").open(encoding="utf-8") as file:
         losses = [float(row["loss"]) for row in csv.DictReader(file)]
     assert losses[2] < losses[1] < losses[0]
     init = ["--init", str(trained / "model.keras"), "--workdir", str(tuned)]
     recipe = ["--recipe", "caformer_s18_in1k_384", *init, "--set", *small, "learning_rate=1e-3"]
     assert main([*data, *recipe]) == 0
-    description = json.loads((tuned / "run.json").read_text())
+    description = json.loads((tuned / "run.json").read_text(encoding="utf-8"))
     assert description["config"]["head_dropout_rate"] == 0.4
     assert description["config"]["token_mixers"] == ["sep_conv"] * 2 + ["attention"] * 2
     assert (description["optimizer"], description["schedule"]) == ("lamb", "constant")

@@ -23,7 +23,9 @@ def uninterrupted(photo_folders, tmp_path_factory):
 
 def assert_same(workdir, uninterrupted):
     for name in ("log.csv", "evaluations.csv", "result.json"):
-        assert (workdir / name).read_text() == (uninterrupted / name).read_text(), name
+        assert (workdir / name).read_text(encoding="utf-8") == (uninterrupted / name).read_text(
+            encoding="utf-8"
+        ), name
     found, wanted = runs.weights(workdir), runs.weights(uninterrupted)
     assert found.keys() == wanted.keys()
     for name, array in found.items():
@@ -34,7 +36,7 @@ def wait_for_rows(process, workdir, rows):
     """Waits until the log has so many rows; returns False if the run ended before."""
     while process.poll() is None:
         log = workdir / "log.csv"
-        if log.exists() and log.read_text().count("\n") > rows:
+        if log.exists() and log.read_text(encoding="utf-8").count("\n") > rows:
             return True
         time.sleep(0.01)
     return False

@@ -19,7 +19,7 @@ def train(photo_folders, tmp_path, capfd):
         status = main(runs.arguments(photo_folders, tmp_path, settings, options))
         lines = capfd.readouterr().err.strip().splitlines()
         path = tmp_path / "result.json"
-        return status, lines, json.loads(path.read_text()) if path.exists() else {}
+        return status, lines, json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
 
     return train
 
@@ -33,7 +33,7 @@ def test_early_stopping_and_extension(train, tmp_path):
     assert [line.split(",")[:2] for line in lines if line.startswith("epoch ")] == [
         [f"epoch {n}/4", f" step {6 * n}/24"] for n in (1, 2, 3)
     ]
-    assert json.loads((tmp_path / "run.json").read_text())["patience"] == 2
+    assert json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))["patience"] == 2
     # Not the end of the schedule: it cannot be extended, but be gone on with.
     status, lines, _ = train(*UNMOVED, "patience=2", "epochs=6")
     assert status == 2 and "holds a run with epochs=4" in lines[-1]
@@ -47,7 +47,7 @@ def test_early_stopping_and_extension(train, tmp_path):
     assert any(line.startswith("extending a finished run from 4 to 5 epochs") for line in lines)
     assert any(line.startswith("best.keras was not written: ") for line in lines)
     assert len(runs.losses(tmp_path)) == 30
-    description = json.loads((tmp_path / "run.json").read_text())
+    description = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
     assert description["extensions"] == [{"step": 24, "epochs": 4}]
     assert description["epochs"] == 5
     status, lines, _ = train(*UNMOVED)

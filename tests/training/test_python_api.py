@@ -72,8 +72,8 @@ def assert_same_files(workdir, expected, written=WRITTEN):
 def test_arrays_give_the_losses_of_the_command_on_files(run_and_calls, trained):
     """The bytes of whole runs are compared below."""
     for name, rows in (("log.csv", STEPS), ("evaluations.csv", 1)):
-        found = (run_and_calls[0].workdir / name).read_text()
-        lines = (trained / name).read_text().splitlines(keepends=True)
+        found = (run_and_calls[0].workdir / name).read_text(encoding="utf-8")
+        lines = (trained / name).read_text(encoding="utf-8").splitlines(keepends=True)
         assert found == "".join(lines[: 1 + rows]), name
 
 
@@ -262,7 +262,9 @@ def test_from_images_to_a_card_without_a_shell(photo_arrays, run_and_calls, name
     )
     assert card.accuracy.keys() == {"model.keras", "photos_fp32.tflite", "photos_int8.tflite"}
     assert card.accuracy["model.keras"]["top1"] == pytest.approx(run.evaluation.top1)
-    assert "On 12 images of data in memory" in (tmp_path / "card" / "README.md").read_text()
+    assert "On 12 images of data in memory" in (tmp_path / "card" / "README.md").read_text(
+        encoding="utf-8"
+    )
     classifier = TFLiteClassifier(tmp_path / "card" / "photos_fp32.tflite")
     assert classifier.classify(test[0][0])[0][0] in names
     with pytest.raises(InputError, match="exists already"):

@@ -74,12 +74,12 @@ def test_a_folder_in_the_models_place_is_refused_before_training(photo_folders, 
 
 
 def test_evaluate_says_what_training_said(trained, photo_folders, capsys):
-    result = json.loads((trained / "result.json").read_text())
+    result = json.loads((trained / "result.json").read_text(encoding="utf-8"))
     arguments = ["evaluate", f"{trained}/model.keras", "--data", f"{photo_folders}/test", "--json"]
     assert main(arguments) == 0
     evaluated = json.loads(capsys.readouterr().out)
     assert evaluated["top1"] == pytest.approx(result["top1"])
-    with (trained / "evaluations.csv").open() as file:
+    with (trained / "evaluations.csv").open(encoding="utf-8") as file:
         last = list(csv.DictReader(file))[-1]
     assert float(last["top1"]) == pytest.approx(result["top1"])
     assert result["best_top1"] >= result["top1"]
@@ -130,7 +130,7 @@ def test_another_run_in_the_folder(trained, photo_folders, tmp_path, capsys):
     assert message.startswith("keras-poolformer train: error: ")
     assert "holds a run with learning_rate=0.005" in message
     assert message.endswith("Received: 0.0001")
-    (tmp_path / "run" / "run.json").write_text("{")
+    (tmp_path / "run" / "run.json").write_text("{", encoding="utf-8", newline="\n")
     assert "run.json is not valid JSON" in refusal()
 
 
@@ -140,10 +140,10 @@ def test_lamb_at_a_constant_rate_says_so(photo_folders, tmp_path, capsys):
     options = ["--max-steps", "6", "--skip-validation"]
     assert main(runs.arguments(photo_folders, tmp_path, settings, options)) == 0
     assert "LAMB, constant learning rate 0.002, weight decay 0.05" in capsys.readouterr().err
-    description = json.loads((tmp_path / "run.json").read_text())
+    description = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
     fields = ("optimizer", "schedule", "epsilon", "clip_norm")
     assert [description[name] for name in fields] == ["lamb", "constant", 1e-6, 1]
-    with (tmp_path / "log.csv").open() as file:
+    with (tmp_path / "log.csv").open(encoding="utf-8") as file:
         rates = [float(row["learning_rate"]) for row in csv.DictReader(file)]
     assert rates[3:] == [pytest.approx(0.002)] * 3
     assert rates[0] < rates[1] < rates[2] < rates[3]
@@ -162,7 +162,7 @@ def test_fine_tuning_of_the_head_alone(photo_folders, tmp_path):
     assert tuned.config.num_classes == 3
     for one, other in zip(tuned.backbone.weights, start.backbone.weights, strict=True):
         np.testing.assert_array_equal(one, other)
-    assert json.loads((tmp_path / "result.json").read_text())["top1"] > 90
+    assert json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))["top1"] > 90
 
 
 @pytest.mark.slow
@@ -173,7 +173,7 @@ def test_records_are_trained_like_their_folder(photo_folders, tmp_path):
     results = []
     for name, data in (("folders", photo_folders), ("records", tmp_path / "records")):
         assert main(runs.arguments(data, tmp_path / name, settings)) == 0
-        results.append(json.loads((tmp_path / name / "result.json").read_text()))
+        results.append(json.loads((tmp_path / name / "result.json").read_text(encoding="utf-8")))
     assert results[0]["loss"] == pytest.approx(results[1]["loss"], rel=1e-6)
 
 

@@ -142,7 +142,7 @@ def test_damaged_logs(content, steps, tmp_path):
     path.write_bytes(content)
     assert [row["step"] for row in read_table(path, STEP_FIELDS)] == steps
     Table(path, STEP_FIELDS, last_step=1).append([(2, 1.5, 0.5, 1e-3)])
-    assert path.read_text().splitlines()[0] == ",".join(STEP_FIELDS)
+    assert path.read_text(encoding="utf-8").splitlines()[0] == ",".join(STEP_FIELDS)
     assert [row["step"] for row in read_table(path, STEP_FIELDS)] == [*steps[:1], 2]
 
 
@@ -150,14 +150,16 @@ def test_a_damaged_log_is_kept_beside_the_new_one(tmp_path, capfd):
     path = tmp_path / "log.csv"
     path.write_bytes(GOOD.encode() + b"garbage\n")
     Table(path, STEP_FIELDS, last_step=2)
-    assert path.read_text() == GOOD
+    assert path.read_text(encoding="utf-8") == GOOD
     assert (tmp_path / "log.csv.corrupt").read_bytes() == GOOD.encode() + b"garbage\n"
     assert capfd.readouterr().err == f"{path} has 1 corrupt lines, kept in log.csv.corrupt\n"
 
 
 def test_the_last_evaluation_that_is_whole(tmp_path):
     header = ",".join(EVALUATION_FIELDS)
-    (tmp_path / "evaluations.csv").write_text(f"{header}\n6,1,2.0,40,\n12,2,,50,90\n")
+    (tmp_path / "evaluations.csv").write_text(
+        f"{header}\n6,1,2.0,40,\n12,2,,50,90\n", encoding="utf-8", newline="\n"
+    )
     assert last_evaluation(tmp_path) == Evaluation(loss=2.0, top1=40.0)
 
 
@@ -191,7 +193,7 @@ def test_tensorboard_shows_each_step_once(tmp_path):
 
 
 def test_events_that_cannot_be_written(tmp_path):
-    (tmp_path / "tensorboard").write_text("a file")
+    (tmp_path / "tensorboard").write_text("a file", encoding="utf-8", newline="\n")
     with pytest.raises(InputError, match=r"tensorboard cannot be written: "):
         Reports(tmp_path, 6, 0, 1, 8)
 
@@ -252,9 +254,15 @@ def test_the_lock_of_a_dead_process_is_no_obstacle(tmp_path):
         pass
     process.kill()
     process.communicate()
-    assert (tmp_path / "run.lock").read_text().startswith(f"process {process.pid} on ")
+    assert (
+        (tmp_path / "run.lock").read_text(encoding="utf-8").startswith(f"process {process.pid} on ")
+    )
     with locked(tmp_path):
-        assert (tmp_path / "run.lock").read_text().startswith(f"process {os.getpid()} on ")
+        assert (
+            (tmp_path / "run.lock")
+            .read_text(encoding="utf-8")
+            .startswith(f"process {os.getpid()} on ")
+        )
 
 
 # ---------------------------------------------------------------------------------------

@@ -167,7 +167,7 @@ def test_a_run_writes_a_segmenter(shapes, tmp_path, capsys):
     assert status == 0, capsys.readouterr().err
     out, err = capsys.readouterr()
     assert "mIoU" in out and "mIoU" in err
-    result = json.loads((tmp_path / "result.json").read_text())
+    result = json.loads((tmp_path / "result.json").read_text(encoding="utf-8"))
     assert (
         result["best_mean_iou"] == pytest.approx(result["mean_iou"])
         and (tmp_path / "curve.png").exists()
@@ -245,7 +245,9 @@ def test_killed_and_resumed_to_the_same_bytes(one_device, shapes, tmp_path):
     status, _, error = runs.finish(runs.start(shapes, tmp_path, settings, recipe=RECIPE))
     assert status == 0, error
     for name in ("log.csv", "evaluations.csv", "result.json"):
-        assert (tmp_path / name).read_text() == (one_device / name).read_text(), name
+        assert (tmp_path / name).read_text(encoding="utf-8") == (one_device / name).read_text(
+            encoding="utf-8"
+        ), name
     found, wanted = runs.weights(tmp_path), runs.weights(one_device)
     assert found.keys() == wanted.keys()
     for name, array in found.items():
@@ -253,4 +255,4 @@ def test_killed_and_resumed_to_the_same_bytes(one_device, shapes, tmp_path):
 
 
 def has_rows(log, rows):
-    return log.exists() and log.read_text().count("\n") > rows
+    return log.exists() and log.read_text(encoding="utf-8").count("\n") > rows

@@ -141,7 +141,7 @@ def fine_tune(photo_folders, checkpoint, tmp_path, capfd):
 def test_a_run_is_what_run_json_and_the_first_lines_say(fine_tune, checkpoint, tmp_path):
     status, said = fine_tune("activation=relu", "crop_pct=1.0", "frozen=backbone")
     assert status == 0, said
-    described = json.loads((tmp_path / "run" / "run.json").read_text())
+    described = json.loads((tmp_path / "run" / "run.json").read_text(encoding="utf-8"))
     model = PoolFormerImageClassifier.from_preset(str(tmp_path / "run" / "model.keras"))
     assert described["config"] == json.loads(json.dumps(model.config.to_dict()))
     assert (model.config.activation, model.config.labels) == ("relu", CLASSES)
@@ -185,14 +185,14 @@ def test_a_run_of_the_first_version_is_resumed(photo_folders, tmp_path):
     arguments = runs.arguments(photo_folders, tmp_path, options=["--skip-validation"])
     assert main([*arguments, "--max-steps=2"]) == 0
     path = tmp_path / "run.json"
-    described = json.loads(path.read_text())
+    described = json.loads(path.read_text(encoding="utf-8"))
     recipe = get_recipe("poolformer_tiny_cifar10")
     newer = ("backbone_learning_rate_scale", "classifier", "optimizer", "patience", "schedule")
     for name in ("version", *newer):
         del described[name]
     del described["config"]["problem_type"]
     described["config"] |= {"num_classes": recipe.config.num_classes, "labels": None}
-    path.write_text(json.dumps(described))
+    path.write_text(json.dumps(described), encoding="utf-8", newline="\n")
     assert main([*arguments, "--max-steps=4"]) == 0
     assert len(runs.losses(tmp_path)) == 4
 

@@ -167,12 +167,14 @@ def test_without_relaxed_simd(page, open_page, cat):
 def test_the_code_of_the_docs(browser, folder, cat, tmp_path):
     text = (ROOT / "docs" / "web.md").read_text(encoding="utf-8")
     code = text.partition("```js\n")[2].partition("```")[0]
-    (tmp_path / "app.js").write_text(code, encoding="utf-8")
+    (tmp_path / "app.js").write_text(code, encoding="utf-8", newline="\n")
     bundler = ROOT / "web" / "node_modules" / ".bin" / "esbuild"
     options = ["--bundle", "--format=esm", f"--outfile={folder / 'app.js'}", "--log-level=error"]
     paths = os.environ | {"NODE_PATH": str(ROOT / "web" / "node_modules")}
     subprocess.run([bundler, tmp_path / "app.js", *options], check=True, env=paths)
-    (folder / "app.html").write_text("<!doctype html><body><img src=examples/cat.jpg>")
+    (folder / "app.html").write_text(
+        "<!doctype html><body><img src=examples/cat.jpg>", encoding="utf-8", newline="\n"
+    )
     with serving(folder) as address:
         page = browser.new_page()
         page.goto(f"{address}app.html")

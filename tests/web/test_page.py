@@ -79,7 +79,7 @@ def test_works_without_a_network_once_loaded(open_page, folder, cat):
 
 def test_a_file_that_is_no_image(page, cat, tmp_path):
     text = tmp_path / "notes.jpg"
-    text.write_text("no picture")
+    text.write_text("no picture", encoding="utf-8", newline="\n")
     page.choose(text)
     assert page.problem() == "“notes.jpg” cannot be read as an image. JPEG, PNG and WebP work."
     assert not page.page.locator("#classes li").count()

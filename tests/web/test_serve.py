@@ -10,7 +10,7 @@ from web import serve
 @pytest.fixture
 def address(tmp_path, monkeypatch):
     monkeypatch.setattr(serve.Handler, "timeout", 0.5)
-    (tmp_path / "index.html").write_text("the page")
+    (tmp_path / "index.html").write_text("the page", encoding="utf-8", newline="\n")
     with serve.serving(tmp_path) as address:
         yield address
 

@@ -155,7 +155,7 @@ def whole(path):
 
     def whole(data):
         assert path.read_bytes() == data
-        record = path.with_name("x.bin.sha256").read_text()
+        record = path.with_name("x.bin.sha256").read_text(encoding="utf-8")
         assert record == f"{hashlib.sha256(data).hexdigest()}  x.bin\n"
         names = {file.name for file in path.parent.iterdir()} - {"x.bin.lock"}
         return names == {"x.bin", "x.bin.sha256"}

@@ -47,7 +47,7 @@ def test_the_record_of_a_file_that_was_placed_by_hand(path):
     assert recorded_sha256(path) is None
     record_sha256(path, hashlib.sha256(DATA).hexdigest())
     assert recorded_sha256(path) == hashlib.sha256(DATA).hexdigest()
-    path.with_name("x.bin.sha256").write_text("5")
+    path.with_name("x.bin.sha256").write_text("5", encoding="utf-8", newline="\n")
     with pytest.raises(InputError, match="must begin with a sha256"):
         recorded_sha256(path)
 
@@ -208,7 +208,7 @@ def test_a_full_disk(fetch, web_file, path, whole):
 
 
 def test_a_folder_that_is_none(fetch, web_file, path):
-    path.parent.write_text("in the way")
+    path.parent.write_text("in the way", encoding="utf-8", newline="\n")
     with pytest.raises(InputError, match=r"models cannot be written: File exists"):
         fetch(web_file(DATA))
 

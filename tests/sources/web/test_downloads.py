@@ -105,7 +105,7 @@ def test_a_whole_part_needs_no_request(fetch, web_file, path, site, whole):
     path.parent.mkdir()
     path.with_name("x.bin.part").write_bytes(DATA)
     note = {"url": f"{site.url}/x", "validator": '"one"', "total": len(DATA)}
-    path.with_name("x.bin.part.json").write_text(json.dumps(note))
+    path.with_name("x.bin.part.json").write_text(json.dumps(note), encoding="utf-8", newline="\n")
     assert fetch(web_file(DATA)) == []
     assert whole(DATA)
 
@@ -115,7 +115,9 @@ def test_a_part_of_unknown_origin_is_not_continued(note, fetch, web_file, path, 
     path.parent.mkdir()
     path.with_name("x.bin.part").write_bytes(OTHER[:HALF])
     if note is not None:
-        path.with_name("x.bin.part.json").write_text(note.replace("URL", f"{site.url}/x"))
+        path.with_name("x.bin.part.json").write_text(
+            note.replace("URL", f"{site.url}/x"), encoding="utf-8", newline="\n"
+        )
     (headers,) = fetch(web_file(DATA))
     assert "Range" not in headers
     assert whole(DATA)

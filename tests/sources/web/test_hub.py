@@ -75,7 +75,7 @@ def timm_folder(tiny_config, images, tmp_path):
         "model_args": {"num_classes": 3},
         "pretrained_cfg": {"input_size": [3, 64, 64], "crop_pct": 0.8},
     }
-    (folder / "config.json").write_text(json.dumps(config))
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8", newline="\n")
     return folder, oracle.run(images)["logits"]
 
 
@@ -139,9 +139,11 @@ def test_what_json_tells_needs_no_weights(site, publish, hub, class_names, tiny_
 
 def test_what_the_name_of_a_timm_architecture_tells(site, publish, timm_folder):
     folder, _ = timm_folder
-    config = json.loads((folder / "config.json").read_text())
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
     (folder / "config.json").write_text(
-        json.dumps({"architecture": config["architecture"], "num_classes": 7})
+        json.dumps({"architecture": config["architecture"], "num_classes": 7}),
+        encoding="utf-8",
+        newline="\n",
     )
     publish(folder)
     model = PoolFormerImageClassifier.from_preset(URI, load_weights=False)

@@ -103,7 +103,9 @@ def test_a_hostile_index(shard, site, publish, hub, refused, tmp_path):
     folder = tmp_path / "hostile"
     folder.mkdir()
     (folder / "config.json").write_bytes((hub / "labelled/config.json").read_bytes())
-    (folder / INDEX).write_text(json.dumps({"weight_map": {"classifier.bias": shard}}))
+    (folder / INDEX).write_text(
+        json.dumps({"weight_map": {"classifier.bias": shard}}), encoding="utf-8", newline="\n"
+    )
     publish(folder)
     assert f"names the shard {shard!r}, which no library writes" in refused()
     assert site.downloaded() == {"config.json", INDEX}
