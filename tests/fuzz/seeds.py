@@ -12,6 +12,7 @@ from PIL import Image
 
 from keras_poolformer import PoolFormerConfig
 from keras_poolformer.shipped import ASSETS
+from tests.helpers import ROOT
 
 CONFIG = PoolFormerConfig(
     depths=(1, 1, 1, 1), widths=(8, 8, 16, 16), num_classes=3, labels=("a", "b", "c")
@@ -113,6 +114,22 @@ def preset_folder() -> Path:
     """The model as `save_to_preset` writes it."""
     path = folder() / "preset"
     model().save_to_preset(path)
+    return path
+
+
+def kerashub_folder() -> Path:
+    """A classifier as KerasHub wrote it."""
+    return ROOT / "tests" / "earlier_files" / "keras_hub_0_32_0" / "classifier"
+
+
+@functools.cache
+def kerashub_shards() -> Path:
+    """A backbone as KerasHub writes it, with its weights in several files."""
+    from keras_poolformer import ImageTransform, PoolFormerBackbone
+
+    path = folder() / "kerashub_shards"
+    backbone = PoolFormerBackbone(CONFIG.replace(num_classes=0, labels=None))
+    backbone.save_to_preset(path, ImageTransform(size=32), max_shard_size=2e-5)
     return path
 
 

@@ -76,6 +76,20 @@ def _read_source(path):
     return ImageTransform.from_preset(path)
 
 
+def _read_kerashub(path):
+    """What a folder of KerasHub says of its model, without the weights."""
+    from keras_poolformer.sources import resolve
+
+    source = resolve(path)
+    return source.read(weights=False), source.transform
+
+
+def _read_backbone(path):
+    from keras_poolformer import PoolFormerBackbone
+
+    return PoolFormerBackbone.from_preset(path)
+
+
 def _read_model(path):
     from keras_poolformer import PoolFormerImageClassifier
 
@@ -227,6 +241,18 @@ def _hub_target(layout, name):
     return Target(_json_of(lambda: directory() / name), _read_source, name, directory)
 
 
+def _kerashub_target(name, read=_read_kerashub, beside=seeds.kerashub_folder, share=10):
+    """A file of a KerasHub folder: JSON, or weights in HDF5."""
+
+    def damage(random):
+        content = (beside() / name).read_bytes()
+        if name.endswith(".json"):
+            return _document(content)(random)
+        return damaged_bytes(random, [content])
+
+    return Target(damage, read, name, beside, share)
+
+
 TARGETS = {
     "pth_zip": Target(_torch_zip, _read_checkpoint, "a.pth"),
     "pth_legacy": Target(
@@ -247,6 +273,14 @@ TARGETS = {
         "keras_poolformer.json",
         seeds.preset_folder,
     ),
+    "kerashub_config": _kerashub_target("config.json"),
+    "kerashub_task": _kerashub_target("task.json"),
+    "kerashub_converter": _kerashub_target("image_converter.json"),
+    "kerashub_shards": _kerashub_target(
+        "model.weights.json", _read_backbone, seeds.kerashub_shards, share=2
+    ),
+    "kerashub_weights": _kerashub_target("model.weights.h5", _read_model, share=1),
+    "kerashub_head": _kerashub_target("task.weights.h5", _read_model, share=1),
     "image": Target(_bytes_of(seeds.images), _read_image, "a", share=15),
     "image_in_training": Target(_bytes_of(seeds.images), _decode_image, "a"),
     "dataset_json": Target(
