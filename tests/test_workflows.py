@@ -3,6 +3,7 @@
 import configparser
 import re
 import shlex
+import shutil
 import subprocess
 
 import pytest
@@ -73,6 +74,26 @@ def test_the_shards_are_all_tests():
         if path.name.startswith("test_") or (path.is_dir() and any(path.rglob("test_*.py")))
     }
     assert sorted(named) == sorted(path for path in wanted if path.name not in elsewhere)
+
+
+def test_the_oldest_tensorflow_is_that_of_setup_cfg(tmp_path):
+    """The step changes TensorFlow's version and TensorBoard's, and CONTRIBUTING has the same."""
+    steps = jobs(WEEKLY)["oldest"]["steps"]
+    (command,) = [step["run"] for step in steps if step.get("run", "").startswith("sed")]
+    assert command in (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    shutil.copy(ROOT / "constraints.txt", tmp_path)
+    subprocess.run(command, shell=True, cwd=tmp_path, check=True)
+    newest, oldest = (
+        set((tmp_path / name).read_text(encoding="utf-8").splitlines())
+        for name in ("constraints.txt", "oldest.txt")
+    )
+    assert {line.partition("==")[0] for line in newest - oldest} == {
+        "tensorboard",
+        "tensorflow_cpu",
+    }
+    (version,) = {line.partition("==")[2] for line in oldest - newest}
+    setup = (ROOT / "setup.cfg").read_text(encoding="utf-8")
+    assert set(re.findall(r"tensorflow[\w-]*>=([\d.]+),", setup)) == {version.removesuffix(".0")}
 
 
 def test_other_systems_run_what_make_test_fast_does():
