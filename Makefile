@@ -11,7 +11,7 @@ PIP := $(BIN)/pip install --no-compile --quiet --disable-pip-version-check --con
 
 .PHONY: demo notebooks bench bench-train bench-accuracy fuzz dist clean
 .PHONY: test docs test-fast test-slow test-network test-cuda test-arm64
-.PHONY: test-hub test-mmsegmentation test-onnx
+.PHONY: test-hub test-mmsegmentation test-onnx bench-onnx
 .PHONY: check lint types types-complete imports
 .PHONY: site web web-build test-web bench-web chromium
 
@@ -92,6 +92,9 @@ test-hub: .venv-hub/installed  ## KerasHub's tasks on our backbone, docs/keras_h
 # ONNX, OpenVINO and TF Serving's messages next to the packages of .venv.
 test-onnx: .venv-onnx/installed  ## Keras' export to ONNX and OpenVINO, docs/onnx.md, TF Serving
 	$(ONE_THREAD) .venv-onnx/bin/python -m pytest -m "slow or not slow" -rP tests/keras_export
+
+bench-onnx: .venv-onnx/installed  ## the table of docs/onnx.md; BENCH=--publish writes it
+	$(ONE_THREAD) .venv-onnx/bin/python -m tests.keras_export.table $(BENCH)
 
 FUZZ ?= --cases 100000
 fuzz: .venv/test.installed  ## damaged files for every reader; FUZZ="--cases N --seed N TARGET ..."

@@ -9,7 +9,8 @@ from pathlib import Path
 CPU_FLAGS = ("avx2", "avx512f", "avx512_vnni", "avx_vnni", "amx_int8", "asimddp", "i8mm")
 PACKAGES = (
     "keras-poolformer", "numpy", "keras", "tensorflow-cpu", "tensorflow", "ai-edge-litert",
-    "litert-torch", "ai-edge-quantizer", "onnxruntime", "onnx", "torch", "timm", "jax",
+    "litert-torch", "ai-edge-quantizer", "onnxruntime", "onnx", "tf2onnx", "openvino", "torch",
+    "timm", "jax",
 )  # fmt: skip
 
 

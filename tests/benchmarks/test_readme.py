@@ -20,6 +20,7 @@ from benchmarks import (
 )
 from keras_poolformer.support.errors import InputError
 from tests.helpers import ROOT
+from tests.keras_export import table as onnx
 
 
 def block(document, name):
@@ -67,6 +68,10 @@ def test_the_family_is_what_was_recorded():
 
 def test_the_segmenter_is_what_was_recorded():
     assert block(segmentation.PAGE, "speed") == segmentation.table(record("segmentation"))
+
+
+def test_other_formats_are_what_was_recorded():
+    assert block(onnx.DOCUMENT, "onnx") == onnx.table(record("onnx"))
 
 
 def test_the_smallest_of_each_family_is_measured():

@@ -1,6 +1,8 @@
 """Keras' own export to ONNX and OpenVINO, and running what it wrote."""
 
 from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
 
 import keras
 import numpy as np
@@ -8,25 +10,75 @@ import onnx
 import onnxruntime
 import openvino
 
-from keras_poolformer import PoolFormerBackbone, PoolFormerSegmenter
+from keras_poolformer import (
+    PoolFormerBackbone,
+    PoolFormerConfig,
+    PoolFormerImageClassifier,
+    PoolFormerSegmenter,
+)
 from tests.export.family import FAMILIES, family_model
-from tests.helpers import TINY, randomized_model
-from tests.segmenters import SHALLOW
+from tests.helpers import TINY, randomized_model, relative_error
+from tests.segmenters import SHALLOW, noise
 
-SIDE = 32  # pixels; random mixing takes no other size
-_SHALLOW = TINY.replace(depths=(1, 1), widths=(8, 16))
-# By what is special about each; together all token mixers, both norms and all heads.
-CASES = {
-    "pooling": lambda: randomized_model(_SHALLOW),
-    "pooling, second paper": lambda: family_model(FAMILIES["poolformerv2"]),
-    "identity": lambda: family_model(FAMILIES["identityformer"]),
-    "random": lambda: family_model(FAMILIES["randformer"]),
-    "sep_conv": lambda: family_model(FAMILIES["convformer"]),
-    "attention": lambda: family_model(FAMILIES["caformer"]),
-    "backbone": lambda: randomized_model(_SHALLOW, PoolFormerBackbone).feature_extractor(),
-    "segmenter": lambda: randomized_model(SHALLOW, PoolFormerSegmenter),
-}
+SIDE = 32  # pixels
 SUFFIXES = {"onnx": ".onnx", "openvino": ".xml"}
+_SHALLOW = TINY.replace(depths=(1, 1), widths=(8, 16))
+
+
+@dataclass(frozen=True)
+class Case:
+    """A network to export.
+
+    Args:
+        build: Function that returns it.
+        sizes: (N, H, W) of the batches that the file is compared with Keras on.
+    """
+
+    build: Callable[[], keras.Model]
+    sizes: tuple[tuple[int, int, int], ...] = ((1, SIDE, SIDE), (3, SIDE, SIDE), (2, 48, 40))
+
+
+# By their names in docs/onnx.md; together all token mixers, both norms and all heads.
+CASES = {
+    "pooling, GELU": Case(lambda: randomized_model(_SHALLOW)),
+    "pooling, StarReLU": Case(lambda: family_model(FAMILIES["poolformerv2"])),
+    "identity": Case(lambda: family_model(FAMILIES["identityformer"])),
+    # It takes one size only.
+    "random mixing": Case(
+        lambda: family_model(FAMILIES["randformer"]), ((1, SIDE, SIDE), (3, SIDE, SIDE))
+    ),
+    "separable convolution": Case(lambda: family_model(FAMILIES["convformer"])),
+    "attention": Case(lambda: family_model(FAMILIES["caformer"])),
+    "backbone, P2 and P3": Case(
+        lambda: randomized_model(_SHALLOW, PoolFormerBackbone).feature_extractor()
+    ),
+    "segmenter": Case(lambda: randomized_model(SHALLOW, PoolFormerSegmenter)),
+}
+RELEASED = {
+    "poolformer_s12": Case(
+        lambda: randomized_model(
+            PoolFormerConfig.from_variant("poolformer_s12"), PoolFormerImageClassifier
+        ),
+        ((1, 224, 224),),
+    )
+}
+
+
+def measure(case, file_format, folder):
+    """Exports a case and runs the file.
+
+    Returns:
+        (largest relative error of an output against Keras, {kind of operator: how many}).
+    """
+    model = named(case.build())
+    run, operators = export(model, file_format, folder)
+    errors = []
+    for size in case.sizes:
+        images = noise(*size, 3)
+        expected, received = model(images, training=False), run(images)
+        assert set(received) == set(expected)
+        errors += [relative_error(received[name], expected[name]) for name in expected]
+    return max(errors), operators
 
 
 def named(model):
