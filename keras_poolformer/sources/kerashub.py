@@ -231,8 +231,9 @@ def _converter_transform(folder: Path) -> ImageTransform | None:
 def _shards(index: Path) -> list[str]:
     weight_map: Any = read_json(index).get("weight_map")
     names: list[Any] = []
-    for name in cast(dict[str, Any], weight_map).values() if isinstance(weight_map, dict) else ():
-        names += cast(list[Any], name) if isinstance(name, list) else [name]
+    for files in cast(dict[str, Any], weight_map).values() if isinstance(weight_map, dict) else ():
+        # Keras takes the first of a list: an empty one is rejected below, as what it is.
+        names += cast(list[Any], files) if files and isinstance(files, list) else [files]
     for name in names:
         if not isinstance(name, str) or not _SHARD.fullmatch(name):
             raise InputError(f"{index} names the shard {shown(name)}, which Keras does not write")

@@ -133,11 +133,11 @@ def test_other_dtypes_are_named(folder):
     assert "int8" in error_line(resolve, folder)
 
 
-@pytest.mark.parametrize("shard", ["../outside.weights.h5", "/etc/passwd", 3])
-def test_shards_are_files_of_the_folder(folder, shard):
+@pytest.mark.parametrize("shards", [["../outside.weights.h5"], "/etc/passwd", 3, []])
+def test_shards_are_files_of_the_folder(folder, shards):
     (folder / "model.weights.h5").unlink()
     (folder / "model.weights.json").write_text(
-        json.dumps({"weight_map": {"a": [shard]}}), encoding="utf-8", newline="\n"
+        json.dumps({"weight_map": {"a": shards}}), encoding="utf-8", newline="\n"
     )
     assert "names the shard" in error_line(PoolFormerImageClassifier.from_preset, folder)
 
