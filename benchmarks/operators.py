@@ -28,8 +28,8 @@ def alone(model, operator):
     """The flatbuffer of one operator of a model, with its constants."""
     graph, part = schema.SubGraphT(), copy.copy(model)
     original = model.subgraphs[0]
-    graph.tensors, graph.inputs = [], []
-    part.buffers, part.subgraphs = [schema.BufferT()], [graph]
+    tensors, inputs, buffers = [], [], [schema.BufferT()]
+    graph.tensors, part.buffers, part.subgraphs = tensors, buffers, [graph]
     part.metadata, part.signatureDefs = None, None
     numbers = {-1: -1}
 
@@ -38,19 +38,19 @@ def alone(model, operator):
             tensor = copy.copy(original.tensors[index])
             data = model.buffers[tensor.buffer].data
             has_data = data is not None and len(data) > 0
-            tensor.buffer = len(part.buffers) if has_data else 0
+            tensor.buffer = len(buffers) if has_data else 0
             if has_data:
-                part.buffers.append(model.buffers[original.tensors[index].buffer])
+                buffers.append(model.buffers[original.tensors[index].buffer])
             elif is_input:
-                graph.inputs.append(len(graph.tensors))
-            numbers[index] = len(graph.tensors)
-            graph.tensors.append(tensor)
+                inputs.append(len(tensors))
+            numbers[index] = len(tensors)
+            tensors.append(tensor)
         return numbers[index]
 
     operator = copy.copy(operator)
     operator.inputs = np.int32([number(int(index), True) for index in operator.inputs])
     operator.outputs = np.int32([number(int(index), False) for index in operator.outputs])
-    graph.inputs, graph.outputs = np.int32(graph.inputs), operator.outputs
+    graph.inputs, graph.outputs = np.int32(inputs), operator.outputs
     graph.operators = [operator]
     return write_graph(part)
 
