@@ -27,8 +27,9 @@ bench: .venv-bench/installed  ## our files beside all alternatives: tables, targ
 	.venv-bench/bin/python -m benchmarks.serving build/bench $(filter --publish,$(BENCH))
 	.venv-bench/bin/python -m benchmarks.growth $(filter --publish,$(BENCH))
 
-bench-train: .venv/test.installed  ## our training step beside Keras', our input beside timm's
+bench-train: .venv/test.installed  ## our training step beside Keras' and timm's, our input beside timm's
 	$(BIN)/python -m benchmarks.training $(BENCH)
+	$(BIN)/python -m benchmarks.train_peers $(BENCH)
 	$(BIN)/python -m benchmarks.input_pipeline $(BENCH)
 
 CIFAR10 := build/cifar-10/package/cifar-10-batches-bin22

@@ -1,13 +1,44 @@
-"""The activations of MLPs: functions, and the one that has weights."""
+"""The activations of MLPs: functions, and the one that has weights.
 
+A training loop can have the functions compiled (`compiling_with`), so that an activation, which is
+a chain of operations on feature maps, takes one pass over memory.
+"""
+
+import contextlib
+import contextvars
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import keras
 from keras import activations, layers, ops
 
 Shape = tuple[int | None, ...]
+Activation = Callable[[Any], Any]  # inputs -> outputs of the same shape
+Compile = Callable[[Activation], Activation]
+
+_compile: contextvars.ContextVar[Compile] = contextvars.ContextVar(
+    "compile", default=lambda function: function
+)
+
+
+@contextlib.contextmanager
+def compiling_with(compile_function: Compile) -> Iterator[None]:
+    """Lets a function compile the activations of the MLPs that are called inside.
+
+    Args:
+        compile_function: Function of an activation; returns one that computes the same.
+    """
+    token = _compile.set(compile_function)
+    try:
+        yield
+    finally:
+        _compile.reset(token)
+
+
+def compiled(function: Activation) -> Activation:
+    """Returns an activation as `compiling_with` has it, by default as it is."""
+    return _compile.get()(function)
 
 
 def gelu(inputs: Any) -> Any:
@@ -27,7 +58,7 @@ def gelu(inputs: Any) -> Any:
     return 0.5 * inputs * (1.0 + ops.erf(inputs * 2**-0.5))
 
 
-ACTIVATION_FUNCTIONS: dict[str, Callable[[Any], Any]] = {
+ACTIVATION_FUNCTIONS: dict[str, Activation] = {
     "gelu": gelu,
     "gelu_10": lambda x: ops.clip(gelu(x), -10.0, 10.0),
     "gelu_tanh": functools.partial(activations.gelu, approximate=True),

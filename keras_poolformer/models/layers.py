@@ -13,7 +13,13 @@ from keras import initializers, layers
 
 from keras_poolformer.checkpoints.quantization import MODE
 from keras_poolformer.config_fields import output_side
-from keras_poolformer.models.activations import ACTIVATION_FUNCTIONS, Shape, StarReLU
+from keras_poolformer.models.activations import (
+    ACTIVATION_FUNCTIONS,
+    Shape,
+    StarReLU,
+    compiled,
+)
+from keras_poolformer.models.pixelwise import pixelwise
 from keras_poolformer.models.random_layers import Dropout
 
 CHANNELS_LAST = "channels_last"  # whatever Keras' global setting is
@@ -52,30 +58,6 @@ def make_norm(
     if kind == "layer_norm":
         return layers.LayerNormalization(**options)
     return layers.GroupNormalization(groups=1, **options)
-
-
-def pixelwise(
-    width: int, name: str, use_bias: bool = True, initializer_range: float = 0.02, dtype: Any = None
-) -> keras.Layer:
-    """Returns a linear layer that works on each pixel by itself: a 1x1 convolution.
-
-    Args:
-        width: Number of output channels.
-        name: Name of the layer.
-        use_bias: Whether it has a bias, which starts at 0.
-        initializer_range: Standard deviation of the initial weights.
-        dtype: Dtype policy.
-    """
-    # The original truncates at +-2 absolute, a hundred deviations: not at all.
-    return layers.Conv2D(
-        width,
-        1,
-        data_format=CHANNELS_LAST,
-        use_bias=use_bias,
-        kernel_initializer=initializers.RandomNormal(stddev=initializer_range),
-        name=name,
-        dtype=dtype,
-    )
 
 
 @_register
@@ -253,7 +235,8 @@ class Mlp(layers.Layer):
         super().build(input_shape)
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        hidden = self.dropout(self.act(self.fc1(inputs)), training=training)
+        act = self.act if isinstance(self.act, StarReLU) else compiled(self.act)
+        hidden = self.dropout(act(self.fc1(inputs)), training=training)
         return self.dropout(self.fc2(hidden), training=training)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:

@@ -16,7 +16,8 @@ from keras_poolformer.config_fields import (
     attention_heads,
 )
 from keras_poolformer.models.activations import Shape, StarReLU
-from keras_poolformer.models.layers import CHANNELS_LAST, constructor_arguments, pixelwise
+from keras_poolformer.models.layers import CHANNELS_LAST, constructor_arguments
+from keras_poolformer.models.pixelwise import pixelwise
 
 _register = keras.saving.register_keras_serializable(package="keras_poolformer")
 

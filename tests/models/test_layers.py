@@ -3,10 +3,12 @@
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from keras_poolformer.config_fields import ACTIVATIONS
 from keras_poolformer.models.blocks import PoolFormerBlock
 from keras_poolformer.models.layers import LayerScale, Mlp, PatchEmbedding, make_norm
+from keras_poolformer.models.pixelwise import pixelwise
 from keras_poolformer.models.random_layers import DropPath
 from keras_poolformer.models.token_mixers import Pooling
 from tests.helpers import TOLERANCE, relative_error
@@ -59,6 +61,35 @@ def test_pooling(pool_size):
     pool = torch.nn.AvgPool2d(pool_size, 1, pool_size // 2, count_include_pad=False)
     expected = from_torch(pool(to_torch(images)) - to_torch(images))
     assert np.allclose(Pooling(pool_size)(images), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("use_bias", [True, False])
+def test_pixelwise_and_its_gradients_are_a_convolutions(use_bias):
+    images, upstream = random(2, 4, 5, 6), random(2, 4, 5, 8, seed=1)
+    layer = pixelwise(8, "x", use_bias)
+    layer.build((None, None, None, 6))
+    layer.set_weights([random(*one.shape, seed=i + 2) for i, one in enumerate(layer.weights)])
+    inputs = tf.constant(images)
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        outputs = layer(inputs)
+    weights = [one.value for one in layer.weights]
+    gradients = tape.gradient(outputs, [inputs, *weights], output_gradients=upstream)
+
+    theirs = torch.nn.Conv2d(6, 8, 1, bias=use_bias)
+    with torch.no_grad():
+        for parameter, value in zip(theirs.parameters(), layer.get_weights(), strict=True):
+            value = value.transpose(3, 2, 0, 1).copy() if value.ndim == 4 else value
+            parameter.copy_(torch.from_numpy(value))
+    pixels = to_torch(images).requires_grad_()
+    expected = theirs(pixels)
+    expected.backward(to_torch(upstream))
+    assert relative_error(outputs, from_torch(expected)) < TOLERANCE
+    assert relative_error(gradients[0], from_torch(pixels.grad)) < TOLERANCE
+    kernel = theirs.weight.grad.numpy().transpose(2, 3, 1, 0)
+    assert relative_error(gradients[1], kernel) < TOLERANCE
+    if use_bias:
+        assert relative_error(gradients[2], theirs.bias.grad.numpy()) < TOLERANCE
 
 
 def test_group_norm_has_pytorchs_epsilon():

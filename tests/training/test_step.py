@@ -1,3 +1,5 @@
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -7,10 +9,11 @@ import torch
 from conversion import oracles
 from keras_poolformer import PoolFormerConfig, PoolFormerImageClassifier, load_torch_weights
 from keras_poolformer.data.augmentation.mixing import Mixing
+from keras_poolformer.models.activations import ACTIVATION_FUNCTIONS
 from keras_poolformer.training.optimizer import AdamW
 from keras_poolformer.training.step import EvaluationStep, TrainStep, _draw_from
 from keras_poolformer.training.tasks import Classification
-from tests.helpers import randomized_module
+from tests.helpers import TOLERANCE, randomized_module, relative_error
 
 CONFIG = PoolFormerConfig(depths=(1, 1, 2, 1), widths=(16, 24, 32, 40), num_classes=3)
 # Where the depth plays no part: a network that is computed and traced in half the time.
@@ -56,6 +59,40 @@ def test_gradients_are_pytorchs(head, plain, photo_batch, tmp_path):
             worst = max(worst, error / np.linalg.norm(wanted[variable.path]))
     print(f"{head}: gradients differ by at most {worst:.1e} of a tensor's own norm")
     assert worst < 1e-4
+
+
+@pytest.mark.parametrize("count", [4, 3])
+def test_compiled_gelu_and_its_gradient_are_pytorchs(count, plain):
+    model = PoolFormerImageClassifier(SHALLOW)
+    gelu = step_of(model, plain, 4)._compile(ACTIVATION_FUNCTIONS["gelu"])
+    random = np.random.default_rng(0)
+    images = 3 * random.standard_normal((count, 5, 6, 7)).astype(np.float32)
+    upstream = random.standard_normal(images.shape).astype(np.float32)
+    inputs = tf.constant(images)
+    with tf.GradientTape() as tape:
+        tape.watch(inputs)
+        outputs = gelu(inputs)
+    theirs = torch.from_numpy(images).requires_grad_()
+    expected = torch.nn.functional.gelu(theirs)
+    expected.backward(torch.from_numpy(upstream))
+    ours = tape.gradient(outputs, inputs, output_gradients=upstream)
+    assert relative_error(outputs, expected.detach().numpy()) < TOLERANCE
+    assert relative_error(ours, theirs.grad.numpy()) < TOLERANCE
+
+
+def test_activations_are_compiled_only_where_nothing_around_them_is(photo_batch, plain):
+    """XLA compiles GELU as a function of its own, and one function for all layers of a shape."""
+    step = step_of(PoolFormerImageClassifier(SHALLOW), plain, 4)
+    images, labels = map(tf.constant, photo_batch)
+    compiled = {}
+    for jit in (False, True):
+        traced = tf.function(dataclasses.replace(step, jit_compile=jit).gradients)
+        functions = traced.get_concrete_function(images, labels, DRAW, SEED).graph.as_graph_def()
+        compiled[jit] = sum(
+            function.attr["_XlaMustCompile"].b for function in functions.library.function
+        )
+    assert compiled[False] >= 2 * len(SHALLOW.widths)  # forward and backward, of each shape
+    assert compiled[True] == 0
 
 
 def pytorch_gradients(oracle, model, folder):
