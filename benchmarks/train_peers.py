@@ -36,9 +36,8 @@ RECORD = Path("docs/train_peers.json")
 _take: Any = None  # of this process: takes `train_step.STEPS` steps
 
 
-def _keras(jit=False):
-    case = train_step.Case(CASE.name, CASE.recipe, BATCH, jit)
-    return train_step.ours(case, Path(tempfile.mkdtemp()))
+def _keras():
+    return train_step.ours(CASE, Path(tempfile.mkdtemp()))
 
 
 def _keras_fit():
@@ -76,7 +75,6 @@ def _timm(compiled=False, tuned=False):
 
 SIDES = {
     OURS: _keras,
-    f"{OURS}, XLA": functools.partial(_keras, jit=True),
     "Keras' own fit": _keras_fit,
     "timm, eager": _timm,
     PEER: functools.partial(_timm, compiled=True),
