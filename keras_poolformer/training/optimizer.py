@@ -126,7 +126,7 @@ class AdamW(_MomentOptimizer, keras.optimizers.AdamW):
         """Updates one variable and its two moments."""
         rate = self._rate(variable, learning_rate)
         if self._decays(variable):
-            self.assign_sub(variable, variable * self.weight_decay * rate)
+            self.assign_sub(variable, variable * (self.weight_decay * rate))
         first, correction, root = self._update_moments(gradient, variable)
         self.assign_sub(variable, rate / correction * first / (root + self.epsilon))
 
