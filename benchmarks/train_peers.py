@@ -186,7 +186,7 @@ def main(arguments=None):
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--rounds", type=int, default=9, help="at least 6 (9)")
-    parser.add_argument("--steps", type=int, default=2, help="of a side in each round (2)")
+    parser.add_argument("--steps", type=int, default=3, help="of a side in each round (3)")
     parser.add_argument("--publish", action="store_true",
                         help=f"write {RECORD} and the table of docs/training.md")  # fmt: skip
     return one_line_errors("train_peers", run, parser.parse_args(arguments))
