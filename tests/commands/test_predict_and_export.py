@@ -240,9 +240,9 @@ def test_saved_model_is_recorded_too(files, run, out):
 def test_export_refuses_unknown_words(files, refusal, out):
     arguments = ("export", files / "tiny.keras", "-o", out / "x.tflite")
     choices = {
-        "--recipe": ["'fp32'", "'fp16'", "'dynamic_int8'", "'saved_model'"],
-        "--inputs": ["'normalized'", "'pixels'"],
-        "--outputs": ["'logits'", "'probabilities'"],
+        "--recipe": ["fp32", "fp16", "dynamic_int8", "saved_model"],
+        "--inputs": ["normalized", "pixels"],
+        "--outputs": ["logits", "probabilities"],
     }
     for option, words in choices.items():
         message = refusal(*arguments, option, "foo")

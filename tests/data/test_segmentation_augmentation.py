@@ -14,7 +14,7 @@ from keras_poolformer.data.augmentation.segmentation import (
 from tests.helpers import error_line
 
 tf = pytest.importorskip("tensorflow")
-cv2 = pytest.importorskip("cv2")
+cv2 = pytest.importorskip("cv2", exc_type=ImportError)  # also without libGL
 
 SIZE = 48
 OPTIONS = SegmentationAugmentation(size=SIZE, resize=40)

@@ -7,7 +7,7 @@ from keras_poolformer.images import mmseg
 from keras_poolformer.images.segmentation import segmentation_transform
 from tests.helpers import error_line
 
-cv2 = pytest.importorskip("cv2")
+cv2 = pytest.importorskip("cv2", exc_type=ImportError)  # also without libGL
 
 # (width, height): landscape and portrait, larger and smaller than 512, beyond 2048 after
 # resizing, exactly halved, already aligned, and single pixels.

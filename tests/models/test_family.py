@@ -57,6 +57,7 @@ def test_both_names_are_one_class():
         # What a subclass changes is how its models are called, and the class of its backbone.
         assert set(vars(name)) <= {
             "__annotations__", "__doc__", "__module__", "backbone_class", "default_name",
+            "__firstlineno__", "__static_attributes__",  # of every class since Python 3.13
         } | set(dir(object))  # fmt: skip
 
 
