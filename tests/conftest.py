@@ -172,7 +172,7 @@ def mediapipe_tasks():
     def mediapipe_tasks(task, models, images):
         done = run_python(script, task, *models, "--", *images)
         if missing := re.search(r"(lib\S+): cannot open shared object file", done.stderr):
-            pytest.skip(f"needs {missing[1]}: apt install libgles2 libegl1 libgl1")
+            pytest.skip(f"needs {missing[1]}: apt install libgles2 libegl1 libgl1 libglib2.0-0")
         return json.loads(done.stdout)
 
     return mediapipe_tasks
