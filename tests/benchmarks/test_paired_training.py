@@ -102,7 +102,7 @@ def test_runs_that_have_ended_are_kept(prepared, capfd):
     """A side's command trains only what is missing."""
     settings = json.dumps(SMALL)
     for seed in (0, 1):
-        (prepared / f"timm_{seed}.json").write_text("{}", encoding="utf-8")
+        (prepared / f"timm_{seed}.json").write_text("{}", encoding="utf-8", newline="\n")
     arguments = ["timm", str(prepared), "--settings", settings, "--seeds", "0", "1"]
     assert paired_sides.main(arguments) == 0
     assert capfd.readouterr().err == ""

@@ -45,7 +45,7 @@ def test_smaller_images(data, out, run, refusal):
     assert run(*arguments)[1].splitlines()[1] == (
         "larger images resized to a shorter side of 16 pixels, JPEG quality 80"
     )
-    described = json.loads((out / "records/dataset.json").read_text())
+    described = json.loads((out / "records/dataset.json").read_text(encoding="utf-8"))
     assert described["resized"] == {"max_side": None, "short_side": 16, "quality": 80}
     assert "quality" in refusal("prepare", data, "-o", out / "other", "--quality", 80)
 

@@ -56,7 +56,7 @@ def originals(folder, tmp_path_factory):
 )
 def test_images_are_pillows(folder, originals, tmp_path, side, contained):
     written = preparing.prepare(folder, tmp_path / "r", verbose=False, quality=95, **side)
-    assert written.to_json() == (tmp_path / "r/dataset.json").read_text()
+    assert written.to_json() == (tmp_path / "r/dataset.json").read_text(encoding="utf-8")
     fields = json.loads(written.to_json())["resized"]
     assert fields == {"max_side": None, "short_side": None, "quality": 95} | side
     images = stored(tmp_path / "r")
@@ -87,7 +87,7 @@ def test_masks_keep_their_labels(tmp_path):
     mask = Image.fromarray(labels)
     mask.putpalette(np.random.default_rng(1).integers(0, 256, 768).astype(np.uint8).tobytes())
     mask.save(masks / "1.png")
-    (tmp_path / "data/labels.txt").write_text("sky\nsea\nboat\n")
+    (tmp_path / "data/labels.txt").write_text("sky\nsea\nboat\n", encoding="utf-8", newline="\n")
     preparing.prepare(tmp_path / "data", tmp_path / "r", verbose=False, max_side=120)
     split, _ = opening.open_masked_splits(tmp_path / "r")
     (example,) = split.stream().map(split.load).as_numpy_iterator()
@@ -124,6 +124,10 @@ def test_options_that_are_rejected(folder, tmp_path, options, message):
 def test_descriptions_that_are_not_valid(folder, tmp_path, resized):
     preparing.prepare(folder, tmp_path / "r", verbose=False)
     file = tmp_path / "r/dataset.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"resized": resized}))
+    file.write_text(
+        json.dumps(json.loads(file.read_text(encoding="utf-8")) | {"resized": resized}),
+        encoding="utf-8",
+        newline="\n",
+    )
     with pytest.raises(InputError, match=r"dataset.json: .*max_side"):
         opening.open_splits(tmp_path / "r")
