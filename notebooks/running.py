@@ -13,7 +13,7 @@ CELL_TIMEOUT = 300  # seconds
 # says of integers on CPUs with AVX-512, whatever the network.
 PROGRESS = re.compile(
     r"\s*((\[\d+/\d+\] |keras-poolformer train: (?!warning)|training:\s+\d+%\|"
-    r"|epoch \d+/\d+, step |E\d+ .*\boneDNN supports DT_INT32 only ).*)?"
+    r"|epoch \d+/\d+, step |E\d+ .*\boneDNN supports DT_\w+ only ).*)?"
 )
 COLOUR = re.compile(r"\x1b\[[\d;]*m")
 
