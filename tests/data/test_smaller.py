@@ -97,6 +97,20 @@ def test_masks_keep_their_labels(tmp_path):
     np.testing.assert_array_equal(received, expected)
 
 
+@pytest.mark.parametrize("side", [{}, {"max_side": 120}], ids=["kept", "max"])
+def test_images_that_cannot_be_read_are_named_with_what_the_decoder_says(tmp_path, side):
+    (tmp_path / "data" / "a").mkdir(parents=True)
+    content = PHOTOS[0].read_bytes()
+    (tmp_path / "data" / "a" / "good.jpg").write_bytes(content)
+    (tmp_path / "data" / "a" / "torn.jpg").write_bytes(content[:3000])
+    with pytest.raises(InputError) as raised:
+        preparing.prepare(tmp_path / "data", tmp_path / "r", verbose=False, **side)
+    message = str(raised.value)
+    assert "torn.jpg" in message and "good.jpg" not in message and "\n" not in message
+    assert "(jpeg::" in message and 'File "' not in message
+    assert not (tmp_path / "r").exists()
+
+
 @pytest.mark.parametrize(
     ("options", "message"),
     [

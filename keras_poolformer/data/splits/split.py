@@ -287,6 +287,8 @@ def reason_of(error: BaseException) -> str:
     # What Python raised inside of a pipeline: "ImageError: text", and where.
     text, python, _ = text.partition("\nTraceback (most recent call last)")
     text = text.rpartition("Error: ")[2] if python else text
+    # Of an operation in a function: where it was defined, line by line, and then what it says.
+    text = re.sub(r'\AGraph execution error:.*^ *File "[^\n]*\n', "", text, flags=re.M | re.S)
     text = re.sub(r"\{\{[^}]*\}\}|\[\[.*?\]\]|\[Op:\w+\].*", "", text, flags=re.DOTALL)
     return one_line(text, 500) if text.strip() else type(error).__name__
 
