@@ -28,7 +28,7 @@ from keras_poolformer.shipped import ASSETS
 from keras_poolformer.support.progress import Progress
 
 ROUNDS, IMAGES = 11, 140
-RECORD = Path("docs/input.json")
+BLOCK = readme.Block("docs/input.json", "docs/training.md", "input")
 TARGET, TARGET_OF_RECORDS = 2.0, 2.5
 SIZE, QUALITY = (500, 375), 90  # of most of ImageNet's photographs
 # Name, part of ours, part of timm's; smaller files for ours.
@@ -61,7 +61,7 @@ def compare(rounds=ROUNDS, images=IMAGES, progress=None):
     """
     with tempfile.TemporaryDirectory() as folder:
         files = write_photographs(Path(folder))
-        smaller = {case[0]: write_smaller(files, case[0], case[3]) for case in SMALLER}
+        smaller = {case: write_smaller(files, resized) for case, _, _, resized in SMALLER}
         batch = min(images, 20)
         runners = {("ours", part): ours(files, part, batch) for part in input_parts.OURS}
         runners |= {("timm", part): timms(files, part, batch) for part in input_parts.TIMMS}
@@ -130,12 +130,12 @@ def write_photographs(folder):
     return files
 
 
-def write_smaller(files, case, sides):
-    """Writes the files as `prepare` with these sides would; returns the new ones."""
+def write_smaller(files, sides):
+    """Writes the files as `prepare` would with sides, {name: pixels}; returns the new ones."""
     from keras_poolformer.data.splits.resized import Resized
     from keras_poolformer.data.splits.smaller import smaller_image
 
-    folder = files[0].parent.parent / str(abs(hash(case)))
+    folder = files[0].parent.parent / "_".join(map(str, itertools.chain(*sides.items())))
     folder.mkdir()
     for file in files:
         (folder / file.name).write_bytes(smaller_image(Resized(**sides), file.read_bytes()))
@@ -257,13 +257,7 @@ def run(options):
     results = {"machine": describe_machine(), "busy_cores": busy_cores(), "rounds": options.rounds}
     results |= compare(options.rounds, progress=progress.advance)
     progress.finish()
-    print(tables(results))
-    for promise, holds in targets(results):
-        print(f"{promise}: {'met' if holds else 'not met'}")
-    print(f"other programs kept {results['busy_cores']:.2f} cores busy")
-    if options.publish:
-        readme.write_record(RECORD, results)
-        readme.insert("docs/training.md", "input", tables(results))
+    readme.report(results, tables(results), targets(results), options.publish and BLOCK)
 
 
 def main(arguments=None):
@@ -275,7 +269,7 @@ def main(arguments=None):
     )
     parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"at least 6 ({ROUNDS})")
     parser.add_argument("--publish", action="store_true",
-                        help=f"write {RECORD} and the tables of docs/training.md")  # fmt: skip
+                        help=f"write {BLOCK.record} and tables of {BLOCK.document}")  # fmt: skip
     return one_line_errors("input_pipeline", run, parser.parse_args(arguments))
 
 

@@ -22,8 +22,7 @@ from benchmarks.ratios import estimate, ratio
 from keras_poolformer.cli import one_line_errors
 from keras_poolformer.support.progress import Progress
 
-DOCUMENT = Path("docs/startup.md")
-RECORD = Path("docs/startup.json")
+BLOCK = readme.Block("docs/startup.json", "docs/startup.md", "startup")
 ENVIRONMENTS = Path("build/startup")
 PRESET = "poolformer_tiny_cifar10"
 PHOTOGRAPH = "keras_poolformer/assets/photos/chelsea.jpg"
@@ -103,13 +102,7 @@ def run(options):
         seconds = measure(processes, options.rounds, progress.advance)
     progress.finish()
     results = summarize(seconds, options.rounds, revision)
-    print(tables(results))
-    for promise, holds in targets(results):
-        print(f"{promise}: {'met' if holds else 'not met'}")
-    print(f"other programs kept {results['busy_cores']:.2f} cores busy")
-    if options.publish:
-        readme.write_record(RECORD, results)
-        readme.insert(DOCUMENT, "startup", tables(results))
+    readme.report(results, tables(results), targets(results), options.publish and BLOCK)
 
 
 def _processes(environments, folder):
@@ -213,7 +206,7 @@ def main(arguments=None):
     parser.add_argument("--environments", type=Path, default=ENVIRONMENTS, metavar="FOLDER",
                         help=f"folder of the two environments ({ENVIRONMENTS})")  # fmt: skip
     parser.add_argument("--publish", action="store_true",
-                        help=f"write {RECORD} and the tables of {DOCUMENT}")  # fmt: skip
+                        help=f"write {BLOCK.record} and tables of {BLOCK.document}")  # fmt: skip
     return one_line_errors("startup", run, parser.parse_args(arguments))
 
 

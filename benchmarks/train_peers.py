@@ -8,6 +8,8 @@ with the optimizer that a user gets without asking; its faster form is a row, to
 """
 
 import argparse
+import contextlib
+import dataclasses
 import functools
 import importlib
 import multiprocessing
@@ -31,21 +33,23 @@ CASE = train_step.Case(f"{VARIANT}, {SIZE} pixels", f"{VARIANT}_in1k", BATCH)
 SPAWN = multiprocessing.get_context("spawn")
 OURS, PEER = "keras-poolformer train", "timm, torch.compile"
 TARGET = 0.95
-RECORD = Path("docs/train_peers.json")
+BLOCK = readme.Block("docs/train_peers.json", "docs/training.md", "train_peers")
 
-_take: Any = None  # of this process: takes `train_step.STEPS` steps
-
-
-def _keras():
-    return train_step.ours(CASE, Path(tempfile.mkdtemp()))
+_take: Any = None  # of this process: takes the steps of a round
 
 
-def _keras_fit():
-    return train_step.keras_own(CASE)
+def _keras(case, folder):
+    return train_step.ours(case, Path(folder))
 
 
-def _timm(compiled=False, tuned=False):
+def _keras_fit(case, folder):
+    del folder
+    return train_step.keras_own(case)
+
+
+def _timm(case, folder, compiled=False, tuned=False):
     """Steps of timm's model; tuned is channels last in memory, and the fused AdamW."""
+    del folder
     importlib.import_module("conversion")  # makes every build of torchvision importable
     import timm
     import torch
@@ -62,7 +66,7 @@ def _timm(compiled=False, tuned=False):
     labels = torch.from_numpy(random.integers(0, 1000, BATCH))
 
     def take():
-        for _ in range(train_step.STEPS):
+        for _ in range(case.steps):
             loss = torch.nn.functional.cross_entropy(
                 network(images), labels, label_smoothing=train_step.SMOOTHING
             )
@@ -84,10 +88,9 @@ SIDES = {
 }
 
 
-def _start(side, steps):
+def _start(side, case, folder):
     global _take
-    train_step.STEPS = steps
-    _take = SIDES[side]()
+    _take = SIDES[side](case, folder)
     _take()  # traces, compiles
 
 
@@ -115,28 +118,28 @@ def measure(sides, rounds, steps):
     """
     interval_rank(rounds)  # refuses too few before the work
     progress = Progress([*(f"compiling {side}" for side in sides), "measuring"])
-    pools = {}
-    for side in sides:
+    case = dataclasses.replace(CASE, steps=steps)
+    times = {side: [] for side in sides}
+    with contextlib.ExitStack() as stack:
+        folder = stack.enter_context(tempfile.TemporaryDirectory())
+        pools = {side: stack.enter_context(ProcessPoolExecutor(1, SPAWN)) for side in sides}
+        for side, pool in pools.items():
+            progress.start()
+            pool.submit(_start, side, case, folder).result()
         progress.start()
-        pools[side] = ProcessPoolExecutor(1, SPAWN)
-        pools[side].submit(_start, side, steps).result()
-    progress.start()
-    results = {
+        others = busy_cores()
+        for done in range(rounds):
+            for side, pool in pools.items():
+                times[side].append(1000 * pool.submit(_seconds).result() / steps / BATCH)
+            progress.advance(done + 1, rounds)
+    progress.finish()
+    return {
         "machine": describe_machine(),
-        "busy_cores": busy_cores(),
+        "busy_cores": others,
         "rounds": rounds,
         "steps": steps,
-        "times": {side: [] for side in sides},
+        "times": times,
     }
-    for done in range(rounds):
-        for side, pool in pools.items():
-            seconds = pool.submit(_seconds).result()
-            results["times"][side].append(1000 * seconds / steps / BATCH)
-        progress.advance(done + 1, rounds)
-    for pool in pools.values():
-        pool.shutdown()
-    progress.finish()
-    return results
 
 
 def table(results):
@@ -171,11 +174,7 @@ def met(results):
 def run(options):
     """Measures, prints and, if asked to, publishes."""
     results = measure(list(SIDES), options.rounds, options.steps)
-    print(table(results))
-    print(f"other programs kept {results['busy_cores']:.2f} cores busy")
-    if options.publish:
-        readme.write_record(RECORD, results)
-        readme.insert("docs/training.md", "train_peers", table(results))
+    readme.report(results, table(results), [], options.publish and BLOCK)
 
 
 def main(arguments=None):
@@ -188,7 +187,7 @@ def main(arguments=None):
     parser.add_argument("--rounds", type=int, default=9, help="at least 6 (9)")
     parser.add_argument("--steps", type=int, default=3, help="of a side in each round (3)")
     parser.add_argument("--publish", action="store_true",
-                        help=f"write {RECORD} and the table of docs/training.md")  # fmt: skip
+                        help=f"write {BLOCK.record} and the table of docs/training.md")  # fmt: skip
     return one_line_errors("train_peers", run, parser.parse_args(arguments))
 
 

@@ -28,12 +28,14 @@ class Case:
         recipe: Name of a recipe in `RECIPES`.
         batch: Number of images per step.
         jit: Whether XLA compiles the step, on both sides.
+        steps: Number of steps that one call takes.
     """
 
     name: str
     recipe: str
     batch: int
     jit: bool = False
+    steps: int = STEPS
 
 
 CASES = (
@@ -62,7 +64,7 @@ def compare(case, rounds=ROUNDS):
             for name, take in sides.items():
                 start = time.perf_counter()
                 take()
-                times[name].append(1000 * (time.perf_counter() - start) / STEPS)
+                times[name].append(1000 * (time.perf_counter() - start) / case.steps)
     return {
         "case": case.name,
         **{name: estimate(values).to_dict() for name, values in times.items()},
@@ -74,7 +76,7 @@ def _recipe(case):
     from keras_poolformer.training.recipes import get_recipe
 
     plain = ["drop_path_rate=0", "mixup=0", "cutmix=0", f"label_smoothing={SMOOTHING}"]
-    steps = [f"steps_per_call={STEPS}", f"batch_size={case.batch}", f"jit_compile={case.jit}"]
+    steps = [f"steps_per_call={case.steps}", f"batch_size={case.batch}", f"jit_compile={case.jit}"]
     return get_recipe(case.recipe).with_settings([*plain, *steps, "held_out=0"])
 
 
@@ -91,7 +93,7 @@ def _batches(case):
 
 
 def ours(case, folder):
-    """Returns a function that takes STEPS of the trainer's steps."""
+    """Returns a function that takes `case.steps` of the trainer's steps."""
     import tensorflow as tf
 
     from keras_poolformer.data.splits.folder_split import FolderSplit
@@ -113,11 +115,11 @@ def ours(case, folder):
     strategy = one_device()
     trainer = Trainer(Run(_recipe(case), split, None, folder), strategy)
     iterator = iter(strategy.experimental_distribute_dataset(batches))
-    return lambda: trainer.take_steps(iterator, 0, STEPS)
+    return lambda: trainer.take_steps(iterator, 0, case.steps)
 
 
 def keras_own(case):
-    """Returns a function that takes STEPS of Keras' own steps."""
+    """Returns a function that takes `case.steps` of Keras' own steps."""
     import keras
 
     from keras_poolformer.models.classifier import PoolFormerImageClassifier
@@ -131,7 +133,7 @@ def keras_own(case):
         loss=keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=SMOOTHING),
         metrics=["accuracy"],
         jit_compile=case.jit,
-        steps_per_execution=STEPS,
+        steps_per_execution=case.steps,
     )
     model.make_train_function()
     iterator = iter(batches)

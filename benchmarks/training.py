@@ -7,14 +7,13 @@ Ratios are medians over alternating rounds, with the interval that benchmarks/ra
 
 import argparse
 import sys
-from pathlib import Path
 
 from benchmarks import readme, train_step
 from benchmarks.machine import busy_cores, describe_machine
 from keras_poolformer.cli import one_line_errors
 from keras_poolformer.support.progress import Progress
 
-RECORD = Path("docs/training.json")
+BLOCK = readme.Block("docs/training.json", "docs/training.md", "training")
 
 
 def measure(rounds):
@@ -62,13 +61,7 @@ def targets(results):
 def run(options):
     """Measures, prints and, if asked to, publishes."""
     results = measure(options.rounds)
-    print(tables(results))
-    for promise, holds in targets(results):
-        print(f"{promise}: {'met' if holds else 'not met'}")
-    print(f"other programs kept {results['busy_cores']:.2f} cores busy")
-    if options.publish:
-        readme.write_record(RECORD, results)
-        readme.insert("docs/training.md", "training", tables(results))
+    readme.report(results, tables(results), targets(results), options.publish and BLOCK)
 
 
 def main(arguments=None):
@@ -80,7 +73,7 @@ def main(arguments=None):
     )
     parser.add_argument("--rounds", type=int, default=11, help="at least 6 (11)")
     parser.add_argument("--publish", action="store_true",
-                        help=f"write {RECORD} and the table of docs/training.md")  # fmt: skip
+                        help=f"write {BLOCK.record} and the table of docs/training.md")  # fmt: skip
     return one_line_errors("training", run, parser.parse_args(arguments))
 
 

@@ -9,8 +9,8 @@ from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernel
 from nbconvert import HTMLExporter
 
 CELL_TIMEOUT = 300  # seconds
-# What is no complaint: numbered steps, training's first lines, tqdm's bar, epochs; and what oneDNN
-# says of integers on CPUs with AVX-512, whatever the network.
+# What may be there: numbered steps, training's first lines, tqdm's bar, epochs; and a line about
+# integers that oneDNN prints on CPUs with AVX-512, whatever the network.
 PROGRESS = re.compile(
     r"\s*((\[\d+/\d+\] |keras-poolformer train: (?!warning)|training:\s+\d+%\|"
     r"|epoch \d+/\d+, step |E\d+ .*\boneDNN supports DT_\w+ only ).*)?"

@@ -9,12 +9,15 @@ from benchmarks import (
     family,
     finetune,
     front_page,
+    gpu,
+    input_pipeline,
     nuclei,
     paired_training,
     readme,
     segmentation,
     startup,
     tables,
+    train_peers,
     trained_family,
     training,
 )
@@ -40,8 +43,17 @@ def test_speed_is_what_was_recorded():
     assert block("docs/export.md", "bench") == tables.markdown(record("benchmark"))
 
 
-def test_training_is_what_was_recorded():
-    assert block("docs/training.md", "training") == training.tables(record("training"))
+@pytest.mark.parametrize(
+    ("name", "written"),
+    [
+        ("training", training.tables),
+        ("train_peers", train_peers.table),
+        ("input", input_pipeline.tables),
+        ("gpu", gpu.table),
+    ],
+)
+def test_training_is_what_was_recorded(name, written):
+    assert block("docs/training.md", name) == written(record(name))
 
 
 def test_paired_training_is_what_was_recorded():

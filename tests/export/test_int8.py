@@ -4,7 +4,6 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
-import torch
 from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
 from keras_poolformer import (
@@ -65,6 +64,7 @@ def test_without_rounding_it_is_the_model(config):
 )
 def test_a_framed_convolution_is_the_padded_one(side, kernel_size, stride, padding):
     """At sides whose last pixels no kernel reaches, too; measured 5e-7. PyTorch pads as it says."""
+    torch = pytest.importorskip("torch")
     rng = np.random.default_rng(0)
     for channels in (3, 4):
         x = rng.standard_normal((2, side, side + 1, channels), np.float32)
