@@ -96,7 +96,7 @@ _SIDES = {"ours": "ours", "peer": "timm"}
 def _measured(runners, rounds, images, progress):
     """{runner's key: seconds an image in each round (rounds,)}."""
     for run in runners.values():
-        run(3 * images)  # XLA compiles each operation when it is first drawn
+        run(images)  # first calls cost more
     estimate([1.0] * rounds)  # rejects too few
     times = {key: [] for key in runners}
     for number in range(rounds):

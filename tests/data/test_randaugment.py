@@ -82,7 +82,7 @@ def graph_of(name):
     )
 
 
-def compiled_of(name, shape):
+def graph_of_shape(name, shape):
     """`apply` for pixels of one shape."""
     number, fill = tf.TensorSpec((), tf.float64), tf.constant(FILL, tf.uint8)
     return tf.function(
@@ -138,12 +138,12 @@ def test_moves_are_pillows(name, bicubic, photographs_of, pillows):
 
 @pytest.mark.first(4)
 @pytest.mark.parametrize("name", [MOVES[0], "Brightness", "Equalize", MOVES[3], *NAMES])
-def test_compiled_operations_are_pillows(name, photographs_of, pillows):
-    """As training runs them: of a known shape, which XLA compiles in part."""
+def test_graphs_of_a_known_shape_are_pillows(name, photographs_of, pillows):
+    """As training runs them: where the shape is known, optimizers of graphs merge more."""
     draws = np.random.default_rng(6).uniform(0, 10, 6)
     shares = []
     for image in photographs_of([(97, 61), (224, 224)]):
-        run = compiled_of(name, (image.height, image.width, 3))
+        run = graph_of_shape(name, (image.height, image.width, 3))
         for magnitude in (0.0, 5.0, 9.0, 10.0, *draws):
             for sign, bicubic in itertools.product((1.0, -1.0), (False, True)):
                 ours = run(np.array(image), magnitude, sign, bicubic).numpy()

@@ -16,8 +16,6 @@ from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
-from keras_poolformer.data.augmentation.compiled import compiled, kept_apart
-
 Scalar = float | tf.Tensor
 
 
@@ -54,7 +52,6 @@ def translate_x(pixels: tf.Tensor, share: Scalar, bicubic: Scalar, fill: tf.Tens
     return _slide(pixels, tf.reshape(shift, (1, 1)), bicubic, fill)
 
 
-@compiled
 def translate_y(pixels: tf.Tensor, share: Scalar, bicubic: Scalar, fill: tf.Tensor) -> tf.Tensor:
     """Moves the image up by `share` of its height, or down where it is negative."""
     height, width = tf.unstack(tf.shape(pixels)[:2])
@@ -141,7 +138,7 @@ def _sample(pixels: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor, side: int) -
     padded = tf.pad(padded, [[0, 1], [0, -width % side], [0, 0]])
     top, down = _split(rows, height)
     left, right = _split(columns, width)
-    down, right = tf.cast(down, weights), tf.cast(right, weights)
+    down, right = (tf.tile(tf.cast(past, weights), [3]) for past in (down, right))
 
     # Lookups are the cost, so runs of `side` pixels in a row are looked up as one. A run begins
     # `phase` pixels after a multiple of `side`; each row has `stride` such multiples.
@@ -156,23 +153,12 @@ def _sample(pixels: tf.Tensor, rows: tf.Tensor, columns: tf.Tensor, side: int) -
     phase = first - multiple * side
     corner = phase * count + (top + 1) * stride + multiple
 
-    taps = [tf.gather_nd(runs, (corner + row * stride)[:, None]) for row in range(side)]
-    taps = [tf.ensure_shape(tap, (rows.shape[0], 3 * side)) for tap in taps]
-    return _sampled(taps[0], taps[1:], down, right)
+    def tap(row: int) -> tf.Tensor:
+        taps = tf.transpose(tf.gather_nd(runs, (corner + row * stride)[:, None]))
+        taps = tf.cast(tf.reshape(taps, (side, -1)), tf.float32)  # (side, 3 * N)
+        return _curve(tf.unstack(taps), right)
 
-
-@compiled
-def _sampled(
-    first: tf.Tensor, others: list[tf.Tensor], down: tf.Tensor, right: tf.Tensor
-) -> tf.Tensor:
-    """The last part of `_sample`, from the runs of each row, uint8 (N, side * 3): uint8 (3, N)."""
-    side = len(others) + 1
-
-    def curve(runs: tf.Tensor) -> tf.Tensor:
-        taps = tf.reshape(tf.transpose(runs), (side, 3, -1))
-        return _curve(tf.unstack(tf.cast(taps, tf.float32)), right)
-
-    return _whole(_curve([curve(runs) for runs in (first, *others)], down))
+    return tf.reshape(_whole(_curve([tap(row) for row in range(side)], down)), (3, -1))
 
 
 def _split(positions: tf.Tensor, length: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
@@ -208,40 +194,18 @@ def _slide(pixels: tf.Tensor, shift: tf.Tensor, bicubic: Scalar, fill: tf.Tensor
     )
     moved = tf.reshape(moved, (height, (width + 3) * 3))
 
-    moved = tf.ensure_shape(moved, (pixels.shape[0], _times_three(pixels.shape[1], 3)))
-    # As an argument, graph optimizers cannot merge it with the sums below, which would round
-    # elsewhere.
-    column = tf.repeat(_centers(width), 3)
-    return _like(pixels, _slid(moved, column, shift, start, tf.convert_to_tensor(bicubic), fill))
-
-
-def _times_three(width: int | None, more: int) -> int | None:
-    return None if width is None else 3 * (width + more)
-
-
-@compiled
-def _slid(
-    moved: tf.Tensor,
-    column: tf.Tensor,
-    shift: tf.Tensor,
-    start: tf.Tensor,
-    bicubic: tf.Tensor,
-    fill: tf.Tensor,
-) -> tf.Tensor:
-    """The last part of `_slide`, from the rows at their offsets: uint8 (H, W * 3)."""
-    width = tf.shape(moved)[1] // 3 - 3
-
     def tap(offset: int) -> tf.Tensor:
         first = 3 * (offset + 1)
         return moved[:, first : first + 3 * width]
 
+    column = tf.repeat(_centers(width), 3)
     source = column + shift
     inside = (source >= 0.0) & (source < tf.cast(width, tf.float64))
     # Rounded as in Pillow, which matters at round levels, where exact results are whole numbers.
     past = source - (start + column)
     result = _interpolate(tap, past, bicubic)
     colors = tf.tile(tf.cast(fill, tf.uint8), [width])
-    return tf.where(inside, result, colors)
+    return _like(pixels, tf.where(inside, result, colors))
 
 
 def _interpolate(tap: Callable[[int], tf.Tensor], past: tf.Tensor, bicubic: Scalar) -> tf.Tensor:
@@ -262,14 +226,12 @@ def _curve(taps: Sequence[tf.Tensor], past: tf.Tensor) -> tf.Tensor:
     """
     if len(taps) == 2:
         before, after = taps
-        rise = kept_apart(past * tf.cast(after - before, past.dtype))
-        return tf.cast(before, past.dtype) + rise
+        return tf.cast(before, past.dtype) + past * tf.cast(after - before, past.dtype)
     v1, v2, v3, v4 = taps
     past = tf.cast(past, tf.float32)
     rise, fall = v2 - v1, v3 - v4
     cube = rise - fall
-    slope = v3 - v1 + kept_apart(past * (kept_apart(past * cube) - (rise + cube)))
-    return v2 + kept_apart(past * slope)
+    return v2 + past * (v3 - v1 + past * (past * cube - (rise + cube)))
 
 
 def _whole(values: tf.Tensor) -> tf.Tensor:

@@ -8,16 +8,13 @@ have other operations; timm's are Python on Pillow, and feed a TPU only through 
 result is a function of a seed, inside tf.data, and decodes only the crop of a JPEG.
 """
 
-import functools
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from keras_poolformer.data.augmentation.compiled import compiled, kept_apart
 from keras_poolformer.data.augmentation.options import (
     Normalization,
     checked_probability,
@@ -206,24 +203,13 @@ def normalize(options: Normalization, pixels: tf.Tensor) -> tf.Tensor:
     Returns:
         float32 (size, size, 3): `(pixels / 255 - mean) / std`.
     """
-    return _normalizer(options.size, options.mean, options.std)(pixels)
-
-
-@functools.cache
-def _normalizer(
-    side: int, mean: tuple[float, ...], std: tuple[float, ...]
-) -> Callable[..., tf.Tensor]:
-    """A function from uint8 (side, side, 3) to float32 of the same shape."""
-    deviations = np.array(std, np.float64)
-    scale = np.tile(1 / (255 * deviations), side).astype(np.float32)
-    shift = np.tile(-np.array(mean) / deviations, side).astype(np.float32)
-
-    def normalized(pixels: tf.Tensor) -> tf.Tensor:
-        # Row by row: a product with three numbers over the last axis takes ten times as long.
-        rows = tf.cast(tf.reshape(pixels, (side, side * 3)), tf.float32)
-        return tf.reshape(kept_apart(rows * scale) + shift, (side, side, 3))
-
-    return compiled(normalized)
+    side = options.size
+    std = np.array(options.std, np.float64)
+    scale = np.tile(1 / (255 * std), side).astype(np.float32)
+    shift = np.tile(-np.array(options.mean) / std, side).astype(np.float32)
+    # Row by row: a product with three numbers over the last axis takes ten times as long.
+    rows = tf.cast(tf.reshape(pixels, (side, side * 3)), tf.float32)
+    return tf.reshape(rows * scale + shift, (side, side, 3))
 
 
 def _erase(image: tf.Tensor, rectangle: tf.Tensor, seed: tf.Tensor) -> tf.Tensor:

@@ -6,8 +6,6 @@ All functions take and return uint8 (H, W, 3), H and W static or not.
 import numpy as np
 import tensorflow as tf
 
-from keras_poolformer.data.augmentation.compiled import compiled, kept_apart
-
 Level = float | tf.Tensor  # a scalar
 
 
@@ -24,29 +22,17 @@ def auto_contrast(pixels: tf.Tensor) -> tf.Tensor:
 
 def equalize(pixels: tf.Tensor) -> tf.Tensor:
     """Spreads each channel's levels evenly; `ImageOps.equalize`."""
-    counts = tf.math.bincount(_places(pixels), minlength=768, maxlength=768)
-    counts = tf.reshape(counts, (3, 256))
-    present = tf.where(counts > 0, tf.range(256), 0)
-    last = tf.gather(counts, tf.reduce_max(present, 1), batch_dims=1)
-    step = ((tf.reduce_sum(counts, 1) - last) // 255)[:, None]
+    planes = tf.cast(tf.transpose(tf.reshape(pixels, (-1, 3))), tf.int32)
+    counts = tf.math.bincount(planes, minlength=256, maxlength=256, axis=-1)
+    last = tf.gather(counts, tf.reduce_max(planes, 1), batch_dims=1)
+    step = ((tf.shape(planes)[1] - last) // 255)[:, None]
     below = tf.cumsum(counts, axis=1, exclusive=True)
     table = tf.minimum((step // 2 + below) // tf.maximum(step, 1), 255)
     table = tf.cast(tf.where(step > 0, table, tf.range(256)), tf.uint8)
-    return _looked_up(pixels, tf.reshape(table, [-1]))
-
-
-@compiled
-def _places(pixels: tf.Tensor) -> tf.Tensor:
-    """Places in a table of 3 x 256 levels: int32 (H * W * 3,)."""
-    channels = tf.tile([0, 256, 512], [tf.shape(pixels)[1]])
-    return tf.reshape(tf.cast(_rows(pixels), tf.int32) + channels, [-1])
-
-
-@compiled
-def _looked_up(pixels: tf.Tensor, table: tf.Tensor) -> tf.Tensor:
-    """Levels of a uint8 table (3 * 256,)."""
-    # For single bytes, outside of XLA, two to three times as fast as tf.gather.
-    return _pixels(tf.gather_nd(table, _places(pixels)[:, None]), pixels)
+    places = tf.cast(_rows(pixels), tf.int32) + tf.tile([0, 256, 512], [tf.shape(pixels)[1]])
+    # For single bytes, two to three times as fast as tf.gather.
+    found = tf.gather_nd(tf.reshape(table, [-1]), tf.reshape(places, (-1, 1)))
+    return _pixels(found, pixels)
 
 
 def invert(pixels: tf.Tensor) -> tf.Tensor:
@@ -66,7 +52,6 @@ def posterize(pixels: tf.Tensor, bits: Level) -> tf.Tensor:
     return tf.bitwise.bitwise_and(pixels, kept)
 
 
-@compiled
 def solarize(pixels: tf.Tensor, threshold: Level) -> tf.Tensor:
     """Inverts the levels that are not below a threshold; `ImageOps.solarize`.
 
@@ -80,7 +65,6 @@ def solarize(pixels: tf.Tensor, threshold: Level) -> tf.Tensor:
     return tf.bitwise.bitwise_xor(pixels, flip)
 
 
-@compiled
 def solarize_add(pixels: tf.Tensor, add: Level) -> tf.Tensor:
     """Adds to the levels below 128; timm's `solarize_add`.
 
@@ -91,7 +75,6 @@ def solarize_add(pixels: tf.Tensor, add: Level) -> tf.Tensor:
     return pixels + tf.cast(add, tf.uint8) * tf.cast(pixels < 128, tf.uint8)
 
 
-@compiled
 def color(pixels: tf.Tensor, factor: Level) -> tf.Tensor:
     """Blends gray (factor 0) with the image (factor 1); `ImageEnhance.Color`."""
     values = tf.cast(pixels, tf.float32)
@@ -99,7 +82,6 @@ def color(pixels: tf.Tensor, factor: Level) -> tf.Tensor:
     return _blend(gray, values, factor, pixels)
 
 
-@compiled
 def contrast(pixels: tf.Tensor, factor: Level) -> tf.Tensor:
     """Blends the mean gray (factor 0) with the image (factor 1); `ImageEnhance.Contrast`."""
     values = tf.cast(pixels, tf.float32)
@@ -108,7 +90,6 @@ def contrast(pixels: tf.Tensor, factor: Level) -> tf.Tensor:
     return _blend(tf.cast(tf.floor(mean + 0.5), tf.float32), values, factor, pixels)
 
 
-@compiled
 def brightness(pixels: tf.Tensor, factor: Level) -> tf.Tensor:
     """Blends black (factor 0) with the image (factor 1); `ImageEnhance.Brightness`."""
     return _blend(0.0, tf.cast(pixels, tf.float32), factor, pixels)
@@ -135,7 +116,7 @@ _GRAY = np.array([[19595.0], [38470.0], [7471.0]], np.float32) / 65536.0
 
 def _blend(start: float | tf.Tensor, end: tf.Tensor, factor: Level, pixels: tf.Tensor) -> tf.Tensor:
     """`Image.blend`, in float32."""
-    values = start + kept_apart(tf.cast(factor, tf.float32) * (end - start))
+    values = start + tf.cast(factor, tf.float32) * (end - start)
     return _pixels(tf.clip_by_value(values, 0.0, 255.0), pixels)
 
 
