@@ -63,8 +63,10 @@ def _parser() -> argparse.ArgumentParser:
     train = group.add_parser("train-demo", help="train the demo checkpoint in PyTorch")
     train.set_defaults(handler=_train_demo)
     train.add_argument("--epochs", type=int, default=40, help="default: %(default)s")
-    pack = group.add_parser("pack-demo", help="put the trained demo checkpoint into the package")
+    pack = group.add_parser("pack-demo", help="put a trained demo network into the package")
     pack.set_defaults(handler=_pack_demo)
+    add_source(pack)
+    pack.add_argument("--preset", required=True, metavar="NAME", help="preset that it becomes")
     pack.add_argument("--assets", default="keras_poolformer/assets", help="default: %(default)s")
     folders = group.add_parser("cifar10-folders", help="write CIFAR-10 as class folders of PNGs")
     folders.set_defaults(handler=_cifar10_folders)
@@ -75,8 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     folders.add_argument("--overwrite", action="store_true", help="replace an existing folder")
     for command in (train, pack, folders):
         command.add_argument("--data", required=True, help="folder cifar-10-batches-bin22")
-    for command in (train, pack):
-        command.add_argument("--workdir", required=True, help="folder of checkpoints and results")
+    train.add_argument("--workdir", required=True, help="folder of checkpoints and results")
     return parser
 
 
@@ -159,9 +160,17 @@ def _train_demo(options: argparse.Namespace) -> None:
 
 
 def _pack_demo(options: argparse.Namespace) -> None:
-    from conversion.pack_demo import pack
+    from conversion.pack_demo import LAYOUTS, pack
 
-    pack(options.data, options.workdir, options.assets)
+    if options.preset not in LAYOUTS:
+        raise InputError(
+            f"--preset must be one of {', '.join(LAYOUTS)}. Received: {options.preset}"
+        )
+    progress = Progress([f"packing {options.source}"])
+    progress.start()
+    written = pack(options.source, options.preset, options.data, options.assets, progress.advance)
+    progress.finish()
+    print(written)
 
 
 if __name__ == "__main__":

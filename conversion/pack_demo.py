@@ -1,64 +1,93 @@
-"""Packs what `train-demo` left behind into the assets that the package ships.
+"""Packs a trained demo network into the assets that the package ships.
 
-The half-precision weights get the authors' (sail-sg) tensor names; beside them go the
-PyTorch class's own logits on the first test images, and those images as PNG files.
+    python -m conversion pack-demo demo/half.pt --preset poolformer_tiny_cifar10 \\
+        --data package/cifar-10-batches-bin22
+
+The weights are written in half precision, with the names of a PyTorch library. Its own class then
+classifies all test images with them; beside the weights go its logits on the first images, and
+those images as PNG files.
 """
 
 import hashlib
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
-import torch
 from PIL import Image
-from safetensors.torch import save_file
 
 from conversion import cifar10
-from conversion.oracles import sail_name
-from conversion.train_demo import ARCHITECTURE
+from conversion.checkpoints import read_checkpoint
+from conversion.oracles import build_oracle
+from keras_poolformer import PoolFormerImageClassifier, save_torch_weights
+from keras_poolformer.training import get_recipe
 
+LAYOUTS = {"poolformer_tiny_cifar10": "sail"}  # of the presets
 SHIPPED_IMAGES = 24  # of CIFAR-10's test images
+BATCH = 250  # images
 
 
-def pack(data: str | Path, workdir: str | Path, assets: str | Path) -> None:
-    """Writes poolformer_tiny_cifar10/ and photos/cifar10_test_*.png.
+def pack(
+    source: str,
+    preset: str,
+    data: str | Path,
+    assets: str | Path,
+    advance: Callable[[int, int], object] | None = None,
+) -> str:
+    """Writes the folder of a preset, and photos/cifar10_test_*.png.
 
     Args:
+        source: Path of the trained network.
+        preset: Name of the preset, which is also that of its recipe.
         data: Folder with CIFAR-10's binary files.
-        workdir: Folder that `train_demo.train` wrote.
         assets: Folder to write into.
-    """
-    workdir = Path(workdir)
-    folder = Path(assets) / "poolformer_tiny_cifar10"
-    photos = Path(assets) / "photos"
-    folder.mkdir(parents=True, exist_ok=True)
-    photos.mkdir(parents=True, exist_ok=True)
+        advance: Function called with (images classified, images in total), or None.
 
-    half = torch.load(workdir / "half.pt", weights_only=True)
-    tensors = {sail_name(name): tensor.contiguous() for name, tensor in half.items()}
+    Returns:
+        What was written, in one line.
+    """
+    folder, photos = Path(assets) / preset, Path(assets) / "photos"
+    for path in (folder, photos):
+        path.mkdir(parents=True, exist_ok=True)
+    trained = PoolFormerImageClassifier.from_preset(source)
     weights = folder / "model.safetensors"
-    save_file(tensors, weights, metadata={"format": "pt"})
+    save_torch_weights(trained, weights, layout=LAYOUTS[preset], dtype="float16", overwrite=True)
 
     images, labels = cifar10.load_split(data, "test")
+    logits = _logits(weights, preset, images, advance)
     names = [f"cifar10_test_{i:02d}_{cifar10.LABELS[labels[i]]}.png" for i in range(SHIPPED_IMAGES)]
     for name, image in zip(names, images, strict=False):
         Image.fromarray(image).save(photos / name, optimize=True)
-    logits = np.load(workdir / "test_logits.npy")[:SHIPPED_IMAGES]
-    reference = dict(zip(names, logits.tolist(), strict=True))
-    (folder / "torch_logits.json").write_text(
-        json.dumps(reference, indent=1) + "\n", encoding="utf-8", newline="\n"
-    )
-
-    results = json.loads((workdir / "results.json").read_text(encoding="utf-8"))
+    _write_json(folder / "torch_logits.json", dict(zip(names, logits.tolist(), strict=False)), 1)
     card = {
         "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
-        "parameters": sum(tensor.numel() for tensor in tensors.values()),
-        "layer_scale_init": ARCHITECTURE["layer_scale_init_value"],
-        "epochs": results["epochs"],
-        "held_out_top1": round(100 * results["held_out_top1"], 2),
-        "top1": round(100 * results["test_top1"], 2),
+        "parameters": trained.count_params(),
+        "layer_scale_init": get_recipe(preset).config.layer_scale_init,
+        "top1": round(100 * float((logits.argmax(1) == labels).mean()), 2),
     }
-    (folder / "preset.json").write_text(
-        json.dumps(card, indent=2) + "\n", encoding="utf-8", newline="\n"
-    )
-    print(f"{weights}: {weights.stat().st_size / 1e6:.2f} MB, {card}")
+    _write_json(folder / "preset.json", card, 2)
+    return f"{weights}: {weights.stat().st_size / 1e6:.2f} MB, {card}"
+
+
+def _logits(
+    weights: Path,
+    preset: str,
+    images: np.ndarray,
+    advance: Callable[[int, int], object] | None,
+) -> np.ndarray:
+    """The logits (N, 10) that the PyTorch class gives uint8 images (N, 32, 32, 3)."""
+    contents, named = read_checkpoint(str(weights))
+    oracle = build_oracle(contents.config, named.layout.name)
+    oracle.load(named.tensors)
+    transform = get_recipe(preset).transform
+    logits = []
+    for start in range(0, len(images), BATCH):
+        batch = transform([Image.fromarray(image) for image in images[start : start + BATCH]])
+        logits.append(oracle.run(batch)["logits"])
+        if advance:
+            advance(start + len(batch), len(images))
+    return np.concatenate(logits)
+
+
+def _write_json(path: Path, content: object, indent: int) -> None:
+    path.write_text(json.dumps(content, indent=indent) + "\n", encoding="utf-8", newline="\n")

@@ -211,7 +211,6 @@ def _test_once(data: str | Path, workdir: Path, epochs: int, held_out: float) ->
     top1 = (test_logits.argmax(1).numpy() == labels).mean()
     print(f"test top-1 of the half-precision weights: {top1:.2%}")
     torch.save(half, workdir / "half.pt")
-    np.save(workdir / "test_logits.npy", test_logits.numpy())
     results = {"epochs": epochs, "held_out_top1": held_out, "test_top1": float(top1)}
     (workdir / "results.json").write_text(
         json.dumps(results, indent=2) + "\n", encoding="utf-8", newline="\n"
