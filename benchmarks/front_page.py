@@ -18,6 +18,7 @@ USES = {
     "fp32": "the reference",
     "fp16": "half the size; GPUs",
     "dynamic_int8": "8-bit weights, floats between: the first choice on CPUs",
+    "dynamic_int4": "4-bit weights, floats between: the smallest",
     "int8": "integers throughout: NPUs; as `int8_micro`: microcontrollers",
 }
 # By the first part of the contestants' names in benchmarks/contestants.py.
