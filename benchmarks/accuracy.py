@@ -108,7 +108,9 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--data", required=True, help="folder cifar-10-batches-bin22")
     parser.add_argument("--calibration-images", type=int, default=300)
-    parser.add_argument("--variants", default=",".join(RANDOMIZED), help="to measure as well, or ''")
+    parser.add_argument(
+        "--variants", default=",".join(RANDOMIZED), help="to measure as well, or ''"
+    )
     parser.add_argument("--publish", action="store_true",
                         help=f"write {front_page.ACCURACY} and the documents' tables")  # fmt: skip
     return one_line_errors("accuracy", run, parser.parse_args())

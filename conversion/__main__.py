@@ -77,7 +77,7 @@ def _parser() -> argparse.ArgumentParser:
     folders.add_argument("--overwrite", action="store_true", help="replace an existing folder")
     for command in (train, pack, folders):
         command.add_argument("--data", required=True, help="folder cifar-10-batches-bin22")
-    train.add_argument("--workdir", required=True, help="folder of checkpoints and results")
+    train.add_argument("--workdir", required=True, help="folder of checkpoints")
     return parser
 
 

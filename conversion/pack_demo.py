@@ -1,6 +1,6 @@
 """Packs a trained demo network into the assets that the package ships.
 
-    python -m conversion pack-demo demo/half.pt --preset poolformer_tiny_cifar10 \\
+    python -m conversion pack-demo demo/best.pt --preset poolformer_tiny_cifar10 \\
         --data package/cifar-10-batches-bin22
 
 The weights are written in half precision, with the names of a PyTorch library. Its own class then
@@ -8,8 +8,6 @@ classifies all test images with them; beside the weights go its logits on the fi
 those images as PNG files.
 """
 
-import hashlib
-import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -19,6 +17,7 @@ from PIL import Image
 from conversion import cifar10
 from conversion.checkpoints import read_checkpoint
 from conversion.oracles import build_oracle
+from conversion.packing import WEIGHTS, write_card, write_json
 from keras_poolformer import PoolFormerImageClassifier, save_torch_weights
 from keras_poolformer.training import get_recipe
 
@@ -46,27 +45,26 @@ def pack(
     Returns:
         What was written, in one line.
     """
+    trained = PoolFormerImageClassifier.from_preset(source)
+    images, labels = cifar10.load_split(data, "test")
     folder, photos = Path(assets) / preset, Path(assets) / "photos"
     for path in (folder, photos):
         path.mkdir(parents=True, exist_ok=True)
-    trained = PoolFormerImageClassifier.from_preset(source)
-    weights = folder / "model.safetensors"
+    weights = folder / WEIGHTS
     save_torch_weights(trained, weights, layout=LAYOUTS[preset], dtype="float16", overwrite=True)
-
-    images, labels = cifar10.load_split(data, "test")
     logits = _logits(weights, preset, images, advance)
-    names = [f"cifar10_test_{i:02d}_{cifar10.LABELS[labels[i]]}.png" for i in range(SHIPPED_IMAGES)]
-    for name, image in zip(names, images, strict=False):
-        Image.fromarray(image).save(photos / name, optimize=True)
-    _write_json(folder / "torch_logits.json", dict(zip(names, logits.tolist(), strict=False)), 1)
+    shipped = {}
+    for number in range(SHIPPED_IMAGES):
+        name = f"cifar10_test_{number:02d}_{cifar10.LABELS[labels[number]]}.png"
+        Image.fromarray(images[number]).save(photos / name, optimize=True)
+        shipped[name] = logits[number].tolist()
+    write_json(folder / "torch_logits.json", shipped, indent=1)
     card = {
-        "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
         "parameters": trained.count_params(),
         "layer_scale_init": get_recipe(preset).config.layer_scale_init,
         "top1": round(100 * float((logits.argmax(1) == labels).mean()), 2),
     }
-    _write_json(folder / "preset.json", card, 2)
-    return f"{weights}: {weights.stat().st_size / 1e6:.2f} MB, {card}"
+    return write_card(folder, card)
 
 
 def _logits(
@@ -87,7 +85,3 @@ def _logits(
         if advance:
             advance(start + len(batch), len(images))
     return np.concatenate(logits)
-
-
-def _write_json(path: Path, content: object, indent: int) -> None:
-    path.write_text(json.dumps(content, indent=indent) + "\n", encoding="utf-8", newline="\n")

@@ -9,8 +9,6 @@ measured on the held-out images, each at its own size.
 """
 
 import argparse
-import hashlib
-import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +16,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image as Image
 
+from conversion.packing import WEIGHTS, write_card
 from keras_poolformer import PoolFormerSegmenter, save_torch_weights
 from keras_poolformer.cli import one_line_errors
 from keras_poolformer.data.masks import MaskedImage
@@ -93,7 +92,7 @@ def pack(options: argparse.Namespace) -> None:
     folder.mkdir(exist_ok=True)
     best = workdir / "best.keras"
     trained = PoolFormerSegmenter.from_preset(best if best.exists() else workdir)
-    weights = folder / "model.safetensors"
+    weights = folder / WEIGHTS
     save_torch_weights(trained, weights, layout="mmseg", dtype="float16", overwrite=True)
     packed = PoolFormerSegmenter.from_preset(
         weights, layer_scale_init=trained.config.layer_scale_init, labels=trained.labels
@@ -102,17 +101,13 @@ def pack(options: argparse.Namespace) -> None:
     scores = measure(packed.predict_labels, held_out_images(options.data), progress)
     progress.finish()
     card = {
-        "sha256": hashlib.sha256(weights.read_bytes()).hexdigest(),
         "parameters": packed.count_params(),
         "layer_scale_init": trained.config.layer_scale_init,
         "size": options.size,
         "labels": trained.labels,
         "held_out_mean_iou": round(scores.mean_iou, 2),
     }
-    (folder / "preset.json").write_text(
-        json.dumps(card, indent=2) + "\n", encoding="utf-8", newline="\n"
-    )
-    print(f"{weights}: {weights.stat().st_size / 1e6:.2f} MB, {card}")
+    print(write_card(folder, card))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

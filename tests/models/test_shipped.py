@@ -4,11 +4,13 @@ import json
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
+from safetensors.torch import load_file
 
 from conversion import cifar10
 from conversion.__main__ import main
-from keras_poolformer import MetaFormerImageClassifier
+from keras_poolformer import MetaFormerImageClassifier, save_torch_weights
 from keras_poolformer.shipped import ASSETS
 from keras_poolformer.training import get_recipe
 from tests.helpers import relative_error
@@ -43,10 +45,14 @@ def few_images(tmp_path, monkeypatch):
 
 
 def test_a_trained_network_is_packed(few_images, tmp_path, capsys):
+    """A checkpoint as `train-demo` writes it, in transformers' names."""
     source = ASSETS / "poolformer_tiny_cifar10"
+    trained, checkpoint = tmp_path / "hf", tmp_path / "best.pt"
+    save_torch_weights(MetaFormerImageClassifier.from_preset(source.name), trained, layout="hf")
+    torch.save(load_file(trained / "model.safetensors"), checkpoint)
     options = ["--preset", "poolformer_tiny_cifar10", "--data", str(few_images)]
     options += ["--assets", str(tmp_path / "assets")]
-    assert main(["pack-demo", str(source / "model.safetensors"), *options]) == 0
+    assert main(["pack-demo", str(checkpoint), *options]) == 0
     assert "model.safetensors: 4.49 MB" in capsys.readouterr().out
     packed = tmp_path / "assets" / source.name
     card, shipped = (
