@@ -114,7 +114,7 @@ dist: .venv/test.installed  ## a wheel and an sdist, each proven in a fresh envi
 	$(BIN)/python -m pytest -m dist -v tests/dist
 
 PORT ?= 8000
-EXPORT_WEB := $(BIN)/keras-poolformer export poolformer_tiny_cifar10 --recipe dynamic_int8 \
+EXPORT_WEB := $(BIN)/keras-poolformer export convformer_tiny_cifar10 --recipe dynamic_int8 \
     --inputs pixels --outputs probabilities --overwrite
 
 web: web-build  ## classify images in the browser: http://127.0.0.1:PORT

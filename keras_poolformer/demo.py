@@ -30,7 +30,7 @@ from keras_poolformer.support.progress import Progress
 if TYPE_CHECKING:
     from keras_poolformer.models.classifier import MetaFormerImageClassifier
 
-PRESET = "poolformer_tiny_cifar10"
+PRESET = "convformer_tiny_cifar10"
 SEGMENTER = "poolformer_tiny_nuclei"
 MICROGRAPH, NUCLEI = sample_micrograph()  # the picture and its mask
 RECIPES = tuple(name for name, recipe in EXPORT_RECIPES.items() if not recipe.needs_calibration)

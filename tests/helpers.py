@@ -15,6 +15,7 @@ from keras_poolformer.support.errors import InputError
 
 ROOT = Path(__file__).parents[1]
 posix = pytest.mark.skipif(os.name == "nt", reason="Windows has no such signals, modes or files")
+DEMO = "convformer_tiny_cifar10"  # what README, `make demo` and the page classify with
 PRESET = "poolformer_tiny_cifar10"
 # All the shipped images, and those of CIFAR-10, whose labels the preset knows.
 PHOTOS = sorted((ASSETS / "photos").iterdir())

@@ -56,7 +56,7 @@ def add_parser(group: CommandGroup) -> None:
         group,
         "explain",
         explain,
-        "explain poolformer_tiny_cifar10 photo.jpg -o photo_explained.png",
+        "explain convformer_tiny_cifar10 photo.jpg -o photo_explained.png",
     )
     add_source(command)
     add_images(command)

@@ -41,7 +41,7 @@ def add_parser(group: CommandGroup) -> None:
         group,
         "predict",
         predict,
-        "predict poolformer_tiny_cifar10 photo.jpg holiday/",
+        "predict convformer_tiny_cifar10 photo.jpg holiday/",
     )
     command.add_argument(
         "source", metavar="SOURCE", help="preset, checkpoint, .tflite file or SavedModel"

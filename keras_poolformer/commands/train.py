@@ -18,7 +18,7 @@ def add_parser(group: CommandGroup) -> None:
         group,
         "train",
         train,
-        "train --recipe poolformer_tiny_cifar10 --data cifar10 --workdir run",
+        "train --recipe convformer_tiny_cifar10 --data cifar10 --workdir run",
     )
     recipes = "\n".join(f"  {name:23}  {line}" for name, line in RECIPE_SUMMARIES.items())
     command.epilog = f"recipes:\n{recipes}\n\n{command.epilog}"

@@ -1,4 +1,4 @@
-"""The named presets: weights of sail-sg and OpenMMLab, and two small networks in this package."""
+"""The named presets: weights of sail-sg and OpenMMLab, and three small networks in this package."""
 
 import os
 from collections.abc import Callable
@@ -17,7 +17,7 @@ from keras_poolformer.variants import VARIANTS
 
 RELEASE = "https://github.com/sail-sg/poolformer/releases/download/v1.0"
 SECOND_PAPER_RELEASE = "https://huggingface.co/sail/dl/resolve/main"
-_TINY = "poolformer_tiny_cifar10"
+_TINY = ("convformer_tiny_cifar10", "poolformer_tiny_cifar10")
 _TINY_SEGMENTER = "poolformer_tiny_nuclei"
 _NUCLEI_PALETTE = ((0, 0, 0), (255, 176, 0))
 _SUFFIX = "_in1k"  # of the released weights' names; may be left out
@@ -44,15 +44,15 @@ def accepted_names() -> list[str]:
 def _presets() -> dict[str, Callable[[], TorchSource]]:
     released = {name: lambda name=name: _released(name) for name in RELEASES}
     segmenters = {name: lambda name=name: _segmenter(name) for name in SEGMENTERS}
-    tiny = {_TINY: _tiny_cifar10, _TINY_SEGMENTER: _tiny_nuclei}
-    return {**tiny, **released, **segmenters}
+    tiny = {name: lambda name=name: _tiny_cifar10(name) for name in _TINY}
+    return {**tiny, _TINY_SEGMENTER: _tiny_nuclei, **released, **segmenters}
 
 
-def _tiny_cifar10() -> TorchSource:
-    folder = ASSETS / _TINY
+def _tiny_cifar10(name: str) -> TorchSource:
+    folder = ASSETS / name
     card = read_json(folder / "preset.json")
     return TorchSource(
-        name=_TINY,
+        name=name,
         weights=folder / "model.safetensors",
         config={"labels": CIFAR10_LABELS, "layer_scale_init": card["layer_scale_init"]},
         transform=ImageTransform(size=64, crop_pct=1.0),

@@ -152,7 +152,7 @@ def _finetune_segmentation() -> Recipe:
 
 
 def _poolformer_tiny_cifar10() -> Recipe:
-    """The demo's network on CIFAR-10 at 64 pixels: 85.0 % top-1, 86 minutes on two CPU cores.
+    """A small PoolFormer on CIFAR-10 at 64 pixels: 85.0 % top-1 in 24 epochs.
 
     It trains on 45,000 images and validates on 5,000.
 
@@ -176,6 +176,37 @@ def _poolformer_tiny_cifar10() -> Recipe:
         cooldown_epochs=0,
         learning_rate=2e-3,
         held_out=5000,
+    )
+
+
+def _convformer_tiny_cifar10() -> Recipe:
+    """The demo's network on CIFAR-10 at 64 pixels.
+
+    It trains on 45,000 images and validates on 5,000.
+
+    keras-poolformer train --recipe convformer_tiny_cifar10 --data cifar10 --workdir run
+    """
+    return dataclasses.replace(
+        _poolformer_tiny_cifar10(),
+        config=MetaFormerConfig.from_variant(
+            "convformer_s18",
+            depths=(2, 5, 2, 1),
+            widths=(56, 112, 160, 160),
+            num_classes=10,
+            head_mlp_ratio=0,
+            drop_path_rate=0.0,
+        ),
+        augmentation=Augmentation(
+            size=64,
+            crop_scale=(0.7, 1.0),
+            crop_ratio=(0.85, 1 / 0.85),
+            rand_augment="rand-m5-mstd0.5-inc1",
+            erasing=0.0,
+        ),
+        mixing=Mixing(mixup=0.0, cutmix=1.0, probability=0.5),
+        epochs=32,
+        learning_rate=1.5e-3,
+        ema_decay=0.999,
     )
 
 
@@ -210,6 +241,7 @@ RECIPES: dict[str, Callable[[], Recipe]] = {
     **{name: functools.partial(_ade20k, release.variant) for name, release in ADE20K.items()},
     "finetune": _finetune,
     "finetune_segmentation": _finetune_segmentation,
+    "convformer_tiny_cifar10": _convformer_tiny_cifar10,
     "poolformer_tiny_cifar10": _poolformer_tiny_cifar10,
     "poolformer_tiny_nuclei": _poolformer_tiny_nuclei,
 }

@@ -15,7 +15,7 @@ from keras_poolformer.shipped import ASSETS
 from keras_poolformer.training import get_recipe
 from tests.helpers import relative_error
 
-CLASSIFIERS = ("poolformer_tiny_cifar10",)
+CLASSIFIERS = ("convformer_tiny_cifar10", "poolformer_tiny_cifar10")
 
 
 @pytest.mark.parametrize("name", CLASSIFIERS)
@@ -74,6 +74,6 @@ def test_a_trained_network_is_packed(few_images, tmp_path, capsys):
 def test_only_shipped_presets_are_packed(few_images, capsys):
     options = ["--preset", "poolformer_s12", "--data", str(few_images)]
     assert main(["pack-demo", "poolformer_tiny_cifar10", *options]) == 2
-    assert "--preset must be one of poolformer_tiny_cifar10. Received: poolformer_s12" in (
+    assert "--preset must be one of convformer_tiny_cifar10, poolformer_tiny_cifar10. Received: poolformer_s12" in (
         capsys.readouterr().err
     )

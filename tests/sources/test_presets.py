@@ -18,7 +18,7 @@ from keras_poolformer.support.errors import InputError
 from keras_poolformer.variants import VARIANTS
 from tests.helpers import TINY, error_line
 
-SHIPPED = ("poolformer_tiny_cifar10", "poolformer_tiny_nuclei")
+SHIPPED = ("convformer_tiny_cifar10", "poolformer_tiny_cifar10", "poolformer_tiny_nuclei")
 # The fields of transformers' config.json that describe TINY.
 HF_CONFIG = {
     "model_type": "poolformer",

@@ -7,7 +7,7 @@ import pytest
 
 from keras_poolformer.shipped import ASSETS
 from keras_poolformer.support.errors import InputError, MissingExtraError
-from tests.helpers import PRESET, ROOT
+from tests.helpers import DEMO, ROOT
 from tests.web.pages import OpenPage
 from web.chromium import launched
 from web.serve import serving
@@ -100,9 +100,9 @@ def page(shared):
 @pytest.fixture(scope="session")
 def tiny():
     """The preset's Keras model."""
-    from keras_poolformer import PoolFormerImageClassifier
+    from keras_poolformer import MetaFormerImageClassifier
 
-    return PoolFormerImageClassifier.from_preset(PRESET)
+    return MetaFormerImageClassifier.from_preset(DEMO)
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from keras_poolformer import ImageTransform, export_tflite
 from keras_poolformer.runtime import TFLiteClassifier
 from keras_poolformer.scores import softmax
 from tests.export.family import FAMILIES, TRANSFORM, family_model
-from tests.helpers import PRESET, ROOT
+from tests.helpers import DEMO, ROOT
 from tests.web.conftest import BUILT
 from tests.web.pages import run_first_in_worker
 from web.serve import serving
@@ -30,7 +30,7 @@ WITHOUT_RELAXED_SIMD = """
 @pytest.fixture(scope="session")
 def from_keras(tiny, photos):
     """[{label: probability}, ...]."""
-    probabilities = softmax(tiny.predict_on_batch(ImageTransform.from_preset(PRESET)(photos)))
+    probabilities = softmax(tiny.predict_on_batch(ImageTransform.from_preset(DEMO)(photos)))
     return [dict(zip(tiny.config.labels, row.tolist(), strict=True)) for row in probabilities]
 
 

@@ -10,7 +10,7 @@ from PIL import Image
 from keras_poolformer import ImageTransform
 from keras_poolformer.images.segmentation import segmentation_transform
 from keras_poolformer.images.transform import INTERPOLATIONS
-from tests.helpers import PRESET
+from tests.helpers import DEMO
 from tests.images.image_kinds import STORED, image_kinds, unreadable_kinds
 
 # (width, height): small, thin, odd margins, and where Pillow changes the order of its passes.
@@ -134,7 +134,7 @@ FILES = {
 
 
 def test_files_are_decoded_as_pillow_does(page, photo, tmp_path):
-    transform, differing = ImageTransform.from_preset(PRESET), []
+    transform, differing = ImageTransform.from_preset(DEMO), []
     for name, make in FILES.items():
         path = tmp_path / name
         path.write_bytes(make(photo))
