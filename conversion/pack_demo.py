@@ -1,6 +1,6 @@
 """Packs a trained demo network into the assets that the package ships.
 
-    python -m conversion pack-demo demo/best.pt --preset poolformer_tiny_cifar10 \\
+    python -m conversion pack-demo run/model.keras --preset convformer_tiny_cifar10 \\
         --data package/cifar-10-batches-bin22
 
 The weights are written in half precision, with the names of a PyTorch library. Its own class then
@@ -18,7 +18,7 @@ from conversion import cifar10
 from conversion.checkpoints import read_checkpoint
 from conversion.oracles import build_oracle
 from conversion.packing import WEIGHTS, write_card, write_json
-from keras_poolformer import PoolFormerImageClassifier, save_torch_weights
+from keras_poolformer import MetaFormerImageClassifier, save_torch_weights
 from keras_poolformer.training import get_recipe
 
 LAYOUTS = {"convformer_tiny_cifar10": "timm", "poolformer_tiny_cifar10": "sail"}  # of the presets
@@ -45,7 +45,7 @@ def pack(
     Returns:
         What was written, in one line.
     """
-    trained = PoolFormerImageClassifier.from_preset(source)
+    trained = MetaFormerImageClassifier.from_preset(source)
     images, labels = cifar10.load_split(data, "test")
     folder, photos = Path(assets) / preset, Path(assets) / "photos"
     for path in (folder, photos):
