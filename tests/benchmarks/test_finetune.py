@@ -25,8 +25,6 @@ def test_the_two_splits_share_no_image(tmp_path, monkeypatch):
 
 
 def test_the_table_has_means():
-    results = {
-        "seeds": [0, 1],
-        "results": [{"data": "shoes", "mode": "whole network", "top1": [50.0, 55.0]}],
-    }
-    assert "| shoes | whole network | 52.5 % | 50.0, 55.0 |" in finetune.table(results)
+    row = {"preset": "tiny", "data": "shoes", "mode": "whole network", "top1": [50.0, 55.0]}
+    text = finetune.table({"seeds": [0, 1], "results": [row]})
+    assert "| `tiny` | shoes | whole network | 52.5 % | 50.0, 55.0 |" in text
