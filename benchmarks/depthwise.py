@@ -1,4 +1,4 @@
-"""How fast 7 x 7 depthwise convolutions are: prints a table of docs/quantization.md.
+"""How fast 7 x 7 depthwise convolutions are.
 
     python -m benchmarks.depthwise
 
@@ -14,12 +14,16 @@ import numpy as np
 import tensorflow as tf
 from ai_edge_litert.interpreter import Interpreter
 
-from benchmarks.readme import markdown_table
+from benchmarks import readme
+from benchmarks.machine import describe_machine
+from benchmarks.tables import processor
 from keras_poolformer.cli import one_line_errors
 from keras_poolformer.export.networks.mixers import DEPTHWISE_PARTS
 from keras_poolformer.export.recipes import get_recipe
 from keras_poolformer.export.tflite import convert
+from keras_poolformer.support.progress import Progress
 
+PAGE, RECORD = "docs/quantization.md", "docs/depthwise.json"
 KERNEL_SIZE = 7
 # Parts of the kernel as (top, left, height, width).
 FORMS = {
@@ -63,7 +67,7 @@ def build(side, channels, recipe, parts):
     return convert(spec, run, configure)
 
 
-def measure(side, channels, recipe, repeats):
+def shortest(side, channels, recipe, repeats):
     """Milliseconds of CPU time of each form: the shortest of several runs, which take turns."""
     runners = []
     for parts in FORMS.values():
@@ -80,21 +84,44 @@ def measure(side, channels, recipe, repeats):
     return 1000 * times.min(0)
 
 
+def table(record):
+    """Returns the times as Markdown, with what they were measured on."""
+    rows = [
+        [row["map"], row["recipe"], *(f"{ms:.2f}" for ms in row["ms"].values())]
+        for row in record["rows"]
+    ]
+    return (
+        f"CPU time in milliseconds, one thread, forms in turn, the shortest of "
+        f"{record['repeats']} runs on {processor(record['machine'])}:\n\n"
+        + readme.markdown_table(["map", "recipe", *record["rows"][0]["ms"]], rows)
+    )
+
+
 def run(options):
-    """Prints the table."""
+    """Measures, prints and, if asked to, publishes."""
     rows = []
+    progress = Progress([f"{side} x {side} x {channels}" for side, channels in MAPS])
     for side, channels in MAPS:
+        progress.start()
         for recipe in RECIPES:
-            shortest = measure(side, channels, recipe, options.repeats)
-            row = [f"{side} x {side} x {channels}", recipe]
-            rows.append([*row, *(f"{milliseconds:.2f}" for milliseconds in shortest)])
-    print(markdown_table(["map", "recipe", *FORMS], rows), end="")
+            times = shortest(side, channels, recipe, options.repeats).tolist()
+            forms = dict(zip(FORMS, times, strict=True))
+            rows.append({"map": f"{side} x {side} x {channels}", "recipe": recipe, "ms": forms})
+    progress.finish()
+    record = {"machine": describe_machine(), "repeats": options.repeats, "rows": rows}
+    print(table(record), end="")
+    if options.publish:
+        readme.write_record(RECORD, record)
+        readme.insert(PAGE, "depthwise", table(record))
 
 
 def main(arguments=None):
     """Runs the command line; returns the exit status."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--repeats", type=int, default=30, help="runs of each form (30)")
+    parser.add_argument(
+        "--publish", action="store_true", help=f"write {RECORD} and the table of {PAGE}"
+    )
     return one_line_errors("depthwise", run, parser.parse_args(arguments))
 
 

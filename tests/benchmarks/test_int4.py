@@ -33,7 +33,9 @@ def test_forms_are_the_same_layer():
 @pytest.mark.slow
 def test_the_command_prints_how_fast_layers_are(monkeypatch, capsys):
     monkeypatch.setattr(int4, "LAYERS", ((SIDE, INPUTS, OUTPUTS),))
-    monkeypatch.setattr(int4, "network_table", lambda rounds: f"{rounds} rounds\n")
+    network = {recipe: {"bytes": 1, "ms": 2.0} for recipe in ("fp32", "dynamic_int8")}
+    monkeypatch.setattr(int4, "measure_network", lambda rounds: network)
     assert main(["--rounds", "2"]) == 0
     printed = capsys.readouterr().out
-    assert "| 4 x 4, 64 to 32 |" in printed and printed.endswith("2 rounds\n")
+    assert "medians of 2 runs" in printed and "| 4 x 4, 64 to 32 |" in printed
+    assert printed.endswith("| `dynamic_int8` | 0.00 | 2.0 | 1.00 |\n")

@@ -6,13 +6,16 @@ import pytest
 
 from benchmarks import (
     accuracy,
+    depthwise,
     family,
     finetune,
     front_page,
     gpu,
     input_pipeline,
+    int4,
     nuclei,
     paired_training,
+    quantization,
     readme,
     segmentation,
     startup,
@@ -157,6 +160,20 @@ def test_recipes_keep_the_accuracy_of_the_segmenter():
     for recipe, bound in nuclei.BOUNDS.items():
         lost = formats["TFLite fp32"]["mean_iou"] - formats[f"TFLite {recipe}"]["mean_iou"]
         assert lost <= bound, recipe
+
+
+@pytest.mark.parametrize("recipe", quantization.TABLES)
+def test_rounding_tensor_by_tensor_is_what_was_recorded(recipe):
+    written = quantization.table(record("quantization"), recipe)
+    assert block("docs/quantization.md", f"tensors-{recipe}") == written
+
+
+def test_four_bits_are_what_was_recorded():
+    assert block("docs/quantization.md", "int4") == int4.tables(record("int4"))
+
+
+def test_depthwise_convolutions_are_what_was_recorded():
+    assert block("docs/quantization.md", "depthwise") == depthwise.table(record("depthwise"))
 
 
 def test_the_trained_families_are_what_was_recorded():
