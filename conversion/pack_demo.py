@@ -17,7 +17,7 @@ from PIL import Image
 from conversion import cifar10
 from conversion.checkpoints import read_checkpoint
 from conversion.oracles import build_oracle
-from conversion.packing import WEIGHTS, write_card, write_json
+from conversion.packing import WEIGHTS, initialization, write_card, write_json
 from keras_poolformer import MetaFormerImageClassifier, save_torch_weights
 from keras_poolformer.training import get_recipe
 
@@ -61,7 +61,7 @@ def pack(
     write_json(folder / "torch_logits.json", shipped, indent=1)
     card = {
         "parameters": trained.count_params(),
-        "layer_scale_init": get_recipe(preset).config.layer_scale_init,
+        "config": initialization(get_recipe(preset).config),
         "top1": round(100 * float((logits.argmax(1) == labels).mean()), 2),
     }
     return write_card(folder, card)

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import PIL.Image as Image
 
-from conversion.packing import WEIGHTS, write_card
+from conversion.packing import WEIGHTS, initialization, write_card
 from keras_poolformer import PoolFormerSegmenter, save_torch_weights
 from keras_poolformer.cli import one_line_errors
 from keras_poolformer.data.masks import MaskedImage
@@ -95,14 +95,14 @@ def pack(options: argparse.Namespace) -> None:
     weights = folder / WEIGHTS
     save_torch_weights(trained, weights, layout="mmseg", dtype="float16", overwrite=True)
     packed = PoolFormerSegmenter.from_preset(
-        weights, layer_scale_init=trained.config.layer_scale_init, labels=trained.labels
+        weights, **initialization(trained.config), labels=trained.labels
     )
     packed.transform = trained.transform.replace(size=options.size)
     scores = measure(packed.predict_labels, held_out_images(options.data), progress)
     progress.finish()
     card = {
         "parameters": packed.count_params(),
-        "layer_scale_init": trained.config.layer_scale_init,
+        "config": initialization(trained.config),
         "size": options.size,
         "labels": trained.labels,
         "held_out_mean_iou": round(scores.mean_iou, 2),

@@ -6,7 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from keras_poolformer.config import MetaFormerConfig
+
 WEIGHTS, CARD = "model.safetensors", "preset.json"
+
+
+def initialization(config: MetaFormerConfig) -> dict[str, Any]:
+    """Returns the fields of a config that its trained weights do not show."""
+    return {name: getattr(config, name) for name in ("layer_scale_init", "initializer_range")}
 
 
 def write_card(folder: Path, card: Mapping[str, Any]) -> str:

@@ -54,7 +54,7 @@ def _tiny_cifar10(name: str) -> TorchSource:
     return TorchSource(
         name=name,
         weights=folder / "model.safetensors",
-        config={"labels": CIFAR10_LABELS, "layer_scale_init": card["layer_scale_init"]},
+        config={"labels": CIFAR10_LABELS, **card["config"]},
         transform=ImageTransform(size=64, crop_pct=1.0),
         sha256=card["sha256"],
         description=f"{card['parameters'] / 1e6:.1f} M parameters, CIFAR-10 at 64 pixels, "
@@ -71,7 +71,7 @@ def _tiny_nuclei() -> TorchSource:
         config={
             "labels": tuple(card["labels"]),
             "palette": _NUCLEI_PALETTE,
-            "layer_scale_init": card["layer_scale_init"],
+            **card["config"],
             "head_dropout_rate": SEGMENTER_DROPOUT_RATE,
         },
         transform=uncropped(ImageTransform(), card["size"]),

@@ -191,22 +191,24 @@ def _convformer_tiny_cifar10() -> Recipe:
         config=MetaFormerConfig.from_variant(
             "convformer_s18",
             depths=(2, 5, 2, 1),
-            widths=(56, 112, 160, 160),
+            widths=(48, 96, 160, 192),
             num_classes=10,
             head_mlp_ratio=0,
             drop_path_rate=0.0,
+            initializer_range=0.06,  # the default of 0.02 is for hundreds of channels
         ),
         augmentation=Augmentation(
             size=64,
             crop_scale=(0.7, 1.0),
             crop_ratio=(0.85, 1 / 0.85),
-            rand_augment="rand-m5-mstd0.5-inc1",
+            rand_augment="",
             erasing=0.0,
         ),
         mixing=Mixing(mixup=0.0, cutmix=1.0, probability=0.5),
         epochs=32,
         learning_rate=1.5e-3,
-        ema_decay=0.999,
+        warmup_epochs=1.0,
+        ema_decay=0.998,
     )
 
 
