@@ -17,7 +17,7 @@ from keras_poolformer.variants import VARIANTS
 
 RELEASE = "https://github.com/sail-sg/poolformer/releases/download/v1.0"
 SECOND_PAPER_RELEASE = "https://huggingface.co/sail/dl/resolve/main"
-_TINY = ("convformer_tiny_cifar10", "poolformer_tiny_cifar10")
+_TINY = {"convformer_tiny_cifar10": 0.875, "poolformer_tiny_cifar10": 1.0}  # their crop_pct
 _TINY_SEGMENTER = "poolformer_tiny_nuclei"
 _NUCLEI_PALETTE = ((0, 0, 0), (255, 176, 0))
 _SUFFIX = "_in1k"  # of the released weights' names; may be left out
@@ -55,7 +55,7 @@ def _tiny_cifar10(name: str) -> TorchSource:
         name=name,
         weights=folder / "model.safetensors",
         config={"labels": CIFAR10_LABELS, **card["config"]},
-        transform=ImageTransform(size=64, crop_pct=1.0),
+        transform=ImageTransform(size=64, crop_pct=_TINY[name]),
         sha256=card["sha256"],
         description=f"{card['parameters'] / 1e6:.1f} M parameters, CIFAR-10 at 64 pixels, "
         f"{card['top1']:.1f} % top-1, inside this package",

@@ -205,6 +205,7 @@ def _convformer_tiny_cifar10() -> Recipe:
             erasing=0.0,
         ),
         mixing=Mixing(mixup=0.0, cutmix=1.0, probability=0.5),
+        transform=ImageTransform(size=64, crop_pct=0.875),
         epochs=32,
         learning_rate=1.5e-3,
         warmup_epochs=1.0,
