@@ -17,7 +17,7 @@ from keras_poolformer import (
 from keras_poolformer.cli import main
 from keras_poolformer.shipped import ASSETS
 from keras_poolformer.sources.presets import CIFAR10_LABELS
-from tests.helpers import CIFAR10_PHOTOS, PRESET, ROOT, run_python
+from tests.helpers import CIFAR10_PHOTOS, DEMO, PRESET, ROOT, run_python
 
 NUMBERED = (0, 0, 1, 1, 1, 2, 2, 2, 2)
 FORMATS = ("saved_model", "fp32.tflite", "dynamic_int8.tflite", "pixels.tflite")
@@ -340,5 +340,5 @@ def test_the_documents_state_what_the_preset_card_says():
     page = (ROOT / "docs" / "export.md").read_text(encoding="utf-8")
     section = page.partition("## Measure accuracy")[2].partition("\n## ")[0]
     (row,) = re.findall(r"^\| Keras .*$", section, re.MULTILINE)
-    card = json.loads((ASSETS / PRESET / "preset.json").read_text(encoding="utf-8"))
+    card = json.loads((ASSETS / DEMO / "preset.json").read_text(encoding="utf-8"))
     assert f"{card['top1']:.2f} %" in row
