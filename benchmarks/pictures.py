@@ -13,7 +13,7 @@ from keras_poolformer.support.json_files import read_json
 from keras_poolformer.training.curve import draw_curve
 
 BENCHMARK = "docs/benchmark.json"
-RUNS = ("docs/training_cifar10", "docs/training_nuclei")
+RUNS = ("docs/training_cifar10", "docs/training_convformer", "docs/training_nuclei")
 
 
 def write():
