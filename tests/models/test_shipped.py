@@ -13,7 +13,7 @@ from conversion.__main__ import main
 from keras_poolformer import MetaFormerImageClassifier, save_torch_weights
 from keras_poolformer.shipped import ASSETS
 from keras_poolformer.training import get_recipe
-from tests.helpers import relative_error
+from tests.helpers import DEMO, relative_error
 
 CLASSIFIERS = ("convformer_tiny_cifar10", "poolformer_tiny_cifar10")
 
@@ -33,6 +33,11 @@ def test_logits_are_those_of_the_pytorch_class(name):
 @pytest.mark.parametrize("name", CLASSIFIERS)
 def test_files_are_small(name):
     assert (ASSETS / name / "model.safetensors").stat().st_size <= 6e6
+
+
+def test_the_demo_is_right_on_nine_in_ten_test_images():
+    card = json.loads((ASSETS / DEMO / "preset.json").read_text(encoding="utf-8"))
+    assert card["top1"] >= 90
 
 
 @pytest.fixture
