@@ -39,7 +39,7 @@ RECIPE_SUMMARIES = {
     },
     "finetune": "trained weights (--init) on classes of your own, 20 epochs",
     "finetune_segmentation": "a segmenter on images and masks of your own, 50 epochs",
-    "convformer_tiny_cifar10": "the demo's network on CIFAR-10, an hour and a half on a CPU",
+    "convformer_tiny_cifar10": "the demo's network on CIFAR-10, two hours on a CPU",
     "poolformer_tiny_cifar10": "a PoolFormer on CIFAR-10, which learns faster",
     "poolformer_tiny_nuclei": "the demo's segmenter on nuclei of cells, an hour on a CPU",
 }

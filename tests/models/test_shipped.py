@@ -22,7 +22,8 @@ CLASSIFIERS = ("convformer_tiny_cifar10", "poolformer_tiny_cifar10")
 def test_logits_are_those_of_the_pytorch_class(name):
     """Measured: 5.8e-7."""
     model = MetaFormerImageClassifier.from_preset(name)
-    assert model.config.replace(labels=None) == get_recipe(name).config
+    recipe = get_recipe(name)
+    assert (model.config.replace(labels=None), model.transform) == (recipe.config, recipe.transform)
     stored = json.loads((ASSETS / name / "torch_logits.json").read_text(encoding="utf-8"))
     images = model.transform([ASSETS / "photos" / photo for photo in stored])
     error = relative_error(model.predict_on_batch(images), list(stored.values()))
