@@ -6,6 +6,7 @@ import pytest
 
 from benchmarks import (
     accuracy,
+    depthwise,
     family,
     finetune,
     front_page,
@@ -164,6 +165,10 @@ def test_recipes_keep_the_accuracy_of_the_segmenter():
 def test_rounding_tensor_by_tensor_is_what_was_recorded(recipe):
     written = quantization.table(record("quantization"), recipe)
     assert block("docs/quantization.md", f"tensors-{recipe}") == written
+
+
+def test_depthwise_convolutions_are_what_was_recorded():
+    assert block("docs/quantization.md", "depthwise") == depthwise.table(record("depthwise"))
 
 
 def test_the_trained_families_are_what_was_recorded():
